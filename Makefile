@@ -1,0 +1,76 @@
+# `make` prints this help.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := $(wildcard libs/* services/*)
+STAMP := $(VENV)/.installed
+
+.PHONY: help install run test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc clean
+
+help: ## Show this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- Develop ---------------------------------------------------------------------------------------------------------
+install: $(STAMP) ## Create the virtual environment and install everything into it
+
+$(STAMP): constraints.txt $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Spanstream needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make $(or $(MAKECMDGOALS),run) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing (about 3 GB the first time; a few minutes on a fast line) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt || { \
+	  echo; echo "The packages could not be installed. If there was no network: connect once and run the same command again;"; \
+	  echo "later runs need none. If the disk is full: the environment needs about 8 GB below $(CURDIR)/$(VENV)."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index $(addprefix -e ./,$(MEMBERS))
+	@touch $(STAMP)
+
+run: $(STAMP) ## Start everything on this machine, with a first corpus to search
+	@exec $(BIN)/spanstream up
+
+fmt: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+lint: $(STAMP) ## Check style; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(STAMP) ## Check types
+	$(BIN)/mypy
+
+# --- Test ------------------------------------------------------------------------------------------------------------
+test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2e, short forms of chaos, bench, quality
+	$(BIN)/python -m pytest tests
+
+test-unit: $(STAMP) ## Unit and contract tests, in seconds
+	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"
+
+chaos: $(STAMP) ## Kills and restarts, long form
+	$(BIN)/python -m pytest tests/chaos --long -s
+
+bench: $(STAMP) ## Speed, as ratios within one run, with machine facts; JSON below bench-results/
+	$(BIN)/python -m tests.bench
+
+quality: $(STAMP) ## Retrieval measures on the development data, through the public API
+	$(BIN)/python -m pytest tests/quality --long -s
+
+check: lint type proto-check test ## The gate: what CI runs
+
+# --- Generate --------------------------------------------------------------------------------------------------------
+proto: $(STAMP) ## Write the generated code from proto/
+	$(BIN)/python tools/generate_events.py
+
+proto-check: $(STAMP) ## Fail if the generated code is stale
+	$(BIN)/python tools/generate_events.py --check
+
+constraints: $(STAMP) ## Resolve constraints.txt again (add ARGS=--upgrade for newer versions)
+	$(BIN)/python tools/compile_constraints.py $(ARGS)
+
+metrics-doc: $(STAMP) ## Write docs/metrics.md
+	$(BIN)/python tools/metrics_doc.py
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis bench-results

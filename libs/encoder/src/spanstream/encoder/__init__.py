@@ -1,0 +1,1 @@
+"""The encoder port, its wire format, HTTP client and a hash encoder for tests."""

@@ -1,0 +1,87 @@
+"""The encoder port: texts with character ranges in, one vector for the whole text and one per range out.
+
+The port knows nothing of documents, passages or sentences: they are all ranges of a text. One forward pass per
+window of text gives every vector, however many ranges are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanstream.encoder.errors import InvalidVectors
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text to encode. `ranges` [n, 2] int32: character offsets into `text`, half-open, in any order, may nest.
+
+    `context` (a title, say) is read before the text, so that it colours the vectors; how its own tokens are pooled is
+    the encoder's affair. `boundaries` [m] int32, rising: offsets at which a long text is best cut into windows.
+    """
+
+    text: str = field(repr=False)
+    ranges: NDArray[np.int32] = field(repr=False)
+    context: str = field(default="", repr=False)
+    boundaries: NDArray[np.int32] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Unit vectors of one text: `whole` [dimension] and `ranges` [n, dimension], both float32; `tokens` [n] int32.
+
+    A range without any token has the whole text's vector and 0 tokens.
+    """
+
+    whole: NDArray[np.float32] = field(repr=False)
+    ranges: NDArray[np.float32] = field(repr=False)
+    tokens: NDArray[np.int32] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderInfo:
+    """What makes vectors comparable: equal `release` and `dimension`. The rest is for people."""
+
+    release: str
+    dimension: int
+    max_tokens: int  # of one window
+    dtype: str
+    device: str
+
+
+class Encoder(Protocol):
+    """Thread-safe: concurrent calls are queued or batched together."""
+
+    def info(self) -> EncoderInfo:
+        """Which encoder this is. May raise EncoderUnavailable."""
+        ...
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        """One result per text, in order. Raises EncoderUnavailable, EncoderRejected or InvalidVectors."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether it would answer now."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; idempotent."""
+        ...
+
+
+def check(texts: Sequence[Text], results: Sequence[Encoded], dimension: int) -> None:
+    """Raise InvalidVectors unless every result has the right count, size, and finite unit vectors (to 1e-2)."""
+    if len(results) != len(texts):
+        raise InvalidVectors(f"asked for {len(texts)} texts, got {len(results)}")
+    for text, result in zip(texts, results, strict=True):
+        vectors = np.vstack([result.whole[None, :], result.ranges]) if result.ranges.size else result.whole[None, :]
+        if result.whole.shape != (dimension,) or result.ranges.shape != (len(text.ranges), dimension):
+            raise InvalidVectors(
+                f"vectors of shape {result.whole.shape}, {result.ranges.shape}; dimension is {dimension}"
+            )
+        if not np.isfinite(vectors).all() or (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-2).any():
+            raise InvalidVectors("a vector is not finite or not of unit length")

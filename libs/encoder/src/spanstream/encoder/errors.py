@@ -1,0 +1,19 @@
+"""Errors of the encoder: each branch says what the caller should do."""
+
+from __future__ import annotations
+
+
+class EncoderError(Exception):
+    """Base of this library's errors."""
+
+
+class EncoderUnavailable(EncoderError):
+    """No answer, an overload or a server error: try again later."""
+
+
+class EncoderRejected(EncoderError):
+    """The encoder refuses this request (too large, malformed): trying again is useless."""
+
+
+class InvalidVectors(EncoderError):
+    """The answer has NaN, a zero vector, or the wrong size, count or order: never store it."""

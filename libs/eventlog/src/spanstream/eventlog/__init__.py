@@ -1,0 +1,1 @@
+"""The log port, its Kafka and memory adapters, and the consumer loop."""

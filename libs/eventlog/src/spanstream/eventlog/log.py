@@ -1,0 +1,141 @@
+"""The log port: what the services may assume of Kafka, and nothing else.
+
+Delivery is at least once: a record is seen again after a crash between handling and `commit`. Records of one key are
+in one partition, in the order in which they were published. One thread owns a consumer; a producer is thread-safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from spanstream.events.topics import Topic
+from spanstream.events.v1.failure_pb2 import Reason
+
+Headers = tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as read. `timestamp_ms` is when the broker or the producer stamped it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None = field(repr=False)
+    value: bytes | None = field(repr=False)
+    headers: Headers = field(default=(), repr=False)
+    timestamp_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to publish. The partition follows from the key alone."""
+
+    topic: str
+    key: bytes = field(repr=False)
+    value: bytes = field(repr=False)
+    headers: Headers = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that can never be processed, and why. `detail` is one sentence without any of the document's text."""
+
+    record: Record
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a published message came to lie."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Consumer(Protocol):
+    """A member of a consumer group, reading committed positions; owned by one thread."""
+
+    def poll(self, wait: float) -> Sequence[Record]:
+        """Up to `max_records` records, waiting at most `wait` seconds; joins the group on first use. While paused: none."""
+        ...
+
+    def rewind(self, records: Sequence[Record]) -> None:
+        """Read these again: each partition goes back to its first offset among `records`."""
+        ...
+
+    def pause(self) -> None:
+        """Stop fetching on every assigned partition; polling keeps the membership."""
+        ...
+
+    def resume(self) -> None:
+        """Fetch again on everything that is paused."""
+        ...
+
+    def commit(self, records: Sequence[Record]) -> None:
+        """Commit the last offset + 1 per partition, synchronously. A failure means «unknown»: it is counted, not raised."""
+        ...
+
+    def assignment(self) -> frozenset[tuple[str, int]]:
+        """The (topic, partition) pairs held now; empty before the first join."""
+        ...
+
+    def lag(self) -> Mapping[tuple[str, int], int]:
+        """Records between position and end, per assigned partition, as far as the last fetch knew."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group; idempotent. Commits nothing."""
+        ...
+
+
+class Producer(Protocol):
+    """Publishes with acks=all; thread-safe."""
+
+    def publish(self, messages: Sequence[Outgoing], deadline: float = 30.0) -> list[Position]:
+        """Publish and wait until every message is durable; positions in order.
+
+        Raises TooLarge before anything is sent if any message exceeds its topic's limit; LogUnavailable if any is
+        not acknowledged within `deadline` seconds (some may have been written); Fatal if the producer is unusable.
+        """
+        ...
+
+    def close(self) -> None:
+        """Flush and close; idempotent."""
+        ...
+
+
+class Log(Protocol):
+    """A cluster."""
+
+    def ensure_topics(self, topics: Sequence[Topic]) -> list[str]:
+        """Create the topics that are missing; returns their names. Existing topics are left as they are."""
+        ...
+
+    def consumer(self, group: str, topics: Sequence[str], *, max_records: int = 64) -> Consumer:
+        """A new member of `group`; nothing is fetched before its first poll."""
+        ...
+
+    def producer(self) -> Producer:
+        """A new producer."""
+        ...
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Partition -> offset of the next record to be written."""
+        ...
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Partition -> offset the group reads next; 0 where it has committed nothing."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether the cluster answers now (a short, bounded question)."""
+        ...
+
+    def close(self) -> None:
+        """Close the cluster connection; idempotent. Consumers and producers are closed by their owners."""
+        ...

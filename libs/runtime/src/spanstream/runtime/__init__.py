@@ -1,0 +1,1 @@
+"""What every service runs on: settings, life cycle, HTTP, metrics, logs, tracing."""

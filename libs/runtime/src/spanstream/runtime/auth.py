@@ -1,0 +1,101 @@
+"""Who calls: API keys, kept hashed in a file, each bound to one tenant and a set of scopes.
+
+A token is `sps_<key id>_<secret>`; the secret has 256 random bits, so a plain SHA-256 of it is as hard to invert as a
+slow password hash. The tenant of a request comes from its token alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request
+from fastapi.security.utils import get_authorization_scheme_param
+
+from spanstream.runtime.problems import Problem
+
+SCOPES = frozenset({"read", "write"})
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The verified caller. `groups` None: every group of the tenant."""
+
+    tenant: str
+    scopes: frozenset[str]
+    key_id: str
+    groups: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    sha256: str
+    identity: Identity
+
+
+class Authenticator:
+    """Verifies tokens against a set of keys; without keys everyone is tenant 'default' (allowed on loopback only)."""
+
+    def __init__(self, keys: Mapping[str, _Key] | None) -> None:
+        self._keys = keys
+
+    @classmethod
+    def from_file(cls, path: str | None) -> Authenticator:
+        """Read the keys; raises ValueError or OSError on an unreadable file, so that nothing starts open by mistake."""
+        if path is None:
+            return cls(None)
+        entries = json.loads(Path(path).read_text())["keys"]
+        keys = {}
+        for entry in entries:
+            groups = tuple(entry["groups"]) if entry.get("groups") is not None else None
+            identity = Identity(entry["tenant"], SCOPES & set(entry["scopes"]), entry["id"], groups)
+            keys[entry["id"]] = _Key(entry["sha256"], identity)
+        return cls(keys)
+
+    def verify(self, authorization: str | None) -> Identity:
+        """The identity behind an Authorization header; raises Problem 401."""
+        if self._keys is None:
+            return Identity(DEFAULT_TENANT, SCOPES, "anonymous")
+        scheme, token = get_authorization_scheme_param(authorization)
+        prefix, _, rest = token.partition("_")
+        key_id, _, secret = rest.rpartition("_")
+        key = self._keys.get(key_id)
+        digest = hashlib.sha256(secret.encode()).hexdigest()
+        known = hmac.compare_digest(digest, key.sha256 if key else "0" * 64)
+        if scheme.lower() != "bearer" or prefix != "sps" or key is None or not known:
+            raise Problem(401, "send a valid API key as 'Authorization: Bearer <key>'")
+        return key.identity
+
+    def requires(self, scope: str) -> Callable[[Request], Identity]:
+        """A FastAPI dependency: the caller's identity, if it may `scope`."""
+
+        def dependency(request: Request) -> Identity:
+            identity = self.verify(request.headers.get("authorization"))
+            if scope not in identity.scopes:
+                raise Problem(403, f"this key has no '{scope}' scope")
+            return identity
+
+        return dependency
+
+
+def create_key(path: Path, key_id: str, tenant: str, scopes: frozenset[str] = SCOPES) -> str:
+    """Add a key to the file (made with mode 0600 if missing), replacing one of the same id; returns the token."""
+    if "_" in key_id:
+        raise ValueError("a key id must not contain '_'")
+    secret = secrets.token_urlsafe(32).replace("_", "-")
+    entries = json.loads(path.read_text())["keys"] if path.exists() else []
+    entries = [entry for entry in entries if entry["id"] != key_id]
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    entries.append({"id": key_id, "tenant": tenant, "scopes": sorted(scopes), "sha256": digest})
+    temporary = path.with_suffix(".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump({"keys": entries}, file, indent=2)
+    temporary.replace(path)
+    return f"sps_{key_id}_{secret}"

@@ -1,0 +1,90 @@
+"""HTTP servers: one FastAPI application per address, served by uvicorn in a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+
+from spanstream.runtime import problems, tracing
+from spanstream.runtime.service import Report
+
+
+class PortInUse(Exception):
+    """Something else listens there; the message says how to choose another port."""
+
+
+class HttpServer:
+    """A service that serves the routers it was given. Several services may share one server, hence one address."""
+
+    def __init__(self, name: str, host: str, port: int, *, title: str = "Spanstream", version: str = "0.1.0") -> None:
+        """Bind at once, so that the address is known and a port in use is found before anything starts."""
+        self.name = name
+        self.app = FastAPI(title=title, version=version)
+        problems.install(self.app)
+        self.app.middleware("http")(_traced)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise PortInUse(f"cannot listen on {host}:{port} for {name}: {error.strerror}") from error
+        self.port: int = self._socket.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self.port}"
+        # h11 by choice: its limits on header and request-line size are strict, and it needs no compiled parts.
+        config = uvicorn.Config(
+            self.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+        )
+        self._server = uvicorn.Server(config)
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._thread: threading.Thread | None = None
+
+    def include(self, router: APIRouter) -> None:
+        """Serve these routes too."""
+        self.app.include_router(router)
+
+    def start(self, report: Report) -> None:
+        """Serve; returns once connections are accepted."""
+
+        def serve() -> None:
+            try:
+                self._server.run(sockets=[self._socket])
+            except BaseException as error:
+                report(error)
+
+        self._thread = threading.Thread(target=serve, name=f"http-{self.name}", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + 10
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError(f"the HTTP server of {self.name} did not start")
+            time.sleep(0.005)
+
+    def live(self) -> bool:
+        """Whether the serving thread is alive."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def ready(self) -> bool:
+        """Whether it accepts connections."""
+        return self.live() and bool(self._server.started)
+
+    def stop(self, deadline: float) -> None:
+        """Finish running requests, then close."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+            if self._thread.is_alive():
+                self._server.force_exit = True
+        self._socket.close()
+
+
+async def _traced(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    with tracing.server_span(f"{request.method} {request.url.path.split('/')[1]}", request.headers):
+        return await call_next(request)

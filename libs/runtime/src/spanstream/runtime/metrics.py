@@ -1,0 +1,63 @@
+"""Every metric, declared once: name, kind, unit, labels, meaning. Labels are bounded; never an id, tenant or error text."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_FRESHNESS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
+
+# ingestor
+INGESTOR_ACCEPTED = Counter(
+    "ingestor_documents_accepted_total", "Documents durable in documents.v1, by operation.", ["operation"]
+)
+INGESTOR_UNCHANGED = Counter(
+    "ingestor_documents_unchanged_total", "Documents whose content the index already holds: not published again."
+)
+INGESTOR_REFUSED = Counter(
+    "ingestor_documents_refused_total", "Documents refused at the API, by problem type.", ["type"]
+)
+INGESTOR_PARSED = Counter("ingestor_documents_parsed_total", "Documents parsed and cut, by parser.", ["parser"])
+INGESTOR_PASSAGES = Counter("ingestor_passages_total", "Passages cut.")
+
+# embedder
+EMBEDDER_DOCUMENTS = Counter("embedder_documents_embedded_total", "Passage events embedded.")
+EMBEDDER_SECONDS = Histogram("embedder_encode_seconds", "One call of the encoder, seconds.", buckets=_LATENCY)
+
+# encoder
+ENCODER_TOKENS = Counter("encoder_tokens_total", "Tokens run through the model, padding not counted.")
+ENCODER_SECONDS = Counter("encoder_busy_seconds_total", "Seconds spent in the model's forward pass.")
+ENCODER_FILL = Histogram(
+    "encoder_batch_fill_ratio", "Real tokens / padded tokens of a batch.", buckets=(0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+)
+
+# indexer
+INDEXER_DOCUMENTS = Counter(
+    "indexer_documents_total",
+    "Embedding events applied, by outcome (live, deleted, unchanged, superseded).",
+    ["outcome"],
+)
+INDEXER_PASSAGES = Counter("indexer_passages_written_total", "Passages written to the store.")
+INDEXER_FRESHNESS = Histogram("indexer_freshness_seconds", "From accepted to searchable, seconds.", buckets=_FRESHNESS)
+
+# gateway
+GATEWAY_SECONDS = Histogram("gateway_search_seconds", "One search, seconds, by stage.", ["stage"], buckets=_LATENCY)
+GATEWAY_SEARCHES = Counter("gateway_searches_total", "Searches, by mode and outcome.", ["mode", "outcome"])
+
+# every consumer
+CONSUMER_RECORDS = Counter("consumer_records_total", "Records handled, by group and topic.", ["group", "topic"])
+CONSUMER_FAILED = Counter(
+    "consumer_records_failed_total", "Records dead-lettered, by group and reason.", ["group", "reason"]
+)
+CONSUMER_RETRIES = Counter("consumer_retries_total", "Batches put back because a dependency was not there.", ["group"])
+CONSUMER_COMMIT_UNKNOWN = Counter(
+    "consumer_commits_unknown_total", "Commits whose outcome is unknown; the records may be seen again.", ["group"]
+)
+CONSUMER_LAG_RECORDS = Gauge("consumer_lag_records", "Records not yet read, over all assigned partitions.", ["group"])
+CONSUMER_LAG_SECONDS = Gauge(
+    "consumer_lag_seconds", "Age of the oldest record of the last poll, seconds; 0 when caught up.", ["group"]
+)
+CONSUMER_BATCH = Histogram(
+    "consumer_batch_records", "Records per poll that had any.", ["group"], buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+CONSUMER_STEP_SECONDS = Histogram("consumer_step_seconds", "Handling one poll, seconds.", ["group"], buckets=_LATENCY)

@@ -1,0 +1,92 @@
+"""Errors over HTTP: problem+json (RFC 9457) with a fixed type, a request id and field paths; never the value sent."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from spanstream.runtime.logs import get_logger
+
+log = get_logger()
+
+TYPES = {
+    400: "malformed",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "timeout",
+    409: "conflict",
+    413: "too-large",
+    415: "unsupported-type",
+    422: "invalid",
+    429: "rate-limited",
+    500: "internal",
+    503: "unavailable",
+}
+
+
+class Problem(Exception):
+    """Raise it anywhere below a route. `errors` lists (field path, what is wrong)."""
+
+    def __init__(
+        self, status: int, detail: str, *, errors: Sequence[tuple[str, str]] = (), retry_after: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = errors
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, Any]:
+        """The problem document, without the request id."""
+        kind = TYPES.get(self.status, "error")
+        body: dict[str, Any] = {"type": f"urn:spanstream:problem:{kind}", "title": kind, "status": self.status}
+        body["detail"] = self.detail
+        if self.errors:
+            body["errors"] = [{"field": field, "detail": detail} for field, detail in self.errors]
+        return body
+
+
+def response(problem: Problem) -> JSONResponse:
+    """The HTTP response for a problem."""
+    headers = {}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
+    body = problem.body() | {"request_id": uuid.uuid4().hex}
+    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` a problem document."""
+
+    @app.exception_handler(Problem)
+    async def _problem(_request: Request, error: Problem) -> JSONResponse:
+        return response(error)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        return response(Problem(error.status_code, str(error.detail)))
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+        items = error.errors()
+        if any(item["type"] == "json_invalid" for item in items):
+            return response(Problem(400, "the body is not valid JSON"))
+        fields = [(".".join(map(str, item["loc"])), item["msg"]) for item in items[:20]]
+        return response(Problem(422, "the request does not fit the schema", errors=fields))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error(
+            "request_failed", path=request.scope["route"].path if "route" in request.scope else "", exc_info=error
+        )
+        return response(Problem(500, "an unexpected error; it has been logged"))

@@ -1,0 +1,89 @@
+"""Settings: one frozen model per service, read once from the environment in `__main__`, printed by `/config`.
+
+Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`, `AUTH_KEYS_FILE`) carry no
+prefix; everything else is `<SERVICE>_<FIELD>`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class SettingsError(Exception):
+    """The environment does not make valid settings; the message names each variable and what is wrong with it."""
+
+
+class Settings(BaseSettings):
+    """Base of every service's settings. A subclass sets `env_prefix` and lists its fields with a unit in each description."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    log_level: str = Field("info", validation_alias="LOG_LEVEL", pattern="^(debug|info|warning|error)$")
+    otlp_endpoint: str | None = Field(
+        None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"
+    )
+
+    @classmethod
+    def read(cls, **overrides: Any) -> Self:
+        """From the environment; raises SettingsError with one line per problem, unknown variables of our prefix included."""
+        prefix = cls.model_config.get("env_prefix") or ""
+        known = {(prefix + name).upper() for name in cls.model_fields}
+        unknown = [
+            name for name in os.environ if prefix and name.upper().startswith(prefix) and name.upper() not in known
+        ]
+        problems = [f"{name}: no such setting of {prefix.rstrip('_').lower()}" for name in unknown]
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            for item in error.errors(include_input=False, include_url=False):
+                field = ".".join(map(str, item["loc"])) or "settings"
+                name = field if field.isupper() else (prefix + field).upper()
+                problems.append(f"{name}: {item['msg']}")
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return settings
+
+    def shown(self, *, changed_only: bool = False) -> dict[str, Any]:
+        """Effective values by environment variable, secrets redacted; with `changed_only` what differs from the default."""
+        prefix = self.model_config.get("env_prefix") or ""
+        result = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if changed_only and value == field.get_default(call_default_factory=True):
+                continue
+            variable = field.validation_alias if isinstance(field.validation_alias, str) else (prefix + name).upper()
+            result[variable] = "**********" if isinstance(value, SecretStr) and value else value
+        return result
+
+
+class HttpSettings(Settings):
+    """A service with an HTTP API. Beyond loopback it must have keys to check."""
+
+    http_host: str = Field("127.0.0.1", description="address to listen on")
+    http_port: int = Field(0, ge=0, le=65535, description="0: a free one")
+    auth_keys_file: str | None = Field(
+        None,
+        validation_alias="AUTH_KEYS_FILE",
+        description="hashed API keys; none: everyone on loopback is tenant 'default'",
+    )
+
+    @model_validator(mode="after")
+    def _closed_beyond_loopback(self) -> Self:
+        if self.auth_keys_file is None and self.http_host not in LOOPBACK:
+            raise ValueError("AUTH_KEYS_FILE is required to listen beyond loopback")
+        return self
+
+
+class AdminSettings(Settings):
+    """The admin port of a process: /livez /readyz /metrics /config, without authentication, so keep it internal."""
+
+    model_config = SettingsConfigDict(env_prefix="ADMIN_")
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(9464, ge=0, le=65535, description="0: a free one")

@@ -1,0 +1,97 @@
+"""The store port. Two adapters: `edge.EdgeStore` (Qdrant's engine in this process) and `server.ServerStore`.
+
+A store holds one *generation* (encoder release x transforms x segmenter): a collection of heads and one of passages.
+Writes return when they are applied and durable against a kill of the process; `flush` makes them survive power loss.
+Methods may be called from several threads. Writes to one document come from one thread at a time (its partition's
+owner); the conditional flip decides all the same when two owners overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanstream.events.ids import Key
+from spanstream.store.points import Failure, Head, Passage
+from spanstream.store.queries import Condition, Hit, Query, Scope
+
+
+class Store(Protocol):
+    """See the module's docstring. Every method may raise StoreUnavailable; writes also StoreRejected."""
+
+    def open(self, generation: str, dimension: int) -> None:
+        """Create the generation's collections and payload indexes where missing, and make it the live one. Idempotent."""
+        ...
+
+    def upsert_passages(self, passages: Sequence[Passage]) -> None:
+        """Write passages with their vectors; the same id is overwritten. Any number: the adapter cuts batches."""
+        ...
+
+    def count_passages(self, bodies: Sequence[tuple[Key, int, bytes]]) -> list[int]:
+        """For each (key, version, content hash): how many of its passages are stored, exactly."""
+        ...
+
+    def flip_heads(self, heads: Sequence[Head]) -> list[Head]:
+        """Write each head where its `order` is above the stored one's (an absent head is inserted), then re-read all.
+
+        Returns the heads as stored afterwards: whoever won. Writing a head forgets the failure of older versions.
+        """
+        ...
+
+    def bump_heads(self, bumps: Sequence[tuple[Head, int]]) -> list[Head | None]:
+        """Raise `version` to the given number where the stored head is live, has the same content hash and a lower version.
+
+        Update-only. Returns the heads as stored afterwards, None where there is none.
+        """
+        ...
+
+    def record_failures(self, failures: Sequence[tuple[Key, Failure]]) -> None:
+        """Note a failure on each document's head where it is newer than the head's version; an ABSENT head is made."""
+        ...
+
+    def heads(self, keys: Sequence[Key]) -> dict[Key, Head]:
+        """The heads that exist, as status and search see them (strong read), without vectors."""
+        ...
+
+    def delete_stale(self, heads: Sequence[Head]) -> None:
+        """For each head: delete the key's passages whose order is below the head's and which it does not name."""
+        ...
+
+    def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
+        """Answer several queries in one call: for each, hits by falling score (ties by id), at most `limit`."""
+        ...
+
+    def passages(self, head: Head, *, vectors: bool = False) -> list[Passage]:
+        """All passages that the head names, by ordinal; with `dense` (and `tokens`) where `vectors`."""
+        ...
+
+    def span_vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Passage id -> [spans, dimension], for the few hits whose best span is to be named."""
+        ...
+
+    def count(self, scope: Scope, where: Condition | None = None) -> int:
+        """How many live documents the scope and condition admit."""
+        ...
+
+    def sources(self, scope: Scope) -> Mapping[str, int]:
+        """Source -> number of live documents."""
+        ...
+
+    def maintain(self) -> bool:
+        """Do pending housekeeping (merge segments, build indexes); True if anything was done. Called by one thread, often."""
+        ...
+
+    def flush(self) -> None:
+        """Make all acknowledged writes survive power loss."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether the store answers now."""
+        ...
+
+    def close(self) -> None:
+        """Flush and release; idempotent."""
+        ...

@@ -1,0 +1,1 @@
+"""Worker from passages to embeddings, and the encoder application."""

@@ -1,0 +1,1 @@
+"""Writes embeddings to the store and decides what is visible."""

@@ -1,0 +1,1 @@
+"""Accepts documents over HTTP, parses and cuts them."""
