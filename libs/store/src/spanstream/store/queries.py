@@ -50,14 +50,14 @@ class DateRange:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
+class AllOf:
     """Every condition holds; with none, everything does."""
 
     conditions: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Any_:
+class AnyOf:
     """At least one condition holds."""
 
     conditions: tuple[Condition, ...]
@@ -70,7 +70,7 @@ class Not:
     condition: Condition
 
 
-Condition = Match | Range | DateRange | All | Any_ | Not
+Condition = Match | Range | DateRange | AllOf | AnyOf | Not
 
 
 @dataclass(frozen=True, slots=True)
