@@ -46,3 +46,8 @@ def test_a_dead_letter_fits_the_largest_record_of_any_topic() -> None:
     largest = max(topic.max_message_bytes for topic in topics.ALL if topic.dead_letters)
     assert largest + ENVELOPE_BYTES <= topics.FAILURES.max_message_bytes
     assert {topic.dead_letters for topic in topics.ALL} == {topics.FAILURES.name, None}
+
+
+def test_the_metrics_page_is_current() -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "tools/metrics_doc.py"), "--check"], check=False)
+    assert done.returncode == 0, "docs/metrics.md is stale: run `make metrics-doc`"
