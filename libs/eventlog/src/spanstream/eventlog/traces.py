@@ -21,7 +21,7 @@ def carry(records: Sequence[Record], messages: Sequence[Outgoing], step: Headers
     A lone record's trace is the step's parent, so its outputs continue the step. Among several records each output
     continues the trace of the record with its key; outputs keep the key of what they came from.
     """
-    own = {record.key: context(record.headers) for record in records} if len(records) > 1 else {}
+    own = {record.key: trace for record in records if len(records) > 1 and (trace := context(record.headers))}
     return [
         message
         if context(message.headers)
