@@ -214,6 +214,8 @@ def _load_or_create(path: Path, collection: Collection, config: qdrant.EdgeConfi
     if not path.exists():
         _create(path, collection, config)
     try:
+        if not any((path / "segments").iterdir()):
+            raise FileNotFoundError("it holds no segments")  # the engine would start an empty one
         return qdrant.EdgeShard.load(str(path), config)
     except Exception as error:
         if "incompatible with existing" in str(error):
