@@ -80,7 +80,9 @@ def test_wrong_vectors_are_never_returned(change: Callable[[Encoded], Encoded]) 
 
 def test_an_answer_to_fewer_texts_is_invalid() -> None:
     def fewer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, content=wire.pack_response(INNER.encode(wire.unpack_request(request.content))[:-1], 16))
+        return httpx.Response(
+            200, content=wire.pack_response(INNER.encode(wire.unpack_request(request.content))[:-1], 16)
+        )
 
     with pytest.raises(InvalidVectors):
         encoder(fewer).encode([Text("a", NONE), Text("b", NONE)])

@@ -41,7 +41,9 @@ def same(one: Text, other: Text) -> bool:
     borders = (one.boundaries is None) == (other.boundaries is None) and np.array_equal(
         one.boundaries if one.boundaries is not None else [], other.boundaries if other.boundaries is not None else []
     )
-    return (one.text, one.context) == (other.text, other.context) and np.array_equal(one.ranges, other.ranges) and borders
+    return (
+        (one.text, one.context) == (other.text, other.context) and np.array_equal(one.ranges, other.ranges) and borders
+    )
 
 
 @given(st.lists(texts(), max_size=4))
