@@ -18,8 +18,9 @@ _SAMPLE = (
     "Who decides which books a library buys, and how are readers asked?",
     "In vitro, the lens of the eye takes up amino acids: 3.5 mmol/l within 40 minutes.",
 )
-_ROWS = 16  # of 128 tokens: a batch like the real ones, about 0.2 s in float32 on one core
-_REPETITIONS = 3
+_ROWS = 8  # of 128 tokens: a batch like the real ones, about 0.1 s in float32 on two cores
+_REPETITIONS = 5
+_SECONDS = 0.6  # no further repetition after this, so that a busy machine starts as well
 _MIN_COSINE = 0.999
 _MIN_GAIN = 1.1  # a smaller gain is noise, and float32 is the reference
 
@@ -66,10 +67,13 @@ def _speeds(model: Model, other: Model) -> tuple[float, float]:
     row = np.resize(np.concatenate([model.before, np.resize(sample, 126), model.after]), min(128, model.max_tokens))
     rows = [row.astype(np.int32)] * _ROWS
     best = [float("inf")] * 2
+    deadline = time.perf_counter() + _SECONDS
     for _ in range(_REPETITIONS):
         for i, reader in enumerate((model, other)):
             start = time.perf_counter()
             reader.states(rows)
             best[i] = min(best[i], time.perf_counter() - start)
+        if time.perf_counter() > deadline:
+            break
     count = len(row) * _ROWS
     return count / best[0], count / best[1]
