@@ -160,7 +160,8 @@ def open_local(
     if dtype != "auto":
         return LocalEncoder(load(name, dtype=getattr(torch, dtype), device=device), observe=observe)
     model, calibration = calibrate(load(name, device=device))
-    budget = int(min(max(calibration.tokens_per_second * _BATCH_SECONDS, _MIN_BUDGET), _MAX_BUDGET))
+    speed = calibration.tokens_per_second * torch.get_num_threads()
+    budget = int(min(max(speed * _BATCH_SECONDS, _MIN_BUDGET), _MAX_BUDGET))
     if device != "cpu":
         budget = _ACCELERATOR_BUDGET
     return LocalEncoder(model, budget=budget, calibration=calibration, observe=observe)
