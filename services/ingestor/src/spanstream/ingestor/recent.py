@@ -38,6 +38,3 @@ class Recent(Generic[K, V]):
         """Drop the key, if known."""
         with self._lock:
             self._entries.pop(key, None)
-
-    def __len__(self) -> int:
-        return len(self._entries)

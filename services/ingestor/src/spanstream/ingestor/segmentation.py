@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import sentencex
 
@@ -23,6 +24,8 @@ Range = tuple[int, int]
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 _BLOCK = re.compile(r"\n(?=[^\S\n]*(?:[-*+•–]\s|\d{1,3}[.)]\s|#{1,6}\s|\|))|(?:^|(?<=\n))#{1,6}[^\S\n][^\n]*\n")
 _WORD_CHARACTER = re.compile(r"\w")
+_LAST_SPACE = re.compile(r"\s\S*\Z")
+_NUMBER = re.compile(r"\d{1,3}[.)]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +80,22 @@ def _paragraphs(text: str) -> Iterator[Range]:
 def _sentences(text: str, start: int, end: int, longest: int) -> Iterator[Range]:
     """The sentences of text[start:end], none longer than `longest` characters."""
     cuts = [start, *(block.end() for block in _BLOCK.finditer(text, start, end)), end]
-    for low, high in zip(cuts, cuts[1:], strict=False):
+    for low, high in pairwise(cuts):
         previous: Range | None = None
         for sentence in _split(text, low, high):
-            if previous and sentence[1] - previous[0] <= longest and not _WORD_CHARACTER.search(text, *sentence):
-                previous = (previous[0], sentence[1])  # punctuation alone belongs to the sentence before it
+            if previous and sentence[1] - previous[0] <= longest and _belongs(text, previous, sentence):
+                previous = (previous[0], sentence[1])
                 continue
             if previous:
                 yield from _shortened(text, *previous, longest)
             previous = sentence
         if previous:
             yield from _shortened(text, *previous, longest)
+
+
+def _belongs(text: str, before: Range, sentence: Range) -> bool:
+    """Punctuation alone belongs to the sentence before it, and a list item to its number."""
+    return not _WORD_CHARACTER.search(text, *sentence) or bool(_NUMBER.fullmatch(text, *before))
 
 
 def _split(text: str, start: int, end: int) -> Iterator[Range]:
@@ -107,11 +115,8 @@ def _shortened(text: str, start: int, end: int, longest: int) -> Iterator[Range]
     """Cut at the last word border within reach, or anywhere where a single word is too long."""
     while end - start > longest:
         window = text[start : start + longest + 1]
-        words = window.rsplit(None, 1)  # the last word may be cut: it starts the next piece
-        kept = len(window) - len(words[1]) if len(words) == 2 and not window[-1].isspace() else len(window)
-        kept = len(window[:kept].rstrip())
-        if kept > longest:
-            kept = longest
+        border = _LAST_SPACE.search(window)
+        kept = len(window[: border.start()].rstrip()) if border else longest
         yield start, start + kept
         start += kept
         while text[start].isspace():
