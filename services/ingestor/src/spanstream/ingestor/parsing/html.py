@@ -15,7 +15,8 @@ from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError, relea
 
 # trafilatura looks for articles; below this many characters it falls back to rules that tear sentences apart.
 _MIN_MAIN_CHARACTERS = 250
-_DEPTH = 200  # nested elements; deeper trees (a known attack) are read without searching for the main content
+# Larger trees are read without searching for the main content, which takes 35 us an element, and more with depth.
+_DEPTH, _ELEMENTS = 200, 50_000
 _INVISIBLE = frozenset({"script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object"})
 _MARGIN = frozenset({"nav", "footer", "aside"})
 _BLOCKS = frozenset(
@@ -72,24 +73,25 @@ def parse(data: bytes, limits: Limits) -> Parsed:
     except (etree.ParserError, etree.XMLSyntaxError, ValueError) as error:
         raise ParseError(REASON_PARSE_FAILED, "no HTML element could be read") from error
     title = _SPACES.sub(" ", tree.findtext(".//title") or "").strip()
-    visible, depth = _visible(tree)
+    visible, depth, elements = _visible(tree)
     main = ""
-    if depth <= _DEPTH and len(visible) >= _MIN_MAIN_CHARACTERS:
+    if depth <= _DEPTH and elements <= _ELEMENTS and len(visible) >= _MIN_MAIN_CHARACTERS:
         main = trafilatura.extract(source, include_comments=False, include_tables=True) or ""
     if len(main) >= _MIN_MAIN_CHARACTERS:
         return Parsed(main, title, release("trafilatura"))
     return Parsed(visible, title, release("lxml"))
 
 
-def _visible(tree: lxml_html.HtmlElement) -> tuple[str, int]:
-    """All visible text outside margins, a line per block, and the depth of the tree. Linear, without recursion."""
+def _visible(tree: lxml_html.HtmlElement) -> tuple[str, int, int]:
+    """All visible text outside margins, a line per block; depth and elements of the tree. Linear, without recursion."""
     parts: list[str] = []
-    depth = deepest = hidden = preformatted = 0
+    depth = deepest = elements = hidden = preformatted = 0
     for event, element in etree.iterwalk(tree, events=("start", "end")):
         tag = element.tag
         outside = tag in _INVISIBLE or tag in _MARGIN
         if event == "start":
             depth += 1
+            elements += 1
             deepest = max(deepest, depth)
             hidden += outside
             preformatted += tag == "pre"
@@ -108,12 +110,16 @@ def _visible(tree: lxml_html.HtmlElement) -> tuple[str, int]:
                 parts.append(" | ")
             following = element.tail
         if following and not hidden:
-            parts.append(following if preformatted else _SPACES.sub(" ", following))
-    return "\n".join(_tidy("".join(parts))), deepest
+            if not preformatted:
+                following = _SPACES.sub(" ", following)
+                following = following.lstrip(" ") if not parts or parts[-1].endswith("\n") else following
+            parts.append(following)
+    return "\n".join(_tidy("".join(parts))), deepest, elements
 
 
 def _tidy(text: str) -> Iterator[str]:
+    """Lines that hold something, without their last cell border."""
     for line in text.split("\n"):
-        stripped = line.rstrip(" |") if line.endswith(" | ") else line.rstrip()
-        if stripped.strip():
-            yield stripped[1:] if stripped.startswith(" ") and not stripped.startswith("  ") else stripped
+        shown = line.rstrip().removesuffix(" |")
+        if shown.strip():
+            yield shown

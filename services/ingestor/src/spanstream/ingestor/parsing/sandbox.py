@@ -19,15 +19,23 @@ from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, REASON_PARSE_
 from spanstream.ingestor.parsing.kinds import Kind
 from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError
 
-_START_SECONDS = 20.0  # importing the parsers on a busy machine
+START_SECONDS = 20.0  # importing the parsers on a busy machine
 
 
 class Sandbox:
     """`parse` as in `formats`, elsewhere. Thread-safe: one document at a time."""
 
-    def __init__(self, limits: Limits, module: str = "spanstream.ingestor.parsing.child") -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        module: str = "spanstream.ingestor.parsing.child",
+        start_seconds: float = START_SECONDS,
+    ) -> None:
+        """`module` is run as the child; its first document may take `start_seconds` longer."""
         self._limits = limits
         self._module = module
+        self._start_seconds = start_seconds
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -37,7 +45,7 @@ class Sandbox:
         """Raises ParseError, also PARSE_LIMIT for a document that takes too long and HANDLER_CRASH for one that kills."""
         with self._lock:
             connection = self._child()
-            allowed = self._limits.seconds + (_START_SECONDS if self._fresh else 0)
+            allowed = self._limits.seconds + (self._start_seconds if self._fresh else 0)
             try:
                 connection.send_bytes(kind.value.encode() + b"\n" + data)
                 if not connection.poll(allowed):
