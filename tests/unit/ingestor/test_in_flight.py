@@ -11,6 +11,7 @@ from spanstream.events.topics import ALL
 from spanstream.ingestor.in_flight import InFlight
 
 STAGES = {"documents.v1": ("ingestor", "passages.v1"), "passages.v1": ("embedder", "embeddings.v1")}
+TOPICS = ["documents.v1", "passages.v1", "embeddings.v1", "failures.v1"]
 KEYS = [Key("t", "s", str(i)).encode() for i in range(4)]
 A, B = KEYS[:2]
 
@@ -45,8 +46,29 @@ class Pipeline:
         consumer.close()
 
     def drain(self) -> None:
-        for topic in ("documents.v1", "passages.v1", "embeddings.v1", "failures.v1"):
+        for topic in TOPICS:
             self.step(topic)
+
+
+class Moving:
+    """The pipeline's log, on which a stage steps before each answer while there are steps left."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.steps: list[tuple[str, bool]] = []
+        self._pipeline = pipeline
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        self._move()
+        return self._pipeline.log.end_offsets(topic)
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        self._move()
+        return self._pipeline.log.committed(group, topic)
+
+    def _move(self) -> None:
+        if self.steps:
+            topic, again = self.steps.pop(0)
+            self._pipeline.step(topic, 1, again=again)
 
 
 def own(pipeline: Pipeline, in_flight: InFlight, key: bytes) -> None:
@@ -116,6 +138,19 @@ def test_an_event_sent_round_again_is_still_in_flight() -> None:
     assert A in in_flight.quiet([A])
 
 
+def test_an_event_sent_round_again_while_it_looks_is_in_flight() -> None:
+    pipeline = Pipeline()
+    log = Moving(pipeline)
+    in_flight = InFlight(log, refresh_seconds=0)  # type: ignore[arg-type]
+    in_flight.quiet([])
+    own(pipeline, in_flight, A)
+    pipeline.step("documents.v1")
+    pipeline.step("passages.v1")
+    # Between the fifth and the sixth of its questions: after passages.v1 was found applied, before embeddings.v1 is.
+    log.steps = [("failures.v1", False)] * 5 + [("embeddings.v1", True)]
+    assert in_flight.quiet([A]) == set()
+
+
 def test_beyond_its_memory_everything_counts_as_in_flight() -> None:
     pipeline = Pipeline()
     in_flight = watch(pipeline, max_accepts=2)
@@ -145,7 +180,8 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.pipeline = Pipeline()
-        self.in_flight = watch(self.pipeline, max_accepts=6)
+        self.log = Moving(self.pipeline)
+        self.in_flight = InFlight(self.log, max_accepts=6, refresh_seconds=0)  # type: ignore[arg-type]
         self.unacknowledged: list[tuple[bytes, Position]] = []
 
     @rule(key=st.sampled_from(KEYS))
@@ -166,13 +202,17 @@ class Machine(RuleBasedStateMachine):
         self.pipeline.publish(key)
 
     @rule(
-        topic=st.sampled_from(["documents.v1", "passages.v1", "embeddings.v1", "failures.v1"]),
+        topic=st.sampled_from(TOPICS),
         at_most=st.integers(1, 5),
         again=st.booleans(),
         fail=st.booleans(),
     )
     def stage(self, topic: str, at_most: int, again: bool, fail: bool) -> None:
         self.pipeline.step(topic, at_most, again=again, fail=fail)
+
+    @rule(steps=st.lists(st.tuples(st.sampled_from(TOPICS), st.booleans()), max_size=9))
+    def move_during_the_next_question(self, steps: list[tuple[str, bool]]) -> None:
+        self.log.steps = steps
 
     @rule()
     def drain(self) -> None:
