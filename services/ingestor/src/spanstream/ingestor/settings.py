@@ -43,7 +43,7 @@ class IngestorSettings(HttpSettings):
     remembered_keys: int = Field(100_000, ge=1, description="documents whose last content hash is remembered")
 
     parse_seconds: float = Field(10.0, gt=0, le=60, description="seconds for one document")
-    parse_memory_bytes: int = Field(2**30, ge=2**28, description="bytes of address space of the parsers' process")
+    parse_memory_bytes: int = Field(2**29, ge=2**27, description="bytes of address space of the parsers' process")
     max_uncompressed_bytes: int = Field(200 * 2**20, ge=1, description="bytes of an archive (DOCX) unpacked")
     max_archive_entries: int = Field(2_000, ge=1, description="entries of an archive (DOCX)")
     max_pages: int = Field(5_000, ge=1, description="pages of a PDF")
