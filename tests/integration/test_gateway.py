@@ -20,7 +20,7 @@ from spanstream.runtime.service import Service
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document
 from tests.unit.indexer.documents import DIMENSION, Document
 
-SETTINGS = GatewaySettings(STORE_URL="edge:/nowhere", ENCODER_URL=f"hash:{DIMENSION}", http_port=0)
+SETTINGS = GatewaySettings(store_url="edge:/nowhere", encoder_url=f"hash:{DIMENSION}", http_port=0)
 
 
 def mine(each: Document) -> Document:

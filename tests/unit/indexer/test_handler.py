@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,8 +47,8 @@ def index(store: Store) -> Indexer:
     return Indexer(store, GENERATION, lambda: NOW)
 
 
-def document(version: int, *passages: list[str], key: Key = KEY, **more: object) -> Document:
-    return Document(key, version, passages or (["One fish.", "Two fish."], ["Red fish."]), **more)  # type: ignore[arg-type]
+def document(version: int, *passages: list[str], key: Key = KEY, **more: Any) -> Document:
+    return Document(key, version, passages or (["One fish.", "Two fish."], ["Red fish."]), **more)
 
 
 def found(store: Store, scope: Scope = SCOPE) -> set[tuple[Key, int, int]]:
@@ -186,18 +187,18 @@ def test_failure_without_a_readable_identity_changes_nothing(store: Store, index
     assert index([record(FailureEvent(stage="ingestor"), key=b"x"), Record("failures.v1", 0, 0, b"x", b"\xff")]) == []
 
 
-def broken(**changes: object) -> Record:
+def broken(**changes: Any) -> Record:
     """A good record, damaged."""
     event = EmbeddingEvent.FromString(document(1).records()[0].value or b"")
     for name, value in changes.items():
         if name == "end":
-            event.origin.passages[0].end = value  # type: ignore[assignment]
+            event.origin.passages[0].end = value
         elif name == "span":
-            event.origin.passages[0].spans[0] = value  # type: ignore[assignment]
+            event.origin.passages[0].spans[0] = value
         elif name == "passage_count":
-            event.origin.passage_count = value  # type: ignore[assignment]
+            event.origin.passage_count = value
         elif name == "tokens":
-            event.passage_tokens[:] = value  # type: ignore[index]
+            event.passage_tokens[:] = value
         else:
             setattr(event, name, value)
     return record(event)
