@@ -117,6 +117,12 @@ def test_deleted_document_is_gone(corpus: Corpus) -> None:
     assert corpus.store.heads([FISH.key])[FISH.key].state is State.DELETED
 
 
+def test_tombstone_hides_passages_that_are_not_deleted_yet(corpus: Corpus) -> None:
+    head = corpus.store.heads([FISH.key])[FISH.key]
+    corpus.store.flip_heads([replace(head, state=State.DELETED)])
+    assert "fish" not in ids(ask(corpus, "red fish swims"))
+
+
 def test_tenants_do_not_see_each_other(corpus: Corpus) -> None:
     corpus.put(document("foreign", ["The red fish swims."], tenant="other"))
     assert "foreign" not in ids(ask(corpus, "red fish swims"))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,33 @@ def test_wrong_guess_of_unchanged_goes_back_to_be_embedded(
 def test_guess_right_behind_its_base_in_one_poll_holds(store: Store, index: Indexer) -> None:
     assert index([*document(1).records(), *document(2).records(unchanged=True)]) == []
     assert (head(store).version, head(store).body_version) == (2, 1)
+
+
+def test_guess_overtaken_by_another_owner_goes_back_to_be_embedded(store: Store, index: Indexer) -> None:
+    """Between this owner's read and its bump another one flips the head to other content."""
+    index(document(1).records())
+
+    class Overtaken(Faulty):
+        def bump_heads(self, bumps: Sequence[tuple[Head, int]]) -> list[Head | None]:
+            index(document(2, ["other"]).records())
+            return store.bump_heads(bumps)
+
+    (again,) = Indexer(Overtaken(store), GENERATION, lambda: NOW)(document(3).records(unchanged=True))
+    assert isinstance(again, Outgoing)
+    assert head(store).version == 2
+
+
+def test_passages_that_nothing_names_any_more_are_deleted_even_when_the_kill_was_before(
+    store: Store, index: Indexer
+) -> None:
+    index(document(1).records())
+    with pytest.raises(Killed):
+        Indexer(Faulty(store, at=4), GENERATION, lambda: NOW)(document(2, ["new"]).records())
+    assert head(store).version == 2
+    index(document(2, ["new"]).records())
+    assert {
+        hit.passage.version for hit in store.search([Query(Dense(np.eye(64, dtype=np.float32)[0]), SCOPE, 9)])[0]
+    } == {2}
 
 
 def test_same_version_with_other_content_larger_hash_wins_and_the_other_is_reported(
