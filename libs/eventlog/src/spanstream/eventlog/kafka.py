@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, OffsetSpec, TopicPartition
-from kafka.admin import MemberToRemove
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import (
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, OffsetSpec, TopicPartition  # type: ignore[import-untyped]
+from kafka.admin import MemberToRemove  # type: ignore[import-untyped]
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor  # type: ignore[import-untyped]
+from kafka.errors import (  # type: ignore[import-untyped]
     AuthorizationError,
     InvalidProducerEpochError,
     KafkaError,
@@ -120,11 +120,15 @@ class KafkaLog:
         with self._lock:
             self._discard()
 
-    def evict_members(self) -> None:
-        """Remove every member of every group: those alive rejoin at once, those of a killed process stop blocking it."""
+    def evict_members(self, groups: Sequence[str]) -> None:
+        """Remove every member of these groups: those alive rejoin, those of a killed process stop holding it up.
+
+        Raises LogUnavailable while the brokers have not loaded the groups yet.
+        """
         with self._admin() as admin:
-            groups = admin.describe_groups([group["group_id"] for group in admin.list_groups()])
-            for group, description in groups.items():
+            for group, description in admin.describe_groups(list(groups)).items():
+                if "Coordinator" in (description["error"] or ""):  # not raised: moving, loading, not there yet
+                    raise LogUnavailable(f"group {group}: {description['error']}")
                 members = [MemberToRemove(member_id=member["member_id"]) for member in description["members"]]
                 if members:
                     admin.remove_group_members(group, members)
@@ -180,7 +184,7 @@ class Producer:
                 self._client = KafkaProducer(bootstrap_servers=self._servers, bootstrap_timeout_ms=5_000, **PRODUCER)
             return self._client
 
-    def _replace(self, broken: KafkaProducer) -> None:
+    def _replace(self, broken: Any) -> None:
         """One refused record leaves the idempotent client unable to send anything: the next call gets a new one."""
         with self._lock:
             if self._client is not broken:
