@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,7 +129,8 @@ def _sentence_config(folder: Path) -> tuple[str, dict[str, Any]]:
     """The pooling and the Transformer settings of a sentence-transformers folder; of any other: mean, none."""
     if not (folder / "modules.json").is_file():
         return "mean", {}
-    pooling, sentence = "mean", {}
+    pooling = "mean"
+    sentence: dict[str, Any] = {}
     for module in json.loads((folder / "modules.json").read_text()):
         kind, at = module["type"].rpartition(".")[2], folder / module["path"]
         if kind == "Transformer":
@@ -144,7 +146,9 @@ def _sentence_config(folder: Path) -> tuple[str, dict[str, Any]]:
 def _pooling(config: dict[str, Any]) -> str:
     old = {"cls_token": "cls", "mean_tokens": "mean", "mean_sqrt_len_tokens": "mean"}  # equal once normalised
     modes = [mode for mode in config if mode.startswith("pooling_mode_") and config[mode] is True]
-    named = [old.get(mode.removeprefix("pooling_mode_"), mode) for mode in modes] or [config.get("pooling_mode", "mean")]
+    named = [old.get(mode.removeprefix("pooling_mode_"), mode) for mode in modes] or [
+        config.get("pooling_mode", "mean")
+    ]
     if len(named) != 1 or named[0] not in POOLINGS:
         raise ModelUnsupported(f"the pooling {named} is not supported; known are {', '.join(POOLINGS)}")
     return str(named[0])
@@ -174,7 +178,9 @@ def _slabs(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     while len(text) - start > _SLAB_CHARACTERS:
         end = start + _SLAB_CHARACTERS
-        space = max(text.rfind(" ", start + _SLAB_CHARACTERS // 2, end), text.rfind("\n", start + _SLAB_CHARACTERS // 2, end))
+        space = max(
+            text.rfind(" ", start + _SLAB_CHARACTERS // 2, end), text.rfind("\n", start + _SLAB_CHARACTERS // 2, end)
+        )
         end = space if space > 0 else end
         yield start, end
         start = end
@@ -188,13 +194,13 @@ def _joined(parts: Sequence[Tokens]) -> Tokens:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bar and no load report on the terminal of a service."""
-    logging = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    output = transformers.utils.logging
+    level, bars = output.get_verbosity(), output.is_progress_bar_enabled()
+    output.set_verbosity(logging.ERROR)
+    output.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        output.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            output.enable_progress_bar()  # type: ignore[no-untyped-call]
