@@ -14,6 +14,7 @@ from spanstream.client import calls, config, flows, transport
 from spanstream.client.documents import Document, File, Item
 from spanstream.client.effects import Flow, Next, Sleep
 from spanstream.client.errors import SpanstreamError
+from spanstream.client.ingestion import Ingestion
 from spanstream.client.results import Progress, Receipt, Report, SearchResult, Source, Status
 
 T = TypeVar("T")
@@ -67,10 +68,10 @@ class AsyncClient:
         With `wait` returns when all are searchable or failed, and reads no further while thousands are pending;
         raises NotSettled if nothing moved for `stall` seconds. A refused or failed document is in the report.
         """
-        flow = flows.ingest(
+        ingestion = Ingestion(
             source, wait=wait, stall=stall, on_receipt=on_receipt, on_progress=on_progress, clock=self._clock
         )
-        return await self._run(flow, _asynchronous(items))
+        return await self._run(ingestion.flow(), _asynchronous(items))
 
     async def ingest_files(self, source: str, folder: Path, paths: Iterable[Path], **options: Any) -> Report:
         """`ingest` the files; the id of each is its path relative to `folder`, with '/'."""

@@ -55,17 +55,20 @@ def status(source: str, id: str, version: int | None, wait: float | None) -> Req
     return Request("GET", _document(source, id), params=_given(version=version, wait=wait), timeout=timeout)
 
 
-def statuses(source: str, asked: Sequence[tuple[str, int | None]]) -> Request:
-    """The states of up to MAX_STATUSES documents."""
-    body = {"documents": [{"id": id} | _given(version=version) for id, version in asked]}
+def statuses(source: str, asked: Sequence[tuple[str, int | None]], wait: float = 0.0) -> Request:
+    """The states of up to MAX_STATUSES documents; `wait` up to so many seconds until all are settled."""
+    body = {"documents": [{"id": id} | _given(version=version) for id, version in asked], "wait": wait}
     return Request("POST", f"{_documents(source)}:status", headers=_JSON, content=_encode(body))
 
 
 def search(
     query: str, *, limit: int, mode: str | None, sources: Sequence[str] | None, filter: Mapping[str, Any] | None
 ) -> Request:
-    """A search."""
-    body = _given(query=query, limit=limit, mode=mode, sources=list(sources) if sources else None, filter=filter)
+    """A search. `sources` is a filter like any other, and both must hold."""
+    conditions = [{"field": "source", "in": list(sources)}] if sources else []
+    conditions += [dict(filter)] if filter else []
+    narrowed = {"all": conditions} if len(conditions) > 1 else conditions[0] if conditions else None
+    body = _given(query=query, limit=limit, mode=mode, filter=narrowed)
     return Request("POST", "/v1/search", headers=_JSON, content=_encode(body))
 
 
@@ -114,7 +117,7 @@ def read_search(response: Response) -> SearchResult:
 
 def read_sources(response: Response) -> list[Source]:
     """The answer to `sources`."""
-    return [Source(row["name"], row["documents"]) for row in _object(response)["sources"]]
+    return [Source(row["source"], row["documents"]) for row in _object(response)["sources"]]
 
 
 def refusal(response: Response) -> errors.Refused:
@@ -174,15 +177,29 @@ def _receipt(row: Mapping[str, Any]) -> Receipt:
 
 
 def _status(row: Mapping[str, Any]) -> Status:
-    texts = {name: row.get(name) or "" for name in ("stage", "reason", "detail")}
-    return Status(row["source"], row["id"], row["state"], row.get("version"), **texts)
+    failure = row.get("failure") or {}
+    texts = {name: str(failure.get(name, "")) for name in ("stage", "reason", "detail")}
+    return Status(row["source"], row["id"], row["state"], row["version"], **texts)
 
 
 def _hit(row: Mapping[str, Any]) -> Hit:
-    names = ("source", "id", "version", "title", "metadata", "score")
-    return Hit(*(row[name] for name in names), tuple(map(_passage, row["passages"])))
+    return Hit(
+        source=row["source"],
+        id=row["id"],
+        version=row["version"],
+        title=row["title"],
+        metadata=row["metadata"],
+        score=row["score"],
+        passages=tuple(map(_passage, row["passages"])),
+    )
 
 
 def _passage(row: Mapping[str, Any]) -> Passage:
-    spans = tuple(Span(span["start"], span["end"], span["text"], span["score"]) for span in row["spans"])
-    return Passage(*(row[name] for name in ("ordinal", "start", "end", "text", "score")), spans)
+    return Passage(
+        ordinal=row["ordinal"],
+        start=row["start"],
+        end=row["end"],
+        text=row["text"],
+        score=row["score"],
+        spans=tuple(Span(span["start"], span["end"], span["text"], span["score"]) for span in row["spans"]),
+    )

@@ -70,7 +70,7 @@ def passage(found: Passage, *, marks: bool, shown: int = SHOWN) -> Text:
 def status_line(status: Status) -> Text:
     """One line for one status."""
     line = Text.assemble((status.state, _STYLES.get(status.state, "")), f"  {clean(status.source)}/{clean(status.id)}")
-    if status.version is not None:
+    if status.version:
         line.append(f"  version {status.version}", style="dim")
     if status.state == "failed":
         line.append(f"  {status.stage}: {status.reason}: {clean(status.detail)}")

@@ -56,9 +56,10 @@ class Pending:
 
 
 class Tally:
-    """The counts of one ingest."""
+    """The counts of one ingest; without `wait` nothing is ever pending, nor counted as searchable."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: bool = True) -> None:
+        self._wait = wait
         self.pending = Pending()
         self._accepted = self._unchanged = self._searchable = self._failed = 0
         self._failures: list[Failure] = []
@@ -69,7 +70,7 @@ class Tally:
         if receipt.unchanged:
             self._unchanged += 1
             self._searchable += 1
-        else:
+        elif self._wait:
             self.pending.add(receipt)
 
     def fail(self, failure: Failure) -> None:

@@ -30,12 +30,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`state`: pending, searchable, deleted, failed (then with stage, reason, detail). `version` is the one in force."""
+    """`state`: pending, searchable, deleted, failed (then with stage, reason, detail). `version` is what searches see now,
+    0 where they see nothing."""
 
     source: str
     id: str
     state: str
-    version: int | None = None
+    version: int = 0
     stage: str = ""
     reason: str = ""
     detail: str = ""
