@@ -13,12 +13,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from spanstream.encoder.errors import InvalidVectors
+from spanstream.encoder.errors import EncoderRejected, InvalidVectors
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
     """A text to encode. `ranges` [n, 2] int32: character offsets into `text`, half-open, in any order, may nest.
+
+    A character is a Unicode code point; a lone surrogate is refused.
 
     `context` (a title, say) is read before the text, so that it colours the vectors; how its own tokens are pooled is
     the encoder's affair. `boundaries` [m] int32, rising: offsets at which a long text is best cut into windows.
@@ -71,6 +73,27 @@ class Encoder(Protocol):
     def close(self) -> None:
         """Release everything; idempotent."""
         ...
+
+
+def refuse_malformed(texts: Sequence[Text]) -> None:
+    """Raise EncoderRejected unless every range and boundary lies in its text and the text can be sent as UTF-8."""
+    for text in texts:
+        length = len(text.text)
+        ranges, boundaries = text.ranges, text.boundaries
+        if ranges.ndim != 2 or ranges.shape[1] != 2 or ranges.dtype != np.int32:
+            raise EncoderRejected("ranges must be int32 [n, 2]")
+        if ranges.size and (ranges.min() < 0 or ranges.max() > length or (ranges[:, 0] > ranges[:, 1]).any()):
+            raise EncoderRejected("a range lies outside its text or ends before it starts")
+        if boundaries is not None and boundaries.size:
+            if boundaries.ndim != 1 or boundaries.dtype != np.int32:
+                raise EncoderRejected("boundaries must be int32 [m]")
+            if boundaries[0] < 0 or boundaries[-1] > length or (np.diff(boundaries) < 0).any():
+                raise EncoderRejected("boundaries must rise and lie in their text")
+        try:
+            text.text.encode()
+            text.context.encode()
+        except UnicodeEncodeError as error:
+            raise EncoderRejected("the text has a lone surrogate") from error
 
 
 def check(texts: Sequence[Text], results: Sequence[Encoded], dimension: int) -> None:

@@ -76,8 +76,11 @@ class Consumer(Protocol):
         """Fetch again on everything that is paused."""
         ...
 
-    def commit(self, records: Sequence[Record]) -> None:
-        """Commit the last offset + 1 per partition, synchronously. A failure means «unknown»: it is counted, not raised."""
+    def commit(self, records: Sequence[Record]) -> bool:
+        """Commit the last offset + 1 per partition, synchronously; whether it is known to have happened.
+
+        False means «unknown» (lost generation, timeout): count it and go on, the records may be seen again.
+        """
         ...
 
     def assignment(self) -> frozenset[tuple[str, int]]:

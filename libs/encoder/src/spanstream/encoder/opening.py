@@ -1,0 +1,17 @@
+"""From an address to an encoder."""
+
+from __future__ import annotations
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.hashing import HashEncoder
+from spanstream.encoder.http import HttpEncoder
+
+
+def open_encoder(url: str, *, timeout: float = 60.0, in_flight: int = 4) -> Encoder:
+    """`http(s)://host:port` or `hash:<dimension>`; raises ValueError for anything else. Nothing is sent yet."""
+    scheme, _, rest = url.partition(":")
+    if scheme in ("http", "https") and rest.startswith("//"):
+        return HttpEncoder(url, timeout=timeout, in_flight=in_flight)
+    if scheme == "hash" and rest.isdigit() and int(rest) > 0:
+        return HashEncoder(int(rest))
+    raise ValueError("ENCODER_URL must be http://…, https://… or hash:<dimension> here; inproc: runs in one process only")

@@ -1,0 +1,119 @@
+"""Binary bodies of the HTTP hop: texts and offsets there, float32 vectors back; nothing of either as JSON.
+
+All numbers are little-endian; a body has exactly the bytes its header and table announce.
+
+    request   magic "SPQ1", count uint32
+              table    count x (text bytes, context bytes, ranges, boundaries or -1 for none) int32
+              numbers  per text: ranges [n, 2], then boundaries [m], int32
+              strings  per text: text, then context, UTF-8
+    response  magic "SPV1", count uint32, dimension uint32
+              table    count x ranges, int32
+              tokens   per text: tokens [n], int32
+              vectors  per text: whole, then one per range, float32
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanstream.encoder.encoder import Encoded, Text
+from spanstream.encoder.errors import EncoderRejected, InvalidVectors
+
+MEDIA_TYPE = "application/x-spanstream-encode"
+
+_REQUEST = struct.Struct("<4sI")
+_RESPONSE = struct.Struct("<4sII")
+_REQUEST_MAGIC = b"SPQ1"
+_RESPONSE_MAGIC = b"SPV1"
+_INT = np.dtype("<i4")
+_FLOAT = np.dtype("<f4")
+
+
+def pack_request(texts: Sequence[Text]) -> bytes:
+    """The body that asks for `texts`; raises EncoderRejected if a text cannot be UTF-8."""
+    try:
+        strings = [part.encode() for text in texts for part in (text.text, text.context)]
+    except UnicodeEncodeError as error:
+        raise EncoderRejected("the text has a lone surrogate") from error
+    table = np.empty((len(texts), 4), _INT)
+    numbers = []
+    for i, text in enumerate(texts):
+        boundaries = -1 if text.boundaries is None else len(text.boundaries)
+        table[i] = len(strings[2 * i]), len(strings[2 * i + 1]), len(text.ranges), boundaries
+        numbers.append(text.ranges.astype(_INT).tobytes())
+        if text.boundaries is not None:
+            numbers.append(text.boundaries.astype(_INT).tobytes())
+    return b"".join([_REQUEST.pack(_REQUEST_MAGIC, len(texts)), table.tobytes(), *numbers, *strings])
+
+
+def unpack_request(body: bytes) -> list[Text]:
+    """The texts of a request; raises EncoderRejected for anything but a well-formed body. Ranges are not checked."""
+    if len(body) < _REQUEST.size:
+        raise EncoderRejected("the body is shorter than its header")
+    magic, count = _REQUEST.unpack_from(body)
+    if magic != _REQUEST_MAGIC:
+        raise EncoderRejected("the body is not an encode request of version 1")
+    at = _REQUEST.size + 16 * count
+    if len(body) < at:
+        raise EncoderRejected("the body is shorter than its table")
+    table = np.frombuffer(body, _INT, 4 * count, _REQUEST.size).reshape(count, 4).astype(np.int64)
+    if (table[:, :3] < 0).any() or (table[:, 3] < -1).any():
+        raise EncoderRejected("a size in the table is negative")
+    boundaries = np.maximum(table[:, 3], 0)
+    numbers = int(2 * table[:, 2].sum() + boundaries.sum())
+    if len(body) != at + 4 * numbers + int(table[:, :2].sum()):
+        raise EncoderRejected("the body has another length than its table announces")
+    values = np.frombuffer(body, _INT, numbers, at)
+    string_at, value_at = at + 4 * numbers, 0
+    texts = []
+    for text_bytes, context_bytes, ranges, bounds in table.tolist():
+        pairs = values[value_at : value_at + 2 * ranges].reshape(ranges, 2)
+        value_at += 2 * ranges
+        borders = None if bounds < 0 else values[value_at : value_at + bounds]
+        value_at += max(0, bounds)
+        middle, end = string_at + text_bytes, string_at + text_bytes + context_bytes
+        try:
+            texts.append(Text(body[string_at:middle].decode(), pairs, body[middle:end].decode(), borders))
+        except UnicodeDecodeError as error:
+            raise EncoderRejected("a text is not UTF-8") from error
+        string_at = end
+    return texts
+
+
+def pack_response(results: Sequence[Encoded], dimension: int) -> bytes:
+    """The body that answers with `results`."""
+    counts = np.array([len(result.ranges) for result in results], _INT)
+    tokens = [result.tokens.astype(_INT).tobytes() for result in results]
+    vectors = [part.astype(_FLOAT).tobytes() for result in results for part in (result.whole, result.ranges)]
+    header = _RESPONSE.pack(_RESPONSE_MAGIC, len(results), dimension)
+    return b"".join([header, counts.tobytes(), *tokens, *vectors])
+
+
+def unpack_response(body: bytes) -> list[Encoded]:
+    """The results of a response, views of `body`; raises InvalidVectors for anything but a well-formed body."""
+    if len(body) < _RESPONSE.size:
+        raise InvalidVectors("the answer is shorter than its header")
+    magic, count, dimension = _RESPONSE.unpack_from(body)
+    if magic != _RESPONSE_MAGIC:
+        raise InvalidVectors("the answer is not an encode response of version 1")
+    at = _RESPONSE.size + 4 * count
+    if len(body) < at:
+        raise InvalidVectors("the answer is shorter than its table")
+    counts = np.frombuffer(body, _INT, count, _RESPONSE.size).astype(np.int64)
+    if (counts < 0).any():
+        raise InvalidVectors("a count in the answer is negative")
+    ranges = int(counts.sum())
+    rows = ranges + count
+    if len(body) != at + 4 * ranges + 4 * rows * dimension:
+        raise InvalidVectors("the answer has another length than its table announces")
+    tokens: NDArray[np.int32] = np.frombuffer(body, _INT, ranges, at)
+    vectors = np.frombuffer(body, _FLOAT, rows * dimension, at + 4 * ranges).reshape(rows, dimension)
+    results, row, token = [], 0, 0
+    for n in counts.tolist():
+        results.append(Encoded(vectors[row], vectors[row + 1 : row + 1 + n], tokens[token : token + n]))
+        row, token = row + 1 + n, token + n
+    return results

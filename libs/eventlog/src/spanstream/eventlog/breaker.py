@@ -1,0 +1,47 @@
+"""The limit that tells a bad deploy from bad records."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from spanstream.eventlog.errors import DeadLetterLimitExceeded
+from spanstream.eventlog.log import Record, Rejected
+from spanstream.events.v1.failure_pb2 import (
+    REASON_ENVELOPE_UNREADABLE,
+    REASON_HANDLER_CRASH,
+    REASON_SCHEMA_INVALID,
+    REASON_SCHEMA_UNKNOWN,
+)
+
+# Only what our code or a producer's code got wrong counts. A document that a parser refused by name (empty, encrypted,
+# a type we do not read) says nothing about the deploy: thousands of those in a row are a folder of scans, not a fault.
+SUSPECT = frozenset(
+    {REASON_HANDLER_CRASH, REASON_ENVELOPE_UNREADABLE, REASON_SCHEMA_UNKNOWN, REASON_SCHEMA_INVALID},
+)
+
+
+class Breaker:
+    """Counts suspect rejections among the last `window` records; 50 of 1,000 is 5 %, and covers 50 in a row."""
+
+    def __init__(self, limit: int = 50, window: int = 1000) -> None:
+        self._limit = limit
+        self._recent: deque[bool] = deque(maxlen=window)
+
+    def check(self, records: Sequence[Record], rejections: Sequence[Rejected]) -> None:
+        """Raise DeadLetterLimitExceeded if these would reach the limit; called before their dead letters are written."""
+        flags = _flags(records, rejections)
+        if any(flags) and sum([*self._recent, *flags][-(self._recent.maxlen or 0) :]) >= self._limit:
+            kinds = sorted({one.detail for one in rejections if one.reason in SUSPECT})[:3]
+            raise DeadLetterLimitExceeded(
+                f"{self._limit} of the last {self._recent.maxlen} records failed unexpectedly; latest: {'; '.join(kinds)}"
+            )
+
+    def count(self, records: Sequence[Record], rejections: Sequence[Rejected]) -> None:
+        """Remember them, once they are published: a batch that is retried counts once."""
+        self._recent.extend(_flags(records, rejections))
+
+
+def _flags(records: Sequence[Record], rejections: Sequence[Rejected]) -> list[bool]:
+    suspect = {id(one.record) for one in rejections if one.reason in SUSPECT}
+    return [id(record) in suspect for record in records]

@@ -1,0 +1,99 @@
+"""From a record that cannot be processed to the message that keeps it: a FailureEvent on the topic's dead-letter topic."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from pathlib import PurePath
+
+from google.protobuf.message import DecodeError
+
+from spanstream.eventlog import sizes
+from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.events import codec, topics
+from spanstream.events.errors import InvalidKey
+from spanstream.events.ids import Key
+from spanstream.events.v1.document_pb2 import DocumentEvent
+from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
+from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, FailureEvent, Header, Reason
+from spanstream.events.v1.passage_pb2 import PassageEvent
+
+MAX_DETAIL = 500  # characters
+_DEAD_LETTERS = {topic.name: topic.dead_letters for topic in topics.ALL}
+
+
+def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoing | None:
+    """The message to publish; None where the record came from a dead-letter topic itself, and so is kept already.
+
+    It always fits its topic: a record that came compressed from elsewhere and is larger than any of ours is named by
+    topic, partition and offset only. Its key is the record's own, empty where there was none.
+    """
+    record = rejected.record
+    topic = _DEAD_LETTERS.get(record.topic, topics.FAILURES.name)
+    if topic is None:
+        return None
+    crashed = rejected.reason == REASON_HANDLER_CRASH
+    place = rejected.detail if crashed else ""
+    event = FailureEvent(
+        stage=stage,
+        reason=rejected.reason,
+        detail=rejected.detail[:MAX_DETAIL],
+        fingerprint=_fingerprint(stage, rejected.reason, place),
+        attempts=2 if crashed else 1,  # a crash is seen twice: in its batch, then alone
+        failed_at_us=failed_at_us,
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key or b"",
+        value=record.value or b"",
+        headers=[Header(name=name, value=value) for name, value in record.headers],
+    )
+    _identify(event, record)
+    message = _message(topic, event)
+    if sizes.size(message) > sizes.limit(topic):
+        event.ClearField("value")
+        event.ClearField("headers")
+        event.detail = f"{event.detail[:400]} (bytes left out: larger than {topic} takes)"
+        message = _message(topic, event)
+    return message
+
+
+def crash(record: Record, error: Exception) -> Rejected:
+    """The rejection of a record on which the handler raised: the error's type and place, never its words, which may
+    quote the document."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
+    return Rejected(record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}")
+
+
+def _message(topic: str, event: FailureEvent) -> Outgoing:
+    return Outgoing(topic, event.key, event.SerializeToString(), codec.headers(event))
+
+
+def _fingerprint(stage: str, reason: Reason, place: str) -> str:
+    return hashlib.blake2b(f"{stage}\n{reason}\n{place}".encode(), digest_size=8).hexdigest()
+
+
+def _identify(event: FailureEvent, record: Record) -> None:
+    """Fill in what can be read: the identity from the record key, the version from a value that agrees with it."""
+    try:
+        key = Key.decode(record.key or b"")
+    except InvalidKey:
+        return
+    inner = _envelope(record)
+    if inner is None:
+        event.tenant, event.source, event.id = key
+    elif (inner.tenant, inner.source, inner.id) == key:
+        event.tenant, event.source, event.id = key
+        event.version = inner.version
+
+
+def _envelope(record: Record) -> DocumentEvent | PassageEvent | None:
+    kinds = {topics.DOCUMENTS.name: DocumentEvent, topics.PASSAGES.name: PassageEvent}
+    try:
+        if record.topic == topics.EMBEDDINGS.name:
+            return EmbeddingEvent.FromString(record.value or b"").origin
+        kind = kinds.get(record.topic)
+        return kind.FromString(record.value or b"") if kind and record.value else None
+    except DecodeError:
+        return None

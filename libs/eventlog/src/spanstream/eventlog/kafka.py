@@ -1,0 +1,302 @@
+"""The log on Apache Kafka, through kafka-python: the only module that knows that client.
+
+Nothing is connected before its first use, so that a service can be built while the brokers are still starting. What
+Kafka answers becomes one of three: try again (`LogUnavailable`, or an empty poll), refuse (`TooLarge`), stop (`Fatal`).
+"""
+
+# ruff: noqa: D102 (the port's docstrings are the contract)
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, OffsetSpec, TopicPartition
+from kafka.admin import MemberToRemove
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    AuthorizationError,
+    InvalidProducerEpochError,
+    KafkaError,
+    OutOfOrderSequenceNumberError,
+    UnknownProducerIdError,
+)
+
+from spanstream.eventlog import sizes
+from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable
+from spanstream.eventlog.log import Outgoing, Position, Record
+from spanstream.events.topics import Topic
+
+log = logging.getLogger(__name__)
+
+MAX_POLL_INTERVAL = 600.0  # seconds a handler may take before its partitions move: at least 5 of the worst batches
+COMMIT_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+
+_CLIENT = {"reconnect_backoff_max_ms": 1_000, "allow_auto_create_topics": False, "metrics_enabled": False}
+PRODUCER = {
+    **_CLIENT,
+    "enable_idempotence": True,  # said explicitly: a conflicting setting then raises instead of switching it off
+    "acks": "all",
+    "compression_type": "lz4",
+    "linger_ms": 1,  # what several threads publish within 1 ms shares a request; three hops cost 3 ms of freshness
+    "batch_size": 65_536,
+    "max_request_size": 2 << 20,  # above every topic's limit: sizes.check decides
+    "max_block_ms": 5_000,
+    "request_timeout_ms": 10_000,
+    "delivery_timeout_ms": 30_000,
+}
+CONSUMER = {
+    **_CLIENT,
+    "enable_auto_commit": False,
+    "auto_offset_reset": "earliest",
+    "isolation_level": "read_committed",
+    "partition_assignment_strategy": [CooperativeStickyAssignor],
+    "session_timeout_ms": 45_000,
+    "heartbeat_interval_ms": 3_000,
+    "max_poll_interval_ms": int(MAX_POLL_INTERVAL * 1000),
+    "fetch_min_bytes": 1,  # the broker answers as soon as there is anything
+    # The broker holds a fetch this long when there is nothing. A partition that was still being drained when the
+    # fetch left has to wait for it, so this bounds the latency added under load; 10 idle fetches a second cost little.
+    "fetch_max_wait_ms": 100,
+    "fetch_max_bytes": 16 << 20,  # bounds what one consumer buffers
+    "max_partition_fetch_bytes": 2 << 20,
+    "request_timeout_ms": 30_000,
+    "check_crcs": True,
+}
+ADMIN = {"reconnect_backoff_max_ms": 1_000, "bootstrap_timeout_ms": 3_000, "request_timeout_ms": 5_000}
+
+# The broker lost or disowned the producer's state: nothing is wrong with the messages, their outcome is unknown.
+_SEQUENCE_LOST = (OutOfOrderSequenceNumberError, UnknownProducerIdError, InvalidProducerEpochError)
+
+
+class KafkaLog:
+    """A Kafka cluster."""
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        """`servers` are "host:port" of some of its brokers."""
+        self._servers = list(servers)
+        self._lock = threading.Lock()
+        self._client: KafkaAdminClient | None = None
+
+    def ensure_topics(self, topics: Sequence[Topic]) -> list[str]:
+        with self._admin() as admin:
+            existing = set(admin.list_topics())
+            missing = {topic.name: _new_topic(topic) for topic in topics if topic.name not in existing}
+            if missing:
+                admin.create_topics(missing, wait_for_metadata=True)
+        return list(missing)
+
+    def consumer(self, group: str, topics: Sequence[str], *, max_records: int = 64) -> Consumer:
+        return Consumer(self._servers, group, topics, max_records)
+
+    def producer(self) -> Producer:
+        return Producer(self._servers)
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        with self._admin() as admin:
+            latest = dict.fromkeys(_partitions(admin, topic), OffsetSpec.LATEST)
+            offsets = admin.list_partition_offsets(latest)
+        return {slot.partition: offset.offset for slot, offset in sorted(offsets.items())}
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        with self._admin() as admin:
+            slots = _partitions(admin, topic)
+            offsets = admin.list_group_offsets({group: slots})[group]
+        return {slot.partition: max(0, offsets[slot].offset) if slot in offsets else 0 for slot in slots}
+
+    def ready(self) -> bool:
+        try:
+            with self._admin() as admin:
+                admin.describe_cluster()
+        except EventLogError:
+            return False
+        return True
+
+    def close(self) -> None:
+        with self._lock:
+            self._discard()
+
+    def evict_members(self) -> None:
+        """Remove every member of every group: those alive rejoin at once, those of a killed process stop blocking it."""
+        with self._admin() as admin:
+            groups = admin.describe_groups([group["group_id"] for group in admin.list_groups()])
+            for group, description in groups.items():
+                members = [MemberToRemove(member_id=member["member_id"]) for member in description["members"]]
+                if members:
+                    admin.remove_group_members(group, members)
+
+    @contextmanager
+    def _admin(self) -> Iterator[KafkaAdminClient]:
+        with self._lock:
+            try:
+                if self._client is None:
+                    self._client = KafkaAdminClient(bootstrap_servers=self._servers, **ADMIN)
+                yield self._client
+            except KafkaError as error:
+                self._discard()  # a client that saw its broker go may hold on to dead connections
+                raise _translated(error) from error
+
+    def _discard(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+class Producer:
+    """Publishes to Kafka: idempotent, acknowledged by all in-sync replicas."""
+
+    def __init__(self, servers: Sequence[str]) -> None:
+        self._servers = servers
+        self._lock = threading.Lock()
+        self._client: KafkaProducer | None = None
+
+    def publish(self, messages: Sequence[Outgoing], deadline: float = 30.0) -> list[Position]:
+        sizes.check(messages)
+        end = time.monotonic() + deadline
+        client = None
+        try:
+            client = self._connected()
+            futures = [client.send(m.topic, m.value, m.key, list(m.headers)) for m in messages]
+            written = [future.get(max(0.0, end - time.monotonic())) for future in futures]
+        except KafkaError as error:
+            if client is not None and not error.retriable:
+                self._replace(client)
+            raise _translated(error) from error
+        return [Position(one.topic, one.partition, one.offset) for one in written]
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close(CLOSE_SECONDS)
+
+    def _connected(self) -> KafkaProducer:
+        with self._lock:
+            if self._client is None:
+                self._client = KafkaProducer(bootstrap_servers=self._servers, bootstrap_timeout_ms=5_000, **PRODUCER)
+            return self._client
+
+    def _replace(self, broken: KafkaProducer) -> None:
+        """One refused record leaves the idempotent client unable to send anything: the next call gets a new one."""
+        with self._lock:
+            if self._client is not broken:
+                return
+            self._client = None
+        broken.close(0)
+
+
+class Consumer:
+    """A member of a Kafka consumer group."""
+
+    def __init__(self, servers: Sequence[str], group: str, topics: Sequence[str], max_records: int) -> None:
+        self._servers = servers
+        self._group = group
+        self._topics = list(topics)
+        self._max_records = max_records
+        self._client: KafkaConsumer | None = None
+        self._next: dict[TopicPartition, int] = {}
+        self._paused = False
+
+    def poll(self, wait: float) -> Sequence[Record]:
+        try:
+            batches = self._connected().poll(timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records)
+        except KafkaError as error:
+            if error.retriable:
+                return []
+            raise _translated(error) from error
+        records = [_record(one) for batch in batches.values() for one in batch]
+        if self._paused and records:  # partitions that came in a rebalance arrive unpaused
+            self.rewind(records)
+            self.pause()
+            return []
+        self._next |= {slot: batch[-1].offset + 1 for slot, batch in batches.items()}
+        return records
+
+    def rewind(self, records: Sequence[Record]) -> None:
+        held = self._held()
+        for record in reversed(records):  # so that the first of each partition is set last
+            slot = TopicPartition(record.topic, record.partition)
+            if slot in held:  # else it moved, and its new owner reads from the committed offset
+                self._connected().seek(slot, record.offset)
+                self._next[slot] = record.offset
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._client is not None:
+            self._client.pause(*self._held())
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._client is not None:
+            self._client.resume(*self._client.paused())
+
+    def commit(self, records: Sequence[Record]) -> bool:
+        offsets = {
+            TopicPartition(one.topic, one.partition): OffsetAndMetadata(one.offset + 1, "", -1) for one in records
+        }
+        try:
+            self._connected().commit(offsets, timeout_ms=int(COMMIT_SECONDS * 1000))
+        except AuthorizationError as error:
+            raise _translated(error) from error
+        except KafkaError as error:
+            log.warning("commit of group %s is unknown: %s", self._group, type(error).__name__)
+            return False
+        return True
+
+    def assignment(self) -> frozenset[tuple[str, int]]:
+        return frozenset((slot.topic, slot.partition) for slot in self._held())
+
+    def lag(self) -> Mapping[tuple[str, int], int]:
+        lag = {}
+        for slot in self._held():
+            end = self._connected().highwater(slot)
+            if end is not None:
+                lag[slot.topic, slot.partition] = max(0, end - self._next.get(slot, end))
+        return lag
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close(autocommit=False, timeout_ms=int(CLOSE_SECONDS * 1000))
+
+    def _connected(self) -> KafkaConsumer:
+        if self._client is None:
+            client = KafkaConsumer(
+                bootstrap_servers=self._servers,
+                group_id=self._group,
+                client_id=f"spanstream-{self._group}",
+                bootstrap_timeout_ms=5_000,
+                **CONSUMER,
+            )
+            client.subscribe(self._topics)
+            self._client = client
+        return self._client
+
+    def _held(self) -> set[TopicPartition]:
+        return set(self._client.assignment()) if self._client is not None else set()
+
+
+def _record(raw: Any) -> Record:
+    headers = tuple((name, value or b"") for name, value in raw.headers)
+    return Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
+
+
+def _partitions(admin: KafkaAdminClient, topic: str) -> list[TopicPartition]:
+    (description,) = admin.describe_topics([topic])
+    if not description["partitions"]:
+        raise Fatal(f"there is no topic {topic}")
+    return sorted(TopicPartition(topic, one["partition_index"]) for one in description["partitions"])
+
+
+def _new_topic(topic: Topic) -> dict[str, Any]:
+    configs = {"retention.ms": str(topic.retention_ms), "max.message.bytes": str(topic.max_message_bytes)}
+    return {"num_partitions": topic.partitions, "configs": configs}
+
+
+def _translated(error: KafkaError) -> EventLogError:
+    reason = f"Kafka: {type(error).__name__}: {error}"
+    return LogUnavailable(reason) if error.retriable or isinstance(error, _SEQUENCE_LOST) else Fatal(reason)

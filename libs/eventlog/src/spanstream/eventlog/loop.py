@@ -1,0 +1,162 @@
+"""The consumer loop: the whole at-least-once story, top to bottom."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from spanstream.eventlog import sizes, traces
+from spanstream.eventlog.breaker import Breaker
+from spanstream.eventlog.dead_letters import crash, dead_letter
+from spanstream.eventlog.errors import Fatal, LogUnavailable, Retry
+from spanstream.eventlog.log import Consumer, Outgoing, Producer, Record, Rejected
+from spanstream.eventlog.observer import Observer, Silent
+
+Result = Outgoing | Rejected
+Handler = Callable[[Sequence[Record]], Iterable[Result]]
+
+POLL_WAIT = 0.2  # seconds: how long a stop request may go unnoticed; records end the wait at once
+PUBLISH_DEADLINE = 30.0  # seconds
+PUBLISH_RETRY = 1.0  # seconds until a batch that the log did not acknowledge is handled again
+LAG_INTERVAL = 1.0  # seconds between two reports of the lag
+
+
+class Loop:
+    """Reads, handles, publishes, commits. It owns its consumer and its producer, and closes both.
+
+    `handle` gets the records of one poll, in order per key, and returns values: messages to publish, or records to
+    reject with a reason. It raises `Retry` when the world is wrong for now. Anything else it raises is a bug: the
+    records are then handled one by one, once, and those that raise again are rejected with HANDLER_CRASH.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        consumer: Consumer,
+        producer: Producer,
+        handle: Handler,
+        *,
+        observer: Observer | None = None,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        poll_wait: float = POLL_WAIT,
+    ) -> None:
+        """`group` names the stage in dead letters; `clock` counts seconds."""
+        self._group = group
+        self._consumer = consumer
+        self._producer = producer
+        self._handle = handle
+        self._observer = observer or Silent()
+        self._breaker = breaker or Breaker()
+        self._clock = clock
+        self._poll_wait = poll_wait
+        self._last_poll = clock()
+        self._assigned = False
+        self._resume_at: float | None = None
+        self._oldest_ms: int | None = None  # of the records that were put back
+        self._lag_at = clock()
+
+    def run(self, stop: threading.Event) -> None:
+        """Step until `stop`; the current step finishes and commits. Raises what no step may survive."""
+        try:
+            while not stop.is_set():
+                self.step()
+        finally:
+            self._consumer.close()
+            self._producer.close()
+
+    def step(self) -> None:
+        """1 resume, 2 poll, 3 handle, 4 publish, 5 commit: always in this order. Between two polls nothing is in flight."""
+        self._resume_if_due()  # 1
+        records = self._consumer.poll(self._wait())  # 2 the assignment changes here and nowhere else
+        self._last_poll = self._clock()  #   live() compares this stamp with now
+        self._assigned = bool(self._consumer.assignment())
+        self._report_lag(records)
+        if not records:
+            return
+        with self._observer.step(records):
+            try:
+                results = self._apply(records)  # 3 materialised inside the guard
+                rejections = [result for result in results if isinstance(result, Rejected)]
+                self._breaker.check(records, rejections)
+                self._publish(records, results)  # 4 outputs and dead letters, each acknowledged
+            except Retry as wait:
+                self._put_back(records, wait)
+                return
+            self._breaker.count(records, rejections)
+            if rejections:
+                self._observer.rejected(rejections)
+            self._observer.handled(records)
+            if not self._consumer.commit(records):  # 5 last offset + 1 per partition, synchronous
+                self._observer.commit_unknown(records)
+
+    def ready(self) -> bool:
+        """Whether it holds partitions; callable from any thread."""
+        return self._assigned
+
+    def live(self, max_age: float) -> bool:
+        """Whether it polled within `max_age` seconds, which must exceed the longest batch; callable from any thread."""
+        return self._clock() - self._last_poll <= max_age
+
+    def _apply(self, records: Sequence[Record]) -> list[Result]:
+        try:
+            return self._checked(records)
+        except (Retry, LogUnavailable, Fatal):
+            raise
+        except Exception:  # noqa: BLE001 isolation: whose fault it is shows one by one
+            return [result for record in records for result in self._alone(record)]
+
+    def _alone(self, record: Record) -> list[Result]:
+        try:
+            return self._checked([record])
+        except (Retry, LogUnavailable, Fatal):
+            raise
+        except Exception as error:  # noqa: BLE001 isolation
+            self._observer.crashed(record, error)
+            return [crash(record, error)]
+
+    def _checked(self, records: Sequence[Record]) -> list[Result]:
+        """The handler's results; an output too large for its topic is the handler's fault, so it is found here."""
+        results = list(self._handle(records))
+        sizes.check([result for result in results if isinstance(result, Outgoing)])
+        return results
+
+    def _publish(self, records: Sequence[Record], results: Sequence[Result]) -> None:
+        now_us = time.time_ns() // 1000
+        messages = [
+            dead_letter(result, stage=self._group, failed_at_us=now_us) if isinstance(result, Rejected) else result
+            for result in results
+        ]
+        traced = traces.carry(records, [one for one in messages if one is not None], self._observer.trace())
+        if not traced:
+            return
+        try:
+            self._producer.publish(traced, PUBLISH_DEADLINE)
+        except LogUnavailable as error:  # perhaps half-sent: sent again whole, with the same keys and ids
+            raise Retry(PUBLISH_RETRY, str(error)) from error
+
+    def _put_back(self, records: Sequence[Record], wait: Retry) -> None:
+        self._consumer.rewind(records)
+        self._consumer.pause()  # while paused the loop keeps polling, so that it stays a member
+        self._resume_at = self._clock() + wait.after
+        self._oldest_ms = min(record.timestamp_ms for record in records)
+        self._observer.retried(records, wait)
+
+    def _resume_if_due(self) -> None:
+        if self._resume_at is not None and self._clock() >= self._resume_at:
+            self._resume_at = None
+            self._oldest_ms = None
+            self._consumer.resume()
+
+    def _wait(self) -> float:
+        if self._resume_at is None:
+            return self._poll_wait
+        return min(self._poll_wait, max(0.0, self._resume_at - self._clock()))
+
+    def _report_lag(self, records: Sequence[Record]) -> None:
+        if self._clock() - self._lag_at < LAG_INTERVAL:
+            return
+        self._lag_at = self._clock()
+        oldest = min((record.timestamp_ms for record in records), default=self._oldest_ms)
+        self._observer.lag(sum(self._consumer.lag().values()), oldest)

@@ -1,0 +1,77 @@
+"""Which rows the model reads next: those of small calls before those of large ones."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+from spanstream.representations.batching import batches
+
+SMALL_CALL = 512  # tokens: a query, or one short document
+# Small calls may pass the large ones this often in a row; then a large one gets a turn, so that none waits for ever.
+_PASSES = 8
+# Rows of large calls are sorted together up to this many batches: enough for 0.95 fill, and a bound on the wait of the first.
+_HORIZON = 16
+
+
+class Sized(Protocol):
+    """Anything with a number of tokens."""
+
+    @property
+    def length(self) -> int:
+        """Tokens."""
+        ...
+
+
+R = TypeVar("R", bound=Sized)
+
+
+class Backlog(Generic[R]):
+    """Rows waiting for the model. Not thread-safe: its owner locks."""
+
+    def __init__(self, budget: int) -> None:
+        """`budget`: tokens of a batch, padding counted."""
+        self._budget = budget
+        self._small: deque[R] = deque()
+        self._large: deque[R] = deque()
+        self._sorted: deque[list[R]] = deque()
+        self._passes = 0
+
+    def __len__(self) -> int:
+        return len(self._small) + len(self._large) + sum(map(len, self._sorted))
+
+    def add(self, rows: Sequence[R]) -> None:
+        """The rows of one call."""
+        small = sum(row.length for row in rows) <= SMALL_CALL
+        (self._small if small else self._large).extend(rows)
+
+    def take(self) -> list[R]:
+        """The next batch; empty if nothing waits."""
+        waiting = bool(self._large or self._sorted)
+        if self._small and not (waiting and self._passes >= _PASSES):
+            self._passes = self._passes + 1 if waiting else 0
+            return self._gather(self._small, self._budget)[0]
+        self._passes = 0
+        if not self._sorted:
+            self._sorted.extend(self._gather(self._large, self._budget * _HORIZON))
+        return self._sorted.popleft() if self._sorted else []
+
+    def clear(self) -> list[R]:
+        """Take everything."""
+        rows = [*self._small, *self._large, *(row for batch in self._sorted for row in batch)]
+        for queue in (self._small, self._large, self._sorted):
+            queue.clear()
+        return rows
+
+    def _gather(self, queue: deque[R], tokens: int) -> list[list[R]]:
+        """Batches of the oldest rows, about `tokens` of them; what does not fit the first batch of small ones goes back."""
+        rows: list[R] = []
+        while queue and (not rows or tokens >= queue[0].length):
+            tokens -= queue[0].length
+            rows.append(queue.popleft())
+        made = [[rows[i] for i in batch] for batch in batches([row.length for row in rows], self._budget)]
+        if queue is self._small:
+            for batch in reversed(made[1:]):
+                queue.extendleft(reversed(batch))
+        return made

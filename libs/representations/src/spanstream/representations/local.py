@@ -1,0 +1,163 @@
+"""The encoder in this process: callers tokenise and plan, one thread runs the model on batches over all callers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import torch
+
+from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse_malformed
+from spanstream.encoder.errors import EncoderUnavailable
+from spanstream.representations.backlog import Backlog
+from spanstream.representations.calibration import Calibration, calibrate
+from spanstream.representations.model import Model, load
+from spanstream.representations.pooling import Pool, piece_sums
+from spanstream.representations.rows import Row, plan
+
+# A batch takes about this long, which is what a query waits for at most when it finds one running.
+_BATCH_SECONDS = 0.05
+_MIN_BUDGET, _MAX_BUDGET = 512, 4096  # below, calls dominate; above, states leave the cache and nothing is gained
+
+Observer = Callable[[int, int, float], None]
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of `encode`: `waiting` rows are not read yet."""
+
+    pools: list[Pool]
+    waiting: int
+    done: Future[None] = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A row of a call, and the pool of its text."""
+
+    row: Row
+    pool: Pool
+    call: _Call
+
+    @property
+    def length(self) -> int:
+        return len(self.row.ids)
+
+
+class LocalEncoder:
+    """The Encoder port over a model in this process. Small calls overtake large ones between two batches."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        budget: int = 2048,
+        calibration: Calibration | None = None,
+        observe: Observer = lambda tokens, padded, seconds: None,
+    ) -> None:
+        """`budget`: tokens of a batch. `observe(tokens, padded tokens, seconds)` is called after each batch."""
+        self.calibration = calibration
+        self.budget = budget
+        self._model = model
+        self._observe = observe
+        parameter = next(model.network.parameters())
+        dtype = str(parameter.dtype).removeprefix("torch.")
+        self._info = EncoderInfo(model.name, model.dimension, model.max_tokens, dtype, str(parameter.device))
+        self._backlog: Backlog[_Item] = Backlog(budget)
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="encoder-model", daemon=True)
+        self._thread.start()
+
+    def info(self) -> EncoderInfo:
+        """Release, dimension, window, dtype, device."""
+        return self._info
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        """One result per text, in order. Raises EncoderRejected, InvalidVectors, or EncoderUnavailable once closed."""
+        refuse_malformed(texts)
+        if not texts:
+            return []
+        tokens = self._model.tokenize([text.text for text in texts])
+        contexts = self._model.tokenize([text.context for text in texts])
+        plans = [plan(self._model, *item) for item in zip(texts, tokens, contexts, strict=True)]
+        call = _Call([Pool(made, self._model.dimension) for made in plans], sum(len(made.rows) for made in plans))
+        items = [
+            _Item(row, pool, call) for made, pool in zip(plans, call.pools, strict=True) for row in made.rows
+        ]
+        with self._changed:
+            if self._closed:
+                raise EncoderUnavailable("the encoder is closed")
+            self._backlog.add(items)
+            self._changed.notify()
+        call.done.result()
+        results = [pool.result() for pool in call.pools]
+        check(texts, results, self._model.dimension)
+        return results
+
+    def ready(self) -> bool:
+        """Whether the model thread runs."""
+        return self._thread.is_alive() and not self._closed
+
+    def close(self) -> None:
+        """Refuse what waits and end the thread after the batch it runs; idempotent."""
+        with self._changed:
+            self._closed = True
+            for item in self._backlog.clear():
+                _fail(item.call, EncoderUnavailable("the encoder is closed"))
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or len(self._backlog) > 0)
+                if self._closed:
+                    return
+                batch = self._backlog.take()
+            try:
+                self._read(batch)
+            except Exception as error:  # noqa: BLE001  each caller gets it; the thread serves the other callers
+                for item in batch:
+                    _fail(item.call, error)
+
+    def _read(self, batch: Sequence[_Item]) -> None:
+        start = time.perf_counter()
+        states = self._model.states([item.row.ids for item in batch])
+        sums = piece_sums(states, [item.row.pieces for item in batch])
+        for item, added in zip(batch, sums, strict=True):
+            item.pool.add(item.row.pieces[:, 0], added)
+            item.call.waiting -= 1
+            if item.call.waiting == 0 and not item.call.done.done():
+                item.call.done.set_result(None)
+        lengths = [item.length for item in batch]
+        self._observe(sum(lengths), max(lengths) * len(lengths), time.perf_counter() - start)
+
+
+def _fail(call: _Call, error: Exception) -> None:
+    if not call.done.done():
+        call.done.set_exception(error)
+
+
+def open_local(
+    name: str = "minilm",
+    *,
+    dtype: str = "auto",
+    device: str = "cpu",
+    threads: int | None = None,
+    observe: Observer = lambda tokens, padded, seconds: None,
+) -> LocalEncoder:
+    """Load a model and start its encoder; `auto` calibrates. `threads`: of torch, for the whole process; none: torch's own.
+
+    Raises ModelNotFound or ModelUnsupported.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if dtype != "auto":
+        return LocalEncoder(load(name, dtype=getattr(torch, dtype), device=device), observe=observe)
+    model, calibration = calibrate(load(name, device=device))
+    budget = int(min(max(calibration.tokens_per_second * _BATCH_SECONDS, _MIN_BUDGET), _MAX_BUDGET))
+    return LocalEncoder(model, budget=budget, calibration=calibration, observe=observe)
