@@ -36,28 +36,31 @@ def resolve(
     *,
     environment: Mapping[str, str] = os.environ,
 ) -> Connection:
-    """The connection to use. The saved key is sent only to the saved address, never to another server."""
-    saved = _read(data_folder(environment) / FILE)
+    """The connection to use. The saved key is sent only to the saved addresses, never to another server."""
+    saved = read(data_folder(environment))
     chosen = (url or environment.get("SPANSTREAM_URL") or saved.get("url") or DEFAULT_URL).rstrip("/")
-    chosen_ingest = (ingest_url or environment.get("SPANSTREAM_INGEST_URL") or chosen).rstrip("/")
+    ours = chosen == saved.get("url")
+    beside = saved.get("ingest_url", chosen) if ours else chosen
+    chosen_ingest = (ingest_url or environment.get("SPANSTREAM_INGEST_URL") or beside).rstrip("/")
     key = api_key or environment.get("SPANSTREAM_API_KEY")
-    if not key and chosen == chosen_ingest == saved.get("url"):
+    if not key and ours and chosen_ingest == beside:
         key = saved.get("api_key")
     return Connection(chosen, chosen_ingest, key or None)
 
 
-def save(folder: Path, url: str, api_key: str) -> Path:
-    """Write the file that `resolve` reads, readable by its owner only; returns its path."""
-    path = folder / FILE
-    temporary = path.with_suffix(".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"url": url, "api_key": api_key}, file, indent=2)
-    return temporary.replace(path)
-
-
-def _read(path: Path) -> dict[str, str]:
+def read(folder: Path) -> dict[str, str]:
+    """What is saved: `url`, `api_key`, and where they apply `ingest_url` and `log_url`; empty if unreadable."""
     try:
-        saved = json.loads(path.read_text())
+        saved = json.loads((folder / FILE).read_text())
     except (OSError, ValueError):
         return {}
     return {name: value for name, value in saved.items() if isinstance(value, str)} if isinstance(saved, dict) else {}
+
+
+def save(folder: Path, values: Mapping[str, str]) -> Path:
+    """Write what `read` reads, readable by its owner only; returns the path."""
+    path = folder / FILE
+    temporary = path.with_suffix(".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(dict(values), file, indent=2)
+    return temporary.replace(path)
