@@ -1,0 +1,70 @@
+"""The data folder: everything that must survive a restart, owned by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import IO
+
+from spanstream.client import config
+from spanstream.runtime.auth import DEFAULT_TENANT, create_key
+from spanstream.standalone.trouble import Trouble
+
+FREE_BYTES = 1 << 30  # the broker refuses below half of this, and an index that cannot grow helps nobody
+KEY_ID = "local"
+
+
+class DataFolder:
+    """Opened by `open`, which locks it for the life of the process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.kafka = self.path / "kafka"
+        self.index = self.path / "index"
+        self.blobs = self.path / "blobs"
+        self.log = self.path / "logs" / "spanstream.log"
+        self.keys = self.path / "keys.json"
+        self._lock: IO[str] | None = None
+
+    def open(self, free_bytes: int = FREE_BYTES) -> None:
+        """1 make it, 2 lock it, 3 look for room. Raises Trouble."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # 1
+            self.log.parent.mkdir(exist_ok=True)
+            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115 held until the process ends, kill -9 included
+        except OSError as error:
+            raise Trouble(
+                f"The data folder {self.path} cannot be written: {error.strerror}.",
+                "Choose another one with --data FOLDER, or correct its permissions.",
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # 2
+        except BlockingIOError as error:
+            self._lock.seek(0)
+            raise Trouble(
+                f"Another Spanstream (process {self._lock.read().strip() or 'unknown'}) uses the data folder {self.path}.",
+                "Use that one, stop it first (Ctrl-C in its terminal), or choose another folder with --data FOLDER.",
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+        free = shutil.disk_usage(self.path).free  # 3
+        if free < free_bytes:
+            raise Trouble(
+                f"Only {free >> 20} MB are free on the disk of {self.path}; {free_bytes >> 20} MB are needed.",
+                "Free some space, or choose a folder on another disk with --data FOLDER.",
+            )
+
+    def key(self) -> str:
+        """The API key of this machine's owner, made at the first start. Raises Trouble if its files are damaged."""
+        saved = config.read(self.path).get("api_key")
+        if saved and self.keys.exists():
+            return saved
+        try:
+            return create_key(self.keys, KEY_ID, DEFAULT_TENANT)
+        except (ValueError, KeyError) as error:
+            raise Trouble(
+                f"The file of API keys {self.keys} is damaged.", "Move it away and start again: a new key is made."
+            ) from error
