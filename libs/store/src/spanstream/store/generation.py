@@ -1,0 +1,24 @@
+"""What must be equal for two vectors to be compared: the encoder release, the segmenter and the lexical analysis."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from spanstream.store import lexical
+
+SEGMENTER = "passages/1"  # how the ingestor cuts texts; raised with it, so that two ways of cutting are never mixed
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One build of the index. Indexer and gateway derive the same one from the encoder's `info()`."""
+
+    release: str  # of the encoder, its transforms included
+    dimension: int  # components of a dense vector
+
+    @property
+    def name(self) -> str:
+        """Names the collections: lower case letters, digits, '.', '_' and '-'."""
+        parts = (self.release, str(self.dimension), SEGMENTER, f"lexical{lexical.VERSION}")
+        return "-".join(re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-") for part in parts)

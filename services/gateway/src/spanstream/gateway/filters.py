@@ -1,0 +1,169 @@
+"""The filter language of the search API: JSON, checked, to conditions of the store. A filter only narrows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    Tag,
+    model_validator,
+)
+
+from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
+from spanstream.store.queries import AllOf, AnyOf, Condition, DateRange, Match, Not, Range
+
+MAX_DEPTH = 8
+MAX_VALUES = 256  # of one field
+MAX_CONDITIONS = 64
+
+# Tenant, version, state and groups are reserved: they follow from who asks and what is indexed.
+FIELD = r"^(source|id|metadata(\.[^.\[\]\"\x00-\x1f]{1,64}){1,8})$"
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?")
+
+Text = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
+Integer = Annotated[StrictInt, Field(ge=-MAX_VERSION, le=MAX_VERSION)]
+Number = Integer | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+Bound = Number | Text
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Comparison(_Closed):
+    """A field against values: `eq`, `in`, or bounds. Bounds are numbers, or dates as RFC 3339."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"field": "source", "in": ["handbook", "wiki"]},
+                {"field": "metadata.year", "gte": 2000, "lt": 2010},
+                {"field": "metadata.author.name", "eq": "Ada Lovelace"},
+            ]
+        },
+    )
+
+    field: str = Field(pattern=FIELD, max_length=256, description="source, id, or a dotted path below metadata")
+    eq: StrictBool | Number | Text | None = None
+    in_: list[StrictBool | Integer | Text] | None = Field(None, alias="in", min_length=1, max_length=MAX_VALUES)
+    gte: Bound | None = None
+    gt: Bound | None = None
+    lte: Bound | None = None
+    lt: Bound | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        bounds = list(self._bounds().values())
+        if (self.eq is not None) + (self.in_ is not None) + bool(bounds) != 1:
+            raise ValueError("give exactly one of 'eq', 'in', or bounds ('gte', 'gt', 'lte', 'lt')")
+        dates = [bound for bound in bounds if isinstance(bound, str)]
+        if dates and (len(dates) != len(bounds) or not all(map(DATE.fullmatch, dates))):
+            raise ValueError("bounds must be all numbers, or all dates such as 2024-12-31 or 2024-12-31T23:59:59Z")
+        if bounds and not self.field.startswith("metadata."):
+            raise ValueError(f"{self.field} has no order; use 'eq' or 'in'")
+        return self
+
+    def _bounds(self) -> dict[str, Any]:
+        named = {"gte": self.gte, "gt": self.gt, "lte": self.lte, "lt": self.lt}
+        return {name: bound for name, bound in named.items() if bound is not None}
+
+    def condition(self) -> Condition:
+        """The store's form."""
+        if bounds := self._bounds():
+            dates = any(isinstance(bound, str) for bound in bounds.values())
+            return DateRange(self.field, **bounds) if dates else Range(self.field, **bounds)
+        if isinstance(self.eq, float):
+            return Range(self.field, gte=self.eq, lte=self.eq)
+        return Match(self.field, (self.eq,) if self.eq is not None else tuple(self.in_ or ()))
+
+
+class Every(_Closed):
+    """Every one holds."""
+
+    all: list[Filter] = Field(min_length=1, max_length=MAX_CONDITIONS)
+
+    def condition(self) -> Condition:
+        """The store's form."""
+        return AllOf(tuple(part.condition() for part in self.all))
+
+
+class AnyOne(_Closed):
+    """At least one holds."""
+
+    any: list[Filter] = Field(min_length=1, max_length=MAX_CONDITIONS)
+
+    def condition(self) -> Condition:
+        """The store's form."""
+        return AnyOf(tuple(part.condition() for part in self.any))
+
+
+class Negation(_Closed):
+    """It does not hold."""
+
+    not_: Filter = Field(alias="not")
+
+    def condition(self) -> Condition:
+        """The store's form."""
+        return Not(self.not_.condition())
+
+
+def _kind(value: Any) -> str:
+    for name in ("all", "any", "not"):
+        if (isinstance(value, dict) and name in value) or getattr(value, name.replace("not", "not_"), None) is not None:
+            return name
+    return "field"
+
+
+Filter = Annotated[
+    Annotated[Every, Tag("all")]
+    | Annotated[AnyOne, Tag("any")]
+    | Annotated[Negation, Tag("not")]
+    | Annotated[Comparison, Tag("field")],
+    Discriminator(_kind),
+]
+for _model in (Every, AnyOne, Negation):
+    _model.model_rebuild()
+
+
+def check_size(value: Any) -> Any:
+    """The raw filter if it is small enough to be read at all; raises ValueError. Not recursive: depth comes from outside."""
+    level, depth, count = [value], 0, 0
+    while level:
+        depth, count = depth + 1, count + len(level)
+        if depth > MAX_DEPTH or count > MAX_CONDITIONS:
+            raise ValueError(f"a filter has at most {MAX_CONDITIONS} conditions, nested at most {MAX_DEPTH} deep")
+        level = [inner for outer in level for inner in _inner(outer)]
+    return value
+
+
+def _inner(value: Any) -> list[Any]:
+    if not isinstance(value, dict):
+        return []
+    found: list[Any] = [value["not"]] if "not" in value else []
+    for name in ("all", "any"):
+        parts = value.get(name)
+        found += parts if isinstance(parts, list) else []
+    return found
+
+
+def named_sources(condition: Condition | None) -> Iterator[str]:
+    """The sources that a filter names, so that a misspelt one can be told from an empty answer."""
+    match condition:
+        case Match(field="source", values=values):
+            yield from map(str, values)
+        case AllOf(conditions) | AnyOf(conditions):
+            for inner in conditions:
+                yield from named_sources(inner)
+        case Not(inner):
+            yield from named_sources(inner)

@@ -1,0 +1,50 @@
+"""Which generation is searched: known, and open, once an encoder has said which release it is."""
+
+from __future__ import annotations
+
+import threading
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.errors import EncoderError
+from spanstream.runtime.logs import get_logger
+from spanstream.store.errors import StoreUnavailable
+from spanstream.store.generation import Generation
+from spanstream.store.store import Store
+
+log = get_logger()
+
+RETRY_SECONDS = 0.5
+
+
+class Index:
+    """Opens the store's generation in a thread of the service; called, it answers with the generation."""
+
+    def __init__(self, store: Store, encoder: Encoder) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._generation: Generation | None = None
+
+    def __call__(self) -> Generation:
+        """The open generation; raises StoreUnavailable before there is one."""
+        if self._generation is None:
+            raise StoreUnavailable("the index is not open yet")
+        return self._generation
+
+    def open(self, stop: threading.Event) -> None:
+        """Ask the encoder and open the store, again and again until both answer or `stop` is set."""
+        while not stop.is_set():
+            try:
+                info = self._encoder.info()
+                generation = Generation(info.release, info.dimension)
+                self._store.open(generation.name, generation.dimension)
+            except (EncoderError, StoreUnavailable) as error:
+                log.info("index_waits", error=type(error).__name__, detail=str(error))
+                stop.wait(RETRY_SECONDS)
+            else:
+                self._generation = generation
+                log.info("index_open", generation=generation.name)
+                return
+
+    def ready(self) -> bool:
+        """Whether the generation is open and both neighbours answer."""
+        return self._generation is not None and self._store.ready() and self._encoder.ready()

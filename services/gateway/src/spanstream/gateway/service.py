@@ -1,0 +1,71 @@
+"""The gateway put together: the only place where its objects meet."""
+
+from __future__ import annotations
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.opening import open_encoder
+from spanstream.gateway.api import router
+from spanstream.gateway.index import Index
+from spanstream.gateway.search import Searcher
+from spanstream.gateway.settings import GatewaySettings
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.http import HttpServer
+from spanstream.runtime.service import Report, Service, ThreadService
+from spanstream.store.opening import open_store
+from spanstream.store.store import Store
+
+
+def build(
+    settings: GatewaySettings,
+    *,
+    store: Store | None = None,
+    encoder: Encoder | None = None,
+    http: HttpServer | None = None,
+) -> Service:
+    """The gateway. What it is not given it makes from `settings`, and closes at the end."""
+    owned: list[Store | Encoder] = []
+    if store is None:
+        owned.append(store := open_store(settings.store_url))
+    if encoder is None:
+        owned.append(encoder := open_encoder(settings.encoder_url))
+    own_http = http is None
+    http = http or HttpServer("gateway", settings.http_host, settings.http_port, title="Spanstream search")
+
+    index = Index(store, encoder)
+    authenticator = Authenticator.from_file(settings.auth_keys_file)
+    http.include(router(store, Searcher(store, encoder), index, authenticator))
+
+    def close() -> None:
+        for each in owned:
+            each.close()
+
+    opener = ThreadService("gateway", [index.open], ready=index.ready, closed=close)
+    return Gateway(opener, http) if own_http else opener
+
+
+class Gateway:
+    """The opener of the index together with the HTTP server that is the gateway's own."""
+
+    name = "gateway"
+
+    def __init__(self, opener: ThreadService, http: HttpServer) -> None:
+        self._opener = opener
+        self.http = http
+
+    def start(self, report: Report) -> None:
+        """Open the index in the background and listen at once; until it is open searches answer 503."""
+        self._opener.start(report)
+        self.http.start(report)
+
+    def live(self) -> bool:
+        """Whether the HTTP server lives."""
+        return self.http.live()
+
+    def ready(self) -> bool:
+        """Whether the server listens, the index is open, and store and encoder answer."""
+        return self.http.ready() and self._opener.ready()
+
+    def stop(self, deadline: float) -> None:
+        """Finish running requests, then close what was opened."""
+        self.http.stop(deadline)
+        self._opener.stop(deadline)

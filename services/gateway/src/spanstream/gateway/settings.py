@@ -1,0 +1,18 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from spanstream.runtime.settings import HttpSettings
+
+
+class GatewaySettings(HttpSettings):
+    """`GATEWAY_…`, and the shared addresses."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    http_port: int = Field(8080, ge=0, le=65535, description="0: a free one")
+    store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
+    encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")

@@ -1,0 +1,96 @@
+"""What became of a document, as its head says; and waiting until it says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from spanstream.events.ids import Key
+from spanstream.store.points import Failure, Head, State
+
+TICK_SECONDS = 0.015
+REST = 3  # times as long as the last read took: waiting never takes more than a quarter of the store's time
+
+
+class Outcome(StrEnum):
+    """The state that callers see."""
+
+    PENDING = "pending"
+    SEARCHABLE = "searchable"
+    DELETED = "deleted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`version` and `content_hash` are what the index shows now, 0 and empty where it shows nothing."""
+
+    outcome: Outcome
+    version: int = 0
+    content_hash: bytes = b""
+    failure: Failure | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to be expected."""
+        return self.outcome is not Outcome.PENDING
+
+
+def status(head: Head | None, version: int | None) -> Status:
+    """The status of the given version, or of the newest known. A version that a newer one superseded counts as it does."""
+    if head is None:
+        return Status(Outcome.PENDING)
+    if head.state is State.ABSENT:
+        shown = Status(Outcome.PENDING)
+        newest = -1
+    else:
+        shown = Status(_SHOWN[head.state], head.version, head.content_hash)
+        newest = head.version
+    if version is not None and newest >= version:
+        return shown
+    failure = head.failure
+    if failure and failure.version > newest and (version is None or failure.version >= version):
+        return replace(shown, outcome=Outcome.FAILED, failure=failure)
+    return shown if version is None else replace(shown, outcome=Outcome.PENDING)
+
+
+_SHOWN = {State.LIVE: Outcome.SEARCHABLE, State.DELETED: Outcome.DELETED}
+
+
+class Watch:
+    """Waits for documents to settle: all waiters of an event loop share one read of the heads per tick."""
+
+    def __init__(self, read: Callable[[Sequence[Key]], Mapping[Key, Head]]) -> None:
+        """`read` blocks; it runs in a thread."""
+        self._read = read
+        self._asked: set[Key] = set()
+        self._next: asyncio.Task[Mapping[Key, Head]] | None = None
+        self._pause = TICK_SECONDS
+
+    async def heads(self, wanted: Mapping[Key, int | None], seconds: float) -> dict[Key, Head]:
+        """The heads of these documents once all are settled at the wanted versions, or after `seconds`."""
+        deadline = time.monotonic() + seconds
+        heads = dict(await asyncio.to_thread(self._read, list(wanted)))
+        while time.monotonic() < deadline:
+            pending = [key for key, version in wanted.items() if not status(heads.get(key), version).settled]
+            if not pending:
+                break
+            heads.update(await self._soon(pending))
+        return heads
+
+    async def _soon(self, keys: Iterable[Key]) -> Mapping[Key, Head]:
+        self._asked.update(keys)
+        if self._next is None:
+            self._next = asyncio.create_task(self._tick())
+        return await asyncio.shield(self._next)
+
+    async def _tick(self) -> Mapping[Key, Head]:
+        await asyncio.sleep(self._pause)
+        asked, self._asked, self._next = self._asked, set(), None
+        began = time.monotonic()
+        heads = await asyncio.to_thread(self._read, list(asked))
+        self._pause = max(TICK_SECONDS, REST * (time.monotonic() - began))
+        return heads

@@ -1,0 +1,261 @@
+"""Writes embeddings to the store and decides what is visible: the write protocol, over a whole poll at a time.
+
+One poll holds records of many documents; the store is asked once per step for all of them. A document with several
+changes in the poll takes part in several rounds, so that within a round every key occurs once and the steps below
+hold for each key as if it were alone:
+
+    1 decode; a record that cannot be read is rejected            per poll
+    2 read the heads                                              per round
+    3 skip what a head already supersedes
+    4 write the passages, under ids that follow from their content
+    5 count: a version is complete when the store holds exactly its `passage_count` passages
+    6 flip the heads of complete versions and of deletes (tombstones, also for unknown documents), and re-read
+    7 bump the heads of unchanged documents; a wrong guess goes back to be embedded
+    8 delete the passages that the re-read heads leave behind
+    9 note failures on heads                                      per poll
+   10 flush; then the loop commits
+
+4 before 6, else half a document shows; 6 before 8, else it vanishes meanwhile; the commit last, else work is lost.
+A crash anywhere repeats from 1 with the same ids and changes nothing that was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.events.codec import decode_failure, headers, key_of
+from spanstream.events.errors import InvalidKey, Undecodable
+from spanstream.events.ids import MAX_VERSION, Key
+from spanstream.events.topics import FAILURES, PASSAGES
+from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT, Reason
+from spanstream.events.v1.passage_pb2 import PassageEvent
+from spanstream.indexer.changes import Change, Kind, Part, rounds
+from spanstream.indexer.vectors import document_vector, passages, plain
+from spanstream.runtime import metrics
+from spanstream.runtime.logs import get_logger
+from spanstream.store.errors import StoreRejected, StoreUnavailable
+from spanstream.store.generation import Generation
+from spanstream.store.points import Failure, Head, Passage, State
+from spanstream.store.store import Store
+
+log = get_logger()
+Result = Outgoing | Rejected
+
+UNAVAILABLE_SECONDS = 1.0
+WAITING_SECONDS = 30.0  # a delete the store refuses waits for a person; it is never a dead letter
+
+
+@dataclass(frozen=True, slots=True)
+class _Upsert:
+    """A version to write: its good parts, and what they hold."""
+
+    change: Change
+    passages: list[Passage]
+
+    @property
+    def origin(self) -> PassageEvent:
+        return self.change.parts[0].event.origin
+
+
+class Indexer:
+    """The handler of embeddings.v1 and failures.v1."""
+
+    def __init__(self, store: Store, generation: Generation, now_us: Callable[[], int]) -> None:
+        """`now_us`: microseconds since 1970."""
+        self._store = store
+        self._generation = generation
+        self._now_us = now_us
+
+    def __call__(self, records: Sequence[Record]) -> list[Result]:
+        """Apply one poll. Raises Retry when the store does not answer; refused records are found one by one."""
+        try:
+            return list(self._apply(records))
+        except StoreUnavailable as error:
+            raise Retry(UNAVAILABLE_SECONDS, f"store: {error}") from error
+        except StoreRejected as error:
+            if len(records) > 1:
+                return [result for record in records for result in self([record])]
+            return self._refused(records[0], str(error))
+
+    def _apply(self, records: Sequence[Record]) -> Iterator[Result]:
+        parts: list[Part] = []
+        failures: list[tuple[Key, Failure]] = []
+        for record in records:  # 1
+            if record.topic == FAILURES.name:
+                failures.extend(_failure(record))
+                continue
+            try:
+                parts.append(Part.read(record))
+            except Undecodable as error:
+                yield Rejected(record, error.reason, error.detail)
+        for changes in rounds(parts):
+            yield from self._round(changes)
+        if failures:
+            self._store.record_failures(failures)  # 9
+        self._store.flush()  # 10
+
+    def _round(self, changes: Sequence[Change]) -> Iterator[Result]:
+        """Steps 2 to 8 for changes of different documents."""
+        heads = self._store.heads([change.key for change in changes])  # 2
+        news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
+        old = [change for change in changes if not change.beats(heads.get(change.key))]
+        yield from _conflicts(old, heads)
+
+        upserts, invalid = self._read(change for change in news if change.kind is Kind.UPSERT)
+        yield from invalid
+        if upserts:
+            self._store.upsert_passages([passage for upsert in upserts for passage in upsert.passages])  # 4
+        complete, refused = self._complete(upserts)  # 5
+        yield from refused
+        deletes = [change for change in news if change.kind is Kind.DELETE]
+        flips = [self._live(upsert) for upsert in complete]
+        flips += [self._tombstone(change) for change in deletes]
+        flipped = self._store.flip_heads(flips) if flips else []  # 6
+
+        bumped, wrong = self._bump([change for change in news if change.kind is Kind.UNCHANGED], heads)  # 7
+        for change in wrong:
+            yield from map(_again, change.parts)
+
+        stale = [*flipped, *(heads[change.key] for change in old)]
+        if stale:
+            self._store.delete_stale(stale)  # 8
+
+        self._count("live", [upsert.change for upsert in complete])
+        self._count("deleted", deletes)
+        self._count("unchanged", bumped)
+        self._count("superseded", old)
+        metrics.INDEXER_PASSAGES.inc(sum(len(upsert.passages) for upsert in upserts))
+
+    def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Rejected]]:
+        """What to write, and the parts whose vectors or offsets are wrong."""
+        upserts, rejected = [], []
+        for change in changes:
+            upsert = _Upsert(replace(change, parts=[]), [])
+            for part in change.parts:
+                try:
+                    upsert.passages.extend(passages(part.event, self._generation))
+                    upsert.change.parts.append(part)
+                except Undecodable as error:
+                    rejected.append(Rejected(part.record, error.reason, error.detail))
+            if upsert.change.parts:
+                upserts.append(upsert)
+        return upserts, rejected
+
+    def _complete(self, upserts: Sequence[_Upsert]) -> tuple[list[_Upsert], list[Rejected]]:
+        """The versions whose passages are all stored; those of which more are stored than there can be are rejected.
+
+        Raises Retry where the store holds fewer than were just written: write again.
+        """
+        bodies = [(upsert.change.key, upsert.change.version, upsert.change.content_hash) for upsert in upserts]
+        counts = self._store.count_passages(bodies) if bodies else []
+        complete, rejected = [], []
+        for upsert, count in zip(upserts, counts, strict=True):
+            total = upsert.origin.passage_count
+            if count == total:
+                complete.append(upsert)
+            elif count > total:
+                detail = f"the index holds {count} passages of this version, the event states {total}"
+                rejected += [Rejected(part.record, REASON_INDEX_REJECTED, detail) for part in upsert.change.parts]
+            elif count < len({passage.ordinal for passage in upsert.passages}):
+                raise Retry(UNAVAILABLE_SECONDS, "the store holds fewer passages than were written")
+        return complete, rejected
+
+    def _live(self, upsert: _Upsert) -> Head:
+        """The head that makes a complete version visible."""
+        change, origin = upsert.change, upsert.origin
+        event = change.parts[0].event
+        head = Head(
+            key=change.key,
+            version=change.version,
+            state=State.LIVE,
+            content_hash=change.content_hash,
+            body_version=change.version,
+            passage_count=origin.passage_count,
+            title=origin.title,
+            content_type=origin.content_type,
+            metadata=plain(origin.metadata),
+            groups=tuple(origin.groups),
+            accepted_at_us=origin.accepted_at_us,
+            indexed_at_us=self._now_us(),
+        )
+        written: Sequence[Passage] = upsert.passages
+        if not event.document_vector and len(written) < origin.passage_count:
+            written = self._store.passages(head, vectors=True)  # earlier polls brought the other parts
+        return replace(head, dense=document_vector(event, written))
+
+    def _tombstone(self, change: Change) -> Head:
+        return Head(
+            key=change.key,
+            version=change.version,
+            state=State.DELETED,
+            content_hash=change.content_hash,
+            body_version=change.version,
+            accepted_at_us=change.parts[0].event.origin.accepted_at_us,
+            indexed_at_us=self._now_us(),
+        )
+
+    def _bump(self, guesses: Sequence[Change], heads: Mapping[Key, Head]) -> tuple[list[Change], list[Change]]:
+        """Raise the versions of unchanged documents; returns the guesses that held and those that did not."""
+        held = [change for change in guesses if _same_content(change, heads.get(change.key))]
+        after = self._store.bump_heads([(heads[change.key], change.version) for change in held]) if held else []
+        bumped = {change.key: change for change, head in zip(held, after, strict=True) if not change.beats(head)}
+        return list(bumped.values()), [change for change in guesses if change.key not in bumped]
+
+    def _count(self, outcome: str, changes: Sequence[Change]) -> None:
+        """Count changes; those that made something visible also by how long that took since it was accepted."""
+        metrics.INDEXER_DOCUMENTS.labels(outcome).inc(len(changes))
+        if outcome == "superseded":
+            return
+        now_us = self._now_us()
+        for change in changes:
+            accepted_at_us = change.parts[0].event.origin.accepted_at_us
+            if accepted_at_us:
+                metrics.INDEXER_FRESHNESS.observe(max(0, now_us - accepted_at_us) / 1e6)
+
+    def _refused(self, record: Record, detail: str) -> list[Result]:
+        """What becomes of the one record that the store refuses."""
+        if record.topic == FAILURES.name:
+            log.warning("failure_not_noted", offset=record.offset, partition=record.partition)
+            return []  # it stays on its topic; rejecting it would write it there again
+        part = Part.read(record)
+        if Change.of(part).kind is Kind.DELETE:
+            raise Retry(WAITING_SECONDS, f"the store refuses a delete: {detail}")
+        return [Rejected(record, REASON_INDEX_REJECTED, detail)]
+
+
+def _same_content(change: Change, head: Head | None) -> bool:
+    return head is not None and head.state is State.LIVE and head.content_hash == change.content_hash
+
+
+def _conflicts(old: Iterable[Change], heads: Mapping[Key, Head]) -> Iterator[Rejected]:
+    """Superseded by other content under the same version: the source gave one version twice, and someone should know."""
+    for change in old:
+        head = heads[change.key]
+        live = head.state is State.LIVE and change.kind is not Kind.DELETE
+        if live and head.version == change.version and head.content_hash != change.content_hash:
+            for part in change.parts:
+                yield Rejected(part.record, REASON_VERSION_CONFLICT, "the index holds other content of this version")
+
+
+def _again(part: Part) -> Outgoing:
+    """The event of a wrong guess, to be embedded after all."""
+    event = PassageEvent()
+    event.CopyFrom(part.event.origin)
+    event.unchanged = False
+    key = part.record.key or b""
+    return Outgoing(PASSAGES.name, key, event.SerializeToString(), headers(event))
+
+
+def _failure(record: Record) -> Iterator[tuple[Key, Failure]]:
+    """What a dead letter says of a document; nothing where it does not say which."""
+    try:
+        event = decode_failure(record.value)
+        key = key_of(event)
+    except (Undecodable, InvalidKey):
+        return
+    if 0 <= event.version <= MAX_VERSION:
+        reason = Reason.Name(event.reason).removeprefix("REASON_")
+        yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us)

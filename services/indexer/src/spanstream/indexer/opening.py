@@ -1,0 +1,46 @@
+"""The handler from the first poll on: the encoder names the generation, and it may start later than the indexer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.errors import EncoderError
+from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.log import Record
+from spanstream.indexer.handler import Indexer, Result
+from spanstream.store.errors import StoreUnavailable
+from spanstream.store.generation import Generation
+from spanstream.store.store import Store
+
+RETRY_SECONDS = 0.5
+
+
+class Opening:
+    """Opens the store's generation at the first poll, then handles."""
+
+    def __init__(self, store: Store, encoder: Encoder) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._indexer: Indexer | None = None
+
+    def __call__(self, records: Sequence[Record]) -> list[Result]:
+        """Apply one poll; raises Retry until encoder and store have answered."""
+        if self._indexer is None:
+            self._indexer = self._open()
+        return self._indexer(records)
+
+    @property
+    def done(self) -> bool:
+        """Whether the store is open."""
+        return self._indexer is not None
+
+    def _open(self) -> Indexer:
+        try:
+            info = self._encoder.info()
+            generation = Generation(info.release, info.dimension)
+            self._store.open(generation.name, generation.dimension)
+        except (EncoderError, StoreUnavailable) as error:
+            raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error
+        return Indexer(self._store, generation, lambda: time.time_ns() // 1000)

@@ -1,0 +1,62 @@
+"""The indexer put together: the only place where its objects meet."""
+
+from __future__ import annotations
+
+import threading
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.opening import open_encoder
+from spanstream.eventlog.log import Log
+from spanstream.eventlog.loop import Loop
+from spanstream.eventlog.opening import open_log
+from spanstream.events.topics import EMBEDDINGS, FAILURES
+from spanstream.indexer.opening import Opening
+from spanstream.indexer.settings import IndexerSettings
+from spanstream.runtime import logs
+from spanstream.runtime.consumer import ConsumerObserver
+from spanstream.runtime.service import Service, ThreadService
+from spanstream.store.errors import StoreUnavailable
+from spanstream.store.opening import open_store
+from spanstream.store.store import Store
+
+GROUP = "indexer"
+LIVE_SECONDS = 120.0  # without a poll it hangs: a poll takes about a second of a slow store
+
+
+def build(
+    settings: IndexerSettings, *, log: Log | None = None, store: Store | None = None, encoder: Encoder | None = None
+) -> Service:
+    """The indexer. What it is not given it makes from `settings`, and closes at the end; the encoder only names itself."""
+    owned: list[Log | Store | Encoder] = []
+    if log is None:
+        owned.append(log := open_log(settings.log_url))
+    if store is None:
+        owned.append(store := open_store(settings.store_url))
+    if encoder is None:
+        owned.append(encoder := open_encoder(settings.encoder_url))
+
+    opening = Opening(store, encoder)
+    consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
+    loop = Loop(GROUP, consumer, log.producer(), opening, observer=ConsumerObserver(GROUP))
+
+    def maintain(stop: threading.Event) -> None:
+        while not stop.wait(settings.maintenance_seconds):
+            if opening.done:
+                _maintain(store, stop)
+
+    def close() -> None:
+        for each in owned:
+            each.close()
+
+    return ThreadService(
+        "indexer", [loop.run, maintain], live=lambda: loop.live(LIVE_SECONDS), ready=loop.ready, closed=close
+    )
+
+
+def _maintain(store: Store, stop: threading.Event) -> None:
+    """The store's housekeeping until none is left."""
+    try:
+        while store.maintain() and not stop.is_set():
+            pass
+    except StoreUnavailable as error:
+        logs.get_logger().warning("maintenance_failed", detail=str(error))

@@ -1,0 +1,24 @@
+"""Settings of the indexer."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from spanstream.runtime.settings import Settings
+
+
+class IndexerSettings(Settings):
+    """`INDEXER_…`, and the shared addresses."""
+
+    model_config = SettingsConfigDict(env_prefix="INDEXER_")
+
+    log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port or memory:")
+    store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
+    encoder_url: str = Field(
+        validation_alias="ENCODER_URL", description="asked once for the encoder's release; nothing is encoded here"
+    )
+    max_poll_records: int = Field(64, ge=1, le=500, description="records per poll")
+    maintenance_seconds: float = Field(
+        1.0, gt=0, le=3600, description="between two looks for housekeeping of the store"
+    )

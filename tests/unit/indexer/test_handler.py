@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.events.codec import decode
+from spanstream.events.ids import Key
+from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
+from spanstream.events.v1.failure_pb2 import (
+    REASON_EMBED_INVALID,
+    REASON_ENVELOPE_UNREADABLE,
+    REASON_INDEX_REJECTED,
+    REASON_SCHEMA_INVALID,
+    REASON_VERSION_CONFLICT,
+    FailureEvent,
+)
+from spanstream.events.v1.passage_pb2 import PassageEvent
+from spanstream.indexer.handler import Indexer
+from spanstream.indexer.vectors import document_vector
+from spanstream.store.errors import StoreUnavailable
+from spanstream.store.points import Head, State
+from spanstream.store.queries import Dense, Query, Scope
+from spanstream.store.store import Store
+from tests.unit.indexer.documents import ENCODER, GENERATION, Document, deleted, failed, record
+from tests.unit.indexer.stores import Faulty, Killed, open_edge
+
+KEY = Key("acme", "wiki", "a/1 %")
+NOW = 1_700_000_000_000_000
+SCOPE = Scope("acme")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_edge(tmp_path)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def index(store: Store) -> Indexer:
+    return Indexer(store, GENERATION, lambda: NOW)
+
+
+def document(version: int, *passages: list[str], key: Key = KEY, **more: object) -> Document:
+    return Document(key, version, passages or (["One fish.", "Two fish."], ["Red fish."]), **more)  # type: ignore[arg-type]
+
+
+def found(store: Store, scope: Scope = SCOPE) -> set[tuple[Key, int, int]]:
+    """What a search sees: (key, version, ordinal) of passages whose live head names them."""
+    query = Query(Dense(np.eye(64, dtype=np.float32)[0]), scope, 1000)
+    hits = store.search([query])[0]
+    heads = store.heads(list({hit.passage.key for hit in hits}))
+    return {
+        (hit.passage.key, hit.passage.version, hit.passage.ordinal)
+        for hit in hits
+        if (head := heads.get(hit.passage.key))
+        and head.state is State.LIVE
+        and (head.body_version, head.content_hash) == (hit.passage.version, hit.passage.content_hash)
+    }
+
+
+def head(store: Store, key: Key = KEY) -> Head:
+    return store.heads([key])[key]
+
+
+def test_document_becomes_visible_with_all_that_search_shows(store: Store, index: Indexer) -> None:
+    metadata = {"year": 2001, "ratio": 0.5, "tags": ["x", 3], "author": {"name": "Ada"}}
+    shown = document(7, title="Fish", metadata=metadata, groups=("staff",), accepted_at_us=NOW - 1_000_000)
+    assert index(shown.records()) == []
+    assert found(store) == {(KEY, 7, 0), (KEY, 7, 1)}
+    stored = head(store)
+    assert (stored.title, stored.metadata, stored.groups) == ("Fish", metadata, ("staff",))
+    assert (stored.passage_count, stored.indexed_at_us) == (2, NOW)
+    texts = [passage.text for passage in store.passages(stored)]
+    assert texts == ["One fish. Two fish.", "Red fish."]
+
+
+def test_document_in_parts_shows_the_old_version_until_the_last_part(store: Store, index: Indexer) -> None:
+    index(document(1).records())
+    long = document(2, ["a b."], ["c d."], ["e f."])
+    first, second, third = long.records(3)
+    index([third])
+    index([first])
+    assert found(store) == {(KEY, 1, 0), (KEY, 1, 1)}
+    index([second])
+    assert found(store) == {(KEY, 2, 0), (KEY, 2, 1), (KEY, 2, 2)}
+
+
+def test_vector_of_a_document_in_parts_is_the_mean_of_its_passages_by_tokens(store: Store, index: Indexer) -> None:
+    long = document(2, ["a b c d."], ["e f."])
+    for part in long.records(2):
+        index([part])
+    whole = [p for p in store.passages(head(store), vectors=True) if p.dense is not None]
+    mean = sum(p.tokens * p.dense for p in whole if p.dense is not None)
+    vector = document_vector(EmbeddingEvent(), whole)
+    np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_several_versions_of_a_document_in_one_poll_leave_the_newest(store: Store, index: Indexer) -> None:
+    other = Key("acme", "wiki", "b")
+    records = [
+        *document(1).records(),
+        *document(3, ["new"]).records(),
+        *document(2, ["old", "er"]).records(),
+        *document(1, key=other).records(),
+        deleted(other, 1),
+    ]
+    assert index(records) == []
+    assert found(store) == {(KEY, 3, 0)}
+    assert head(store, other).state is State.DELETED
+
+
+def test_delete_hides_and_stays_against_older_and_equal_versions(store: Store, index: Indexer) -> None:
+    index(document(5).records())
+    index([deleted(KEY, 6)])
+    index(document(6, ["late"]).records())
+    index(document(2).records())
+    assert found(store) == set()
+    index(document(7, ["again"]).records())
+    assert found(store) == {(KEY, 7, 0)}
+
+
+def test_delete_of_an_unknown_document_leaves_a_tombstone(store: Store, index: Indexer) -> None:
+    index([deleted(KEY, 6)])
+    index(document(5).records())
+    assert found(store) == set()
+    assert (head(store).state, head(store).version) == (State.DELETED, 6)
+
+
+def test_unchanged_document_only_raises_the_version(store: Store, index: Indexer) -> None:
+    index(document(1).records())
+    assert index(document(4).records(unchanged=True)) == []
+    assert (head(store).version, head(store).body_version) == (4, 1)
+    assert found(store) == {(KEY, 1, 0), (KEY, 1, 1)}
+
+
+@pytest.mark.parametrize("before", [[], [document(1, ["other"])]])
+def test_wrong_guess_of_unchanged_goes_back_to_be_embedded(
+    store: Store, index: Indexer, before: list[Document]
+) -> None:
+    for each in before:
+        index(each.records())
+    guess = document(4)
+    (again,) = index(guess.records(unchanged=True))
+    assert isinstance(again, Outgoing)
+    event = decode(PassageEvent, again.key, again.value, again.headers)
+    assert (again.topic, event.unchanged, event.version, len(event.passages)) == ("passages.v1", False, 4, 2)
+    index(guess.records())
+    assert found(store) == {(KEY, 4, 0), (KEY, 4, 1)}
+
+
+def test_guess_right_behind_its_base_in_one_poll_holds(store: Store, index: Indexer) -> None:
+    assert index([*document(1).records(), *document(2).records(unchanged=True)]) == []
+    assert (head(store).version, head(store).body_version) == (2, 1)
+
+
+def test_same_version_with_other_content_larger_hash_wins_and_the_other_is_reported(
+    store: Store, index: Indexer
+) -> None:
+    small, large = sorted([document(1, ["x"]), document(1, ["y", "z"])], key=lambda each: each.content_hash)
+    index(large.records())
+    (conflict,) = index(small.records())
+    assert isinstance(conflict, Rejected)
+    assert conflict.reason == REASON_VERSION_CONFLICT
+    assert head(store).content_hash == large.content_hash
+
+
+def test_failure_is_noted_while_it_is_newer_than_what_is_shown(store: Store, index: Indexer) -> None:
+    index([failed(KEY, 3)])
+    assert head(store).state is State.ABSENT
+    failure = head(store).failure
+    assert failure is not None
+    assert (failure.version, failure.stage, failure.reason) == (3, "ingestor", "PARSE_FAILED")
+    index(document(3).records())
+    index([failed(KEY, 2)])
+    assert head(store).failure is None
+    assert head(store).state is State.LIVE
+
+
+def test_failure_without_a_readable_identity_changes_nothing(store: Store, index: Indexer) -> None:
+    assert index([record(FailureEvent(stage="ingestor"), key=b"x"), Record("failures.v1", 0, 0, b"x", b"\xff")]) == []
+
+
+def broken(**changes: object) -> Record:
+    """A good record, damaged."""
+    event = EmbeddingEvent.FromString(document(1).records()[0].value or b"")
+    for name, value in changes.items():
+        if name == "end":
+            event.origin.passages[0].end = value  # type: ignore[assignment]
+        elif name == "span":
+            event.origin.passages[0].spans[0] = value  # type: ignore[assignment]
+        elif name == "passage_count":
+            event.origin.passage_count = value  # type: ignore[assignment]
+        elif name == "tokens":
+            event.passage_tokens[:] = value  # type: ignore[index]
+        else:
+            setattr(event, name, value)
+    return record(event)
+
+
+NAN = np.full(2 * 64, np.nan, "<f2").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (broken(release="other"), REASON_EMBED_INVALID),
+        (broken(dimension=32), REASON_EMBED_INVALID),
+        (broken(passage_vectors=b"1234"), REASON_EMBED_INVALID),
+        (broken(passage_vectors=NAN), REASON_EMBED_INVALID),
+        (broken(passage_vectors=bytes(2 * 64 * 2)), REASON_EMBED_INVALID),
+        (broken(span_vectors=b""), REASON_EMBED_INVALID),
+        (broken(document_vector=b"1"), REASON_EMBED_INVALID),
+        (broken(vector_type=0), REASON_EMBED_INVALID),
+        (broken(span_vectors=NAN), REASON_EMBED_INVALID),
+        (broken(tokens=[1]), REASON_EMBED_INVALID),
+        (broken(end=1000), REASON_SCHEMA_INVALID),
+        (broken(span=4_000_000_000), REASON_SCHEMA_INVALID),
+        (broken(passage_count=0), REASON_SCHEMA_INVALID),
+        (Record("embeddings.v1", 0, 0, KEY.encode(), b"\xff\xff"), REASON_ENVELOPE_UNREADABLE),
+        (Record("embeddings.v1", 0, 0, KEY.encode(), None), REASON_ENVELOPE_UNREADABLE),
+    ],
+)
+def test_bad_record_is_rejected_and_its_neighbours_pass(store: Store, index: Indexer, bad: Record, reason: int) -> None:
+    other = Key("acme", "wiki", "b")
+    (rejected,) = index([bad, *document(1, key=other).records()])
+    assert isinstance(rejected, Rejected)
+    assert (rejected.record, rejected.reason) == (bad, reason)
+    assert found(store) == {(other, 1, 0), (other, 1, 1)}
+
+
+def test_store_that_does_not_answer_means_try_again(store: Store) -> None:
+    index = Indexer(Faulty(store, at=1, error=StoreUnavailable("down")), GENERATION, lambda: NOW)
+    with pytest.raises(Retry):
+        index(document(1).records())
+
+
+def test_record_that_the_store_refuses_is_found_among_its_neighbours(store: Store) -> None:
+    refused = Key("acme", "wiki", "refused")
+    index = Indexer(Faulty(store, refuse=refused), GENERATION, lambda: NOW)
+    records = [
+        *document(1).records(),
+        *document(1, key=refused).records(),
+        *document(1, key=KEY._replace(id="c")).records(),
+    ]
+    (rejected,) = index(records)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.record, rejected.reason) == (records[1], REASON_INDEX_REJECTED)
+    assert {key.id for key, _, _ in found(store)} == {KEY.id, "c"}
+
+
+def test_refused_delete_waits_and_is_never_rejected(store: Store) -> None:
+    index = Indexer(Faulty(store, refuse=KEY), GENERATION, lambda: NOW)
+    with pytest.raises(Retry):
+        index([deleted(KEY, 1)])
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_kill_after_any_call_of_the_store_then_redelivery_ends_in_the_same_state(tmp_path: Path, lost: bool) -> None:
+    """`lost`: the call itself had no effect; else it was applied and only its answer was lost."""
+    gone = KEY._replace(id="gone")
+    before = [*document(1).records(), *document(1, key=gone).records()]
+    poll = [
+        *document(2, ["a."], ["b."], ["c."]).records(2),
+        deleted(gone, 2),
+        *document(3, ["a."], ["b."], ["c."]).records(unchanged=True),
+        *document(1, key=KEY._replace(id="new")).records(),
+        failed(KEY._replace(id="bad"), 1),
+    ]
+    ends = set()
+    at = 0
+    while True:
+        store = open_edge(tmp_path / str(at))
+        try:
+            Indexer(store, GENERATION, lambda: NOW)(before)
+            faulty = Faulty(store, at=at, lost=lost)
+            done = False
+            try:
+                done = bool(Indexer(faulty, GENERATION, lambda: NOW)(poll) == []) and faulty.calls <= at
+            except Killed:
+                visible = {(key.id, version) for key, version, _ in found(store)}
+                assert len({id for id, _ in visible}) == len(visible), "two versions at once"
+                assert found(store) >= {(KEY, 1, 0), (KEY, 1, 1)} or found(store) >= {(KEY, 2, n) for n in range(3)}
+            Indexer(store, GENERATION, lambda: NOW)(poll)
+            states = store.heads([KEY, gone, KEY._replace(id="new"), KEY._replace(id="bad")])
+            ends.add(
+                (frozenset(found(store)), frozenset((k, h.version, h.state, h.failure) for k, h in states.items()))
+            )
+        finally:
+            store.close()
+        if done:
+            break
+        at += 1
+    assert at > 8
+    assert len(ends) == 1
+
+
+def test_encoder_of_the_tests_is_the_generation_of_the_tests() -> None:
+    assert ENCODER.info().release == GENERATION.release
