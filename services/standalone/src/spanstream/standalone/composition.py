@@ -1,0 +1,158 @@
+"""All services in one process: one log, one store, one encoder, one address for both APIs."""
+
+# Modules that load the Kafka client, the index engine or the model are imported where they are needed: a target that
+# does not use them does not pay for them, and broker and model start before the rest is read.
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.runtime import admin
+from spanstream.runtime.http import HttpServer
+from spanstream.runtime.service import Service
+from spanstream.runtime.settings import AdminSettings, Settings
+from spanstream.standalone.folder import DataFolder
+from spanstream.standalone.loading import Ahead, LoadingEncoder
+from spanstream.standalone.parts import Closeable, Shared, Topics
+
+TARGETS = ("ingestor", "embedder", "indexer", "gateway", "encoder")
+MODEL = "inproc:minilm"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run where. `log_url` none: a local broker. `encoder_url` "inproc:<model>": the model in this process."""
+
+    targets: frozenset[str]
+    host: str
+    port: int
+    admin_port: int
+    log_url: str | None
+    store_url: str
+    encoder_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Services in the order in which they start, and where they answer."""
+
+    services: list[Service] = field(repr=False)
+    url: str
+    ingest_url: str
+    admin_url: str
+    log_url: str
+
+
+def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings]:
+    """The settings of every target: `plan` decides the addresses, the environment everything else. Raises SettingsError."""
+    from spanstream.embedder.settings import EmbedderSettings
+    from spanstream.gateway.settings import GatewaySettings
+    from spanstream.indexer.settings import IndexerSettings
+    from spanstream.ingestor.settings import IngestorSettings
+
+    kinds: dict[str, type[Settings]] = {
+        "indexer": IndexerSettings,
+        "embedder": EmbedderSettings,
+        "ingestor": IngestorSettings,
+        "gateway": GatewaySettings,
+    }
+    shared = {
+        "LOG_URL": log_url,
+        "STORE_URL": plan.store_url,
+        "ENCODER_URL": plan.encoder_url,
+        "BLOB_URL": f"file:{folder.blobs}",
+        "AUTH_KEYS_FILE": str(folder.keys),
+        "http_host": plan.host,
+        "http_port": plan.port,
+    }
+    return {name: _read(kind, shared) for name, kind in kinds.items() if name in plan.targets}
+
+
+def _read(kind: type[Settings], values: dict[str, Any]) -> Settings:
+    """The settings with those of `values` that they have."""
+    names = {field.validation_alias or name for name, field in kind.model_fields.items()}
+    return kind.read(**{name: value for name, value in values.items() if name in names})
+
+
+def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Composition:
+    """Make everything. Broker and model begin to load at once, in the background, while the rest is imported.
+
+    Raises PortInUse, SettingsError, StoreCorrupt or Trouble; after that nothing runs any more.
+    """
+    admin_settings = AdminSettings.read(host=plan.host, port=plan.admin_port)
+    http = HttpServer("api", plan.host, plan.port, title="Spanstream")
+    early: list[Service] = []
+    try:
+        log_url = plan.log_url
+        if log_url is None:
+            from spanstream.standalone.broker import LocalBroker
+
+            broker = LocalBroker(folder.kafka, progress=progress)
+            log_url = broker.url
+            early.append(Ahead(broker))
+        encoder: LoadingEncoder | None = None
+        if plan.encoder_url.startswith("inproc:"):
+            encoder = LoadingEncoder(lambda: _load(plan.encoder_url.removeprefix("inproc:")))
+            early.append(encoder)
+        configs = settings(plan, folder, log_url)
+        services, resources = _services(plan, configs, log_url, encoder, http)
+        parts = [*early, *services, http]
+        admin_server = admin.build(admin_settings, parts, list(configs.values()))
+    except BaseException:
+        for service in [*early, http]:
+            service.stop(time.monotonic() + 5)
+        raise
+    return Composition([Shared(resources), *parts, admin_server], http.url, http.url, admin_server.url, log_url)
+
+
+def _services(
+    plan: Plan, configs: dict[str, Any], log_url: str, encoder: Encoder | None, http: HttpServer
+) -> tuple[list[Service], list[Closeable]]:
+    """The topics and the targets, consumers before producers, and what they share."""
+    from spanstream.encoder.opening import open_encoder
+    from spanstream.eventlog.opening import open_log
+
+    log = open_log(log_url)
+    resources: list[Closeable] = [log]
+    services: list[Service] = [Topics(log)]
+    if encoder is None:
+        encoder = open_encoder(plan.encoder_url)
+        resources.append(encoder)
+    if plan.targets & {"indexer", "gateway"}:
+        from spanstream.store.opening import open_store
+
+        store = open_store(plan.store_url)
+        resources.append(store)
+    if "indexer" in plan.targets:
+        from spanstream.indexer import service as indexer
+
+        services.append(indexer.build(configs["indexer"], log=log, store=store, encoder=encoder))
+    if "embedder" in plan.targets:
+        from spanstream.embedder import service as embedder
+
+        services.append(embedder.build(configs["embedder"], log=log, encoder=encoder))
+    if "ingestor" in plan.targets:
+        from spanstream.ingestor import service as ingestor
+
+        services.append(ingestor.build(configs["ingestor"], log=log, http=http))
+    if "gateway" in plan.targets:
+        from spanstream.gateway import service as gateway
+
+        services.append(gateway.build(configs["gateway"], store=store, encoder=encoder, http=http))
+    return services, resources
+
+
+def _load(model: str) -> Encoder:
+    """The model in this process; importing torch alone takes seconds."""
+    from spanstream.representations.local import open_local
+    from spanstream.runtime.metrics import ENCODER_FILL, ENCODER_SECONDS, ENCODER_TOKENS
+
+    def observe(tokens: int, padded: int, seconds: float) -> None:
+        ENCODER_TOKENS.inc(tokens)
+        ENCODER_SECONDS.inc(seconds)
+        ENCODER_FILL.observe(tokens / padded)
+
+    return open_local(model, observe=observe)

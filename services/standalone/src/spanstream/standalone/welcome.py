@@ -1,0 +1,103 @@
+"""What a person sees between the start and Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from spanstream.client import Client, SpanstreamError, config
+from spanstream.runtime.service import Service
+from spanstream.standalone import samples
+
+TICK_SECONDS = 0.05
+
+
+class Welcome:
+    """Waits until everything is ready, brings the first corpus in, says where things are. Its `run` is a thread's target."""
+
+    def __init__(
+        self, console: Console, services: Sequence[Service], folder: Path, admin_url: str, *, with_samples: bool, began: float
+    ) -> None:
+        """`began`: `time.monotonic()` at the start of the process."""
+        self._console = console
+        self._services = services
+        self._folder = folder
+        self._admin_url = admin_url
+        self._samples = with_samples
+        self._began = began
+
+    def run(self, stop: threading.Event) -> None:
+        """1 wait, 2 ingest what is missing, 3 show answers, 4 tell the addresses. Raises what makes a start useless."""
+        if not self._await(stop):  # 1
+            return
+        saved = config.read(self._folder)
+        with Client(saved["url"], ingest_url=saved.get("ingest_url"), api_key=saved["api_key"]) as client:
+            try:
+                if self._samples and (documents := samples.missing(client)):
+                    samples.ingest(client, documents, self._console, stop)  # 2
+                    samples.show(client, self._console)  # 3
+                there = sum(source.documents for source in client.sources())
+            except samples.Stopped:
+                return
+            except SpanstreamError as error:
+                if stop.is_set():
+                    return
+                self._console.print(f"The first documents did not get in: {error}", style="red", markup=False)
+                there = None
+        self._console.print(addresses(saved["url"], self._admin_url, self._folder, there))  # 4
+
+    def stopping(self) -> None:
+        """Say that the end has begun."""
+        self._console.print("\nStopping …", style="dim")
+
+    def _await(self, stop: threading.Event) -> bool:
+        with self._console.status("Starting Kafka, the index and the model …"):
+            while not all(service.ready() for service in self._services):
+                if stop.wait(TICK_SECONDS):
+                    return False
+        self._console.print(f"Ready after {time.monotonic() - self._began:.1f} s.", style="bold green")
+        return True
+
+
+def addresses(url: str, admin_url: str, folder: Path, documents: int | None) -> Table:
+    """Where everything is and what to do next."""
+    command = _command(folder)
+    table = Table(box=None, show_header=False, pad_edge=True)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = {
+        "documents": f"{documents} can be searched" if documents is not None else None,
+        "search API": url + "/v1/search",
+        "its documentation": url + "/docs",
+        "metrics": admin_url + "/metrics",
+        "API key": f"in {folder / config.FILE}, where the spanstream command finds it",
+        "logs": str(folder / "logs" / "spanstream.log"),
+        "search": f'{command} search "how do I copy a file"',
+        "your own documents": f"{command} ingest FOLDER",
+        "stop": "Ctrl-C",
+    }
+    for name, value in rows.items():
+        if value is not None:
+            table.add_row(name, Text(value))
+    return table
+
+
+def _command(folder: Path) -> str:
+    """How to call `spanstream` from here."""
+    beside = Path(sys.executable).parent / "spanstream"
+    found = shutil.which("spanstream")
+    if found and Path(found).resolve() == beside.resolve():
+        command = "spanstream"
+    else:
+        command = str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+    elsewhere = folder != config.data_folder().absolute()
+    return f"SPANSTREAM_DATA={shlex.quote(str(folder))} {command}" if elsewhere else command
