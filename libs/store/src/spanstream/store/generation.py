@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from spanstream.store import lexical
+from spanstream.store.lexical import LEXICAL_VERSION
 
 SEGMENTER = "passages/1"  # how the ingestor cuts texts; raised with it, so that two ways of cutting are never mixed
 
@@ -20,5 +20,5 @@ class Generation:
     @property
     def name(self) -> str:
         """Names the collections: lower case letters, digits, '.', '_' and '-'."""
-        parts = (self.release, str(self.dimension), SEGMENTER, f"lexical{lexical.VERSION}")
+        parts = (self.release, str(self.dimension), SEGMENTER, LEXICAL_VERSION)
         return "-".join(re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-") for part in parts)

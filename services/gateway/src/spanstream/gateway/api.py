@@ -92,9 +92,7 @@ def router(
         }
         with _translated():
             heads = _admitted(await watch.heads(wanted, request.wait), scope)
-        answers = [
-            DocumentStatus.of(source, key.id, status(heads.get(key), version)) for key, version in wanted.items()
-        ]
+        answers = [DocumentStatus.of(source, key.id, status(heads.get(key), wanted[key])) for key in wanted]
         return StatusResponse(documents=answers)
 
     return routes

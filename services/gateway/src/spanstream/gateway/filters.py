@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -68,7 +69,7 @@ class Comparison(_Closed):
         if (self.eq is not None) + (self.in_ is not None) + bool(bounds) != 1:
             raise ValueError("give exactly one of 'eq', 'in', or bounds ('gte', 'gt', 'lte', 'lt')")
         dates = [bound for bound in bounds if isinstance(bound, str)]
-        if dates and (len(dates) != len(bounds) or not all(map(DATE.fullmatch, dates))):
+        if dates and (len(dates) != len(bounds) or not all(map(_is_date, dates))):
             raise ValueError("bounds must be all numbers, or all dates such as 2024-12-31 or 2024-12-31T23:59:59Z")
         if bounds and not self.field.startswith("metadata."):
             raise ValueError(f"{self.field} has no order; use 'eq' or 'in'")
@@ -86,6 +87,14 @@ class Comparison(_Closed):
         if isinstance(self.eq, float):
             return Range(self.field, gte=self.eq, lte=self.eq)
         return Match(self.field, (self.eq,) if self.eq is not None else tuple(self.in_ or ()))
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)  # 2024-02-30 looks like a date
+    except ValueError:
+        return False
+    return DATE.fullmatch(text) is not None
 
 
 class Every(_Closed):

@@ -19,7 +19,10 @@ MAX_WAIT_SECONDS = 60
 
 Version = Annotated[StrictInt, Field(ge=0, le=MAX_VERSION)]
 Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)]
-QueryText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARACTERS)]
+QueryText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARACTERS, pattern=r"^[^\x00]*$"),
+]
 
 
 class _Request(BaseModel):

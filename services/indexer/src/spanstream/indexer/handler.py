@@ -24,6 +24,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from google.protobuf.json_format import MessageToDict
+
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events.codec import decode_failure, headers, key_of
@@ -33,7 +35,7 @@ from spanstream.events.topics import FAILURES, PASSAGES
 from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT, Reason
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.changes import Change, Kind, Part, rounds
-from spanstream.indexer.vectors import document_vector, passages, plain
+from spanstream.indexer.vectors import document_vector, passages
 from spanstream.runtime import metrics
 from spanstream.runtime.logs import get_logger
 from spanstream.store.errors import StoreRejected, StoreUnavailable
@@ -176,7 +178,7 @@ class Indexer:
             passage_count=origin.passage_count,
             title=origin.title,
             content_type=origin.content_type,
-            metadata=plain(origin.metadata),
+            metadata=MessageToDict(origin.metadata),
             groups=tuple(origin.groups),
             accepted_at_us=origin.accepted_at_us,
             indexed_at_us=self._now_us(),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.struct_pb2 import Struct
 from numpy.typing import NDArray
 
 from spanstream.events.codec import key_of
@@ -40,7 +38,7 @@ def passages(event: EmbeddingEvent, generation: Generation) -> list[Passage]:
         raise Undecodable(REASON_EMBED_INVALID, f"{len(event.passage_tokens)} token counts for {len(spans)} passages")
     if event.document_vector:
         _matrix(event, "document_vector", 1)
-    key, metadata, groups = key_of(origin), plain(origin.metadata), tuple(origin.groups)
+    key, metadata, groups = key_of(origin), MessageToDict(origin.metadata), tuple(origin.groups)
     result, at = [], 0
     for i, passage in enumerate(origin.passages):
         start, end = passage.start - origin.text_offset, passage.end - origin.text_offset
@@ -80,21 +78,6 @@ def document_vector(event: EmbeddingEvent, written: Sequence[Passage]) -> NDArra
     mean = weights @ np.stack([passage.dense for passage in written if passage.dense is not None])
     norm = np.linalg.norm(mean)
     return (mean / norm if norm else mean).astype(np.float32)
-
-
-def plain(struct: Struct) -> Mapping[str, Any]:
-    """A Struct as JSON values; whole numbers become integers, because filters compare them as such."""
-    return {name: _whole(value) for name, value in MessageToDict(struct).items()}
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _whole(item) for name, item in value.items()}
-    return value
 
 
 def _offsets(start: int, end: int, flat: Sequence[int]) -> NDArray[np.int32]:

@@ -1,0 +1,123 @@
+"""What the store asks its engine for, as conditions over stored fields. Pure: no engine's types.
+
+A caller's condition is checked and its fields renamed by `admitted`; all others are ours. A passage or head without
+groups is seen by the whole tenant; a scope without a list of groups sees everything of its tenant.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from spanstream.events.ids import Order
+from spanstream.store.errors import StoreRejected
+from spanstream.store.payloads import body_text, key_text
+from spanstream.store.points import Head, State
+from spanstream.store.queries import AllOf, AnyOf, Condition, DateRange, Match, Not, Range, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The point is one of these."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """The field is absent, null or an empty list."""
+
+    field: str
+
+
+StoredCondition = Condition | Ids | Empty
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\[\])?")
+
+
+def admitted(condition: Condition) -> Condition:
+    """A caller's condition with its fields as stored paths; StoreRejected where it names a field of ours."""
+    match condition:
+        case AllOf(conditions):
+            return AllOf(tuple(map(admitted, conditions)))
+        case AnyOf(conditions):
+            return AnyOf(tuple(map(admitted, conditions)))
+        case Not(inner):
+            return Not(admitted(inner))
+        case Match() | Range() | DateRange():
+            return replace(condition, field=_path(condition.field))
+
+
+def _path(field: str) -> str:
+    if field in ("source", "id"):
+        return field
+    first, *names = field.split(".")
+    if first != "metadata" or not names or not all(names):
+        raise StoreRejected(f"cannot filter on {field!r}: it must be 'source', 'id' or a path below 'metadata.'")
+    if any('"' in name for name in names):
+        raise StoreRejected("a filter's field must not contain quotation marks")
+    return ".".join([first, *(name if _PLAIN_NAME.fullmatch(name) else f'"{name}"' for name in names)])
+
+
+def tenant(scope: Scope) -> StoredCondition:
+    """Everything of the scope's tenant: the corpus of its inverse document frequencies."""
+    return Match("tenant", (scope.tenant,))
+
+
+def visible(scope: Scope, where: Condition | None, *more: StoredCondition) -> StoredCondition:
+    """What the scope sees and the caller's condition admits, and `more`."""
+    parts: list[StoredCondition] = [tenant(scope), *more]
+    if scope.groups is not None:
+        shared = Match("groups", scope.groups)
+        parts.append(_any(Empty("groups"), shared) if scope.groups else Empty("groups"))
+    if where is not None:
+        parts.append(admitted(where))
+    return _all(*parts)
+
+
+def live() -> StoredCondition:
+    """The head is live."""
+    return Match("state", (State.LIVE.value,))
+
+
+def head_below(order: Order) -> StoredCondition:
+    """The stored head loses against an event of this order."""
+    same_rank = _all(Match("rank", (order.rank,)), Range("hash52", lt=order.hash52))
+    tie = _any(Range("rank", lt=order.rank), same_rank)
+    return _any(Range("version", lt=order.version), _all(_version(order.version), tie))
+
+
+def bumpable(point: str, head: Head, version: int) -> StoredCondition:
+    """The stored head is live, of the same content and of a lower version."""
+    return _all(Ids((point,)), live(), Match("hash", (head.content_hash.hex(),)), Range("version", lt=version))
+
+
+def older(point: str, version: int) -> StoredCondition:
+    """The stored head is older than this version."""
+    return _all(Ids((point,)), Range("version", lt=version))
+
+
+def stale(head: Head) -> StoredCondition:
+    """The key's passages whose order is below the head's and which it does not name. Passages have rank 0."""
+    below: list[StoredCondition] = [Range("version", lt=head.version)]
+    if head.state is State.DELETED:
+        below.append(_version(head.version))
+    else:
+        below.append(_all(_version(head.version), Range("hash52", lt=head.order.hash52)))
+    mine = Match("key", (key_text(head.key),))
+    if head.state is not State.LIVE:
+        return _all(mine, _any(*below))
+    named = Match("body", (body_text(head.key, head.body_version, head.content_hash),))
+    return _all(mine, _any(*below), Not(named))
+
+
+def _version(version: int) -> StoredCondition:
+    return Match("version", (version,))
+
+
+def _all(*parts: StoredCondition) -> StoredCondition:
+    return AllOf(parts)  # type: ignore[arg-type]  # callers' conditions never hold ours; ours may
+
+
+def _any(*parts: StoredCondition) -> StoredCondition:
+    return AnyOf(parts)  # type: ignore[arg-type]

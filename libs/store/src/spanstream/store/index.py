@@ -1,0 +1,199 @@
+"""The store on an engine: order, visibility and shape live here, once for both adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanstream.events.ids import Key, head_id, passage_id
+from spanstream.store import conditions
+from spanstream.store.conditions import Ids
+from spanstream.store.engine import Collection, Engine, Operation, Point, Search, SetPayload, Upsert, Vector
+from spanstream.store.engine import Delete as DeletePoints
+from spanstream.store.payloads import body_text, head_from, head_payload, passage_from, passage_payload
+from spanstream.store.points import Failure, Head, Passage, State
+from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
+
+MAX_SOURCES = 10_000
+_DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
+
+
+class Index:
+    """The store port; see `store.Store` for what each method promises."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open(self, generation: str, dimension: int) -> None:
+        """Create what is missing and make the generation the live one."""
+        self._engine.open(generation, dimension)
+
+    # --- Passages ---
+
+    def upsert_passages(self, passages: Sequence[Passage]) -> None:
+        """Write passages with their vectors."""
+        self._engine.write(_PASSAGES, [Upsert(_passage_point(passage)) for passage in passages])
+
+    def count_passages(self, bodies: Sequence[tuple[Key, int, bytes]]) -> list[int]:
+        """How many passages of each body are stored, exactly."""
+        names = [body_text(*body) for body in bodies]
+        if not names:
+            return []
+        found = self._engine.tally(_PASSAGES, "body", Match("body", tuple(set(names))), len(names))
+        return [found.get(name, 0) for name in names]
+
+    def passages(self, head: Head, *, vectors: bool = False) -> list[Passage]:
+        """All passages that the head names, by ordinal."""
+        if head.state is not State.LIVE:
+            return []
+        ids = [
+            str(passage_id(head.key, head.body_version, head.content_hash, ordinal))
+            for ordinal in range(head.passage_count)
+        ]
+        records = self._engine.retrieve(_PASSAGES, ids, vectors=["dense"] if vectors else [])
+        found = [passage_from(record.payload, record.vectors.get("dense")) for record in records]
+        return sorted(found, key=lambda passage: passage.ordinal)
+
+    def delete_stale(self, heads: Sequence[Head]) -> None:
+        """Delete passages below the heads that these do not name."""
+        self._engine.write(_PASSAGES, [DeletePoints(conditions.stale(head)) for head in heads])
+
+    # --- Heads ---
+
+    def flip_heads(self, heads: Sequence[Head]) -> list[Head]:
+        """Write heads where their order is above the stored ones', then re-read."""
+        before = self.heads([head.key for head in heads])
+        operations: list[Operation] = []
+        for head in heads:
+            stored = before.get(head.key)
+            if stored is None or stored.order < head.order:
+                operations.append(Upsert(_head_point(_with_failure(head, stored)), conditions.head_below(head.order)))
+        self._engine.write(_DOCUMENTS, operations)
+        after = self.heads([head.key for head in heads])
+        return [after[head.key] for head in heads]
+
+    def bump_heads(self, bumps: Sequence[tuple[Head, int]]) -> list[Head | None]:
+        """Raise versions of live heads of the same content, then re-read."""
+        self._engine.write(
+            _DOCUMENTS,
+            [
+                SetPayload(conditions.bumpable(_head_point_id(head.key), head, version), {"version": version})
+                for head, version in bumps
+            ],
+        )
+        after = self.heads([head.key for head, _ in bumps])
+        return [after.get(head.key) for head, _ in bumps]
+
+    def record_failures(self, failures: Sequence[tuple[Key, Failure]]) -> None:
+        """Note failures newer than the heads; the newest failure of a document stays."""
+        newest: dict[Key, Failure] = {}
+        for key, failure in failures:
+            if key not in newest or failure.version >= newest[key].version:
+                newest[key] = failure
+        stored = self.heads(list(newest))
+        operations: list[Operation] = []
+        for key, failure in newest.items():
+            head = stored.get(key)
+            if head is None:
+                absent = Head(key, -1, State.ABSENT, b"", -1, failure=failure)
+                operations.append(Upsert(_head_point(absent), insert_only=True))
+            if head is None or head.failure is None or head.failure.version <= failure.version:
+                older = conditions.older(_head_point_id(key), failure.version)
+                operations.append(SetPayload(older, {"failure": asdict(failure)}))
+        self._engine.write(_DOCUMENTS, operations)
+
+    def heads(self, keys: Sequence[Key]) -> dict[Key, Head]:
+        """The heads that exist."""
+        if not keys:
+            return {}
+        records = self._engine.retrieve(_DOCUMENTS, [_head_point_id(key) for key in dict.fromkeys(keys)])
+        return {head.key: head for head in (head_from(record.payload) for record in records)}
+
+    def count(self, scope: Scope, where: Condition | None = None) -> int:
+        """How many live documents the scope and condition admit."""
+        return self._engine.count(_DOCUMENTS, conditions.visible(scope, where, conditions.live()))
+
+    def sources(self, scope: Scope) -> Mapping[str, int]:
+        """Source -> number of live documents."""
+        seen = conditions.visible(scope, None, conditions.live())
+        return self._engine.tally(_DOCUMENTS, "source", seen, MAX_SOURCES)
+
+    # --- Search ---
+
+    def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
+        """Answer queries: first ids and scores, then each found passage once, however many legs found it."""
+        asked = [index for index, query in enumerate(queries) if query.among is None or query.among]
+        answers = self._engine.search([_search(queries[index]) for index in asked])
+        ids = {id for answer in answers for id, _ in answer}
+        records = self._engine.retrieve(_PASSAGES, list(ids))
+        passages = {record.id: passage_from(record.payload) for record in records}
+        hits: list[list[Hit]] = [[] for _ in queries]
+        for index, answer in zip(asked, answers, strict=True):
+            ranked = sorted(answer, key=lambda hit: (-hit[1], hit[0]))
+            hits[index] = [Hit(id, score, passages[id]) for id, score in ranked if id in passages]
+        return hits
+
+    def span_vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Passage id -> [spans, dimension]."""
+        records = self._engine.retrieve(_PASSAGES, ids, payload=False, vectors=["spans"])
+        return {record.id: np.asarray(record.vectors["spans"], np.float32) for record in records if record.vectors}
+
+    # --- Life ---
+
+    def maintain(self) -> bool:
+        """Do pending housekeeping; True if anything was done."""
+        return self._engine.maintain()
+
+    def flush(self) -> None:
+        """Make all acknowledged writes survive power loss."""
+        self._engine.flush()
+
+    def ready(self) -> bool:
+        """Whether the store answers now."""
+        return self._engine.ready()
+
+    def close(self) -> None:
+        """Flush and release; idempotent."""
+        self._engine.close()
+
+
+def _head_point_id(key: Key) -> str:
+    return str(head_id(key))
+
+
+def _head_point(head: Head) -> Point:
+    vectors: dict[str, Vector] = {} if head.dense is None else {"dense": head.dense.tolist()}
+    return Point(_head_point_id(head.key), head_payload(head), vectors)
+
+
+def _with_failure(head: Head, stored: Head | None) -> Head:
+    """A head keeps the failure of a newer version than its own, which nothing but this store knows of."""
+    failure = stored.failure if stored and stored.failure and stored.failure.version > head.version else None
+    return replace(head, failure=failure)
+
+
+def _passage_point(passage: Passage) -> Point:
+    vectors: dict[str, Vector] = {}
+    if passage.dense is not None:
+        vectors["dense"] = passage.dense.tolist()
+    if passage.spans is not None and len(passage.spans):
+        vectors["spans"] = passage.spans.tolist()
+    if passage.lexical is not None:
+        vectors["lexical"] = passage.lexical
+    return Point(passage.id, passage_payload(passage), vectors)
+
+
+def _search(query: Query) -> Search:
+    more = () if query.among is None else (Ids(tuple(query.among)),)
+    condition = conditions.visible(query.scope, query.where, *more)
+    match query.leg:
+        case Dense(vector):
+            return Search("dense", vector.tolist(), condition, query.limit)
+        case Spans(vector):
+            one = vector.tolist()
+            return Search("spans", [one], condition, query.limit, shortlist=None if more else one)
+        case Lexical(terms):
+            return Search("lexical", terms, condition, query.limit, corpus=conditions.tenant(query.scope))

@@ -1,0 +1,124 @@
+"""Heads and passages as payloads (plain JSON values) and back. The names of the stored fields are set here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from spanstream.events.ids import Key
+from spanstream.store.points import Failure, Head, Passage, State
+
+Payload = dict[str, Any]
+
+
+def key_text(key: Key) -> str:
+    """The stored form of a key: its record key."""
+    return key.encode().decode()
+
+
+def body_text(key: Key, version: int, content_hash: bytes) -> str:
+    """Names one version's passages: equal for all passages of (key, version, content hash), different otherwise."""
+    return f"{key_text(key)}\n{version}\n{content_hash.hex()}"
+
+
+def head_payload(head: Head) -> Payload:
+    """What is stored of a head, besides its vector."""
+    order = head.order
+    return {
+        "tenant": head.key.tenant,
+        "source": head.key.source,
+        "id": head.key.id,
+        "version": head.version,
+        "rank": order.rank,
+        "hash52": order.hash52,
+        "hash": head.content_hash.hex(),
+        "state": head.state.value,
+        "body_version": head.body_version,
+        "passage_count": head.passage_count,
+        "title": head.title,
+        "content_type": head.content_type,
+        "metadata": plain(head.metadata),
+        "groups": list(head.groups),
+        "accepted_at_us": head.accepted_at_us,
+        "indexed_at_us": head.indexed_at_us,
+        "failure": asdict(head.failure) if head.failure else None,
+    }
+
+
+def head_from(payload: Mapping[str, Any]) -> Head:
+    """The inverse of `head_payload`; a failure that the head has outrun is forgotten."""
+    failure = Failure(**payload["failure"]) if payload.get("failure") else None
+    return Head(
+        key=Key(payload["tenant"], payload["source"], payload["id"]),
+        version=payload["version"],
+        state=State(payload["state"]),
+        content_hash=bytes.fromhex(payload["hash"]),
+        body_version=payload["body_version"],
+        passage_count=payload["passage_count"],
+        title=payload["title"],
+        content_type=payload["content_type"],
+        metadata=payload["metadata"],
+        groups=tuple(payload["groups"]),
+        accepted_at_us=payload["accepted_at_us"],
+        indexed_at_us=payload["indexed_at_us"],
+        failure=failure if failure and failure.version > payload["version"] else None,
+    )
+
+
+def passage_payload(passage: Passage) -> Payload:
+    """What is stored of a passage, besides its vectors. Span offsets are packed: a list costs 1 µs per number to write."""
+    key = passage.key
+    offsets = np.ascontiguousarray(passage.span_offsets, dtype="<i4")
+    return {
+        "tenant": key.tenant,
+        "source": key.source,
+        "id": key.id,
+        "key": key_text(key),
+        "body": body_text(key, passage.version, passage.content_hash),
+        "version": passage.version,
+        "hash52": int.from_bytes(passage.content_hash[:7], "big") >> 4,
+        "ordinal": passage.ordinal,
+        "start": passage.start,
+        "end": passage.end,
+        "text": passage.text,
+        "title": passage.title,
+        "metadata": plain(passage.metadata),
+        "groups": list(passage.groups),
+        "tokens": passage.tokens,
+        "spans": base64.b64encode(offsets.tobytes()).decode(),
+    }
+
+
+def passage_from(payload: Mapping[str, Any], dense: list[float] | None = None) -> Passage:
+    """The inverse of `passage_payload`."""
+    offsets = np.frombuffer(base64.b64decode(payload["spans"]), dtype="<i4")
+    return Passage(
+        key=Key(payload["tenant"], payload["source"], payload["id"]),
+        version=payload["version"],
+        content_hash=bytes.fromhex(payload["body"].rsplit("\n", 1)[1]),
+        ordinal=payload["ordinal"],
+        start=payload["start"],
+        end=payload["end"],
+        text=payload["text"],
+        title=payload["title"],
+        metadata=payload["metadata"],
+        groups=tuple(payload["groups"]),
+        tokens=payload["tokens"],
+        span_offsets=offsets.astype(np.int32).reshape(-1, 2),
+        dense=None if dense is None else np.asarray(dense, dtype=np.float32),
+    )
+
+
+def plain(value: Any) -> Any:
+    """Metadata as the store filters it: whole doubles become integers, because 1990.0 does not match 1990."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return value

@@ -1,0 +1,308 @@
+"""The store on a Qdrant server (1.19 or newer), over REST.
+
+Collections `<prefix>documents-<generation>` and `<prefix>passages-<generation>`; aliases `<prefix>documents` and
+`<prefix>passages` name the live generation for people and tools; this adapter always names collections.
+A write has succeeded only when the server says `completed`: `wait_timeout` comes with HTTP 200 and means unknown.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import httpx
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+
+from spanstream.store.conditions import StoredCondition
+from spanstream.store.engine import (
+    INDEXES,
+    SPAN_SHORTLIST,
+    Collection,
+    Delete,
+    IndexType,
+    Operation,
+    Point,
+    Record,
+    Search,
+    SetPayload,
+    Upsert,
+    Vector,
+    runs,
+)
+from spanstream.store.errors import StoreError, StoreRejected, StoreUnavailable
+from spanstream.store.filters import Dialect
+from spanstream.store.index import Index
+from spanstream.store.points import Sparse
+from spanstream.store.queries import Range
+
+BATCH_OPERATIONS = 256  # about 4 MB of JSON with 6 spans of 384 numbers each is reached at 64 points
+BATCH_POINTS = 64
+READ_POINTS = 1000
+TIMEOUT_S = 5  # of the server's own wait; the connection waits twice as long, so that its answer is heard
+_REFUSED = (400, 409, 413, 422)
+
+DIALECT = Dialect(
+    filter=models.Filter,
+    field=models.FieldCondition,
+    any_of=lambda values: models.MatchAny(any=values),
+    equal=lambda value: models.MatchValue(value=value),
+    range=models.Range,
+    dates=models.DatetimeRange,
+    ids=lambda ids: models.HasIdCondition(has_id=list(ids)),
+    empty=lambda field: models.IsEmptyCondition(is_empty=models.PayloadField(key=field)),
+)
+_SCHEMAS: dict[IndexType, models.PayloadFieldSchema] = {
+    IndexType.TENANT: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
+    IndexType.WORD: models.PayloadSchemaType.KEYWORD,
+    IndexType.NUMBER: models.PayloadSchemaType.INTEGER,
+}
+
+
+class ServerStore(Index):
+    """The store port on a Qdrant server. `prefix` lets several installations share one server."""
+
+    def __init__(self, client: QdrantClient, prefix: str = "") -> None:
+        super().__init__(ServerEngine(client, prefix))
+
+    @classmethod
+    def at(cls, url: str, api_key: str | None = None, prefix: str = "") -> ServerStore:
+        """A store at `http(s)://host[:port]`; nothing is sent yet."""
+        return cls(QdrantClient(url=url, api_key=api_key, timeout=2 * TIMEOUT_S, check_compatibility=False), prefix)
+
+
+class ServerEngine:
+    """The engine port over a client. Thread-safe as the client is."""
+
+    def __init__(self, client: QdrantClient, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._names: dict[Collection, str] = {}
+
+    def open(self, generation: str, dimension: int) -> None:
+        """Create what is missing, prove that conditions are honoured, point the aliases."""
+        names = {collection: self._name(collection, generation) for collection in Collection}
+        with _translated():
+            for collection, name in names.items():
+                self._ensure(collection, name, dimension)
+            self._names = names
+            self._prove_conditions()
+            for collection, name in names.items():
+                self._point_alias(f"{self._prefix}{collection}", name)
+
+    def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
+        """Apply operations in order, several per call."""
+        size = BATCH_POINTS if collection is Collection.PASSAGES else BATCH_OPERATIONS
+        with _translated():
+            for start in range(0, len(operations), size):
+                results = self._client.batch_update_points(
+                    self._collection(collection),
+                    [_operation(step) for step in runs(operations[start : start + size])],
+                    wait=True,
+                    ordering=models.WriteOrdering.STRONG,
+                    timeout=TIMEOUT_S,
+                )
+                if any(result.status is not models.UpdateStatus.COMPLETED for result in results):
+                    raise StoreUnavailable("the index server did not confirm a write: " + _statuses(results))
+
+    def retrieve(
+        self, collection: Collection, ids: Sequence[str], *, payload: bool = True, vectors: Sequence[str] = ()
+    ) -> list[Record]:
+        """The points that exist, as the majority of replicas knows them."""
+        found: list[Record] = []
+        with _translated():
+            for start in range(0, len(ids), READ_POINTS):
+                points = self._client.retrieve(
+                    self._collection(collection),
+                    list(ids[start : start + READ_POINTS]),
+                    with_payload=payload,
+                    with_vectors=list(vectors) or False,
+                    consistency=models.ReadConsistencyType.MAJORITY,
+                    timeout=TIMEOUT_S,
+                )
+                found += [
+                    Record(str(point.id), point.payload or {}, point.vector if isinstance(point.vector, dict) else {})
+                    for point in points
+                ]
+        return found
+
+    def search(self, searches: Sequence[Search]) -> list[list[tuple[str, float]]]:
+        """All searches in one call."""
+        if not searches:
+            return []
+        with _translated():
+            answers = self._client.query_batch_points(
+                self._collection(Collection.PASSAGES), [_request(search) for search in searches], timeout=TIMEOUT_S
+            )
+        return [[(str(hit.id), hit.score) for hit in answer.points] for answer in answers]
+
+    def count(self, collection: Collection, condition: StoredCondition) -> int:
+        """Exact count."""
+        with _translated():
+            result = self._client.count(
+                self._collection(collection), DIALECT.build(condition), exact=True, timeout=TIMEOUT_S
+            )
+        return result.count
+
+    def tally(self, collection: Collection, field: str, condition: StoredCondition, limit: int) -> dict[str, int]:
+        """Exact counts per value."""
+        with _translated():
+            answer = self._client.facet(
+                self._collection(collection),
+                field,
+                facet_filter=DIALECT.build(condition),
+                limit=limit,
+                exact=True,
+                timeout=TIMEOUT_S,
+            )
+        return {str(hit.value): hit.count for hit in answer.hits}
+
+    def maintain(self) -> bool:
+        """The server looks after itself."""
+        return False
+
+    def flush(self) -> None:
+        """Nothing to do: the server's write-ahead log is its own affair, and `completed` its word."""
+
+    def ready(self) -> bool:
+        """Whether the server answers and the collection is there."""
+        try:
+            with _translated():
+                return self._client.collection_exists(self._collection(Collection.DOCUMENTS))
+        except StoreError:
+            return False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _name(self, collection: Collection, generation: str) -> str:
+        return f"{self._prefix}{collection}-{quote(generation, safe='+')}"
+
+    def _collection(self, collection: Collection) -> str:
+        try:
+            return self._names[collection]
+        except KeyError:
+            raise StoreUnavailable("the store is not open") from None
+
+    def _ensure(self, collection: Collection, name: str, dimension: int) -> None:
+        if not self._client.collection_exists(name):
+            try:
+                self._create(collection, name, dimension)
+            except UnexpectedResponse as error:
+                if error.status_code != 409:  # another process was quicker
+                    raise
+        vectors = self._client.get_collection(name).config.params.vectors
+        size = vectors["dense"].size if isinstance(vectors, dict) else None
+        if size != dimension:
+            raise StoreRejected(f"collection {name} holds vectors of {size} components, not {dimension}")
+        for field, kind in INDEXES[collection].items():
+            self._client.create_payload_index(name, field, _SCHEMAS[kind], wait=True)
+
+    def _create(self, collection: Collection, name: str, dimension: int) -> None:
+        half, cosine = models.Datatype.FLOAT16, models.Distance.COSINE
+        vectors = {"dense": models.VectorParams(size=dimension, distance=cosine, datatype=half)}
+        sparse = {}
+        if collection is Collection.PASSAGES:
+            vectors["spans"] = models.VectorParams(
+                size=dimension,
+                distance=cosine,
+                datatype=half,
+                multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
+                hnsw_config=models.HnswConfigDiff(m=0),  # never a graph of spans: see Search.shortlist
+            )
+            sparse["lexical"] = models.SparseVectorParams(modifier=models.Modifier.IDF)
+        self._client.create_collection(name, vectors_config=vectors, sparse_vectors_config=sparse)
+
+    def _prove_conditions(self) -> None:
+        """An old server takes a conditional write without its condition, and the order of versions would be lost."""
+        probe = str(uuid.uuid4())
+        for version in (2, 3):
+            point = Point(probe, {"version": version}, {})
+            self.write(Collection.DOCUMENTS, [Upsert(point, Range("version", lt=1))])
+        found = self.retrieve(Collection.DOCUMENTS, [probe])
+        self._client.delete(self._collection(Collection.DOCUMENTS), models.PointIdsList(points=[probe]), wait=True)
+        if [record.payload["version"] for record in found] != [2]:
+            raise StoreRejected("this Qdrant server ignores conditional writes: version 1.19 or newer is needed")
+
+    def _point_alias(self, alias: str, name: str) -> None:
+        known = {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
+        if known.get(alias) == name:
+            return
+        changes: list[models.AliasOperations] = []
+        if alias in known:
+            changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
+        create = models.CreateAlias(alias_name=alias, collection_name=name)
+        changes.append(models.CreateAliasOperation(create_alias=create))
+        self._client.update_collection_aliases(changes)
+
+
+def _operation(step: list[Point] | Operation) -> models.UpdateOperation:
+    match step:
+        case list():
+            return models.UpsertOperation(upsert=models.PointsList(points=[_point(point) for point in step]))
+        case Upsert(point, condition, insert_only):
+            return models.UpsertOperation(
+                upsert=models.PointsList(
+                    points=[_point(point)],
+                    update_filter=None if condition is None else DIALECT.build(condition),
+                    update_mode=models.UpdateMode.INSERT_ONLY if insert_only else None,
+                )
+            )
+        case SetPayload(condition, payload):
+            return models.SetPayloadOperation(
+                set_payload=models.SetPayload(payload=payload, filter=DIALECT.build(condition))
+            )
+        case Delete(condition):
+            return models.DeleteOperation(delete=models.FilterSelector(filter=DIALECT.build(condition)))
+
+
+def _point(point: Point) -> models.PointStruct:
+    vectors = {name: _vector(vector) for name, vector in point.vectors.items()}
+    return models.PointStruct(id=point.id, payload=point.payload, vector=vectors)
+
+
+def _vector(vector: Vector) -> list[float] | list[list[float]] | models.SparseVector:
+    if isinstance(vector, Sparse):
+        return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
+    return vector
+
+
+def _request(search: Search) -> models.QueryRequest:
+    condition = DIALECT.build(search.condition)
+    prefetch = None
+    if search.shortlist is not None:
+        limit = max(SPAN_SHORTLIST, search.limit)
+        prefetch = models.Prefetch(query=search.shortlist, using="dense", filter=condition, limit=limit)
+    corpus = None if search.corpus is None else models.IdfCorpusParams(corpus=DIALECT.build(search.corpus))
+    return models.QueryRequest(
+        query=_vector(search.vector),
+        using=search.using,
+        prefetch=prefetch,
+        filter=condition,
+        limit=search.limit,
+        params=None if corpus is None else models.SearchParams(idf=corpus),
+        with_payload=False,
+    )
+
+
+def _statuses(results: Sequence[models.UpdateResult]) -> str:
+    return ", ".join(sorted({result.status.value for result in results}))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Refusals of this very request are rejected; everything else may pass, so the caller tries again."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        text = f"the index server answered {error.status_code}: {error.content.decode(errors='replace')[:500]}"
+        if error.status_code in _REFUSED:
+            raise StoreRejected(text) from error
+        raise StoreUnavailable(text) from error
+    except (ApiException, httpx.HTTPError) as error:
+        raise StoreUnavailable(f"the index server cannot be reached: {error}") from error
+    except ValueError as error:  # a value that the client's models refuse
+        raise StoreRejected(str(error)) from error
