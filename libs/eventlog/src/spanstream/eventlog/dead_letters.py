@@ -89,11 +89,17 @@ def _identify(event: FailureEvent, record: Record) -> None:
 
 
 def _envelope(record: Record) -> DocumentEvent | PassageEvent | None:
-    kinds = {topics.DOCUMENTS.name: DocumentEvent, topics.PASSAGES.name: PassageEvent}
-    try:
-        if record.topic == topics.EMBEDDINGS.name:
-            return EmbeddingEvent.FromString(record.value or b"").origin
-        kind = kinds.get(record.topic)
-        return kind.FromString(record.value or b"") if kind and record.value else None
-    except DecodeError:
+    """The value's identity and version, if the value can be read; every event but an embedding has them on top."""
+    if record.value is None:
         return None
+    try:
+        match record.topic:
+            case topics.DOCUMENTS.name:
+                return DocumentEvent.FromString(record.value)
+            case topics.PASSAGES.name:
+                return PassageEvent.FromString(record.value)
+            case topics.EMBEDDINGS.name:
+                return EmbeddingEvent.FromString(record.value).origin
+    except DecodeError:
+        pass
+    return None

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, OffsetSpec, TopicPartition
-from kafka.admin import MemberToRemove
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import (
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, OffsetSpec, TopicPartition  # type: ignore[import-untyped]
+from kafka.admin import MemberToRemove  # type: ignore[import-untyped]
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor  # type: ignore[import-untyped]
+from kafka.errors import (  # type: ignore[import-untyped]
     AuthorizationError,
     InvalidProducerEpochError,
     KafkaError,
@@ -180,7 +180,7 @@ class Producer:
                 self._client = KafkaProducer(bootstrap_servers=self._servers, bootstrap_timeout_ms=5_000, **PRODUCER)
             return self._client
 
-    def _replace(self, broken: KafkaProducer) -> None:
+    def _replace(self, broken: Any) -> None:
         """One refused record leaves the idempotent client unable to send anything: the next call gets a new one."""
         with self._lock:
             if self._client is not broken:

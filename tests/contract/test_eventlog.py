@@ -1,0 +1,368 @@
+"""What the log port promises, held against both adapters."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+from kafka import KafkaProducer
+
+from spanstream.eventlog import sizes
+from spanstream.eventlog.errors import Fatal, LogUnavailable, TooLarge
+from spanstream.eventlog.log import Consumer, Headers, Log, Outgoing, Record
+from spanstream.eventlog.memory import MemoryLog
+from spanstream.eventlog.opening import open_log
+from spanstream.eventlog.partitions import partition_of
+from spanstream.events import topics
+from spanstream.events.topics import Topic
+
+DEADLINE = 40.0  # seconds; a cooperative rebalance takes up to two heartbeats of 3 s
+
+
+@dataclass
+class Cluster:
+    """A log under test, and a way to write what our own producer never would."""
+
+    log: Log
+    append: Callable[[str, bytes | None, bytes | None, Headers], object]
+
+    def topic(self, partitions: int = 3) -> str:
+        name = f"test-{uuid.uuid4().hex}"
+        created = self.log.ensure_topics([Topic(name, "", partitions, -1, 1 << 20, (), (), None)])
+        assert created == [name]
+        return name
+
+    def publish(self, topic: str, *pairs: tuple[bytes, bytes]) -> None:
+        producer = self.log.producer()
+        producer.publish([Outgoing(topic, key, value) for key, value in pairs])
+        producer.close()
+
+
+def memory_cluster() -> Iterator[Cluster]:
+    log = MemoryLog()
+    yield Cluster(log, log.append)
+
+
+def kafka_cluster(url: str) -> Iterator[Cluster]:
+    log = open_log(url)
+    foreign = KafkaProducer(bootstrap_servers=[url.removeprefix("kafka://")])
+
+    def append(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        foreign.send(topic, value, key, list(headers)).get(10)
+
+    yield Cluster(log, append)
+    foreign.close()
+    log.close()
+
+
+@pytest.fixture(params=["memory", "kafka"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    if request.param == "memory":
+        yield from memory_cluster()
+    else:
+        yield from kafka_cluster(request.getfixturevalue("kafka_url"))
+
+
+@pytest.fixture
+def group() -> str:
+    return f"group-{uuid.uuid4().hex}"
+
+
+def read(consumer: Consumer, count: int) -> list[Record]:
+    records: list[Record] = []
+    until(lambda: records.extend(consumer.poll(0.1)) or len(records) >= count)
+    return records
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened in time"
+
+
+def values(records: Sequence[Record]) -> list[bytes | None]:
+    return [record.value for record in records]
+
+
+def numbered(count: int, keys: int = 1) -> list[tuple[bytes, bytes]]:
+    return [(b"key %d" % (number % keys), b"%d" % number) for number in range(count)]
+
+
+def test_creating_topics_twice_leaves_them_as_they_are(cluster: Cluster) -> None:
+    name = cluster.topic(partitions=2)
+    assert cluster.log.ensure_topics([Topic(name, "", 5, -1, 1 << 20, (), (), None)]) == []
+    assert cluster.log.end_offsets(name) == {0: 0, 1: 0}
+
+
+def test_publish_returns_where_each_message_lies_in_order(cluster: Cluster) -> None:
+    topic = cluster.topic(partitions=1)
+    producer = cluster.log.producer()
+    first = producer.publish([Outgoing(topic, b"k", b"%d" % number) for number in range(3)])
+    second = producer.publish([Outgoing(topic, b"k", b"3")])
+    producer.close()
+    assert [(one.topic, one.partition, one.offset) for one in first + second] == [(topic, 0, n) for n in range(4)]
+    assert cluster.log.end_offsets(topic) == {0: 4}
+
+
+def test_a_record_is_read_as_it_was_published(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    headers = (("message", b"m"), ("traceparent", b"00-1-2-01"), ("message", b"twice"), ("empty", b""))
+    producer = cluster.log.producer()
+    before = time.time() * 1000
+    (position,) = producer.publish([Outgoing(topic, b"\x00key", b"\xffvalue", headers)])
+    consumer = cluster.log.consumer(group, [topic])
+    (record,) = read(consumer, 1)
+    consumer.close()
+    producer.close()
+    assert (record.topic, record.partition, record.offset) == (position.topic, position.partition, position.offset)
+    assert (record.key, record.value, record.headers) == (b"\x00key", b"\xffvalue", headers)
+    assert before - 1000 <= record.timestamp_ms <= time.time() * 1000 + 1000
+
+
+def test_a_null_key_and_a_null_value_arrive_as_none(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.append(topic, None, b"no key", ())
+    cluster.append(topic, b"no value", None, ())
+    consumer = cluster.log.consumer(group, [topic])
+    records = read(consumer, 2)
+    consumer.close()
+    assert [(record.key, record.value) for record in records] == [(None, b"no key"), (b"no value", None)]
+
+
+def test_records_of_one_key_keep_their_order(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    cluster.publish(topic, *numbered(300, keys=7))
+    consumer = cluster.log.consumer(group, [topic], max_records=10)
+    records = read(consumer, 300)
+    consumer.close()
+    by_key: dict[bytes | None, list[int]] = defaultdict(list)
+    for record in records:
+        by_key[record.key].append(int(record.value or b""))
+    assert len(records) == 300
+    assert all(seen == sorted(seen) for seen in by_key.values())
+    assert {len({record.partition for record in records if record.key == key}) for key in by_key} == {1}
+
+
+def test_the_partition_follows_from_the_key_alone(cluster: Cluster) -> None:
+    topic = cluster.topic(partitions=6)
+    keys = [b"", b"a", b"ab", b"abc", b"abcd", *(f"tenant/source/document-{n}".encode() for n in range(50))]
+    producer = cluster.log.producer()
+    positions = producer.publish([Outgoing(topic, key, b"") for key in keys])
+    producer.close()
+    assert [position.partition for position in positions] == [partition_of(key, 6) for key in keys]
+
+
+def test_a_poll_returns_at_most_max_records(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    cluster.publish(topic, *numbered(30, keys=9))
+    consumer = cluster.log.consumer(group, [topic], max_records=4)
+    sizes_seen = []
+    until(lambda: sizes_seen.append(len(consumer.poll(0.1))) or sum(sizes_seen) == 30)
+    consumer.close()
+    assert max(sizes_seen) == 4
+
+
+def test_a_poll_waits_and_returns_as_soon_as_there_is_a_record(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    consumer = cluster.log.consumer(group, [topic])
+    until(lambda: consumer.poll(0.1) == [] and len(consumer.assignment()) == 3)
+    began = time.monotonic()
+    assert consumer.poll(0.2) == []
+    assert time.monotonic() - began >= 0.19
+    cluster.publish(topic, (b"k", b"v"))
+    began = time.monotonic()
+    assert values(consumer.poll(10)) == [b"v"]
+    assert time.monotonic() - began < 5
+    consumer.close()
+
+
+def test_a_group_resumes_at_its_committed_offset(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(10))
+    first = cluster.log.consumer(group, [topic], max_records=4)
+    records = read(first, 8)
+    assert first.commit(records[:4])
+    first.close()
+    second = cluster.log.consumer(group, [topic])
+    assert values(read(second, 6)) == [b"%d" % number for number in range(4, 10)]
+    second.close()
+
+
+def test_commits_are_kept_per_partition_and_per_group(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    cluster.publish(topic, *numbered(60, keys=20))
+    consumer = cluster.log.consumer(group, [topic])
+    assert cluster.log.committed(group, topic) == {0: 0, 1: 0, 2: 0}
+    records = read(consumer, 60)
+    done = [record for record in records if record.partition == 1]
+    assert consumer.commit(done)
+    consumer.close()
+    assert cluster.log.committed(group, topic) == {0: 0, 1: len(done), 2: 0}
+    assert cluster.log.committed("another", topic) == {0: 0, 1: 0, 2: 0}
+    assert sum(cluster.log.end_offsets(topic).values()) == 60
+
+
+def test_an_unknown_topic_is_named(cluster: Cluster, group: str) -> None:
+    for ask in (cluster.log.end_offsets, lambda topic: cluster.log.committed(group, topic)):
+        with pytest.raises(Fatal, match="no-such-topic"):
+            ask("no-such-topic")
+    producer = cluster.log.producer()
+    with pytest.raises(LogUnavailable):
+        producer.publish([Outgoing("no-such-topic", b"k", b"v")])
+    producer.close()
+
+
+def test_rewind_reads_the_same_records_again_in_order(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    cluster.publish(topic, *numbered(40, keys=8))
+    consumer = cluster.log.consumer(group, [topic])
+    records = read(consumer, 40)
+    consumer.rewind(records)
+    again = read(consumer, 40)
+    consumer.close()
+
+    def by_partition(some: list[Record]) -> dict[int, list[Record]]:
+        ordered = sorted(some, key=lambda record: record.partition)  # stable: the order within a partition stays
+        return {key: list(part) for key, part in itertools.groupby(ordered, lambda record: record.partition)}
+
+    assert by_partition(again) == by_partition(records)
+
+
+def test_rewind_of_part_of_the_partitions_leaves_the_others(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    cluster.publish(topic, *numbered(40, keys=8))
+    consumer = cluster.log.consumer(group, [topic])
+    records = read(consumer, 40)
+    some = [record for record in records if record.partition == 2][1:]
+    consumer.rewind(some)
+    assert read(consumer, len(some)) == some
+    assert consumer.poll(0.3) == []
+    consumer.close()
+
+
+def test_while_paused_polls_are_empty_and_the_membership_stays(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    consumer = cluster.log.consumer(group, [topic])
+    until(lambda: consumer.poll(0.1) == [] and len(consumer.assignment()) == 3)
+    consumer.pause()
+    cluster.publish(topic, *numbered(20, keys=9))
+    assert [list(consumer.poll(0.1)) for _ in range(5)] == [[]] * 5
+    assert len(consumer.assignment()) == 3
+    consumer.resume()
+    records = read(consumer, 20)
+    assert sorted(int(record.value or b"") for record in records) == list(range(20))
+    consumer.close()
+
+
+def test_rewind_and_pause_then_resume_starts_at_the_first_record(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(10))
+    consumer = cluster.log.consumer(group, [topic], max_records=3)
+    records = read(consumer, 3)
+    consumer.rewind(records)
+    consumer.pause()
+    assert consumer.poll(0.2) == []
+    consumer.resume()
+    assert values(read(consumer, 10)) == [b"%d" % number for number in range(10)]
+    consumer.close()
+
+
+def test_two_members_share_the_partitions_and_a_closed_ones_move_to_the_other(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    stays = cluster.log.consumer(group, [topic])
+    leaves = cluster.log.consumer(group, [topic])
+    until(lambda: bool(stays.poll(0.1)) or len(stays.assignment()) == 3)
+
+    def shared() -> bool:
+        stays.poll(0.1)
+        leaves.poll(0.1)
+        assert not stays.assignment() & leaves.assignment()
+        return bool(stays.assignment()) and bool(leaves.assignment()) and held() == 3
+
+    def held() -> int:
+        return len(stays.assignment() | leaves.assignment())
+
+    until(shared)
+    cluster.publish(topic, *numbered(30, keys=12))
+    seen: dict[Consumer, list[Record]] = {stays: [], leaves: []}
+    until(lambda: [seen[one].extend(one.poll(0.1)) for one in seen] and sum(map(len, seen.values())) == 30)
+    for one, records in seen.items():
+        assert {(record.topic, record.partition) for record in records} <= one.assignment()
+        assert one.commit(records)
+    leaves.close()
+    assert leaves.assignment() == frozenset()
+    until(lambda: stays.poll(0.1) == [] and len(stays.assignment()) == 3)
+    cluster.publish(topic, *numbered(30, keys=12))
+    assert len(read(stays, 30)) == 30
+    stays.close()
+
+
+def test_one_consumer_reads_several_topics(cluster: Cluster, group: str) -> None:
+    names = [cluster.topic(partitions=2), cluster.topic(partitions=2)]
+    for name in names:
+        cluster.publish(name, (b"k", name.encode()))
+    consumer = cluster.log.consumer(group, names)
+    assert sorted(values(read(consumer, 2)), key=str) == sorted((name.encode() for name in names), key=str)
+    assert len(consumer.assignment()) == 4
+    consumer.close()
+
+
+def test_lag_counts_what_was_not_read_yet(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(10))
+    consumer = cluster.log.consumer(group, [topic], max_records=4)
+    assert consumer.lag() == {}
+    records = read(consumer, 4)
+    assert consumer.lag() == {(topic, 0): 6}
+    consumer.rewind(records)
+    assert consumer.lag() == {(topic, 0): 10}
+    read(consumer, 10)
+    assert consumer.lag() == {(topic, 0): 0}
+    consumer.close()
+
+
+def test_closing_twice_is_fine_and_commits_nothing(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(3))
+    consumer = cluster.log.consumer(group, [topic])
+    read(consumer, 3)
+    consumer.close()
+    consumer.close()
+    producer = cluster.log.producer()
+    producer.close()
+    producer.close()
+    assert cluster.log.committed(group, topic) == {0: 0}
+    assert cluster.log.ready()
+
+
+@pytest.mark.parametrize("topic", topics.ALL, ids=lambda topic: topic.name)
+@pytest.mark.parametrize("byte", [None, b"a"], ids=["incompressible", "compressible"])
+def test_a_message_at_the_limit_is_taken_and_a_byte_more_is_refused_before_sending(
+    cluster: Cluster, topic: Topic, byte: bytes | None
+) -> None:
+    cluster.log.ensure_topics(topics.ALL)
+    room = topic.max_message_bytes - sizes.size(Outgoing(topic.name, b"k", b""))
+    room -= int(room * 4 / 65536) + 1
+    payload = (byte * room) if byte else _noise(room)
+    largest = Outgoing(topic.name, b"k", payload)
+    assert topic.max_message_bytes - 128 < sizes.size(largest) <= topic.max_message_bytes
+    before = cluster.log.end_offsets(topic.name)
+    producer = cluster.log.producer()
+    with pytest.raises(TooLarge):
+        producer.publish([Outgoing(topic.name, b"k", b"small"), Outgoing(topic.name, b"k", payload + bytes(128))])
+    assert cluster.log.end_offsets(topic.name) == before
+    producer.publish([largest])  # still usable
+    producer.close()
+    assert sum(cluster.log.end_offsets(topic.name).values()) == sum(before.values()) + 1
+
+
+def _noise(size: int) -> bytes:
+    """Bytes that no compressor shortens, the same in every run."""
+    import random
+
+    return random.Random(7).randbytes(size)
