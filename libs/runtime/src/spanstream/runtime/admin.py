@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from spanstream.runtime import metrics as _declared  # noqa: F401  every metric is there from the first scrape
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Service
 from spanstream.runtime.settings import AdminSettings, Settings
@@ -15,6 +16,7 @@ from spanstream.runtime.settings import AdminSettings, Settings
 
 def build(settings: AdminSettings, services: Sequence[Service], configs: Sequence[Settings]) -> HttpServer:
     """The admin server over the process's `services` and the settings they were built from."""
+
     router = APIRouter(include_in_schema=False)
 
     def answer(states: dict[str, bool]) -> Response:

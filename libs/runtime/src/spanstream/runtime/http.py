@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanstream.runtime import problems, tracing
 from spanstream.runtime.service import Report
@@ -26,7 +26,7 @@ class HttpServer:
         self.name = name
         self.app = FastAPI(title=title, version=version)
         problems.install(self.app)
-        self.app.middleware("http")(_traced)
+        self.app.add_middleware(_Traced)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -85,6 +85,16 @@ class HttpServer:
         self._socket.close()
 
 
-async def _traced(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    with tracing.server_span(f"{request.method} {request.url.path.split('/')[1]}", request.headers):
-        return await call_next(request)
+class _Traced:
+    """Pure ASGI, because the framework's middleware class would buffer between two streams."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with tracing.server_span(f"HTTP {scope['method']}", headers):
+            await self._app(scope, receive, send)

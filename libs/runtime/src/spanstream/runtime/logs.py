@@ -8,9 +8,10 @@ from typing import Any
 
 import structlog
 from opentelemetry import trace
+from structlog.typing import EventDict, Processor
 
 
-def _trace(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = f"{context.trace_id:032x}"
@@ -19,7 +20,7 @@ def _trace(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
 
 def configure(level: str = "info", *, stream: Any = None) -> None:
     """Send every log line, third-party ones too, as JSON to `stream` (standard error by default)."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

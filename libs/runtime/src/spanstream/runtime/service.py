@@ -90,10 +90,10 @@ def run(
                 failures.append(error)
         for number, handler in previous.items():
             signal.signal(number, handler)
-    for error in failures:
-        log.error("service_failed", error=type(error).__name__, detail=str(error), exc_info=error)
+    for failure in failures:
+        log.error("service_failed", error=type(failure).__name__, detail=str(failure), exc_info=failure)
         if failed is not None:
-            failed(error)
+            failed(failure)
     return 1 if failures else 0
 
 

@@ -33,7 +33,8 @@ StoreUrl = Annotated[
     typer.Option("--store-url", envvar="STORE_URL", help="A Qdrant server; default: the engine in this process."),
 ]
 EncoderUrl = Annotated[
-    str | None, typer.Option("--encoder-url", envvar="ENCODER_URL", help="http://…; default: the model in this process.")
+    str | None,
+    typer.Option("--encoder-url", envvar="ENCODER_URL", help="http://…; default: the model in this process."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -61,7 +62,8 @@ def up(
     began = time.monotonic()
     if log_to not in ("file", "stderr"):
         raise typer.BadParameter("file or stderr", param_hint="--log-to")
-    from spanstream.standalone import composition, processes as children
+    from spanstream.standalone import composition
+    from spanstream.standalone import processes as children
     from spanstream.standalone.folder import DataFolder
     from spanstream.standalone.up import up as start
 

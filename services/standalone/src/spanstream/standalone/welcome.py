@@ -25,7 +25,14 @@ class Welcome:
     """Waits until everything is ready, brings the first corpus in, says where things are. Its `run` is a thread's target."""
 
     def __init__(
-        self, console: Console, services: Sequence[Service], folder: Path, admin_url: str, *, with_samples: bool, began: float
+        self,
+        console: Console,
+        services: Sequence[Service],
+        folder: Path,
+        admin_url: str,
+        *,
+        with_samples: bool,
+        began: float,
     ) -> None:
         """`began`: `time.monotonic()` at the start of the process."""
         self._console = console

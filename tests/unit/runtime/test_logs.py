@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from spanstream.runtime import logs, tracing
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers, root.level = handlers, level
+
+
+@pytest.mark.usefixtures("restored")
+def test_every_line_is_json_with_its_trace() -> None:
+    stream = io.StringIO()
+    logs.configure("info", stream=stream)
+    tracing.configure("test")
+    with tracing.server_span("GET v1", {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}):
+        logs.get_logger().info("document_accepted", partition=3)
+        sent = tracing.current()
+    logging.getLogger("library").warning("odd %s", "thing")
+    logs.get_logger().debug("too_much")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert (first["event"], first["partition"], first["trace_id"]) == ("document_accepted", 3, "a" * 32)
+    assert second["event"] == "odd thing"
+    assert sent["traceparent"].startswith("00-" + "a" * 32)
+
+
+def test_a_batch_of_one_continues_its_trace() -> None:
+    tracing.configure("test")
+    with tracing.batch_span("embed", [(("traceparent", b"00-" + b"c" * 32 + b"-" + b"d" * 16 + b"-01"),)]):
+        assert "c" * 32 in tracing.current()["traceparent"]
+    with tracing.batch_span("embed", [(("traceparent", b"nonsense\xff"),), ()]):
+        assert tracing.current()["traceparent"]

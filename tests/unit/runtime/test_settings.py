@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from spanstream.runtime.settings import HttpSettings, SettingsError
+
+
+class Example(HttpSettings):
+    model_config = SettingsConfigDict(env_prefix="EXAMPLE_")
+
+    log_url: str = Field("memory:", validation_alias="LOG_URL")
+    size: int = Field(3, ge=1, description="records")
+    secret: SecretStr = SecretStr("")
+
+
+def test_values_come_from_prefixed_and_shared_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_SIZE", "7")
+    monkeypatch.setenv("LOG_URL", "kafka://h:1")
+    settings = Example.read()
+    assert (settings.size, settings.log_url) == (7, "kafka://h:1")
+
+
+def test_every_problem_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_SIZE", "0")
+    monkeypatch.setenv("EXAMPLE_SIZ", "5")
+    with pytest.raises(SettingsError) as caught:
+        Example.read()
+    assert "EXAMPLE_SIZE: " in str(caught.value)
+    assert "EXAMPLE_SIZ: no such setting" in str(caught.value)
+
+
+def test_a_listener_beyond_loopback_needs_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_HTTP_HOST", "0.0.0.0")
+    with pytest.raises(SettingsError, match="AUTH_KEYS_FILE"):
+        Example.read()
+
+
+def test_shown_redacts_secrets_and_can_show_only_what_differs() -> None:
+    settings = Example.read(secret="hush", size=4)
+    assert settings.shown()["EXAMPLE_SECRET"] == "**********"
+    assert settings.shown(changed_only=True) == {"EXAMPLE_SIZE": 4, "EXAMPLE_SECRET": "**********"}
+
+
+def test_overrides_are_possible_by_field_name() -> None:
+    assert Example.read(log_url="memory:x", http_port=80).log_url == "memory:x"
