@@ -19,6 +19,10 @@ def test_folder_is_made_private_and_locked(tmp_path: Path) -> None:
     assert stat.S_IMODE(first.path.stat().st_mode) == 0o700
     with pytest.raises(Trouble, match=r"Another Spanstream \(process \d+\)"):
         DataFolder(first.path).open()
+    first.close()
+    second = DataFolder(first.path)
+    second.open()
+    second.close()
 
 
 def test_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ def test_encoder_is_unavailable_until_it_is_loaded() -> None:
         loaded.wait(0.01)
     assert encoder.encode([Text("words", np.zeros((0, 2), np.int32))])[0].whole.shape == (8,)
     encoder.stop(time.monotonic() + 1)
-    assert not encoder.ready()
 
 
 def test_failure_to_load_is_reported_whenever_it_happens() -> None:

@@ -17,7 +17,7 @@ KEY_ID = "local"
 
 
 class DataFolder:
-    """Opened by `open`, which locks it for the life of the process."""
+    """The paths below it. `open` makes and locks it, until `close`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().absolute()
@@ -33,27 +33,43 @@ class DataFolder:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # 1
             self.log.parent.mkdir(exist_ok=True)
-            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115 held until the process ends, kill -9 included
+            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115 held until `close`, or the end of the process
         except OSError as error:
             raise Trouble(
                 f"The data folder {self.path} cannot be written: {error.strerror}.",
                 "Choose another one with --data FOLDER, or correct its permissions.",
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # 2
+            self._own(self._lock)  # 2
+            self._look_for_room(free_bytes)  # 3
+        except Trouble:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of it; idempotent."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _own(self, lock: IO[str]) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._lock.seek(0)
+            lock.seek(0)
             raise Trouble(
-                f"Another Spanstream (process {self._lock.read().strip() or 'unknown'}) uses the data folder {self.path}.",
+                f"Another Spanstream (process {lock.read().strip() or 'unknown'}) uses the data folder {self.path}.",
                 "Use that one, stop it first (Ctrl-C in its terminal), or choose another folder with --data FOLDER.",
             ) from error
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
-        free = shutil.disk_usage(self.path).free  # 3
-        if free < free_bytes:
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+
+    def _look_for_room(self, wanted: int) -> None:
+        free = shutil.disk_usage(self.path).free
+        if free < wanted:
             raise Trouble(
-                f"Only {free >> 20} MB are free on the disk of {self.path}; {free_bytes >> 20} MB are needed.",
+                f"Only {free >> 20} MB are free on the disk of {self.path}; {wanted >> 20} MB are needed.",
                 "Free some space, or choose a folder on another disk with --data FOLDER.",
             )
 

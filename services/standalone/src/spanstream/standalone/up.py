@@ -52,6 +52,8 @@ def up(plan: Plan, folder: DataFolder, build: Build, *, with_samples: bool, logs
         logs.get_logger().error("start_failed", error=type(error).__name__, exc_info=error)
         failures.append(error)
         code = 1
+    finally:
+        folder.close()
     if failures:
         errors.print(_shown(failures[0], folder))
     elif code == 0:
