@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from spanstream.encoder.encoder import Encoder
@@ -48,17 +49,6 @@ class Composition:
 
 def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings]:
     """The settings of every target: `plan` decides the addresses, the environment everything else. Raises SettingsError."""
-    from spanstream.embedder.settings import EmbedderSettings
-    from spanstream.gateway.settings import GatewaySettings
-    from spanstream.indexer.settings import IndexerSettings
-    from spanstream.ingestor.settings import IngestorSettings
-
-    kinds: dict[str, type[Settings]] = {
-        "indexer": IndexerSettings,
-        "embedder": EmbedderSettings,
-        "ingestor": IngestorSettings,
-        "gateway": GatewaySettings,
-    }
     shared = {
         "LOG_URL": log_url,
         "STORE_URL": plan.store_url,
@@ -68,11 +58,13 @@ def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings
         "http_host": plan.host,
         "http_port": plan.port,
     }
-    return {name: _read(kind, shared) for name, kind in kinds.items() if name in plan.targets}
+    return {name: _read(name, shared) for name in TARGETS if name in plan.targets and name != "encoder"}
 
 
-def _read(kind: type[Settings], values: dict[str, Any]) -> Settings:
-    """The settings with those of `values` that they have."""
+def _read(service: str, values: dict[str, Any]) -> Settings:
+    """The service's settings, with those of `values` that they have."""
+    module = import_module(f"spanstream.{service}.settings")
+    kind: type[Settings] = getattr(module, f"{service.capitalize()}Settings")
     names = {field.validation_alias or name for name, field in kind.model_fields.items()}
     return kind.read(**{name: value for name, value in values.items() if name in names})
 
@@ -99,13 +91,13 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             early.append(encoder)
         configs = settings(plan, folder, log_url)
         services, resources = _services(plan, configs, log_url, encoder, http)
-        parts = [*early, *services, http]
+        parts = [*early, Shared(resources), *services, http]
         admin_server = admin.build(admin_settings, parts, list(configs.values()))
     except BaseException:
         for service in [*early, http]:
             service.stop(time.monotonic() + 5)
         raise
-    return Composition([Shared(resources), *parts, admin_server], http.url, http.url, admin_server.url, log_url)
+    return Composition([*parts, admin_server], http.url, http.url, admin_server.url, log_url)
 
 
 def _services(

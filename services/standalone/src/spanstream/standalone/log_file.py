@@ -11,11 +11,16 @@ from spanstream.runtime import logs
 FILE_BYTES, FILES = 10 << 20, 5
 
 
+def rotating(path: Path) -> RotatingFileHandler:
+    """A handler for `path`; at 10 MB the file is set aside, four older ones are kept."""
+    return RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8")
+
+
 def configure(level: str, path: Path) -> None:
-    """Send every log line to `path`; at 10 MB it is set aside, four older ones are kept."""
+    """Send every log line to `path`."""
     logs.configure(level)
     root = logging.getLogger()
     (plain,) = root.handlers
-    rotating = RotatingFileHandler(path, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8")
-    rotating.setFormatter(plain.formatter)
-    root.handlers = [rotating]
+    handler = rotating(path)
+    handler.setFormatter(plain.formatter)
+    root.handlers = [handler]

@@ -43,7 +43,7 @@ class Closeable(Protocol):
 
 
 class Shared:
-    """Closes what several services use. Start it first: it then stops last."""
+    """Closes what several services use. It comes before them, hence stops after them."""
 
     name = "shared"
 

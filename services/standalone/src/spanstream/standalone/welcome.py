@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from spanstream.client import Client, SpanstreamError, config
@@ -60,7 +59,7 @@ class Welcome:
                     return
                 self._console.print(f"The first documents did not get in: {error}", style="red", markup=False)
                 there = None
-        self._console.print(addresses(saved["url"], self._admin_url, self._folder, there))  # 4
+        self._console.print(addresses(saved["url"], self._admin_url, self._folder, there), soft_wrap=True)  # 4
 
     def stopping(self) -> None:
         """Say that the end has begun."""
@@ -75,27 +74,26 @@ class Welcome:
         return True
 
 
-def addresses(url: str, admin_url: str, folder: Path, documents: int | None) -> Table:
-    """Where everything is and what to do next."""
+def addresses(url: str, admin_url: str, folder: Path, documents: int | None) -> Text:
+    """Where everything is and what to do next, a line each."""
     command = _command(folder)
-    table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
     rows = {
-        "documents": f"{documents} can be searched" if documents is not None else None,
-        "search API": url + "/v1/search",
-        "its documentation": url + "/docs",
-        "metrics": admin_url + "/metrics",
+        "Documents": f"{documents} can be searched" if documents is not None else None,
+        "Search API": f"{url}/v1/search",
+        "  documentation": f"{url}/docs",
+        "Metrics": f"{admin_url}/metrics",
         "API key": f"in {folder / config.FILE}, where the spanstream command finds it",
-        "logs": str(folder / "logs" / "spanstream.log"),
-        "search": f'{command} search "how do I copy a file"',
-        "your own documents": f"{command} ingest FOLDER",
-        "stop": "Ctrl-C",
+        "Log": str(folder / "logs" / "spanstream.log"),
+        "Search": f'{command} search "how do I copy a file"',
+        "Your documents": f"{command} ingest FOLDER",
+        "Stop": "Ctrl-C",
     }
+    text = Text()
     for name, value in rows.items():
         if value is not None:
-            table.add_row(name, Text(value))
-    return table
+            text.append(f"  {name:17}", style="dim")
+            text.append(f"{value}\n")
+    return text
 
 
 def _command(folder: Path) -> str:
