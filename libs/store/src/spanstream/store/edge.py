@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
 
+import numpy as np
 import qdrant_edge as qdrant
 
 from spanstream.store.conditions import StoredCondition
@@ -54,7 +55,7 @@ DIALECT = Dialect(
     filter=qdrant.Filter,
     field=qdrant.FieldCondition,
     any_of=qdrant.MatchAny,
-    equal=qdrant.MatchValue,
+    equal=lambda value: qdrant.MatchValue(np.bool_(value)),  # the binding reads Python's True as the number 1
     range=qdrant.RangeFloat,
     dates=qdrant.RangeDateTime,
     ids=lambda ids: qdrant.HasIdCondition({UUID(id) for id in ids}),
@@ -63,7 +64,6 @@ DIALECT = Dialect(
 _SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.PayloadSchemaType] = {
     IndexType.TENANT: qdrant.KeywordIndexParams(is_tenant=True),
     IndexType.WORD: qdrant.PayloadSchemaType.Keyword,
-    IndexType.NUMBER: qdrant.PayloadSchemaType.Integer,
 }
 
 
@@ -80,21 +80,26 @@ class EdgeEngine:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = FolderLock(folder)
-        self._generation = ""
+        self._generation = ""  # the open one
         self._shards: dict[Collection, qdrant.EdgeShard] = {}
         self._opening = threading.Lock()
 
     def open(self, generation: str, dimension: int) -> None:
         """Load or create the generation's shards and note it as live."""
         with self._opening:
-            if generation == self._generation and self._shards:
+            if generation == self._generation:
                 return
             self._release()
             home = self._folder / quote(generation, safe="+")
-            for collection in Collection:
-                config = _config(collection, dimension)
-                self._shards[collection] = _load_or_create(home / collection, collection, config)
-            write_atomically(self._folder / "live", generation)
+            try:
+                for collection in Collection:
+                    self._shards[collection] = _load_or_create(
+                        home / collection, collection, _config(collection, dimension)
+                    )
+                write_atomically(self._folder / "live", generation)
+            except BaseException:
+                self._release()
+                raise
             self._generation = generation
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
@@ -164,7 +169,7 @@ class EdgeEngine:
             self._lock.release()
 
     def _release(self) -> None:
-        shards, self._shards = self._shards, {}
+        shards, self._shards, self._generation = self._shards, {}, ""
         with _translated(self._folder):
             for shard in shards.values():
                 shard.flush()
@@ -209,8 +214,12 @@ def _load_or_create(path: Path, collection: Collection, config: qdrant.EdgeConfi
     if not path.exists():
         _create(path, collection, config)
     try:
+        if not any((path / "segments").iterdir()):
+            raise FileNotFoundError("it holds no segments")  # the engine would start an empty one
         return qdrant.EdgeShard.load(str(path), config)
     except Exception as error:
+        if "incompatible with existing" in str(error):
+            raise StoreRejected(f"the index folder {path} was made for other vectors: {error}") from error
         raise StoreCorrupt(
             f"the index folder {path} cannot be read ({error}). Restore it from a backup; or delete {path.parent} "
             "and ingest again: the documents are still in the log and at their sources."

@@ -30,20 +30,17 @@ class IndexType(StrEnum):
 
     TENANT = "tenant"  # words, and the points of one tenant lie together
     WORD = "word"
-    NUMBER = "number"
 
 
+# Versions and hashes are compared only on points already chosen by id or key, where an index would gain nothing, and
+# each index adds files to every flush.
 INDEXES: dict[Collection, dict[str, IndexType]] = {
     Collection.DOCUMENTS: {
         "tenant": IndexType.TENANT,
         "source": IndexType.WORD,
         "id": IndexType.WORD,
         "state": IndexType.WORD,
-        "hash": IndexType.WORD,
         "groups": IndexType.WORD,
-        "version": IndexType.NUMBER,
-        "rank": IndexType.NUMBER,
-        "hash52": IndexType.NUMBER,
     },
     Collection.PASSAGES: {
         "tenant": IndexType.TENANT,
@@ -52,8 +49,6 @@ INDEXES: dict[Collection, dict[str, IndexType]] = {
         "key": IndexType.WORD,
         "body": IndexType.WORD,
         "groups": IndexType.WORD,
-        "version": IndexType.NUMBER,
-        "hash52": IndexType.NUMBER,
     },
 }
 

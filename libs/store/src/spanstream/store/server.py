@@ -57,7 +57,6 @@ DIALECT = Dialect(
 _SCHEMAS: dict[IndexType, models.PayloadFieldSchema] = {
     IndexType.TENANT: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
     IndexType.WORD: models.PayloadSchemaType.KEYWORD,
-    IndexType.NUMBER: models.PayloadSchemaType.INTEGER,
 }
 
 

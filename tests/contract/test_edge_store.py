@@ -1,0 +1,151 @@
+"""What only the store in a folder promises: it survives its process, and one process at a time has it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spanstream.events.ids import Key
+from spanstream.store.edge import EdgeStore
+from spanstream.store.errors import StoreCorrupt, StoreUnavailable
+from spanstream.store.opening import open_store
+from spanstream.store.queries import Scope
+from tests.fixtures.store import DIMENSION, hash_of, head, passage
+
+ROOT = Path(__file__).resolve().parents[2]
+ONE = hash_of("one")
+
+WRITER = """
+import sys
+from pathlib import Path
+from spanstream.events.ids import Key
+from spanstream.store.edge import EdgeStore
+from tests.fixtures.store import DIMENSION, head, passage
+store = EdgeStore(Path(sys.argv[1]))
+store.open("g", DIMENSION)
+for n in range(1_000_000):
+    key = Key("acme", "wiki", str(n))
+    store.upsert_passages([passage(key, i) for i in range(3)])
+    store.flip_heads([head(key, count=3)])
+    print(n, flush=True)
+"""
+
+
+def child(code: str, folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def opened(folder: Path) -> EdgeStore:
+    store = EdgeStore(folder)
+    store.open("g", DIMENSION)
+    return store
+
+
+def test_reopening_finds_everything(tmp_path: Path) -> None:
+    key = Key("acme", "wiki", "d")
+    store = opened(tmp_path)
+    store.upsert_passages([passage(key, i) for i in range(5)])
+    written = store.flip_heads([head(key, 3, count=5)])
+    store.close()
+
+    store = opened(tmp_path)
+    assert store.heads([key]) == {key: written[0]}
+    assert store.count_passages([(key, 1, ONE)]) == [5]
+    assert (tmp_path / "live").read_text() == "g"
+    store.close()
+
+
+@pytest.mark.parametrize("writes", [1, 40, 400])
+def test_what_was_acknowledged_before_kill_9_is_there(tmp_path: Path, writes: int) -> None:
+    with child(WRITER, tmp_path) as process:
+        assert process.stdout is not None
+        acknowledged = 0
+        for line in process.stdout:
+            acknowledged = int(line)
+            if acknowledged >= writes:
+                process.send_signal(signal.SIGKILL)
+                break
+        acknowledged = max([acknowledged, *map(int, process.stdout.read().split())])
+
+    store = opened(tmp_path)
+    keys = [Key("acme", "wiki", str(n)) for n in range(acknowledged + 1)]
+    assert store.heads(keys).keys() == set(keys)
+    assert set(store.count_passages([(key, 1, ONE) for key in keys])) == {3}
+    assert store.count(Scope("acme")) in (len(keys), len(keys) + 1)
+    store.close()
+
+
+def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    with child(
+        "import sys; from spanstream.store.opening import open_store; open_store('edge:' + sys.argv[1])", tmp_path
+    ) as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"StoreUnavailable: the data folder {tmp_path} is in use by process {os.getpid()}" in errors
+    with pytest.raises(StoreUnavailable, match="in use"):
+        open_store(f"edge:{tmp_path}")
+    store.close()
+    open_store(f"edge:{tmp_path}").close()
+
+
+@pytest.mark.parametrize("damage", ["config", "folder", "segments", "segment"])
+def test_a_corrupt_folder_is_named_with_what_to_do(tmp_path: Path, damage: str) -> None:
+    opened(tmp_path).close()
+    shard = tmp_path / "g" / "passages"
+    if damage == "config":
+        (shard / "edge_config.json").write_text("{")
+    elif damage == "folder":
+        (shard / "segments").rename(tmp_path / "segments")
+    elif damage == "segments":
+        for segment in (shard / "segments").iterdir():
+            segment.rename(tmp_path / segment.name)
+    else:
+        [state] = (shard / "segments").glob("*/segment.json")
+        state.write_text("{")
+    store = EdgeStore(tmp_path)
+    with pytest.raises(StoreCorrupt, match=f"{shard}.*Restore it from a backup; or delete"):
+        store.open("g", DIMENSION)
+    assert not store.ready()
+    store.close()
+
+
+def test_an_unusable_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="cannot be used"):
+        EdgeStore(tmp_path / "file" / "below")
+
+
+def test_a_creation_cut_short_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    half = tmp_path / "g" / "documents.new"
+    half.mkdir(parents=True)
+    (half / "edge_config.json").write_text("{")
+    store = opened(tmp_path)
+    assert store.count(Scope("acme")) == 0
+    store.close()
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.close()
+    with pytest.raises(StoreUnavailable, match="not open"):
+        store.heads([Key("acme", "wiki", "d")])
+    assert not store.ready()
+
+
+@pytest.mark.parametrize("url", ["", "edge:", "http:", "ftp://host", "folder", "memory:"])
+def test_an_address_of_no_store_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="STORE_URL"):
+        open_store(url)

@@ -1,0 +1,587 @@
+"""The store port, on both adapters: Qdrant Edge, and a Qdrant server where STORE_URL names one (else its client's
+local mode, which checks this adapter's calls but proves nothing of a server's durability or replicas)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from qdrant_client import QdrantClient
+
+from spanstream.events.ids import MAX_VERSION, Key
+from spanstream.store.edge import EdgeStore
+from spanstream.store.errors import StoreRejected
+from spanstream.store.points import Failure, Head, Passage, State
+from spanstream.store.queries import (
+    AllOf,
+    AnyOf,
+    Condition,
+    DateRange,
+    Dense,
+    Leg,
+    Lexical,
+    Match,
+    Not,
+    Query,
+    Range,
+    Scope,
+    Spans,
+)
+from spanstream.store.server import ServerStore
+from spanstream.store.store import Store
+from tests.fixtures.store import DIMENSION, hash_of, head, passage, scores, sparse, unit
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+
+GENERATION = "model@1+rules@2"
+ONE, TWO = hash_of("one"), hash_of("two")
+LOCAL_MODE_DIFFERS = {
+    "test_equal_scores_come_by_id": "numpy multiplies in blocks, so scores of equal vectors differ in the last bit",
+}
+
+
+def _remote(url: str) -> Iterator[ServerStore]:
+    prefix = f"test-{uuid.uuid4().hex[:8]}-"
+    yield ServerStore.at(url, os.environ.get("STORE_API_KEY"), prefix)
+    client = QdrantClient(url=url, api_key=os.environ.get("STORE_API_KEY"))
+    for collection in client.get_collections().collections:
+        if collection.name.startswith(prefix):
+            client.delete_collection(collection.name)
+    client.close()
+
+
+@pytest.fixture(params=["edge", "server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An open, empty store."""
+    if request.param == "edge":
+        made: Store = EdgeStore(tmp_path)
+        made.open(GENERATION, DIMENSION)
+        yield made
+        made.close()
+    elif url := os.environ.get("STORE_URL", ""):
+        for made in _remote(url):
+            made.open(GENERATION, DIMENSION)
+            yield made
+            made.close()
+    else:
+        if reason := LOCAL_MODE_DIFFERS.get(request.function.__name__):
+            request.applymarker(pytest.mark.xfail(reason=f"local mode: {reason}", strict=True))
+        made = ServerStore(QdrantClient(":memory:"))
+        made.open(GENERATION, DIMENSION)
+        yield made
+        made.close()
+
+
+def key(name: str = "d", tenant: str = "acme", source: str = "wiki") -> Key:
+    return Key(tenant, source, name)
+
+
+def ids(hits: list) -> list[str]:
+    return [hit.id for hit in hits]
+
+
+def found(store: Store, scope: Scope, where: Condition | None = None) -> set[str]:
+    """Document ids of the passages that a scope and condition admit."""
+    [hits] = store.search([Query(Dense(unit(np.random.default_rng(1))), scope, 1000, where)])
+    return {hit.passage.key.id for hit in hits}
+
+
+# --- Heads -----------------------------------------------------------------------------------------------------------
+
+
+def test_flip_of_an_absent_head_inserts_it_and_returns_it_as_written(store: Store) -> None:
+    written = Head(
+        key(), 7, State.LIVE, ONE, 7, 3, "A title", "text/html", {"year": 1990, "tags": ["a", "b"]}, ("x", "y"), 11, 12
+    )
+    assert store.heads([key()]) == {}
+    assert store.flip_heads([written]) == [written]
+    assert store.heads([key(), key("other")]) == {key(): written}
+
+
+def test_flip_with_a_vector_is_read_back_without_it(store: Store) -> None:
+    vector = unit(np.random.default_rng(0))
+    [stored] = store.flip_heads([Head(key(), 7, State.LIVE, ONE, 7, dense=vector)])
+    assert stored.dense is None
+
+
+def test_flip_of_a_lower_order_returns_the_winner_unchanged(store: Store) -> None:
+    winner = head(key(), 5, content_hash=TWO)
+    store.flip_heads([winner])
+    for loser in (
+        head(key(), 4, content_hash=ONE),
+        head(key(), 4, state=State.DELETED),
+        head(key(), 5, content_hash=TWO, count=99),
+    ):
+        assert store.flip_heads([loser]) == [winner]
+
+
+def test_versions_next_to_the_largest_are_told_apart(store: Store) -> None:
+    below, top = head(key(), MAX_VERSION - 1), head(key(), MAX_VERSION)
+    assert store.flip_heads([below]) == [below]
+    assert store.flip_heads([top]) == [top]
+    assert store.flip_heads([below]) == [top]
+
+
+def test_a_tombstone_stays_against_older_and_equal_versions_and_gives_way_to_newer(store: Store) -> None:
+    tombstone = head(key(), 5, state=State.DELETED, count=0)
+    assert store.flip_heads([tombstone]) == [tombstone]
+    assert store.flip_heads([head(key(), 5, content_hash=TWO)]) == [tombstone]
+    assert store.flip_heads([head(key(), 4)]) == [tombstone]
+    newer = head(key(), 6)
+    assert store.flip_heads([newer]) == [newer]
+
+
+EVENTS = st.lists(
+    st.builds(
+        lambda version, deleted, name: (version, deleted, name),
+        st.integers(0, 3),
+        st.booleans(),
+        st.sampled_from(["one", "two", "three"]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=EVENTS, data=st.data())
+def test_the_highest_order_wins_whatever_the_arrival(store: Store, events: list, data: st.DataObject) -> None:
+    arrival = data.draw(st.permutations(events))
+    together = data.draw(st.booleans())
+    mine = key(uuid.uuid4().hex)
+    heads = [
+        head(mine, version, state=State.DELETED if deleted else State.LIVE, content_hash=hash_of(name))
+        for version, deleted, name in arrival
+    ]
+    if together:
+        store.flip_heads(heads)
+    else:
+        for item in heads:
+            store.flip_heads([item])
+    assert store.heads([mine])[mine].order == max(item.order for item in heads)
+
+
+def test_a_larger_hash_wins_at_an_equal_version(store: Store) -> None:
+    small, large = sorted([head(key(), 5, content_hash=ONE), head(key(), 5, content_hash=TWO)], key=lambda h: h.order)
+    assert store.flip_heads([large]) == [large]
+    assert store.flip_heads([small]) == [large]
+
+
+def test_bump_raises_only_the_version_of_a_live_head_of_the_same_content(store: Store) -> None:
+    [before] = store.flip_heads([head(key(), 5, count=3, metadata={"a": 1})])
+    [after] = store.bump_heads([(before, 9)])
+    assert after is not None
+    assert (after.version, after.body_version, after.passage_count, after.metadata) == (9, 5, 3, {"a": 1})
+    assert after.content_hash == ONE
+
+
+def test_bump_is_refused_for_other_content_lower_versions_tombstones_and_unknown_documents(store: Store) -> None:
+    live, gone = head(key("live"), 5), head(key("gone"), 5, state=State.DELETED)
+    store.flip_heads([live, gone])
+    assert store.bump_heads(
+        [
+            (head(key("live"), 5, content_hash=TWO), 9),
+            (live, 5),
+            (live, 4),
+            (head(key("gone"), 5), 9),
+            (head(key("unknown")), 9),
+        ]
+    ) == [live, live, live, gone, None]
+    assert store.heads([key("unknown")]) == {}
+
+
+# --- Failures --------------------------------------------------------------------------------------------------------
+
+
+def failure(version: int, reason: str = "PARSE_FAILED") -> Failure:
+    return Failure(version, "ingestor", reason, "what happened", 17)
+
+
+def test_a_failure_of_an_unknown_document_makes_an_absent_head_that_any_flip_beats(store: Store) -> None:
+    store.record_failures([(key(), failure(3))])
+    absent = store.heads([key()])[key()]
+    assert (absent.state, absent.failure) == (State.ABSENT, failure(3))
+    assert store.count(Scope("acme")) == 0
+    [live] = store.flip_heads([head(key(), 3)])
+    assert (live.state, live.failure) == (State.LIVE, None)
+
+
+def test_a_failure_is_noted_where_newer_than_the_head_and_ignored_otherwise(store: Store) -> None:
+    before = head(key(), 5, count=2)
+    store.flip_heads([before])
+    store.record_failures([(key(), failure(4)), (key(), failure(5))])
+    assert store.heads([key()])[key()] == before
+    store.record_failures([(key(), failure(6))])
+    after = store.heads([key()])[key()]
+    assert (after.failure, after.version, after.state) == (failure(6), 5, State.LIVE)
+
+
+def test_the_newest_failure_stays(store: Store) -> None:
+    store.record_failures([(key(), failure(6)), (key(), failure(8)), (key(), failure(7))])
+    store.record_failures([(key(), failure(7, "ENCRYPTED"))])
+    assert store.heads([key()])[key()].failure == failure(8)
+    store.record_failures([(key(), failure(8, "ENCRYPTED"))])
+    assert store.heads([key()])[key()].failure == failure(8, "ENCRYPTED")
+
+
+def test_a_flip_or_bump_forgets_older_failures_and_keeps_newer_ones(store: Store) -> None:
+    store.flip_heads([head(key(), 5)])
+    store.record_failures([(key(), failure(7))])
+    [stored] = store.flip_heads([head(key(), 6)])
+    assert stored.failure == failure(7)
+    [bumped] = store.bump_heads([(stored, 7)])
+    assert bumped is not None
+    assert bumped.failure is None
+    store.record_failures([(key(), failure(9))])
+    [stored] = store.flip_heads([head(key(), 10)])
+    assert stored.failure is None
+
+
+# --- Passages --------------------------------------------------------------------------------------------------------
+
+
+def test_counts_are_exact_per_key_version_and_content(store: Store) -> None:
+    written = [passage(key("a"), i) for i in range(300)]
+    written += [passage(key("a"), i, version=2) for i in range(5)]
+    written += [passage(key("a"), i, content_hash=TWO) for i in range(4)]
+    written += [passage(key("b"), i) for i in range(3)]
+    written += [passage(key("a", tenant="other"), i) for i in range(2)]
+    store.upsert_passages(written)
+    store.upsert_passages(written[:50])
+    assert store.count_passages(
+        [
+            (key("a"), 1, ONE),
+            (key("a"), 2, ONE),
+            (key("a"), 1, TWO),
+            (key("b"), 1, ONE),
+            (key("a", tenant="other"), 1, ONE),
+            (key("c"), 1, ONE),
+            (key("a"), 1, ONE),
+        ]
+    ) == [300, 5, 4, 3, 2, 0, 300]
+    assert store.count_passages([]) == []
+
+
+def test_passages_of_a_head_come_by_ordinal_with_what_was_written(store: Store) -> None:
+    written = [
+        passage(key(), i, metadata={"n": 1.0, "deep": {"list": [1, "x", None]}}, groups=("g",)) for i in range(12)
+    ]
+    store.upsert_passages([*reversed(written), passage(key(), 0, version=2)])
+    owner = head(key(), 1, count=12)
+    read = store.passages(owner, vectors=True)
+    for before, after in zip(written, read, strict=True):
+        for name in ("key", "version", "content_hash", "ordinal", "start", "end", "text", "title", "groups", "tokens"):
+            assert getattr(after, name) == getattr(before, name)
+        assert after.metadata == {"n": 1, "deep": {"list": [1, "x", None]}}
+        assert after.span_offsets.tolist() == before.span_offsets.tolist()
+        assert after.dense == pytest.approx(before.dense, abs=1e-3)
+    assert all(item.dense is None for item in store.passages(owner))
+    assert store.passages(head(key(), 3, state=State.DELETED)) == []
+
+
+def test_span_vectors_are_those_written(store: Store) -> None:
+    written = [passage(key(), i) for i in range(3)]
+    store.upsert_passages(written)
+    read = store.span_vectors([item.id for item in written[:2]])
+    assert read.keys() == {item.id for item in written[:2]}
+    for item in written[:2]:
+        assert read[item.id].dtype == np.float32
+        assert read[item.id] == pytest.approx(item.spans, abs=1e-3)
+    assert store.span_vectors([]) == {}
+
+
+def remaining(store: Store, bodies: list[tuple[int, bytes]], name: str = "d") -> list[tuple[int, bytes]]:
+    counts = store.count_passages([(key(name), *body) for body in bodies])
+    return [body for body, count in zip(bodies, counts, strict=True) if count]
+
+
+def test_stale_passages_are_those_below_the_head_that_it_does_not_name(store: Store) -> None:
+    small, large = sorted([ONE, TWO])
+    bodies = [(version, content) for version in (3, 4, 5, 6) for content in (small, large)]
+    everything = [passage(key(name), 0, version=v, content_hash=h) for name in ("d", "e") for v, h in bodies]
+
+    store.upsert_passages(everything)
+    store.delete_stale([head(key(), 5, content_hash=small)])
+    assert remaining(store, bodies) == [(5, small), (5, large), (6, small), (6, large)]
+    store.delete_stale([head(key(), 5, content_hash=large)])
+    assert remaining(store, bodies) == [(5, large), (6, small), (6, large)]
+    assert remaining(store, bodies, "e") == bodies
+
+
+def test_a_bumped_head_keeps_its_body_and_a_tombstone_keeps_only_what_is_above_it(store: Store) -> None:
+    small, large = sorted([ONE, TWO])
+    bodies = [(3, small), (4, large), (5, small), (5, large), (6, small)]
+    store.upsert_passages([passage(key(), 0, version=v, content_hash=h) for v, h in bodies])
+    store.delete_stale([Head(key(), 5, State.LIVE, small, 3, 1)])
+    assert remaining(store, bodies) == [(3, small), (5, small), (5, large), (6, small)]
+    store.delete_stale([head(key(), 5, state=State.DELETED, content_hash=small)])
+    assert remaining(store, bodies) == [(6, small)]
+
+
+def test_an_absent_head_deletes_nothing(store: Store) -> None:
+    store.upsert_passages([passage(key(), 0, version=0)])
+    store.record_failures([(key(), failure(3))])
+    store.delete_stale([store.heads([key()])[key()]])
+    assert remaining(store, [(0, ONE)]) == [(0, ONE)]
+
+
+# --- Search ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def library(store: Store) -> list[Passage]:
+    """120 passages of two tenants, written."""
+    written = [
+        passage(key(f"d{n}", tenant, source), i, seed=n, metadata={"n": n})
+        for n, (tenant, source) in enumerate(itertools.product(("acme", "beta"), ("wiki", "mail", "code")))
+        for i in range(20)
+    ]
+    store.upsert_passages(written)
+    return written
+
+
+def legs(seed: int) -> list[Leg]:
+    rng = np.random.default_rng(seed)
+    terms = {int(term) + 2**32 - 50: float(weight) for term, weight in zip(range(0, 40, 7), range(1, 7), strict=True)}
+    return [Dense(unit(rng)), Spans(unit(rng)), Lexical(sparse(terms))]
+
+
+def agree(hits: list, expected: dict[str, float], limit: int) -> None:
+    """The hits are the best of `expected`, with its scores, in order (equal scores by id)."""
+    assert ids(hits) == [hit.id for hit in sorted(hits, key=lambda hit: (-hit.score, hit.id))]
+    assert len(hits) == min(limit, len(expected))
+    best = sorted(expected.values(), reverse=True)[:limit]
+    assert [hit.score for hit in hits] == pytest.approx(best, abs=2e-3)
+    for hit in hits:
+        assert hit.score == pytest.approx(expected[hit.id], abs=2e-3)
+        assert hit.passage.id == hit.id
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("limit", [1, 7, 500])
+def test_every_leg_agrees_with_brute_force_within_the_tenant(
+    store: Store, library: list[Passage], seed: int, limit: int
+) -> None:
+    for tenant in ("acme", "beta"):
+        mine = [item for item in library if item.key.tenant == tenant]
+        answers = store.search([Query(leg, Scope(tenant), limit) for leg in legs(seed)])
+        for leg, hits in zip(legs(seed), answers, strict=True):
+            agree(hits, scores(leg, mine, mine), limit)
+
+
+def test_word_frequencies_are_those_of_the_tenant_not_of_the_filter_or_of_others(
+    store: Store, library: list[Passage]
+) -> None:
+    mine = [item for item in library if item.key.tenant == "acme"]
+    mail = [item for item in mine if item.key.source == "mail"]
+    leg = legs(0)[2]
+    [hits] = store.search([Query(leg, Scope("acme"), 50, Match("source", ("mail",)))])
+    agree(hits, scores(leg, mail, mine), 50)
+
+
+def test_among_gives_exact_scores_of_just_those(store: Store, library: list[Passage]) -> None:
+    mine = [item for item in library if item.key.tenant == "acme"]
+    chosen = mine[::5] + library[-3:]  # another tenant's ids stay unseen
+    names = [item.id for item in chosen]
+    answers = store.search([Query(leg, Scope("acme"), 50, among=names) for leg in legs(4)])
+    for leg, hits in zip(legs(4), answers, strict=True):
+        agree(hits, scores(leg, mine[::5], mine), 50)
+    assert store.search([Query(leg, Scope("acme"), 50, among=[]) for leg in legs(4)]) == [[], [], []]
+    assert store.search([]) == []
+
+
+def test_equal_scores_come_by_id(store: Store) -> None:
+    same = [passage(key(f"d{n}"), 0, seed=0) for n in range(9)]
+    store.upsert_passages(same)
+    for hits in store.search([Query(leg, Scope("acme"), 9) for leg in legs(0)[:2]]):
+        assert ids(hits) == sorted(item.id for item in same)
+
+
+def test_a_passage_without_some_vector_is_found_by_the_other_legs(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    bare = Passage(key(), 1, ONE, 0, 0, 3, "abc", "", {}, (), 1, np.zeros((0, 2), np.int32), dense=unit(rng))
+    store.upsert_passages([bare])
+    dense, spans, lexical = store.search([Query(leg, Scope("acme"), 5) for leg in legs(0)])
+    assert (ids(dense), spans, lexical) == ([bare.id], [], [])
+    assert dense[0].passage.span_offsets.shape == (0, 2)
+
+
+def test_hits_show_the_passage_without_vectors(store: Store, library: list[Passage]) -> None:
+    [[hit]] = store.search([Query(Dense(library[3].dense), Scope("acme"), 1)])
+    assert (hit.passage.text, hit.passage.key, hit.passage.metadata) == (library[3].text, library[3].key, {"n": 0})
+    assert hit.passage.dense is None
+    assert hit.passage.spans is None
+
+
+# --- Filters ---------------------------------------------------------------------------------------------------------
+
+DOCUMENTS = {
+    "a": {"year": 1990, "tags": ["x", "y"], "author": {"name": "Ann", "age": 41.5}, "date": "2024-01-31T12:00:00Z"},
+    "b": {"year": 1991.0, "tags": ["y"], "author": {"name": "Bob"}, "draft": True, "date": "2024-02-01"},
+    "c": {"year": 2000, "tags": [], "odd.name [1]": "v", "draft": False, "date": "2025-01-01T00:00:00+01:00"},
+    "d": {"tags": "x", "books": [{"isbn": 1}, {"isbn": 2}]},
+}
+META = "metadata."
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (Match("id", ("a", "d", "nope")), "ad"),
+        (Match("source", ("wiki",)), "abcd"),
+        (Match("source", ("mail",)), ""),
+        (Match(META + "author.name", ("Ann",)), "a"),
+        (Match(META + "year", (1991, 2000)), "bc"),
+        (Match(META + "year", ("1991",)), ""),
+        (Match(META + "draft", (True,)), "b"),
+        (Match(META + "draft", (True, False)), "bc"),
+        (Match(META + "tags", ("x",)), "ad"),
+        (Match(META + "tags", ("x", 5, True)), "ad"),
+        (Match(META + "tags", ()), ""),
+        (Match(META + "books[].isbn", (2,)), "d"),
+        (Match(META + "none", ("x",)), ""),
+        (Range(META + "year", gte=1990, lt=2000), "ab"),
+        (Range(META + "year", gt=1990, lte=2000), "bc"),
+        (Range(META + "author.age", gt=41), "a"),
+        (Range(META + "tags", gt=0), ""),
+        (DateRange(META + "date", gte="2024-02-01T00:00:00Z"), "bc"),
+        (DateRange(META + "date", lt="2025-01-01T00:00:00Z"), "abc"),
+        (AllOf(()), "abcd"),
+        (AnyOf(()), ""),
+        (Not(AnyOf(())), "abcd"),
+        (Not(Match(META + "tags", ("x",))), "bc"),
+        (AllOf((Match(META + "tags", ("y",)), Range(META + "year", gt=1990))), "b"),
+        (AnyOf((Match(META + "tags", ("y",)), Match(META + "draft", (False,)))), "abc"),
+        (Not(AllOf((Match("id", ("a", "b")), Not(Match("id", ("b",)))))), "bcd"),
+    ],
+)
+def test_filters(store: Store, where: Condition, expected: str) -> None:
+    store.upsert_passages([passage(key(name), metadata=metadata) for name, metadata in DOCUMENTS.items()])
+    store.flip_heads([head(key(name), metadata=metadata) for name, metadata in DOCUMENTS.items()])
+    assert "".join(sorted(found(store, Scope("acme"), where))) == expected
+    assert store.count(Scope("acme"), where) == len(expected)
+
+
+def test_a_metadata_name_that_is_no_identifier_can_be_filtered_on(store: Store) -> None:
+    store.upsert_passages([passage(key("c"), metadata={"odd name": {"ключ": "v"}})])
+    assert found(store, Scope("acme"), Match("metadata.odd name.ключ", ("v",))) == {"c"}
+
+
+@pytest.mark.parametrize(
+    "field", ["tenant", "text", "groups", "version", "metadata", "metadata.", "metadata..a", 'metadata.a"b', "key", ""]
+)
+def test_a_filter_on_any_other_field_is_refused(store: Store, field: str) -> None:
+    for where in (Match(field, ("x",)), Not(Range(field, gt=1)), AnyOf((DateRange(field, gt="2024-01-01"),))):
+        with pytest.raises(StoreRejected):
+            found(store, Scope("acme"), where)
+        with pytest.raises(StoreRejected):
+            store.count(Scope("acme"), where)
+
+
+# --- Scopes ----------------------------------------------------------------------------------------------------------
+
+
+def test_groups_decide_who_sees_what(store: Store) -> None:
+    documents: dict[str, tuple[str, ...]] = {"open": (), "red": ("red",), "both": ("red", "blue"), "blue": ("blue",)}
+    store.upsert_passages([passage(key(name), groups=groups) for name, groups in documents.items()])
+    store.flip_heads([head(key(name), groups=groups) for name, groups in documents.items()])
+    for groups, expected in [
+        (None, {"open", "red", "both", "blue"}),
+        ((), {"open"}),
+        (("red",), {"open", "red", "both"}),
+        (("green",), {"open"}),
+        (("blue", "green"), {"open", "both", "blue"}),
+    ]:
+        scope = Scope("acme", groups)
+        assert found(store, scope) == expected
+        assert store.count(scope) == len(expected)
+        assert store.sources(scope) == {"wiki": len(expected)}
+
+
+def test_tenants_are_apart_in_every_method(store: Store) -> None:
+    mine, theirs = key(tenant="acme"), key(tenant="beta")
+    store.upsert_passages([passage(mine), passage(theirs, seed=1)])
+    store.flip_heads([head(mine, 5), head(theirs, 7)])
+    store.record_failures([(mine, failure(9))])
+    store.bump_heads([(head(mine, 5), 6)])
+
+    heads = store.heads([mine, theirs])
+    assert (heads[mine].version, heads[theirs].version) == (6, 7)
+    assert heads[theirs].failure is None
+    assert store.count(Scope("beta")) == 1
+    assert store.count(Scope("gamma")) == 0
+    assert store.sources(Scope("gamma")) == {}
+    for tenant in ("acme", "beta", "gamma"):
+        for hits in store.search([Query(leg, Scope(tenant), 10) for leg in legs(0)[:2]]):
+            assert {hit.passage.key.tenant for hit in hits} == ({tenant} - {"gamma"})
+
+    store.delete_stale([head(mine, 9, state=State.DELETED)])
+    store.flip_heads([head(mine, 9, state=State.DELETED)])
+    assert store.count_passages([(mine, 1, ONE), (theirs, 1, ONE)]) == [0, 1]
+    assert store.heads([theirs])[theirs].state is State.LIVE
+
+
+def test_only_live_documents_are_counted(store: Store) -> None:
+    store.flip_heads([head(key("a")), head(key("b"))])
+    store.flip_heads([head(key("c", source="mail")), head(key("gone"), state=State.DELETED)])
+    store.record_failures([(key("failed"), failure(1))])
+    assert store.count(Scope("acme")) == 3
+    assert store.sources(Scope("acme")) == {"wiki": 2, "mail": 1}
+
+
+# --- Life ------------------------------------------------------------------------------------------------------------
+
+
+def test_open_again_changes_nothing_and_generations_are_apart(store: Store) -> None:
+    store.upsert_passages([passage(key())])
+    store.flip_heads([head(key())])
+    store.open(GENERATION, DIMENSION)
+    assert store.count(Scope("acme")) == 1
+    store.open("next", DIMENSION)
+    assert store.count(Scope("acme")) == 0
+    assert store.heads([key()]) == {}
+    store.open(GENERATION, DIMENSION)
+    assert store.count_passages([(key(), 1, ONE)]) == [1]
+
+
+def test_open_with_another_dimension_is_refused(store: Store) -> None:
+    store.open("next", DIMENSION)
+    store.open(GENERATION, DIMENSION)
+    with pytest.raises(StoreRejected):
+        store.open("next", DIMENSION + 1)
+
+
+def test_a_vector_of_the_wrong_size_is_rejected_and_nothing_else_is_lost(store: Store) -> None:
+    wrong = Passage(key("bad"), 1, ONE, 0, 0, 1, "a", "", {}, (), 1, np.zeros((0, 2), np.int32), np.ones(3, np.float32))
+    store.upsert_passages([passage(key("good"))])
+    with pytest.raises(StoreRejected):
+        store.upsert_passages([wrong])
+    assert store.count_passages([(key("good"), 1, ONE), (key("bad"), 1, ONE)]) == [1, 0]
+
+
+def test_empty_calls_do_nothing(store: Store) -> None:
+    store.upsert_passages([])
+    assert store.flip_heads([]) == []
+    assert store.bump_heads([]) == []
+    assert store.heads([]) == {}
+    store.record_failures([])
+    store.delete_stale([])
+
+
+def test_housekeeping_loses_nothing_and_close_is_idempotent(store: Store) -> None:
+    store.upsert_passages([passage(key(), i) for i in range(1500)])
+    store.delete_stale([head(key(), 2, content_hash=TWO)])
+    store.upsert_passages([passage(key("new"), i) for i in range(10)])
+    store.maintain()
+    store.flush()
+    assert store.ready()
+    assert store.count_passages([(key(), 1, ONE), (key("new"), 1, ONE)]) == [0, 10]
+    store.close()
+    store.close()
