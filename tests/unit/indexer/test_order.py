@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,46 +18,65 @@ from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.handler import Indexer
 from spanstream.store.points import State
 from spanstream.store.queries import Dense, Query, Scope
+from spanstream.store.store import Store
 from tests.unit.indexer.documents import DIMENSION, GENERATION, Document, deleted, embedded, failed, record
 from tests.unit.indexer.stores import Faulty, Killed, open_edge
 
-KEYS = [Key("acme", "wiki", id) for id in ("a", "b/c")]
+IDS = ["a", "b/c"]
 BODIES = [[["one."], ["two."], ["three."], ["four."], ["five."]][:n] for n in range(1, 6)]
 ANYTHING = Dense(np.eye(DIMENSION, dtype=np.float32)[0])
+
+
+_runs = count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    Arrivals.store = open_edge(tmp_path_factory.mktemp("store"))
+    yield
+    Arrivals.store.close()
 
 
 class Arrivals(RuleBasedStateMachine):
     """The model remembers what was published of each key: that is all it takes, whatever happens on the way."""
 
+    store: Store  # one for all runs; each has a tenant of its own
+
+    @property
+    def keys(self) -> list[Key]:
+        return [self.key(id) for id in IDS]
+
+    def key(self, id: str) -> Key:
+        return Key(self.tenant, "wiki", id)
+
     @initialize()
     def open(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="spanstream-"))
-        self.store = open_edge(self.folder)
+        self.tenant = f"tenant{next(_runs)}"
         self.waiting: list[Record] = []
-        self.orders: dict[Key, dict[Order, Document | None]] = {key: {} for key in KEYS}  # None: a delete
-        self.failures: dict[Key, list[int]] = {key: [] for key in KEYS}
+        self.orders: dict[Key, dict[Order, Document | None]] = {key: {} for key in self.keys}  # None: a delete
+        self.failures: dict[Key, list[int]] = {key: [] for key in self.keys}
 
-    @rule(key=st.sampled_from(KEYS), version=st.integers(1, 4), body=st.sampled_from(BODIES), parts=st.integers(1, 3))
-    def upsert(self, key: Key, version: int, body: list[list[str]], parts: int) -> None:
-        self._publish(Document(key, version, body), parts)
+    @rule(id=st.sampled_from(IDS), version=st.integers(1, 4), body=st.sampled_from(BODIES), parts=st.integers(1, 3))
+    def upsert(self, id: str, version: int, body: list[list[str]], parts: int) -> None:
+        self._publish(Document(self.key(id), version, body), parts)
 
-    @rule(key=st.sampled_from(KEYS), version=st.integers(1, 4))
-    def delete(self, key: Key, version: int) -> None:
-        self.waiting.append(deleted(key, version))
-        self.orders[key][Order.of(version, bytes(32), True)] = None
+    @rule(id=st.sampled_from(IDS), version=st.integers(1, 4))
+    def delete(self, id: str, version: int) -> None:
+        self.waiting.append(deleted(self.key(id), version))
+        self.orders[self.key(id)][Order.of(version, bytes(32), True)] = None
 
-    @rule(key=st.sampled_from(KEYS), version=st.integers(1, 4), body=st.sampled_from(BODIES), parts=st.integers(1, 2))
-    def unchanged(self, key: Key, version: int, body: list[list[str]], parts: int) -> None:
-        self._publish(Document(key, version, body), parts, unchanged=True)
+    @rule(id=st.sampled_from(IDS), version=st.integers(1, 4), body=st.sampled_from(BODIES), parts=st.integers(1, 2))
+    def unchanged(self, id: str, version: int, body: list[list[str]], parts: int) -> None:
+        self._publish(Document(self.key(id), version, body), parts, unchanged=True)
 
     def _publish(self, document: Document, parts: int, unchanged: bool = False) -> None:
         self.waiting += document.records(parts, unchanged=unchanged)
         self.orders[document.key][Order.of(document.version, document.content_hash, False)] = document
 
-    @rule(key=st.sampled_from(KEYS), version=st.integers(1, 4))
-    def fail(self, key: Key, version: int) -> None:
-        self.waiting.append(failed(key, version))
-        self.failures[key].append(version)
+    @rule(id=st.sampled_from(IDS), version=st.integers(1, 4))
+    def fail(self, id: str, version: int) -> None:
+        self.waiting.append(failed(self.key(id), version))
+        self.failures[self.key(id)].append(version)
 
     @precondition(lambda self: len(self.waiting) > 1)
     @rule(data=st.data())
@@ -83,7 +102,7 @@ class Arrivals(RuleBasedStateMachine):
         """Everything arrives; the index shows the greatest order of each key."""
         while self.waiting:
             self.poll(False, 8, None, False)
-        heads = self.store.heads(KEYS)
+        heads = self.store.heads(self.keys)
         for key, orders in self.orders.items():
             head = heads.get(key)
             greatest = max(orders, default=None)
@@ -100,11 +119,7 @@ class Arrivals(RuleBasedStateMachine):
             assert noted == newer
 
     def teardown(self) -> None:
-        try:
-            self.settle()
-        finally:
-            self.store.close()
-            shutil.rmtree(self.folder)
+        self.settle()
 
     def _embedded(self, again: Outgoing) -> Record:
         """A wrong guess comes back with vectors."""
@@ -114,9 +129,9 @@ class Arrivals(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_half(self) -> None:
-        heads = self.store.heads(KEYS)
+        heads = self.store.heads(self.keys)
         seen: dict[Key, list[int]] = {}
-        for hit in self.store.search([Query(ANYTHING, Scope("acme"), 1000)])[0]:
+        for hit in self.store.search([Query(ANYTHING, Scope(self.tenant), 1000)])[0]:
             passage, head = hit.passage, heads.get(hit.passage.key)
             named = head and (head.body_version, head.content_hash) == (passage.version, passage.content_hash)
             if head and head.state is State.LIVE and named:

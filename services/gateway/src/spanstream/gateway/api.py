@@ -42,7 +42,7 @@ def router(
 ) -> APIRouter:
     """The routes. `generation()` raises StoreUnavailable until the index is open."""
     routes = APIRouter()
-    reader = Annotated[Identity, Depends(authenticator.requires("read"))]
+    reader = Depends(authenticator.requires("read"))
 
     def read(keys: Sequence[Key]) -> Mapping[Key, Head]:
         generation()
@@ -51,7 +51,7 @@ def router(
     watch = Watch(read)
 
     @routes.post("/v1/search", summary="Search", response_model=SearchResponse)
-    def search(request: SearchRequest, caller: reader) -> SearchResponse:  # type: ignore[valid-type]
+    def search(request: SearchRequest, caller: Identity = reader) -> SearchResponse:
         began = time.monotonic()
         scope, question = _scope(caller), request.question()
         with _translated(), _counted(question):
@@ -61,7 +61,7 @@ def router(
         return SearchResponse.of(answer, round((time.monotonic() - began) * 1000, 2))
 
     @routes.get("/v1/sources", summary="Sources and their live documents")
-    def sources(caller: reader) -> SourcesResponse:  # type: ignore[valid-type]
+    def sources(caller: Identity = reader) -> SourcesResponse:
         with _translated():
             generation()
             counts = store.sources(_scope(caller))
@@ -71,7 +71,7 @@ def router(
     async def document(
         source: str,
         id: str,
-        caller: reader,  # type: ignore[valid-type]
+        caller: Identity = reader,
         version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, description="seconds")] = 0,
     ) -> DocumentStatus:
@@ -84,7 +84,7 @@ def router(
         return DocumentStatus.of(source, id, status(head, version))
 
     @routes.post("/v1/sources/{source}/documents:status", summary="What became of many documents")
-    async def documents(source: str, request: StatusRequest, caller: reader) -> StatusResponse:  # type: ignore[valid-type]
+    async def documents(source: str, request: StatusRequest, caller: Identity = reader) -> StatusResponse:
         scope = _scope(caller)
         wanted = {
             _key(scope, source, each.id, f"body.documents.{i}.id"): each.version

@@ -1,0 +1,96 @@
+"""The gateway as a service: real HTTP, the real store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from spanstream.encoder.hashing import HashEncoder
+from spanstream.gateway.service import build
+from spanstream.gateway.settings import GatewaySettings
+from spanstream.runtime.http import HttpServer
+from spanstream.runtime.service import Service
+from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document
+from tests.unit.indexer.documents import DIMENSION, Document
+
+SETTINGS = GatewaySettings(STORE_URL="edge:/nowhere", ENCODER_URL=f"hash:{DIMENSION}", http_port=0)
+
+
+def mine(each: Document) -> Document:
+    return replace(each, key=each.key._replace(tenant="default"))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Iterator[Corpus]:
+    corpus = Corpus(tmp_path)
+    corpus.put(*map(mine, (FISH, BIRD, TREE)))
+    yield corpus
+    corpus.store.close()
+
+
+@pytest.fixture
+def client(corpus: Corpus) -> Iterator[httpx.Client]:
+    http = HttpServer("gateway", "127.0.0.1", 0)
+    failures: list[BaseException] = []
+    service = build(SETTINGS, store=corpus.store, encoder=HashEncoder(DIMENSION), http=http)
+    services: list[Service] = [service, http]
+    for each in services:
+        each.start(failures.append)
+    until_ready(service)
+    with httpx.Client(base_url=http.url, timeout=30) as client:
+        yield client
+    for each in reversed(services):
+        each.stop(time.monotonic() + 10)
+    assert failures == []
+
+
+def until_ready(service: Service) -> None:
+    deadline = time.monotonic() + 10
+    while not service.ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_search_over_http(client: httpx.Client) -> None:
+    answer = client.post("/v1/search", json={"query": "returns in spring", "limit": 1}).json()
+    assert [hit["id"] for hit in answer["hits"]] == ["bird"]
+    assert answer["hits"][0]["passages"][0]["spans"][0]["text"] == "It returns in spring."
+
+
+@pytest.mark.parametrize(
+    "id", ["a/b", "/", "a//b/", "50%", "%2F", "%", "a b", "ä/漢字/🐟", "?x=1#y", "documents:status", "+"]
+)
+def test_id_of_any_characters_is_found_under_its_path(client: httpx.Client, corpus: Corpus, id: str) -> None:
+    corpus.put(mine(document(id, ["Some words."])))
+    answer = client.get(f"/v1/sources/wiki/documents/{quote(id, safe='')}", params={"version": 1})
+    assert (answer.json()["id"], answer.json()["state"]) == (id, "searchable")
+
+
+def test_waiting_does_not_hold_up_searches(client: httpx.Client, corpus: Corpus) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        path = "/v1/sources/wiki/documents/late"
+        waiting = [pool.submit(client.get, path, params={"version": 2, "wait": 30}) for _ in range(6)]
+        for _ in range(10):
+            assert client.post("/v1/search", json={"query": "fish"}).status_code == 200
+        corpus.put(mine(document("late", ["x."], version=2)))
+        assert {each.result().json()["state"] for each in waiting} == {"searchable"}
+
+
+def test_gateway_alone_opens_what_its_addresses_name(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"store_url": f"edge:{tmp_path}"})
+    service = build(settings)
+    failures: list[BaseException] = []
+    service.start(failures.append)
+    until_ready(service)
+    http = service.http  # type: ignore[attr-defined]
+    assert httpx.get(f"{http.url}/v1/sources").json() == {"sources": []}
+    service.stop(time.monotonic() + 10)
+    assert not service.live()
+    assert failures == []

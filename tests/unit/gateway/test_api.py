@@ -1,0 +1,447 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from spanstream.encoder.encoder import Encoded, EncoderInfo, Text
+from spanstream.encoder.errors import EncoderUnavailable
+from spanstream.encoder.hashing import HashEncoder
+from spanstream.gateway.api import router
+from spanstream.gateway.index import Index
+from spanstream.gateway.search import Searcher
+from spanstream.runtime import problems
+from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.store.errors import StoreUnavailable
+from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document
+from tests.unit.indexer.documents import DIMENSION, ENCODER, deleted, failed
+from tests.unit.indexer.stores import Faulty
+
+MAX = 2**53 - 1
+
+
+class SometimesAway(HashEncoder):
+    away = False
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        if self.away:
+            raise EncoderUnavailable("no answer")
+        return super().encode(texts)
+
+
+class Api:
+    """The gateway's routes over a corpus, without a socket."""
+
+    def __init__(self, corpus: Corpus, keys: Path | None = None, store: Any = None) -> None:
+        self.corpus = corpus
+        self.encoder = SometimesAway(DIMENSION)
+        store = store or corpus.store
+        self.index = Index(store, self.encoder)
+        self.index.open(threading.Event())
+        app = FastAPI()
+        problems.install(app)
+        authenticator = Authenticator.from_file(str(keys) if keys else None)
+        app.include_router(router(store, Searcher(store, self.encoder), self.index, authenticator))
+        self.client = TestClient(app)
+
+    def search(self, query: str, **more: Any) -> Any:
+        answer = self.client.post("/v1/search", json={"query": query} | more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def status(self, id: str, source: str = "wiki", **params: Any) -> Any:
+        return self.client.get(f"/v1/sources/{source}/documents/{quote(id, safe='')}", params=params)
+
+
+def default(*documents: Any) -> list[Any]:
+    """The same documents for tenant `default`, which everyone on loopback is."""
+    return [replace(each, key=each.key._replace(tenant="default")) for each in documents]
+
+
+@pytest.fixture
+def api(empty: Corpus) -> Iterator[Api]:
+    empty.put(*default(FISH, BIRD, TREE))
+    api = Api(empty)
+    with api.client:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """For tests that change nothing."""
+    corpus = Corpus(tmp_path_factory.mktemp("store"))
+    corpus.put(*default(FISH, BIRD, TREE))
+    api = Api(corpus)
+    with api.client:
+        yield api
+    corpus.store.close()
+
+
+def is_problem(answer: Any, status: int, field: str = "") -> bool:
+    body = answer.json()
+    fields = [error["field"] for error in body.get("errors", [])]
+    return (
+        answer.status_code == body["status"] == status
+        and answer.headers["content-type"] == "application/problem+json"
+        and (not field or any(each.startswith(field) for each in fields))
+    )
+
+
+def test_search_answers_with_documents_passages_and_spans(shared: Api) -> None:
+    answer = shared.search("returns in spring")
+    hit = answer["hits"][0]
+    assert (hit["source"], hit["id"], hit["version"], hit["title"]) == ("wiki", "bird", 1, "Birds")
+    assert hit["metadata"] == {"year": 2010, "author": {"name": "Ada"}}
+    passage = hit["passages"][0]
+    span = passage["spans"][0]
+    assert span["text"] == "It returns in spring."
+    assert BIRD.text[span["start"] : span["end"]] == span["text"]
+    assert answer["partial"] is False
+    assert answer["took_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ({"field": "source", "in": ["wood"]}, [TREE]),
+        ({"field": "source", "eq": "wiki"}, [FISH, BIRD]),
+        ({"field": "id", "eq": TREE.key.id}, [TREE]),
+        ({"field": "metadata.year", "gte": 2000}, [BIRD]),
+        ({"field": "metadata.year", "gt": 1999, "lte": 2010.5}, [BIRD]),
+        ({"field": "metadata.year", "eq": 1999}, [FISH]),
+        ({"field": "metadata.tags", "in": ["sea", "air"]}, [FISH]),
+        ({"field": "metadata.author.name", "eq": "Ada"}, [BIRD]),
+        ({"field": "metadata.seen", "gte": "2024-04-30", "lt": "2024-06-01T00:00:00Z"}, [TREE]),
+        ({"not": {"field": "source", "eq": "wiki"}}, [TREE]),
+        ({"any": [{"field": "source", "eq": "wood"}, {"field": "metadata.year", "eq": 2010}]}, [TREE, BIRD]),
+        ({"all": [{"field": "source", "eq": "wiki"}, {"not": {"field": "id", "in": ["fish"]}}]}, [BIRD]),
+        ({"field": "metadata.nothing", "eq": True}, []),
+        (None, [FISH, BIRD, TREE]),
+    ],
+)
+def test_filter_decides_what_can_be_found(shared: Api, filter: Any, expected: list[Any]) -> None:
+    assert {hit["id"] for hit in shared.search("fish", filter=filter)["hits"]} == {each.key.id for each in expected}
+
+
+def deep(depth: int) -> Any:
+    inner: Any = {"field": "metadata.x", "eq": 1}
+    for _ in range(depth):
+        inner = {"not": inner}
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "body.query"),
+        ({"query": ""}, "body.query"),
+        ({"query": "  \n"}, "body.query"),
+        ({"query": 7}, "body.query"),
+        ({"query": None}, "body.query"),
+        ({"query": "x" * 100_000}, "body.query"),
+        ({"query": "x" * 4001}, "body.query"),
+        ({"query": "a\x00b"}, "body.query"),
+        ({"query": "x", "limit": 0}, "body.limit"),
+        ({"query": "x", "limit": -1}, "body.limit"),
+        ({"query": "x", "limit": 101}, "body.limit"),
+        ({"query": "x", "limit": 10**9}, "body.limit"),
+        ({"query": "x", "limit": 10**400}, "body.limit"),
+        ({"query": "x", "limit": "10"}, "body.limit"),
+        ({"query": "x", "limit": 1.5}, "body.limit"),
+        ({"query": "x", "limit": True}, "body.limit"),
+        ({"query": "x", "mode": "best"}, "body.mode"),
+        ({"query": "x", "group_by": "source"}, "body.group_by"),
+        ({"query": "x", "passages_per_document": 0}, "body.passages_per_document"),
+        ({"query": "x", "spans_per_passage": 11}, "body.spans_per_passage"),
+        ({"query": "x", "k": 10}, "body.k"),
+        ({"query": "x", "filter": []}, "body.filter"),
+        ({"query": "x", "filter": {}}, "body.filter"),
+        ({"query": "x", "filter": "source = a"}, "body.filter"),
+        ({"query": "x", "filter": {"field": "source"}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "source", "eq": "nowhere"}}, "body.filter"),
+        ({"query": "x", "filter": {"not": {"field": "source", "in": ["wiki", "nowhere"]}}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "source", "eq": "wiki", "in": ["wiki"]}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "source", "eq": {"a": 1}}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "source", "in": []}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "source", "in": ["a"] * 257}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "source", "gte": 1}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "metadata.x", "gte": 1, "lt": "2024-01-01"}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "metadata.x", "gte": "2024-02-30"}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "metadata.x", "gte": "soon"}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "metadata.x", "gte": True}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "metadata", "eq": 1, "or": 1}}, "body.filter"),
+        *(
+            ({"query": "x", "filter": {"field": name, "eq": "a"}}, "body.filter")
+            for name in (
+                "tenant",
+                "version",
+                "state",
+                "groups",
+                "key",
+                "metadata",
+                "metadata.",
+                "",
+                "a.b",
+                "metadata.a[0]",
+            )
+        ),
+        ({"query": "x", "filter": {"all": []}}, "body.filter"),
+        ({"query": "x", "filter": {"all": [{"field": "source", "eq": "wiki"}] * 65}}, "body.filter"),
+        ({"query": "x", "filter": deep(9)}, "body.filter"),
+        ({"query": "x", "filter": deep(200)}, "body.filter"),
+    ],
+)
+def test_bad_search_is_a_problem_that_names_the_field(shared: Api, body: Any, field: str) -> None:
+    assert is_problem(shared.client.post("/v1/search", json=body), 422, field)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"not json",
+        b'{"query": "x"} x',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"query": "\\ud800"}',
+        b'{"query": "x", "limit": NaN}',
+        b'{"query": "x", "limit": 1e400}',
+        b"[]",
+        b"null",
+        b'"x"',
+    ],
+)
+def test_bad_body_is_a_problem(shared: Api, content: bytes) -> None:
+    answer = shared.client.post("/v1/search", content=content, headers={"content-type": "application/json"})
+    assert is_problem(answer, answer.status_code)
+    assert answer.status_code in (400, 422)
+
+
+def test_error_never_repeats_what_was_sent(shared: Api) -> None:
+    answer = shared.client.post("/v1/search", json={"query": "x", "filter": {"field": "source", "eq": "canary-word"}})
+    assert "canary" not in answer.text
+    answer = shared.client.post("/v1/search", json={"query": "x", "mode": "canary-word"})
+    assert "canary" not in answer.text
+
+
+def test_without_an_encoder_lexical_search_goes_on_and_the_rest_is_503(api: Api) -> None:
+    api.encoder.away = True
+    assert api.search("red fish", mode="lexical")["hits"][0]["id"] == "fish"
+    answer = api.client.post("/v1/search", json={"query": "red fish"})
+    assert is_problem(answer, 503)
+    assert answer.headers["retry-after"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/search", {"query": "x", "mode": "lexical"}),
+        ("GET", "/v1/sources", None),
+        ("GET", "/v1/sources/wiki/documents/x", None),
+        ("POST", "/v1/sources/wiki/documents:status", {"documents": [{"id": "x"}]}),
+    ],
+)
+@pytest.mark.parametrize("why", ["down", "unopened"])
+def test_without_a_store_everything_is_503(empty: Corpus, method: str, path: str, body: Any, why: str) -> None:
+    api = Api(empty, store=Faulty(empty.store, at=1, error=StoreUnavailable("down")))
+    if why == "unopened":
+        api.index._generation = None
+    answer = api.client.request(method, path, json=body)
+    assert is_problem(answer, 503)
+    assert answer.headers["retry-after"]
+
+
+def test_sources_are_counted_by_live_documents(api: Api) -> None:
+    api.corpus.index([deleted(FISH.key._replace(tenant="default"), 2)])
+    counts = [{"source": "wiki", "documents": 1}, {"source": "wood", "documents": 1}]
+    assert api.client.get("/v1/sources").json() == {"sources": counts}
+
+
+@pytest.mark.parametrize(
+    "id", ["a/b", "/", "a//b", "50%", "a b", "ä/漢字/🐟", "?x=1#y", "documents:status", "+", "..."]
+)
+def test_id_of_any_characters_is_found_under_its_path(api: Api, id: str) -> None:
+    api.corpus.put(*default(document(id, ["Some words."], version=3)))
+    assert api.status(id).json() == {
+        "source": "wiki",
+        "id": id,
+        "state": "searchable",
+        "version": 3,
+        "content_hash": document(id, ["Some words."]).content_hash.hex(),
+        "failure": None,
+    }
+
+
+def test_status_tells_the_states_apart(api: Api) -> None:
+    key = FISH.key._replace(tenant="default")
+    api.corpus.index([failed(key, 4), failed(key._replace(id="bad"), 2)])
+    assert api.status("fish", version=1).json()["state"] == "searchable"
+    assert api.status("fish", version=3).json()["state"] == "failed"
+    failure = api.status("bad").json()
+    assert failure["failure"] == {
+        "version": 2,
+        "stage": "ingestor",
+        "reason": "PARSE_FAILED",
+        "detail": "it cannot be read",
+    }
+    assert (failure["state"], failure["version"], failure["content_hash"]) == ("failed", 0, "")
+    assert api.status("fish", version=5).json()["state"] == "pending"
+    api.corpus.index([deleted(key, 5)])
+    assert api.status("fish", version=5).json()["state"] == "deleted"
+    assert api.status("fish", version=2).json()["state"] == "deleted"
+    assert is_problem(api.status("nothing"), 404)
+    assert api.status("nothing", version=0).json()["state"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("wiki/documents/a", {"version": -1}),
+        ("wiki/documents/a", {"version": MAX + 1}),
+        ("wiki/documents/a", {"version": "new"}),
+        ("wiki/documents/a", {"wait": 61}),
+        ("wiki/documents/a", {"wait": -1}),
+        ("wiki/documents/a", {"wait": "nan"}),
+        ("wiki/documents/" + "a" * 513, {}),
+        ("wiki/documents/a%00b", {}),
+        ("wiki/documents/", {}),
+        ("W*/documents/a", {}),
+        ("a%2Fb/documents/a", {}),
+        ("a" * 65 + "/documents/a", {}),
+    ],
+)
+def test_bad_status_request_is_a_problem(shared: Api, path: str, params: Any) -> None:
+    answer = shared.client.get(f"/v1/sources/{path}", params=params)
+    assert answer.status_code in (404, 422)
+    assert is_problem(answer, answer.status_code)
+
+
+def test_status_of_many_documents_comes_in_the_order_asked(shared: Api) -> None:
+    body = {"documents": [{"id": "bird", "version": 1}, {"id": "nothing"}, {"id": "fish", "version": 2}]}
+    answer = shared.client.post("/v1/sources/wiki/documents:status", json=body).json()
+    states = [(each["id"], each["state"], each["version"]) for each in answer["documents"]]
+    assert states == [("bird", "searchable", 1), ("nothing", "pending", 0), ("fish", "pending", 1)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"documents": []},
+        {"documents": [{"id": ""}]},
+        {"documents": [{"id": "a", "version": -1}]},
+        {"documents": [{"id": "a", "version": 2**53}]},
+        {"documents": [{"id": "a", "version": "1"}]},
+        {"documents": [{"id": "a"}] * 1001},
+        {"documents": [{"id": "a", "x": 1}]},
+        {"documents": [{"id": "a"}], "wait": 61},
+        {"documents": [{"id": "a\n"}]},
+    ],
+)
+def test_bad_status_batch_is_a_problem(shared: Api, body: Any) -> None:
+    assert is_problem(shared.client.post("/v1/sources/wiki/documents:status", json=body), 422, "body")
+
+
+def test_waiting_ends_when_the_document_is_searchable(api: Api) -> None:
+    """Five wait at once; the document arrives only after all of them have begun."""
+    key = document("late", ["x."]).key._replace(tenant="default")
+    began = threading.Semaphore(0)
+
+    def wait() -> Any:
+        began.release()
+        return api.status("late", version=2, wait=30).json()
+
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(wait) for _ in range(5)]
+        for _ in waiting:
+            began.acquire()
+        api.corpus.index(replace(document("late", ["x."], version=2), key=key).records())
+        assert {each.result()["state"] for each in waiting} == {"searchable"}
+
+
+def test_waiting_gives_up_after_its_seconds(shared: Api) -> None:
+    body = {"documents": [{"id": "fish"}, {"id": "never", "version": 1}], "wait": 0.05}
+    answer = shared.client.post("/v1/sources/wiki/documents:status", json=body).json()
+    assert [each["state"] for each in answer["documents"]] == ["searchable", "pending"]
+
+
+def test_tenant_and_scope_come_from_the_key_alone(empty: Corpus, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    token = create_key(file, "one", "acme")
+    foreign = create_key(file, "two", "other")
+    writer = create_key(file, "three", "acme", frozenset({"write"}))
+    empty.put(FISH)
+    api = Api(empty, file)
+
+    def ask(token: str) -> Any:
+        headers = {"authorization": f"Bearer {token}"}
+        return api.client.post("/v1/search", json={"query": "red fish"}, headers=headers)
+
+    assert [hit["id"] for hit in ask(token).json()["hits"]] == ["fish"]
+    assert ask(foreign).json()["hits"] == []
+    assert is_problem(ask(writer), 403)
+    assert is_problem(ask("sps_one_wrong"), 401)
+    path = "/v1/sources/wiki/documents/fish"
+    assert is_problem(api.client.get(path, headers={"authorization": f"Bearer {foreign}"}), 404)
+
+
+def test_document_of_other_groups_is_as_unknown(empty: Corpus, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    token = create_key(file, "one", "acme")
+    keys = json.loads(file.read_text())
+    keys["keys"][0]["groups"] = ["guest"]
+    file.write_text(json.dumps(keys))
+    empty.put(document("secret", ["red fish"], groups=("staff",)))
+    api = Api(empty, file)
+    headers = {"authorization": f"Bearer {token}"}
+    assert is_problem(api.client.get("/v1/sources/wiki/documents/secret", headers=headers), 404)
+    batch = api.client.post(
+        "/v1/sources/wiki/documents:status", json={"documents": [{"id": "secret"}]}, headers=headers
+    )
+    assert batch.json()["documents"][0]["state"] == "pending"
+
+
+def test_many_searches_at_once_agree(shared: Api) -> None:
+    expected = [hit["id"] for hit in shared.search("red fish swims")["hits"]]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: shared.search("red fish swims"), range(40)))
+    assert all([hit["id"] for hit in answer["hits"]] == expected for answer in answers)
+
+
+def test_limits_are_in_the_published_schema(shared: Api) -> None:
+    schemas = shared.client.get("/openapi.json").json()["components"]["schemas"]
+    request = schemas["SearchRequest"]["properties"]
+    assert (request["limit"]["maximum"], request["query"]["maxLength"]) == (100, 4000)
+    assert schemas["StatusRequest"]["properties"]["documents"]["maxItems"] == 1000
+    assert "Comparison" in schemas
+
+
+def test_index_waits_for_the_encoder(empty: Corpus) -> None:
+    class Late(HashEncoder):
+        asked = 0
+
+        def info(self) -> EncoderInfo:
+            self.asked += 1
+            if self.asked == 1:
+                raise EncoderUnavailable("still starting")
+            return super().info()
+
+    class Now(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return self.is_set()
+
+    index = Index(empty.store, Late(DIMENSION))
+    assert not index.ready()
+    index.open(Now())
+    assert index().release == ENCODER.info().release
+    assert index.ready()

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spanstream.gateway.fusion import WEIGHTS, fuse, normalised
+
+SCORES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=20)
+
+
+def array(*scores: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    return np.array(scores, np.float32)
+
+
+def test_fused_score_is_the_weighted_sum_of_normalised_legs() -> None:
+    legs = {"dense": array(0, 2), "spans": array(5, 5), "lexical": array(9, 3)}
+    expected = WEIGHTS["dense"] * array(-1, 1) + WEIGHTS["lexical"] * array(1, -1)
+    np.testing.assert_allclose(fuse(legs), expected, atol=1e-6)
+
+
+def test_weights_of_the_legs_that_take_part_sum_to_one() -> None:
+    np.testing.assert_allclose(fuse({"dense": array(0, 2), "spans": array(0, 2)}), array(-1, 1), atol=1e-6)
+
+
+def test_single_leg_keeps_its_scores() -> None:
+    np.testing.assert_array_equal(fuse({"lexical": array(7, 3)}), array(7, 3))
+
+
+@given(SCORES)
+def test_normalised_scores_are_finite_and_keep_their_order(scores: list[float]) -> None:
+    given = array(*scores)
+    result = normalised(given)
+    assert np.isfinite(result).all()
+    assert (np.diff(result[np.argsort(given, kind="stable")]) >= -1e-5).all()
+
+
+@given(st.floats(-1, 1, width=32), st.integers(1, 5))
+def test_leg_that_scores_all_alike_says_nothing(score: float, count: int) -> None:
+    assert (normalised(np.full(count, score, np.float32)) == 0).all()
