@@ -74,29 +74,37 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
 
     Raises PortInUse, SettingsError, StoreCorrupt or Trouble; after that nothing runs any more.
     """
+    parts: list[Service] = []
+    shown: list[Settings] = []
     admin_settings = AdminSettings.read(host=plan.host, port=plan.admin_port)
+    # Both ports first: that one is taken is the commonest trouble, and nothing runs yet. The lists are filled below.
     http = HttpServer("api", plan.host, plan.port, title="Spanstream")
-    early: list[Service] = []
+    early: list[Service] = [http]
     try:
+        admin_server = admin.build(admin_settings, parts, shown)
+        early.append(admin_server)
         log_url = plan.log_url
+        first: list[Service] = []
         if log_url is None:
             from spanstream.standalone.broker import LocalBroker
 
             broker = LocalBroker(folder.kafka, progress=progress)
             log_url = broker.url
-            early.append(Ahead(broker))
+            first.append(Ahead(broker))
+            early.append(broker)
         encoder: LoadingEncoder | None = None
         if plan.encoder_url.startswith("inproc:"):
             encoder = LoadingEncoder(lambda: _load(plan.encoder_url.removeprefix("inproc:")))
+            first.append(encoder)
             early.append(encoder)
         configs = settings(plan, folder, log_url)
         services, resources = _services(plan, configs, log_url, encoder, http)
-        parts = [*early, Shared(resources), *services, http]
-        admin_server = admin.build(admin_settings, parts, list(configs.values()))
     except BaseException:
-        for service in [*early, http]:
+        for service in reversed(early):
             service.stop(time.monotonic() + 5)
         raise
+    parts += [*first, Shared(resources), *services, http]
+    shown += configs.values()
     return Composition([*parts, admin_server], http.url, http.url, admin_server.url, log_url)
 
 

@@ -119,6 +119,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
 
     admin_settings = AdminSettings.read(host=plan.host, port=plan.admin_port)
     services: list[Service] = []
+    server = admin.build(admin_settings, services, [])  # first, to find a port in use before anything runs
     log_url = plan.log_url
     if log_url is None:
         broker = LocalBroker(folder.kafka, progress=progress)
@@ -148,7 +149,6 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
                 del own[f"{name.upper()}_HTTP_PORT"]
             admin_url = f"http://{plan.host}:{admin_port}"
             services.append(Child(name, ORDER[name], shared | own, admin_url, folder.path, write))
-    server = admin.build(admin_settings, services, [])
     return Composition([*services, server], urls["gateway"], urls["ingestor"], server.url, log_url)
 
 

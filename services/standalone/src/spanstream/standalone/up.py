@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
@@ -15,7 +16,7 @@ from spanstream.runtime.service import ThreadService, run
 from spanstream.standalone import log_file
 from spanstream.standalone.composition import Composition, Plan
 from spanstream.standalone.folder import DataFolder
-from spanstream.standalone.trouble import explain
+from spanstream.standalone.trouble import Trouble, explain
 from spanstream.standalone.welcome import Welcome
 
 Build = Callable[[Plan, DataFolder, Callable[[str], None]], Composition]
@@ -27,6 +28,10 @@ def up(plan: Plan, folder: DataFolder, build: Build, *, with_samples: bool, logs
     failures: list[BaseException] = []
     try:
         folder.open()  # 1
+    except Trouble as trouble:
+        errors.print(_panel(trouble, None))
+        return 1
+    try:
         if logs_to_stderr:
             logs.configure("info")
         else:
@@ -55,14 +60,14 @@ def up(plan: Plan, folder: DataFolder, build: Build, *, with_samples: bool, logs
     finally:
         folder.close()
     if failures:
-        errors.print(_shown(failures[0], folder))
+        errors.print(_panel(explain(failures[0]), None if logs_to_stderr else folder.log))
     elif code == 0:
         console.print(f"Stopped after {time.monotonic() - began:.0f} s.", style="dim")
     return code
 
 
-def _shown(error: BaseException, folder: DataFolder) -> Panel:
-    trouble = explain(error)
+def _panel(trouble: Trouble, log: Path | None) -> Panel:
     text = Text.assemble((trouble.what, "bold"), "\n\n", trouble.advice)
-    text.append(f"\n\nLog: {folder.log}", style="dim")
+    if log is not None:
+        text.append(f"\n\nLog: {log}", style="dim")
     return Panel(text, title="Spanstream cannot run", title_align="left", border_style="red")
