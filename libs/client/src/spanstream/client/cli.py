@@ -29,14 +29,14 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Url = Annotated[str | None, typer.Option("--url", help="Server address [env SPANSTREAM_URL; else the local one].")]
+Url = Annotated[str | None, typer.Option("--url", help="Server address; default: SPANSTREAM_URL, else the local one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 SourceName = Annotated[str, typer.Option("--source", help="The source of the document.")]
 
 
 @app.command()
 def ingest(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH… | -", help="Files, folders, or - for NDJSON on stdin.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, or - for NDJSON on stdin.")],
     source: Annotated[
         str | None, typer.Option("--source", help="Source to put them in; default: the folder's name.")
     ] = None,

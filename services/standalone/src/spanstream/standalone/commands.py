@@ -21,7 +21,7 @@ DEFAULT_TARGETS = "ingestor,embedder,indexer,gateway,encoder"
 
 Targets = Annotated[str, typer.Option("--target", help="Which services to run, separated by commas.")]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Data folder [env SPANSTREAM_DATA; default ~/.local/share/spanstream].")
+    Path | None, typer.Option("--data", help="Data folder; default: SPANSTREAM_DATA, else ~/.local/share/spanstream.")
 ]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the API; 0 takes a free one.")]
 AdminPort = Annotated[int, typer.Option("--admin-port", min=0, max=65535, help="Port of metrics and health.")]
@@ -54,6 +54,9 @@ def up(
         bool, typer.Option("--processes", help="A process for each service; needs --store-url of a Qdrant server.")
     ] = False,
     log_to: Annotated[str, typer.Option("--log-to", help="file (in the data folder) or stderr.")] = "file",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the addresses as JSON once everything is ready.")
+    ] = False,
 ) -> None:
     """Run everything on this machine: Kafka, the services, the index and the model. Ctrl-C stops it.
 
@@ -70,7 +73,16 @@ def up(
     folder = DataFolder(data or client_config.data_folder())
     plan = _plan(folder.path, target, port, admin_port, log_url, store_url, encoder_url)
     build = children.build if processes else composition.build
-    raise typer.Exit(start(plan, folder, build, with_samples=samples, logs_to_stderr=log_to == "stderr", began=began))
+    code = start(
+        plan,
+        folder,
+        build,
+        with_samples=samples,
+        logs_to_stderr=log_to == "stderr",
+        as_json=as_json,
+        began=began,
+    )
+    raise typer.Exit(code)
 
 
 topics = typer.Typer(help="The topics of the registry, on the log at LOG_URL.", no_args_is_help=True)

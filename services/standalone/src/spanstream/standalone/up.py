@@ -22,9 +22,18 @@ from spanstream.standalone.welcome import Welcome
 Build = Callable[[Plan, DataFolder, Callable[[str], None]], Composition]
 
 
-def up(plan: Plan, folder: DataFolder, build: Build, *, with_samples: bool, logs_to_stderr: bool, began: float) -> int:
+def up(
+    plan: Plan,
+    folder: DataFolder,
+    build: Build,
+    *,
+    with_samples: bool,
+    logs_to_stderr: bool,
+    as_json: bool,
+    began: float,
+) -> int:
     """1 own the folder, 2 make key and services, 3 run them; the exit code. Failures are shown, never raised."""
-    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    console, errors = Console(highlight=False, stderr=as_json), Console(stderr=True, highlight=False)
     failures: list[BaseException] = []
     try:
         folder.open()  # 1
@@ -49,6 +58,7 @@ def up(plan: Plan, folder: DataFolder, build: Build, *, with_samples: bool, logs
             folder.path,
             composition.admin_url,
             with_samples=with_samples and {"ingestor", "gateway"} <= plan.targets,
+            as_json=as_json,
             began=began,
         )
         greeting = ThreadService("welcome", [welcome.run], closed=welcome.stopping)

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from spanstream.client import Client, SpanstreamError, config
+from spanstream.client import Client, SpanstreamError, config, output
 from spanstream.runtime.service import Service
 from spanstream.standalone import samples
 
@@ -31,6 +31,7 @@ class Welcome:
         admin_url: str,
         *,
         with_samples: bool,
+        as_json: bool,
         began: float,
     ) -> None:
         """`began`: `time.monotonic()` at the start of the process."""
@@ -39,6 +40,7 @@ class Welcome:
         self._folder = folder
         self._admin_url = admin_url
         self._samples = with_samples
+        self._as_json = as_json
         self._began = began
 
     def run(self, stop: threading.Event) -> None:
@@ -59,7 +61,12 @@ class Welcome:
                     return
                 self._console.print(f"The first documents did not get in: {error}", style="red", markup=False)
                 there = None
-        self._console.print(addresses(saved["url"], self._admin_url, self._folder, there), soft_wrap=True)  # 4
+        if self._as_json:  # 4
+            found = {name: saved[name] for name in ("url", "ingest_url", "log_url") if name in saved}
+            output.write_json(found | {"admin_url": self._admin_url, "data": str(self._folder), "documents": there})
+            sys.stdout.flush()
+        else:
+            self._console.print(addresses(saved["url"], self._admin_url, self._folder, there), soft_wrap=True)
 
     def stopping(self) -> None:
         """Say that the end has begun."""
