@@ -14,4 +14,6 @@ def open_encoder(url: str, *, timeout: float = 60.0, in_flight: int = 4) -> Enco
         return HttpEncoder(url, timeout=timeout, in_flight=in_flight)
     if scheme == "hash" and rest.isdigit() and int(rest) > 0:
         return HashEncoder(int(rest))
-    raise ValueError("ENCODER_URL must be http://…, https://… or hash:<dimension> here; inproc: runs in one process only")
+    raise ValueError(
+        "ENCODER_URL must be http://…, https://… or hash:<dimension> here; inproc: runs in one process only"
+    )

@@ -49,7 +49,9 @@ def calibrate(model: Model) -> tuple[Model, Calibration]:
 
 
 def _cosine(model: Model, other: Model) -> float:
-    rows = [np.concatenate([model.before, tokens.ids, model.after]).astype(np.int32) for tokens in model.tokenize(_SAMPLE)]
+    rows = [
+        np.concatenate([model.before, tokens.ids, model.after]).astype(np.int32) for tokens in model.tokenize(_SAMPLE)
+    ]
     vectors = []
     for reader in (model, other):
         means = torch.stack([reader.states([row])[0].float().mean(dim=0) for row in rows])

@@ -85,9 +85,7 @@ class LocalEncoder:
         contexts = self._model.tokenize([text.context for text in texts])
         plans = [plan(self._model, *item) for item in zip(texts, tokens, contexts, strict=True)]
         call = _Call([Pool(made, self._model.dimension) for made in plans], sum(len(made.rows) for made in plans))
-        items = [
-            _Item(row, pool, call) for made, pool in zip(plans, call.pools, strict=True) for row in made.rows
-        ]
+        items = [_Item(row, pool, call) for made, pool in zip(plans, call.pools, strict=True) for row in made.rows]
         with self._changed:
             if self._closed:
                 raise EncoderUnavailable("the encoder is closed")

@@ -144,7 +144,9 @@ def _sentence_config(folder: Path) -> tuple[str, dict[str, Any]]:
 def _pooling(config: dict[str, Any]) -> str:
     old = {"cls_token": "cls", "mean_tokens": "mean", "mean_sqrt_len_tokens": "mean"}  # equal once normalised
     modes = [mode for mode in config if mode.startswith("pooling_mode_") and config[mode] is True]
-    named = [old.get(mode.removeprefix("pooling_mode_"), mode) for mode in modes] or [config.get("pooling_mode", "mean")]
+    named = [old.get(mode.removeprefix("pooling_mode_"), mode) for mode in modes] or [
+        config.get("pooling_mode", "mean")
+    ]
     if len(named) != 1 or named[0] not in POOLINGS:
         raise ModelUnsupported(f"the pooling {named} is not supported; known are {', '.join(POOLINGS)}")
     return str(named[0])
@@ -174,7 +176,9 @@ def _slabs(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     while len(text) - start > _SLAB_CHARACTERS:
         end = start + _SLAB_CHARACTERS
-        space = max(text.rfind(" ", start + _SLAB_CHARACTERS // 2, end), text.rfind("\n", start + _SLAB_CHARACTERS // 2, end))
+        space = max(
+            text.rfind(" ", start + _SLAB_CHARACTERS // 2, end), text.rfind("\n", start + _SLAB_CHARACTERS // 2, end)
+        )
         end = space if space > 0 else end
         yield start, end
         start = end

@@ -1,0 +1,95 @@
+"""From a passage event to what the encoder is asked, and from its answer to the embedding events. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanstream.encoder.encoder import Encoded, Text
+from spanstream.events.v1.embedding_pb2 import VECTOR_TYPE_FLOAT16, EmbeddingEvent
+from spanstream.events.v1.passage_pb2 import PassageEvent
+
+
+class Unsplittable(Exception):
+    """One passage with its spans and vectors exceeds what the topic takes."""
+
+
+def text_of(event: PassageEvent) -> Text:
+    """The event's text with its passages' ranges, then all their spans' ranges, passage after passage.
+
+    Windows are best cut where a passage or a span (a sentence) starts.
+    """
+    passages = np.array([(passage.start, passage.end) for passage in event.passages], np.int64).reshape(-1, 2)
+    spans = np.array([bound for passage in event.passages for bound in passage.spans], np.int64)
+    if len(spans) % 2:
+        raise ValueError("a span has no end")
+    ranges = np.concatenate([passages, spans.reshape(-1, 2)]) - event.text_offset
+    return Text(event.text, ranges.astype(np.int32), event.title, np.unique(ranges[:, 0]).astype(np.int32))
+
+
+def forwarded(event: PassageEvent) -> EmbeddingEvent:
+    """A delete or an unchanged document: nothing to encode."""
+    return EmbeddingEvent(origin=event)
+
+
+def embeddings(
+    event: PassageEvent, encoded: Encoded, release: str, fits: Callable[[EmbeddingEvent], bool]
+) -> Iterator[EmbeddingEvent]:
+    """The event with its vectors, halved by passages until each part `fits`; raises Unsplittable.
+
+    A part carries the slice of text that its passages lie in, and the total `passage_count`. The document's vector
+    is there only when one event holds all of the document.
+    """
+    count = len(event.passages)
+    spans = np.cumsum([0, *(len(passage.spans) // 2 for passage in event.passages)])
+    vectors = encoded.ranges.astype("<f2")
+    whole = encoded.whole.astype("<f2") if count == event.passage_count else None
+
+    def parts(first: int, last: int) -> Iterator[EmbeddingEvent]:
+        entire = (first, last) == (0, count)
+        part = EmbeddingEvent(
+            origin=event if entire else _slice(event, first, last),
+            release=release,
+            dimension=len(encoded.whole),
+            vector_type=VECTOR_TYPE_FLOAT16,
+            passage_vectors=vectors[first:last].tobytes(),
+            span_vectors=vectors[count + spans[first] : count + spans[last]].tobytes(),
+            document_vector=whole.tobytes() if whole is not None and entire else b"",
+            passage_tokens=encoded.tokens[first:last].tolist(),
+        )
+        if fits(part):
+            yield part
+        elif last - first <= 1:
+            raise Unsplittable("a passage with its spans and vectors exceeds the largest message")
+        else:
+            middle = (first + last) // 2
+            yield from parts(first, middle)
+            yield from parts(middle, last)
+
+    yield from parts(0, count)
+
+
+def _slice(event: PassageEvent, first: int, last: int) -> PassageEvent:
+    """The event with passages `first` to `last` only, and the text they lie in."""
+    passages = event.passages[first:last]
+    start = min(passage.start for passage in passages)
+    end = max(passage.end for passage in passages)
+    part = PassageEvent()
+    for field, value in event.ListFields():
+        if field.name in ("text", "passages"):
+            continue
+        if field.is_repeated or field.message_type:
+            getattr(part, field.name).MergeFrom(value)
+        else:
+            setattr(part, field.name, value)
+    part.text = event.text[start - event.text_offset : end - event.text_offset]
+    part.text_offset = start
+    part.passages.extend(passages)
+    return part
+
+
+def float16(data: bytes, dimension: int) -> NDArray[np.float16]:
+    """The vectors [n, dimension] in a field of an embedding event of type FLOAT16."""
+    return np.frombuffer(data, "<f2").reshape(-1, dimension)

@@ -1,0 +1,50 @@
+"""The embedder worker put together: the only place where its objects meet."""
+
+from __future__ import annotations
+
+from spanstream.embedder.handler import Embedding
+from spanstream.embedder.settings import EmbedderSettings
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.opening import open_encoder
+from spanstream.eventlog.log import Log
+from spanstream.eventlog.loop import Loop
+from spanstream.eventlog.opening import open_log
+from spanstream.events.topics import PASSAGES
+from spanstream.runtime.consumer import ConsumerObserver
+from spanstream.runtime.service import Service, ThreadService
+
+GROUP = "embedder"
+LIVE_SECONDS = 300.0  # without a poll it hangs: twice the worst batch that the settings allow, and some
+
+
+def build(
+    settings: EmbedderSettings, *, log: Log | None = None, encoder: Encoder | None = None, loops: int | None = None
+) -> Service:
+    """The worker. What it is not given it makes from `settings`, and closes at the end."""
+    owned: list[Log | Encoder] = []
+    if log is None:
+        owned.append(log := open_log(settings.log_url))
+    if encoder is None:
+        encoder = open_encoder(
+            settings.encoder_url, timeout=settings.encoder_timeout_seconds, in_flight=settings.encoder_in_flight
+        )
+        owned.append(encoder)
+    handle = Embedding(encoder)
+    observer = ConsumerObserver(GROUP)
+    members = []
+    for _ in range(loops or settings.loops):
+        consumer = log.consumer(GROUP, [PASSAGES.name], max_records=settings.max_poll_records)
+        members.append(Loop(GROUP, consumer, log.producer(), handle, observer=observer))
+
+    def close() -> None:
+        for each in owned:
+            each.close()
+
+    return ThreadService(
+        GROUP,
+        [member.run for member in members],
+        live=lambda: all(member.live(LIVE_SECONDS) for member in members),
+        # A group with more members than partitions leaves some without; one that reads makes the worker ready.
+        ready=lambda: any(member.ready() for member in members),
+        closed=close,
+    )
