@@ -160,7 +160,7 @@ def _plan(
     if "encoder" not in targets and encoder_url is None and targets & {"embedder", "indexer", "gateway"}:
         raise typer.BadParameter("without the encoder among them, --encoder-url must name one", param_hint="--target")
     return Plan(
-        targets=targets,
+        targets=targets - ({"encoder"} if encoder_url else set()),
         host="127.0.0.1",
         port=port,
         admin_port=admin_port,

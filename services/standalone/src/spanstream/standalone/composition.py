@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder.encoder import Encoder
 from spanstream.runtime import admin
 from spanstream.runtime.http import HttpServer
@@ -25,7 +26,10 @@ MODEL = "inproc:minilm"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run where. `log_url` none: a local broker. `encoder_url` "inproc:<model>": the model in this process."""
+    """What to run where. `log_url` none: a local broker.
+
+    `encoder_url` is "inproc:<model>", the model in this process, exactly if "encoder" is among the targets.
+    """
 
     targets: frozenset[str]
     host: str
@@ -57,14 +61,16 @@ def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings
         "AUTH_KEYS_FILE": str(folder.keys),
         "http_host": plan.host,
         "http_port": plan.port,
+        "model": _model(plan),
     }
-    return {name: _read(name, shared) for name in TARGETS if name in plan.targets and name != "encoder"}
+    return {name: _read(name, shared) for name in TARGETS if name in plan.targets}
 
 
-def _read(service: str, values: dict[str, Any]) -> Settings:
-    """The service's settings, with those of `values` that they have."""
-    module = import_module(f"spanstream.{service}.settings")
-    kind: type[Settings] = getattr(module, f"{service.capitalize()}Settings")
+def _read(target: str, values: dict[str, Any]) -> Settings:
+    """The target's settings, with those of `values` that they have."""
+    member = "embedder" if target == "encoder" else target
+    module = import_module(f"spanstream.{member}.settings")
+    kind: type[Settings] = getattr(module, f"{target.capitalize()}Settings")
     names = {field.validation_alias or name for name, field in kind.model_fields.items()}
     return kind.read(**{name: value for name, value in values.items() if name in names})
 
@@ -93,8 +99,9 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             first.append(Ahead(broker))
             early.append(broker)
         encoder: LoadingEncoder | None = None
-        if plan.encoder_url.startswith("inproc:"):
-            encoder = LoadingEncoder(lambda: _load(plan.encoder_url.removeprefix("inproc:")))
+        if "encoder" in plan.targets:
+            encoder_settings = EncoderSettings.read(model=_model(plan))
+            encoder = LoadingEncoder(lambda: _load(encoder_settings))
             first.append(encoder)
             early.append(encoder)
         configs = settings(plan, folder, log_url)
@@ -145,14 +152,12 @@ def _services(
     return services, resources
 
 
-def _load(model: str) -> Encoder:
+def _model(plan: Plan) -> str:
+    return plan.encoder_url.removeprefix("inproc:")
+
+
+def _load(settings: EncoderSettings) -> Encoder:
     """The model in this process; importing torch alone takes seconds."""
-    from spanstream.representations.local import open_local
-    from spanstream.runtime.metrics import ENCODER_FILL, ENCODER_SECONDS, ENCODER_TOKENS
+    from spanstream.embedder.application import open_measured
 
-    def observe(tokens: int, padded: int, seconds: float) -> None:
-        ENCODER_TOKENS.inc(tokens)
-        ENCODER_SECONDS.inc(seconds)
-        ENCODER_FILL.observe(tokens / padded)
-
-    return open_local(model, observe=observe)
+    return open_measured(settings.model, dtype=settings.dtype, device=settings.device, threads=settings.threads)

@@ -28,12 +28,14 @@ from spanstream.standalone.trouble import Trouble
 KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
 # Consumers before producers, the entry points last.
 ORDER = {
-    "encoder": "spanstream.embedder.encoder",
+    "encoder": "spanstream.embedder.application",
     "indexer": "spanstream.indexer",
     "embedder": "spanstream.embedder",
     "ingestor": "spanstream.ingestor",
     "gateway": "spanstream.gateway",
 }
+
+PORTS = {"encoder": "ENCODER_PORT", "ingestor": "INGESTOR_HTTP_PORT", "gateway": "GATEWAY_HTTP_PORT"}
 
 
 class ProcessDied(Exception):
@@ -144,9 +146,9 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
     for name in ORDER:
         if name in plan.targets:
             admin_port = _free_port()
-            own = {"ADMIN_PORT": str(admin_port), f"{name.upper()}_HTTP_PORT": str(ports[name])}
-            if name in ("indexer", "embedder"):
-                del own[f"{name.upper()}_HTTP_PORT"]
+            own = {"ADMIN_PORT": str(admin_port)}
+            if name in PORTS:
+                own[PORTS[name]] = str(ports[name])
             admin_url = f"http://{plan.host}:{admin_port}"
             services.append(Child(name, ORDER[name], shared | own, admin_url, folder.path, write))
     return Composition([*services, server], urls["gateway"], urls["ingestor"], server.url, log_url)
