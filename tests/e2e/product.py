@@ -97,10 +97,15 @@ class Product:
         return command(self.folder, *arguments, input=input)
 
     def json(self, *arguments: str, input: bytes = b"", code: int = 0) -> Any:
-        """The JSON that `spanstream … --json` prints."""
+        """The JSON that `spanstream … --json` prints, ending with `code`."""
         done = self.run(*arguments, "--json", input=input)
         assert done.returncode == code, done.stderr.decode()
         return json.loads(done.stdout)
+
+    def state(self, source: str, id: str) -> str:
+        """A document's state; "unknown" where the server knows nothing of it."""
+        done = self.run("status", id, "--source", source, "--json")
+        return str(json.loads(done.stdout)["state"]) if done.stdout else "unknown"
 
     def client(self) -> Client:
         """The Python client, with the saved key."""
