@@ -70,7 +70,8 @@ def statuses(request: httpx.Request) -> httpx.Response:
 def accepted(request: httpx.Request) -> httpx.Response:
     """Every line of a batch is accepted."""
     source = request.url.path.split("/")[3]
-    rows = [receipt(json.loads(line)["id"], 1, source=source) for line in request.content.splitlines()]
+    lines = request.content.splitlines()
+    rows = [{"line": n} | receipt(json.loads(line)["id"], 1, source=source) for n, line in enumerate(lines, 1)]
     return httpx.Response(200, content="\n".join(map(json.dumps, rows)))
 
 
@@ -161,8 +162,9 @@ def test_answer_that_is_no_json_is_an_error_and_no_crash(connect: Connect) -> No
 
 
 def test_ingest_counts_accepted_unchanged_searchable_and_failed(connect: Connect) -> None:
-    refusal = {"line": 4, "status": "refused", "problem": {"status": 422, "detail": "no text"}}
-    lines = [receipt("a"), receipt("b", status="unchanged"), receipt("c"), refusal]
+    refusal = {"line": 4, "status": "error", "problem": {"status": 422, "detail": "no text"}}
+    taken = [receipt("a"), receipt("b", status="unchanged"), receipt("c")]
+    lines = [*({"line": number} | row for number, row in enumerate(taken, 1)), refusal]
     failure = {"version": 1, "stage": "parse", "reason": "EMPTY_TEXT", "detail": "blank"}
     rows = [
         {"source": "docs", "id": "a", "state": "searchable", "version": 1, "failure": None},
@@ -180,6 +182,22 @@ def test_ingest_counts_accepted_unchanged_searchable_and_failed(connect: Connect
     )
     assert seen[0] == sdk.Progress(accepted=3, unchanged=1, searchable=1, failed=1)
     assert script.requests[0].content == b'{"_id":"a"}\n{"_id":"b"}\n{"_id":"c"}\n{}\n'
+
+
+def test_lines_that_could_not_be_made_durable_are_sent_again(connect: Connect) -> None:
+    clock = Clock()
+    unavailable = {"line": 2, "id": "b", "status": "error", "problem": {"status": 503, "detail": "the log"}}
+    lines = [{"line": 1} | receipt("a"), unavailable]  # and nothing about the third
+    refusal = {"line": 2, "status": "error", "problem": {"status": 422, "detail": "no text"}}
+    script = Script(
+        httpx.Response(200, content="\n".join(map(json.dumps, lines))),
+        httpx.Response(200, content="\n".join(map(json.dumps, [{"line": 1} | receipt("b"), refusal]))),
+    )
+    report = connect(script, clock).ingest("docs", [{"id": "a"}, {"id": "b"}, b"{}"], wait=False)
+    assert report.counts == sdk.Progress(accepted=2, failed=1)
+    assert report.failures[0].id == "line 3"
+    assert script.requests[1].content == b'{"id":"b"}\n{}\n'
+    assert clock.slept == [0.2]
 
 
 def test_ingest_cuts_batches_by_count_and_by_bytes(connect: Connect) -> None:

@@ -90,13 +90,14 @@ def read_receipt(response: Response) -> Receipt:
     return _receipt(_object(response))
 
 
-def read_batch(source: str, response: Response) -> Iterable[Receipt | Failure]:
-    """The answer to `batch`: for each line a receipt, or why it was refused."""
+def read_batch(response: Response) -> list[tuple[int, Receipt | errors.Refused, str]]:
+    """The answer to `batch`: (line number from 1, receipt or refusal, id if the line had one). Lines may be missing."""
+    rows = []
     for row in map(json.loads, response.body.splitlines()):
-        if "version" in row:
-            yield _receipt(row)
-        else:
-            yield refused(source, str(row.get("id") or f"line {row.get('line')}"), _problem(row))
+        problem = row.get("problem")
+        outcome = _receipt(row) if problem is None else errors.from_problem(int(problem.get("status", 422)), problem)
+        rows.append((row["line"], outcome, str(row.get("id") or "")))
+    return rows
 
 
 def read_status(response: Response) -> Status:
@@ -165,11 +166,6 @@ def _object(response: Response) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise errors.ServerFailed(response.status, "the answer is not a JSON object: is this a Spanstream server?")
     return value
-
-
-def _problem(row: Mapping[str, Any]) -> errors.Refused:
-    problem = row.get("problem") or row
-    return errors.from_problem(int(problem.get("status", 422)), problem)
 
 
 def _receipt(row: Mapping[str, Any]) -> Receipt:

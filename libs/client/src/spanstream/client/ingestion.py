@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 from spanstream.client import calls, flows
 from spanstream.client.documents import File
-from spanstream.client.effects import Flow, Next, Response
-from spanstream.client.errors import NotSettled, Refused
+from spanstream.client.effects import Flow, Next, Sleep
+from spanstream.client.errors import NotSettled, Refused, Unavailable
 from spanstream.client.pending import Tally
 from spanstream.client.results import Failure, Progress, Receipt, Report
 
@@ -35,6 +35,7 @@ class Ingestion:
         self._tally = Tally(wait)
         self._batch: list[bytes] = []
         self._bytes = 0
+        self._lines = 0  # sent so far
         self._moved = self._asked = clock()
 
     def flow(self) -> Flow[Report]:
@@ -58,14 +59,33 @@ class Ingestion:
         return self._tally.report()
 
     def _send(self) -> Flow[None]:
-        """The batch, if there is any."""
-        if self._batch:
-            request = calls.batch(self._source, self._batch)
-            self._batch, self._bytes = [], 0
-            self._note((yield from flows.call(request, self._read_batch, self._stall)))
-
-    def _read_batch(self, response: Response) -> list[Receipt | Failure]:
-        return list(calls.read_batch(self._source, response))
+        """The batch, if there is any; again those of its lines that the server could not make durable just now."""
+        lines, self._batch, self._bytes = self._batch, [], 0
+        first, patience, pause = self._lines + 1, self._stall, flows.FIRST_PAUSE
+        self._lines += len(lines)
+        numbers = list(range(first, first + len(lines)))
+        while lines:
+            rows = yield from flows.call(calls.batch(self._source, lines), calls.read_batch, patience)
+            settled: set[int] = set()
+            outcomes: list[Receipt | Failure] = []
+            for number, outcome, id in rows:
+                if isinstance(outcome, Unavailable):
+                    continue
+                settled.add(number - 1)
+                if isinstance(outcome, Refused):
+                    name = id or f"line {numbers[number - 1]}"
+                    outcomes.append(calls.refused(self._source, name, outcome))
+                else:
+                    outcomes.append(outcome)
+            self._note(outcomes)
+            lines = [line for i, line in enumerate(lines) if i not in settled]
+            numbers = [number for i, number in enumerate(numbers) if i not in settled]
+            if lines:
+                if pause > patience:
+                    raise Unavailable(503, f"{len(lines)} documents could not be made durable in {self._stall:g} s")
+                yield Sleep(pause)
+                patience -= pause
+                pause = min(2 * pause, flows.LONGEST_PAUSE)
 
     def _upload(self, file: File) -> Flow[None]:
         """One file; if it cannot be read, or is refused for what it is, it failed; other errors end the ingest."""

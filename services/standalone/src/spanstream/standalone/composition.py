@@ -19,6 +19,7 @@ from spanstream.runtime.settings import AdminSettings, Settings
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.loading import Ahead, LoadingEncoder
 from spanstream.standalone.parts import Closeable, Shared, Topics
+from spanstream.store.store import Store
 
 TARGETS = ("ingestor", "embedder", "indexer", "gateway", "encoder")
 MODEL = "inproc:minilm"
@@ -128,6 +129,7 @@ def _services(
     if encoder is None:
         encoder = open_encoder(plan.encoder_url)
         resources.append(encoder)
+    store: Store | None = None
     if plan.targets & {"indexer", "gateway"}:
         from spanstream.store.opening import open_store
 
@@ -143,8 +145,10 @@ def _services(
         services.append(embedder.build(configs["embedder"], log=log, encoder=encoder))
     if "ingestor" in plan.targets:
         from spanstream.ingestor import service as ingestor
+        from spanstream.standalone.heads import store_heads
 
-        services.append(ingestor.build(configs["ingestor"], log=log, http=http))
+        heads = store_heads(store) if store is not None else None
+        services.append(ingestor.build(configs["ingestor"], log=log, heads=heads, http=http))
     if "gateway" in plan.targets:
         from spanstream.gateway import service as gateway
 

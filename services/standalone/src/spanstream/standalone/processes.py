@@ -140,7 +140,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         "ENCODER_URL": encoder_url,
         "BLOB_URL": f"file:{folder.blobs}",
         "AUTH_KEYS_FILE": str(folder.keys),
-        "GATEWAY_URL": urls["gateway"],
+        "INGESTOR_GATEWAY_URL": urls["gateway"],
     }
     write = _writer(folder.log.with_name("processes.log"))
     for name in ORDER:
