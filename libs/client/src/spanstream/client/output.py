@@ -36,6 +36,11 @@ def clean(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
+def line(text: str) -> str:
+    """`clean`, and every run of white space as one space."""
+    return re.sub(r"\s+", " ", clean(text))
+
+
 def write_json(value: Any) -> None:
     """One JSON document on standard output."""
     json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
@@ -52,17 +57,17 @@ def hits(result: SearchResult, *, marks: bool) -> Group:
 
 
 def passage(found: Passage, *, marks: bool, shown: int = SHOWN) -> Text:
-    """The passage, or the part of it around its best span."""
+    """The passage as one paragraph, or the part of it around its best span."""
     best = found.spans[0] if found.spans else None
     start, end = (best.start - found.start, best.end - found.start) if best else (0, 0)
     first = max(0, min(start, start - (shown - (end - start)) // 2, len(found.text) - shown))
     last = max(end, first + shown)
     text = Text("…" if first else "")
-    text.append(clean(found.text[first:start]))
+    text.append(line(found.text[first:start]))
     if best:
-        span = clean(found.text[start:end])
+        span = line(found.text[start:end])
         text.append(f"«{span}»" if marks else span, style="bold black on yellow")
-    text.append(clean(found.text[max(end, first) : last]))
+    text.append(line(found.text[max(end, first) : last]))
     text.append("…" if last < len(found.text) else "")
     return text
 

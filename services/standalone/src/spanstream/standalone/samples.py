@@ -12,9 +12,9 @@ from spanstream.client import Client, Document, Progress, output
 from spanstream.standalone import corpus
 
 QUESTIONS = (
-    "How do I delete a folder and everything in it?",
-    "which function finds the lines that differ between two texts",
-    "run a function in several processes at the same time",
+    "How do I remove a folder and everything in it, the whole directory tree?",
+    "wait until several threads have reached the same point",
+    "Which random numbers are safe for passwords?",
 )
 
 
