@@ -120,11 +120,15 @@ class KafkaLog:
         with self._lock:
             self._discard()
 
-    def evict_members(self) -> None:
-        """Remove every member of every group: those alive rejoin at once, those of a killed process stop blocking it."""
+    def evict_members(self, groups: Sequence[str]) -> None:
+        """Remove every member of these groups: those alive rejoin, those of a killed process stop holding it up.
+
+        Raises LogUnavailable while the brokers have not loaded the groups yet.
+        """
         with self._admin() as admin:
-            groups = admin.describe_groups([group["group_id"] for group in admin.list_groups()])
-            for group, description in groups.items():
+            for group, description in admin.describe_groups(list(groups)).items():
+                if "Coordinator" in (description["error"] or ""):  # not raised: moving, loading, not there yet
+                    raise LogUnavailable(f"group {group}: {description['error']}")
                 members = [MemberToRemove(member_id=member["member_id"]) for member in description["members"]]
                 if members:
                     admin.remove_group_members(group, members)
