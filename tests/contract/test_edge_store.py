@@ -8,14 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spanstream.events.ids import Key
-from spanstream.store.edge import EdgeStore
+from spanstream.store.edge import EXACT_SPANS, EdgeStore
 from spanstream.store.errors import StoreCorrupt, StoreUnavailable
 from spanstream.store.opening import open_store
-from spanstream.store.queries import Scope
-from tests.fixtures.store import DIMENSION, hash_of, head, passage
+from spanstream.store.points import Passage
+from spanstream.store.queries import Query, Scope, Spans
+from tests.fixtures.store import DIMENSION, hash_of, head, passage, unit
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE = hash_of("one")
@@ -134,6 +136,28 @@ def test_a_creation_cut_short_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     (half / "edge_config.json").write_text("{")
     store = opened(tmp_path)
     assert store.count(Scope("acme")) == 0
+    store.close()
+
+
+def test_beyond_the_exact_scan_the_best_spans_are_still_found(tmp_path: Path) -> None:
+    """Spans lie near their passage's vector, so the shortlist by that vector holds (nearly) all of the best."""
+    rng = np.random.default_rng(0)
+    count = EXACT_SPANS + 500
+    dense = unit(rng, count)
+    spans = dense[:, None, :] + 0.6 * unit(rng, count, 3)
+    spans /= np.linalg.norm(spans, axis=-1, keepdims=True)
+    offsets = np.zeros((3, 2), np.int32)
+    store = opened(tmp_path)
+    store.upsert_passages(
+        [
+            Passage(Key("acme", "wiki", "d"), 1, ONE, n, 0, 1, "a", "", {}, (), 1, offsets, dense[n], spans[n])
+            for n in range(count)
+        ]
+    )
+    query = unit(rng)
+    best = set(np.argsort(-(spans @ query).max(axis=1))[:50].tolist())
+    [hits] = store.search([Query(Spans(query), Scope("acme"), 50)])
+    assert len(best & {hit.passage.ordinal for hit in hits}) >= 48
     store.close()
 
 

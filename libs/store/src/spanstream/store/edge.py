@@ -55,7 +55,8 @@ DIALECT = Dialect(
     filter=qdrant.Filter,
     field=qdrant.FieldCondition,
     any_of=qdrant.MatchAny,
-    equal=lambda value: qdrant.MatchValue(np.bool_(value)),  # the binding reads Python's True as the number 1
+    # The binding reads Python's bool as a number, numpy's as what it is.
+    equal=lambda value: qdrant.MatchValue(np.bool_(value)),  # type: ignore[arg-type]
     range=qdrant.RangeFloat,
     dates=qdrant.RangeDateTime,
     ids=lambda ids: qdrant.HasIdCondition({UUID(id) for id in ids}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from spanstream.store.points import Failure, Head, Passage, State
 Payload = dict[str, Any]
 
 
+@lru_cache(maxsize=1024)  # passages of one document come together
 def key_text(key: Key) -> str:
     """The stored form of a key: its record key."""
     return key.encode().decode()

@@ -82,7 +82,10 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """The largest cosine with any of the passage's span vectors (MaxSim of one query vector)."""
+    """The largest cosine with any of the passage's span vectors (MaxSim of one query vector).
+
+    In a large scope the store may look only at the passages nearest by their own vector: `engine.SPAN_SHORTLIST`.
+    """
 
     vector: NDArray[np.float32] = field(repr=False)  # [dimension]
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import quote
 
-import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
@@ -301,7 +300,7 @@ def _translated() -> Iterator[None]:
         if error.status_code in _REFUSED:
             raise StoreRejected(text) from error
         raise StoreUnavailable(text) from error
-    except (ApiException, httpx.HTTPError) as error:
+    except ApiException as error:
         raise StoreUnavailable(f"the index server cannot be reached: {error}") from error
     except ValueError as error:  # a value that the client's models refuse
         raise StoreRejected(str(error)) from error

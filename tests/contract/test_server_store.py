@@ -1,0 +1,174 @@
+"""What only the store on a server promises: its answers are read strictly, and aliases name the live generation."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from qdrant_client import QdrantClient, models
+
+from spanstream.events.ids import Key
+from spanstream.store.errors import StoreError, StoreRejected, StoreUnavailable
+from spanstream.store.opening import open_store
+from spanstream.store.server import ServerStore
+from tests.fixtures.store import DIMENSION, head, passage
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+
+DONE = {"operation_id": 1, "status": "completed"}
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Answers as a server that has everything, except that writes of passages get the script's answer."""
+
+    status = 200
+    result: Any = None
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/exists"):
+            return self._answer(200, {"exists": True})
+        if self.path == "/aliases":
+            return self._answer(200, {"aliases": []})
+        return self._answer(200, COLLECTION)
+
+    def do_PUT(self) -> None:
+        self._answer(200, DONE)
+
+    def do_POST(self) -> None:
+        size = int(self.headers["content-length"])
+        body = self.rfile.read(size)
+        if "/points/batch" in self.path:
+            if "passages" in self.path:
+                self._answer(self.status, self.result)
+            else:
+                self._answer(200, [DONE])
+        elif self.path.split("?")[0].endswith("/points"):
+            ids = json.loads(body)["ids"]
+            self._answer(200, [{"id": id, "payload": {"version": 2}} for id in ids])
+        elif "aliases" in self.path:
+            self._answer(200, True)
+        else:
+            self._answer(200, DONE)
+
+    def _answer(self, status: int, result: Any) -> None:
+        body = json.dumps({"result": result, "status": "ok", "time": 0.0}).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+COLLECTION: dict[str, Any] = {
+    "status": "green",
+    "optimizer_status": "ok",
+    "segments_count": 1,
+    "config": {
+        "params": {"vectors": {"dense": {"size": DIMENSION, "distance": "Cosine"}}},
+        "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
+        "optimizer_config": {
+            "deleted_threshold": 0.2,
+            "vacuum_min_vector_number": 1000,
+            "default_segment_number": 0,
+            "flush_interval_sec": 5,
+        },
+    },
+    "payload_schema": {},
+}
+
+
+@contextmanager
+def scripted(status: int, result: Any) -> Iterator[str]:
+    handler = type("Handler", (Scripted,), {"status": status, "result": result})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "result", "error"),
+    [
+        (200, [{"operation_id": 1, "status": "wait_timeout"}], StoreUnavailable),
+        (200, [{"operation_id": 1, "status": "acknowledged"}], StoreUnavailable),
+        (400, None, StoreRejected),
+        (409, None, StoreRejected),
+        (422, None, StoreRejected),
+        (401, None, StoreUnavailable),
+        (404, None, StoreUnavailable),
+        (408, None, StoreUnavailable),
+        (429, None, StoreUnavailable),
+        (500, None, StoreUnavailable),
+        (503, None, StoreUnavailable),
+        (507, None, StoreUnavailable),
+    ],
+)
+def test_only_completed_is_success(status: int, result: Any, error: type[StoreError]) -> None:
+    with scripted(status, result) as url:
+        store = open_store(url)
+        store.open("g", DIMENSION)
+        with pytest.raises(error):
+            store.upsert_passages([passage(Key("acme", "wiki", "d"))])
+        store.close()
+
+
+def test_a_completed_write_is_success() -> None:
+    with scripted(200, [DONE]) as url:
+        store = open_store(url)
+        store.open("g", DIMENSION)
+        store.upsert_passages([passage(Key("acme", "wiki", "d"))])
+        store.close()
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    store = open_store(url)
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        store.open("g", DIMENSION)
+    assert not store.ready()
+    store.close()
+
+
+class Old(QdrantClient):
+    """A server before conditional writes: it takes them without their condition."""
+
+    def batch_update_points(self, collection_name: str, update_operations: Any, **options: Any) -> Any:
+        for operation in update_operations:
+            if isinstance(operation, models.UpsertOperation):
+                operation.upsert.update_filter = None
+        return super().batch_update_points(collection_name, update_operations, **options)
+
+
+def test_a_server_that_ignores_conditions_is_refused() -> None:
+    store = ServerStore(Old(":memory:"))
+    with pytest.raises(StoreRejected, match=r"1\.19 or newer"):
+        store.open("g", DIMENSION)
+    store.close()
+
+
+def test_aliases_name_the_live_generation_and_the_probe_leaves_nothing() -> None:
+    client = QdrantClient(":memory:")
+    store = ServerStore(client, "team-")
+    for generation in ("g1", "g2", "g2"):
+        store.open(generation, DIMENSION)
+        aliases = {alias.alias_name: alias.collection_name for alias in client.get_aliases().aliases}
+        assert aliases == {
+            "team-documents": f"team-documents-{generation}",
+            "team-passages": f"team-passages-{generation}",
+        }
+        assert client.count(f"team-documents-{generation}").count == 0
+    store.flip_heads([head(Key("acme", "wiki", "d"))])
+    assert client.count("team-documents").count == 1
+    store.close()
