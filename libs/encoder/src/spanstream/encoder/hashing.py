@@ -57,9 +57,9 @@ class HashEncoder:
 
 def _signs(word: str, dimension: int) -> NDArray[np.float64]:
     digest = hashlib.shake_128(word.encode()).digest((dimension + 7) // 8)
-    return np.unpackbits(np.frombuffer(digest, np.uint8))[:dimension] * 2.0 - 1.0
+    return np.unpackbits(np.frombuffer(digest, np.uint8))[:dimension].astype(np.float64) * 2 - 1
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / length).astype(np.float32)
+    unit: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit.astype(np.float32)

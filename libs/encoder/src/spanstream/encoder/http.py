@@ -51,10 +51,8 @@ class HttpEncoder:
             return []
         dimension = self.info().dimension
         groups = list(_groups(texts))
-        if len(groups) == 1:
-            answers = [self._ask(groups[0])]
-        else:
-            answers = list(self._pool.map(self._ask, groups))
+        # A call of one request, such as a query, stays in its thread.
+        answers = self._pool.map(self._ask, groups) if len(groups) > 1 else [self._ask(groups[0])]
         results = [result for answer in answers for result in answer]
         check(texts, results, dimension)
         return results

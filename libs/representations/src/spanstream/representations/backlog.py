@@ -39,6 +39,7 @@ class Backlog(Generic[R]):
         self._passes = 0
 
     def __len__(self) -> int:
+        """Rows waiting."""
         return len(self._small) + len(self._large) + sum(map(len, self._sorted))
 
     def add(self, rows: Sequence[R]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -128,7 +129,8 @@ def _sentence_config(folder: Path) -> tuple[str, dict[str, Any]]:
     """The pooling and the Transformer settings of a sentence-transformers folder; of any other: mean, none."""
     if not (folder / "modules.json").is_file():
         return "mean", {}
-    pooling, sentence = "mean", {}
+    pooling = "mean"
+    sentence: dict[str, Any] = {}
     for module in json.loads((folder / "modules.json").read_text()):
         kind, at = module["type"].rpartition(".")[2], folder / module["path"]
         if kind == "Transformer":
@@ -192,13 +194,13 @@ def _joined(parts: Sequence[Tokens]) -> Tokens:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bar and no load report on the terminal of a service."""
-    logging = transformers.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    output = transformers.utils.logging
+    level, bars = output.get_verbosity(), output.is_progress_bar_enabled()
+    output.set_verbosity(logging.ERROR)
+    output.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        output.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            output.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 OVERLAP = 64  # tokens that two neighbours share
 _LOOK_AHEAD = 4  # tokens that decide a border's rank
+# A stretch is at least this share of the longest. On 40,000 tokens with a border every 20, windows of 254 and one
+# insertion: 1/2 reads 1.45 times the text and 3 windows change; 2/3 1.40 and 7; 3/4 1.38 and 14; the last border in
+# reach, which looks for no rank, 1.34 and all that follow.
+_LEAST = 2 / 3
 
 
 class Window(NamedTuple):
@@ -43,7 +47,7 @@ def windows(ids: NDArray[np.int32], borders: NDArray[np.int32], size: int) -> li
             last = count
         else:
             longest = size - before - half
-            last = _cut(first + longest * 3 // 4, first + longest, borders, ranks)
+            last = _cut(first + int(longest * _LEAST), first + longest, borders, ranks)
         result.append(Window(first - before, min(last + half, count), first, last))
         first = last
     return result

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from spanstream.embedder.service import build
+from spanstream.embedder.settings import EmbedderSettings, EncoderSettings
+from spanstream.encoder.hashing import HashEncoder
+from spanstream.eventlog.log import Outgoing
+from spanstream.eventlog.memory import MemoryLog
+from spanstream.events import codec
+from spanstream.events.ids import Key
+from spanstream.events.topics import ALL, EMBEDDINGS, PASSAGES
+from spanstream.events.v1.document_pb2 import OPERATION_UPSERT
+from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
+from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
+from spanstream.runtime.settings import SettingsError
+
+SETTINGS = {"log_url": "memory:", "encoder_url": "hash:16"}
+
+
+def test_what_is_published_to_passages_is_embedded() -> None:
+    log = MemoryLog()
+    log.ensure_topics(ALL)
+    failures: list[BaseException] = []
+    service = build(EmbedderSettings(**SETTINGS), log=log, encoder=HashEncoder(16))
+    service.start(failures.append)
+    keys = [Key("t", "s", f"d{i}") for i in range(40)]
+    events = [
+        PassageEvent(
+            tenant=key.tenant,
+            source=key.source,
+            id=key.id,
+            version=1,
+            operation=OPERATION_UPSERT,
+            content_hash=b"h" * 32,
+            text="some words",
+            passages=[Passage(start=0, end=10)],
+            passage_count=1,
+        )
+        for key in keys
+    ]
+    producer = log.producer()
+    producer.publish(
+        [
+            Outgoing(PASSAGES.name, key.encode(), event.SerializeToString(), codec.headers(event))
+            for key, event in zip(keys, events, strict=True)
+        ]
+    )
+    reader = log.consumer("test", [EMBEDDINGS.name])
+    seen = set()
+    deadline = time.monotonic() + 20
+    while len(seen) < len(keys) and time.monotonic() < deadline:
+        for record in reader.poll(0.1):
+            seen.add(codec.decode(EmbeddingEvent, record.key, record.value, record.headers).origin.id)
+    assert seen == {key.id for key in keys}
+    assert service.ready()
+    assert service.live()
+    service.stop(time.monotonic() + 10)
+    assert failures == []
+    assert threading.active_count() < 20
+    reader.close()
+    producer.close()
+
+
+def test_a_poll_that_could_outlast_the_poll_interval_is_refused() -> None:
+    with pytest.raises(SettingsError, match="EMBEDDER_MAX_POLL_RECORDS"):
+        EmbedderSettings.read(**SETTINGS, max_poll_records=100)
+
+
+def test_the_shared_address_is_no_unknown_setting_of_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCODER_URL", "http://encoder:8081")
+    monkeypatch.setenv("ENCODER_MODEL", "folder")
+    assert EncoderSettings.read().model == "folder"
+
+
+def test_the_worker_imports_neither_torch_nor_ray_nor_the_representations() -> None:
+    code = (
+        "import sys, spanstream.embedder.__main__;"
+        "print([n for n in ('torch', 'ray', 'transformers', 'spanstream.representations') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spanstream.encoder.encoder import Encoded, Text
+from spanstream.encoder.errors import EncoderUnavailable, InvalidVectors
+from spanstream.representations.calibration import calibrate
+from spanstream.representations.local import LocalEncoder
+from spanstream.representations.model import Model, Tokens
+from spanstream.representations.rows import plan
+
+NONE = np.empty((0, 2), np.int32)
+
+
+def asked(text: str, *ranges: tuple[int, int], context: str = "") -> Text:
+    return Text(text, np.array(ranges, np.int32).reshape(-1, 2), context)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def states_of(model: Model, text: Text) -> np.ndarray:
+    """The states of `[CLS] context text [SEP]` read alone: what the pools are checked against."""
+    context, tokens = model.tokenize([text.context])[0], model.tokenize([text.text])[0]
+    ids = np.concatenate([model.before, context.ids, tokens.ids, model.after]).astype(np.int32)
+    return model.states([ids])[0].numpy()
+
+
+def test_vectors_are_means_over_the_tokens_of_each_range(minilm: Model, encoder: LocalEncoder) -> None:
+    text = asked("The wing stalls. A cat sleeps.", (0, 16), (17, 30), (5, 7), context="Aerodynamics")
+    (result,) = encoder.encode([text])
+    states = states_of(minilm, text)
+    title = len(minilm.tokenize([text.context])[0].ids)
+    tokens = states[1 + title : -1]
+    assert result.tokens.tolist() == [4, 4, 1]  # "wing" is touched by (5, 7), hence whole
+    np.testing.assert_allclose(result.ranges[0], unit(tokens[:4].mean(0)), atol=1e-5)
+    np.testing.assert_allclose(result.ranges[1], unit(tokens[4:].mean(0)), atol=1e-5)
+    np.testing.assert_allclose(result.ranges[2], unit(tokens[1]), atol=1e-5)
+    np.testing.assert_allclose(result.whole, unit(states.mean(0)), atol=1e-5)
+
+
+def test_the_context_colours_every_vector(encoder: LocalEncoder) -> None:
+    plain, titled = encoder.encode([asked("It rose.", (0, 2)), asked("It rose.", (0, 2), context="Heat transfer")])
+    assert plain.ranges[0] @ titled.ranges[0] < 0.999
+    assert plain.whole @ titled.whole < 0.999
+
+
+def test_a_long_context_leaves_the_text_its_room(minilm: Model, encoder: LocalEncoder) -> None:
+    text = asked("The wing stalls.", (4, 8), context="title " * 2000)
+    (result,) = encoder.encode([text])
+    assert result.tokens.tolist() == [1]
+    context, tokens = minilm.tokenize([text.context])[0], minilm.tokenize([text.text])[0]
+    assert all(len(row.ids) <= minilm.max_tokens for row in plan(minilm, text, tokens, context).rows)
+
+
+PIECES = st.sampled_from(
+    [
+        "wing",
+        "\u00e9",
+        "e\u0301",
+        "\U0001f600",
+        "\u4f60\u597d",
+        "\u0130stanbul",
+        " ",
+        "\n",
+        "\u00a0",
+        "\u200b",
+        "-",
+        "x" * 120,
+        "\ufb01",
+        "\u1e9e",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES | st.characters(exclude_categories=["Cs"]), max_size=20))
+def test_offsets_are_code_points_in_order_within_the_text(minilm: Model, parts: list[str]) -> None:
+    text = "".join(parts)
+    (tokens,) = minilm.tokenize([text])
+    starts, ends = tokens.offsets[:, 0], tokens.offsets[:, 1]
+    assert (np.diff(starts) >= 0).all()
+    assert (np.diff(ends) >= 0).all()
+    assert (starts < ends).all()
+    assert (ends <= len(text)).all()
+    for piece in ("wing", "\u4f60"):
+        at = text.find(piece)
+        if at >= 0 and (at == 0 or text[at - 1] == " "):
+            assert at in starts
+
+
+@pytest.mark.parametrize("word", ["wing", "\u4f60", "caf\u00e9"])
+def test_a_word_is_found_behind_any_unicode(minilm: Model, word: str) -> None:
+    text = f"\U0001f600 e\u0301\u0301 \u0130 \ufb01 \U0001f468\u200d\U0001f469\u200d\U0001f467 {word} end"
+    at = text.index(word)
+    (tokens,) = minilm.tokenize([text])
+    inside = [text[a:b] for a, b in tokens.offsets.tolist() if a < at + len(word) and b > at]
+    assert "".join(inside) == word
+
+
+def test_a_text_read_in_slabs_has_the_tokens_of_the_whole(minilm: Model) -> None:
+    text = "The wing stalls, \u00e9 \U0001f600 you say? " * 8000
+    (tokens,) = minilm.tokenize([text])
+    whole = minilm.tokenizer.encode(text, add_special_tokens=False)
+    assert len(text) > 200_000
+    assert tokens.ids.tolist() == whole.ids
+    assert tokens.offsets.tolist() == [list(pair) for pair in whole.offsets]
+
+
+def test_a_sentence_of_a_long_text_is_pooled_from_one_window(minilm: Model) -> None:
+    sentence = "The boundary layer on a flat plate grows with the square root of the distance. "
+    starts = np.arange(0, 60 * len(sentence), len(sentence), dtype=np.int32)
+    ranges = np.stack([starts, starts + len(sentence)], axis=1)
+    text = Text(sentence * 60, ranges, "A title", starts)
+    tokens, context = minilm.tokenize([text.text])[0], minilm.tokenize([text.context])[0]
+    made = plan(minilm, text, tokens, context)
+    pieces = np.concatenate([row.pieces for row in made.rows])
+    assert len(made.rows) > 3
+    assert all((pieces[:, 0] == i).sum() == 1 for i in range(60))
+    whole = pieces[pieces[:, 0] == 60]
+    # all tokens once, and the title once
+    assert (whole[:, 2] - whole[:, 1]).sum() == len(tokens.ids) + len(context.ids)
+
+
+def test_a_long_text_has_the_mean_over_all_its_tokens(minilm: Model, encoder: LocalEncoder) -> None:
+    text = asked("A wing stalls when the angle is large. " * 100, (0, 10), (0, 3900))
+    (result,) = encoder.encode([text])
+    tokens = minilm.tokenize([text.text])[0]
+    made = plan(minilm, text, tokens, Tokens(np.empty(0, np.int32), np.empty((0, 2), np.int32)))
+    total = np.zeros(384)
+    for row in made.rows:
+        states = minilm.states([row.ids])[0].numpy()
+        for target, first, last in row.pieces.tolist():
+            total += states[first:last].sum(0) if target == 2 else 0
+    np.testing.assert_allclose(result.whole, unit(total), atol=1e-5)
+    np.testing.assert_array_equal(result.ranges[1], result.whole)
+
+
+def test_states_that_are_not_finite_are_never_returned() -> None:
+    class Broken(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+            return type("Output", (), {"last_hidden_state": torch.full((*input_ids.shape, 4), float("nan"))})
+
+    broken = LocalEncoder(_with_network(Broken(), dimension=4))
+    with pytest.raises(InvalidVectors):
+        broken.encode([asked("text", (0, 4))])
+    broken.close()
+
+
+def test_a_failure_of_the_model_reaches_its_caller_and_no_other() -> None:
+    class Picky(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+            if input_ids.shape[1] > 20:
+                raise MemoryError("no room")
+            return type("Output", (), {"last_hidden_state": torch.ones(*input_ids.shape, 4)})
+
+    picky = LocalEncoder(_with_network(Picky(), dimension=4))
+    with pytest.raises(MemoryError):
+        picky.encode([asked("word " * 100)])
+    assert len(picky.encode([asked("word")])) == 1
+    picky.close()
+
+
+def test_closing_fails_what_waits() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+            entered.set()
+            leave.wait(20)
+            return type("Output", (), {"last_hidden_state": torch.ones(*input_ids.shape, 4)})
+
+    slow = LocalEncoder(_with_network(Slow(), dimension=4), budget=64)
+    outcome: list[BaseException | list[Encoded]] = []
+
+    def ask() -> None:
+        try:
+            outcome.append(slow.encode([asked("word " * 50) for _ in range(20)]))
+        except EncoderUnavailable as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert entered.wait(20)
+    closing = threading.Thread(target=slow.close)
+    closing.start()
+    thread.join(20)  # the caller is told before the batch that runs is done
+    assert isinstance(outcome[0], EncoderUnavailable)
+    leave.set()
+    closing.join(20)
+    assert not closing.is_alive()
+
+
+def test_batches_are_observed(minilm: Model) -> None:
+    seen: list[tuple[int, int, float]] = []
+    local = LocalEncoder(minilm, observe=lambda *batch: seen.append(batch))
+    local.encode([asked(f"some words {'and more ' * i}") for i in range(50)])
+    local.close()  # the thread has ended, so the last batch has been observed
+    assert sum(tokens for tokens, _, _ in seen) / sum(padded for _, padded, _ in seen) > 0.85
+    assert all(seconds > 0 for _, _, seconds in seen)
+
+
+def test_calibration_keeps_the_vectors(minilm: Model) -> None:
+    chosen, measured = calibrate(minilm)
+    assert measured.cosine >= 0.999
+    assert measured.float32_tokens_per_second > 0
+    assert measured.bfloat16_tokens_per_second > 0
+    assert next(chosen.network.parameters()).dtype == getattr(torch, measured.dtype)
+    assert next(minilm.network.parameters()).dtype == torch.float32
+
+
+def test_a_megabyte_is_read_in_windows(minilm: Model, encoder: LocalEncoder, long: bool) -> None:
+    size = 1_000_000 if long else 60_000
+    sentence = "The wing stalls \U0001f600 at a large angle. "
+    starts = np.arange(0, size, len(sentence), dtype=np.int32)
+    text = Text(sentence * len(starts), np.stack([starts, starts + len(sentence)], axis=1), "", starts)
+    (result,) = encoder.encode([text])
+    assert (result.tokens == result.tokens[0]).all()
+    assert np.isfinite(result.ranges).all()
+
+
+def _with_network(network: torch.nn.Module, dimension: int) -> Model:
+    from dataclasses import replace
+
+    from spanstream.representations.model import load
+
+    return replace(load("minilm"), network=network, dimension=dimension)
