@@ -61,7 +61,7 @@ def failures() -> list[BaseException]:
 @pytest.fixture
 def service(log: MemoryLog, store: EdgeStore, failures: list[BaseException]) -> Iterator[Service]:
     settings = IndexerSettings(
-        LOG_URL="memory:", STORE_URL="edge:/nowhere", ENCODER_URL="hash:64", maintenance_seconds=0.01
+        log_url="memory:", store_url="edge:/nowhere", encoder_url="hash:64", maintenance_seconds=0.01
     )
     service = build(settings, log=log, store=store, encoder=LateEncoder(DIMENSION))
     service.start(failures.append)
@@ -125,7 +125,7 @@ def test_wrong_guess_is_published_again_to_be_embedded(log: MemoryLog, store: Ed
 
 
 def test_what_was_stopped_goes_on_with_another_indexer(log: MemoryLog, tmp_path: Path) -> None:
-    settings = IndexerSettings(LOG_URL="memory:", STORE_URL="edge:/nowhere", ENCODER_URL="hash:64")
+    settings = IndexerSettings(log_url="memory:", store_url="edge:/nowhere", encoder_url="hash:64")
     store = open_edge(tmp_path)
     failures: list[BaseException] = []
     keys = [KEY._replace(id=str(i)) for i in range(200)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from spanstream.events.ids import Key
 from spanstream.gateway.search import Searcher
@@ -33,8 +34,8 @@ class Corpus:
 
 
 def document(
-    id: str, *passages: list[str], version: int = 1, tenant: str = "acme", source: str = "wiki", **more
-) -> Document:  # type: ignore[no-untyped-def]
+    id: str, *passages: list[str], version: int = 1, tenant: str = "acme", source: str = "wiki", **more: Any
+) -> Document:
     return Document(Key(tenant, source, id), version, passages, **more)
 
 

@@ -27,15 +27,15 @@ def ids(answer: Answer) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_every_mode_finds_the_document_that_shares_words(corpus: Corpus, mode: Mode) -> None:
-    assert ids(ask(corpus, "red fish swims", mode=mode))[0] == "fish"
-    assert ids(ask(corpus, "bird flies south", mode=mode))[0] == "bird"
+def test_every_mode_finds_the_document_that_shares_words(shared: Corpus, mode: Mode) -> None:
+    assert ids(ask(shared, "red fish swims", mode=mode))[0] == "fish"
+    assert ids(ask(shared, "bird flies south", mode=mode))[0] == "bird"
 
 
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize("written", [FISH, BIRD, TREE])
-def test_text_between_a_span_s_offsets_is_the_span(corpus: Corpus, mode: Mode, written: Document) -> None:
-    answer = ask(corpus, written.text, mode=mode, spans_per_passage=3)
+def test_text_between_a_span_s_offsets_is_the_span(shared: Corpus, mode: Mode, written: Document) -> None:
+    answer = ask(shared, written.text, mode=mode, spans_per_passage=3)
     texts = {document.key: document.text for document in (FISH, BIRD, TREE)}
     checked = 0
     for hit in answer.hits:
@@ -49,13 +49,13 @@ def test_text_between_a_span_s_offsets_is_the_span(corpus: Corpus, mode: Mode, w
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_best_span_is_the_sentence_that_answers(corpus: Corpus, mode: Mode) -> None:
-    best = ask(corpus, "returns in spring", mode=mode).hits[0].passages[0]
+def test_best_span_is_the_sentence_that_answers(shared: Corpus, mode: Mode) -> None:
+    best = ask(shared, "returns in spring", mode=mode).hits[0].passages[0]
     assert [span.text for span in best.spans] == ["It returns in spring."]
 
 
-def test_hits_are_documents_with_their_best_passages_first(corpus: Corpus) -> None:
-    answer = ask(corpus, "fish sleep at night")
+def test_hits_are_documents_with_their_best_passages_first(shared: Corpus) -> None:
+    answer = ask(shared, "fish sleep at night")
     first = answer.hits[0]
     assert first.head.key.id == "fish"
     assert [found.passage.ordinal for found in first.passages] == [1, 0]
@@ -63,26 +63,26 @@ def test_hits_are_documents_with_their_best_passages_first(corpus: Corpus) -> No
     assert ids(answer) == list(dict.fromkeys(ids(answer)))
 
 
-def test_without_grouping_every_passage_is_a_hit(corpus: Corpus) -> None:
-    answer = ask(corpus, "fish", by_document=False)
+def test_without_grouping_every_passage_is_a_hit(shared: Corpus) -> None:
+    answer = ask(shared, "fish", by_document=False)
     assert len(answer.hits) == 5
     assert all(len(hit.passages) == 1 for hit in answer.hits)
 
 
-def test_limits_hold(corpus: Corpus) -> None:
-    answer = ask(corpus, "fish", limit=1, passages_per_document=1, spans_per_passage=0)
+def test_limits_hold(shared: Corpus) -> None:
+    answer = ask(shared, "fish", limit=1, passages_per_document=1, spans_per_passage=0)
     assert len(answer.hits) == len(answer.hits[0].passages) == 1
     assert answer.hits[0].passages[0].spans == ()
 
 
 @pytest.mark.parametrize("mode", list(Mode))
-def test_nothing_is_found_in_an_empty_index(empty: Corpus, mode: Mode) -> None:
-    assert ask(empty, "anything", mode=mode) == Answer([], partial=False)
+def test_nothing_is_found_in_an_empty_index(nothing: Corpus, mode: Mode) -> None:
+    assert ask(nothing, "anything", mode=mode) == Answer([], partial=False)
 
 
-def test_words_of_no_weight_find_nothing_lexically_and_are_no_error(corpus: Corpus) -> None:
-    assert ask(corpus, "the of and", mode=Mode.LEXICAL).hits == []
-    assert ask(corpus, "?!").hits
+def test_words_of_no_weight_find_nothing_lexically_and_are_no_error(shared: Corpus) -> None:
+    assert ask(shared, "the of and", mode=Mode.LEXICAL).hits == []
+    assert ask(shared, "?!").hits
 
 
 def test_single_candidate_has_a_finite_score(empty: Corpus) -> None:
@@ -117,6 +117,12 @@ def test_deleted_document_is_gone(corpus: Corpus) -> None:
     assert corpus.store.heads([FISH.key])[FISH.key].state is State.DELETED
 
 
+def test_tombstone_hides_passages_that_are_not_deleted_yet(corpus: Corpus) -> None:
+    head = corpus.store.heads([FISH.key])[FISH.key]
+    corpus.store.flip_heads([replace(head, state=State.DELETED)])
+    assert "fish" not in ids(ask(corpus, "red fish swims"))
+
+
 def test_tenants_do_not_see_each_other(corpus: Corpus) -> None:
     corpus.put(document("foreign", ["The red fish swims."], tenant="other"))
     assert "foreign" not in ids(ask(corpus, "red fish swims"))
@@ -140,9 +146,9 @@ def test_group_is_the_head_s_even_where_a_passage_says_otherwise(empty: Corpus) 
     assert ids(ask(empty, "red fish", Scope("acme", ("staff",)))) == ["doc"]
 
 
-def test_filter_narrows(corpus: Corpus) -> None:
-    assert set(ids(ask(corpus, "fish", where=Match("source", ("wiki",))))) == {"fish", "bird"}
-    assert ids(ask(corpus, "fish", where=Range("metadata.year", gte=2000))) == ["bird"]
+def test_filter_narrows(shared: Corpus) -> None:
+    assert set(ids(ask(shared, "fish", where=Match("source", ("wiki",))))) == {"fish", "bird"}
+    assert ids(ask(shared, "fish", where=Range("metadata.year", gte=2000))) == ["bird"]
 
 
 def test_short_answer_is_filled_up_from_behind_a_document_of_many_passages(empty: Corpus) -> None:
@@ -162,7 +168,7 @@ class OtherSize(HashEncoder):
         return [replace(each, whole=each.whole[:8]) for each in super().encode(texts)]
 
 
-def test_vector_of_the_wrong_size_is_refused(corpus: Corpus) -> None:
-    searcher = Searcher(corpus.store, OtherSize(DIMENSION))
+def test_vector_of_the_wrong_size_is_refused(shared: Corpus) -> None:
+    searcher = Searcher(shared.store, OtherSize(DIMENSION))
     with pytest.raises(InvalidVectors):
         searcher.search(ACME, Question("fish"), DIMENSION)

@@ -15,7 +15,7 @@ from spanstream.eventlog.log import Record
 from spanstream.events.codec import headers
 from spanstream.events.ids import Key, content_hash
 from spanstream.events.topics import EMBEDDINGS, FAILURES
-from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, Operation
 from spanstream.events.v1.embedding_pb2 import VECTOR_TYPE_FLOAT16, EmbeddingEvent
 from spanstream.events.v1.failure_pb2 import REASON_PARSE_FAILED, FailureEvent
 from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
@@ -85,7 +85,7 @@ class Document:
         return event
 
 
-def identity(key: Key, version: int, operation: int, hash: bytes) -> PassageEvent:
+def identity(key: Key, version: int, operation: Operation, hash: bytes) -> PassageEvent:
     return PassageEvent(
         tenant=key.tenant, source=key.source, id=key.id, version=version, operation=operation, content_hash=hash
     )

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,8 +47,8 @@ def index(store: Store) -> Indexer:
     return Indexer(store, GENERATION, lambda: NOW)
 
 
-def document(version: int, *passages: list[str], key: Key = KEY, **more: object) -> Document:
-    return Document(key, version, passages or (["One fish.", "Two fish."], ["Red fish."]), **more)  # type: ignore[arg-type]
+def document(version: int, *passages: list[str], key: Key = KEY, **more: Any) -> Document:
+    return Document(key, version, passages or (["One fish.", "Two fish."], ["Red fish."]), **more)
 
 
 def found(store: Store, scope: Scope = SCOPE) -> set[tuple[Key, int, int]]:
@@ -159,6 +160,33 @@ def test_guess_right_behind_its_base_in_one_poll_holds(store: Store, index: Inde
     assert (head(store).version, head(store).body_version) == (2, 1)
 
 
+def test_guess_overtaken_by_another_owner_goes_back_to_be_embedded(store: Store, index: Indexer) -> None:
+    """Between this owner's read and its bump another one flips the head to other content."""
+    index(document(1).records())
+
+    class Overtaken(Faulty):
+        def bump_heads(self, bumps: Sequence[tuple[Head, int]]) -> list[Head | None]:
+            index(document(2, ["other"]).records())
+            return store.bump_heads(bumps)
+
+    (again,) = Indexer(Overtaken(store), GENERATION, lambda: NOW)(document(3).records(unchanged=True))
+    assert isinstance(again, Outgoing)
+    assert head(store).version == 2
+
+
+def test_passages_that_nothing_names_any_more_are_deleted_even_when_the_kill_was_before(
+    store: Store, index: Indexer
+) -> None:
+    index(document(1).records())
+    with pytest.raises(Killed):
+        Indexer(Faulty(store, at=4), GENERATION, lambda: NOW)(document(2, ["new"]).records())
+    assert head(store).version == 2
+    index(document(2, ["new"]).records())
+    assert {
+        hit.passage.version for hit in store.search([Query(Dense(np.eye(64, dtype=np.float32)[0]), SCOPE, 9)])[0]
+    } == {2}
+
+
 def test_same_version_with_other_content_larger_hash_wins_and_the_other_is_reported(
     store: Store, index: Indexer
 ) -> None:
@@ -186,18 +214,18 @@ def test_failure_without_a_readable_identity_changes_nothing(store: Store, index
     assert index([record(FailureEvent(stage="ingestor"), key=b"x"), Record("failures.v1", 0, 0, b"x", b"\xff")]) == []
 
 
-def broken(**changes: object) -> Record:
+def broken(**changes: Any) -> Record:
     """A good record, damaged."""
     event = EmbeddingEvent.FromString(document(1).records()[0].value or b"")
     for name, value in changes.items():
         if name == "end":
-            event.origin.passages[0].end = value  # type: ignore[assignment]
+            event.origin.passages[0].end = value
         elif name == "span":
-            event.origin.passages[0].spans[0] = value  # type: ignore[assignment]
+            event.origin.passages[0].spans[0] = value
         elif name == "passage_count":
-            event.origin.passage_count = value  # type: ignore[assignment]
+            event.origin.passage_count = value
         elif name == "tokens":
-            event.passage_tokens[:] = value  # type: ignore[index]
+            event.passage_tokens[:] = value
         else:
             setattr(event, name, value)
     return record(event)

@@ -103,6 +103,9 @@ class Arrivals(RuleBasedStateMachine):
         while self.waiting:
             self.poll(False, 8, None, False)
         heads = self.store.heads(self.keys)
+        for hit in self.store.search([Query(ANYTHING, Scope(self.tenant), 1000)])[0]:
+            named = heads[hit.passage.key]
+            assert (named.body_version, named.content_hash) == (hit.passage.version, hit.passage.content_hash), "stale"
         for key, orders in self.orders.items():
             head = heads.get(key)
             greatest = max(orders, default=None)

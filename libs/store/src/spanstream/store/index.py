@@ -125,16 +125,23 @@ class Index:
 
     def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """Answer queries: first ids and scores, then each found passage once, however many legs found it."""
+        answers = self.rank(queries)
+        passages = self.fetch(list({id for answer in answers for id, _ in answer}))
+        return [[Hit(id, score, passages[id]) for id, score in answer if id in passages] for answer in answers]
+
+    def rank(self, queries: Sequence[Query]) -> list[list[tuple[str, float]]]:
+        """Passage ids with scores; a query among no passages is not asked."""
         asked = [index for index, query in enumerate(queries) if query.among is None or query.among]
         answers = self._engine.search([_search(queries[index]) for index in asked])
-        ids = {id for answer in answers for id, _ in answer}
-        records = self._engine.retrieve(_PASSAGES, list(ids))
-        passages = {record.id: passage_from(record.payload) for record in records}
-        hits: list[list[Hit]] = [[] for _ in queries]
+        ranked: list[list[tuple[str, float]]] = [[] for _ in queries]
         for index, answer in zip(asked, answers, strict=True):
-            ranked = sorted(answer, key=lambda hit: (-hit[1], hit[0]))
-            hits[index] = [Hit(id, score, passages[id]) for id, score in ranked if id in passages]
-        return hits
+            ranked[index] = sorted(answer, key=lambda hit: (-hit[1], hit[0]))
+        return ranked
+
+    def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
+        """Passages by id."""
+        records = self._engine.retrieve(_PASSAGES, ids)
+        return {record.id: passage_from(record.payload) for record in records}
 
     def span_vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Passage id -> [spans, dimension]."""

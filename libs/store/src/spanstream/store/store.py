@@ -64,6 +64,14 @@ class Store(Protocol):
         """Answer several queries in one call: for each, hits by falling score (ties by id), at most `limit`."""
         ...
 
+    def rank(self, queries: Sequence[Query]) -> list[list[tuple[str, float]]]:
+        """As `search`, but only passage ids with scores: for candidates of which few are looked at."""
+        ...
+
+    def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
+        """The passages that exist, by id, without their vectors."""
+        ...
+
     def passages(self, head: Head, *, vectors: bool = False) -> list[Passage]:
         """All passages that the head names, by ordinal; with `dense` (and `tokens`) where `vectors`."""
         ...

@@ -12,11 +12,14 @@ WEIGHTS: Mapping[str, float] = {"dense": 0.3, "spans": 0.3, "lexical": 0.4}
 
 
 def fuse(legs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Scores [candidates] float32 from each leg's [candidates]; a single leg keeps its own scores."""
+    """Scores [candidates] float32 from each leg's [candidates]; a single leg keeps its own scores. At least one leg."""
     if len(legs) == 1:
         return next(iter(legs.values()))
     total = sum(WEIGHTS[name] for name in legs)
-    return np.sum([WEIGHTS[name] / total * normalised(scores) for name, scores in legs.items()], axis=0)
+    fused: NDArray[np.float32] = np.sum(
+        [WEIGHTS[name] / total * normalised(scores) for name, scores in legs.items()], axis=0
+    )
+    return fused
 
 
 def normalised(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -16,12 +16,16 @@ from spanstream.gateway.spans import FoundSpan, best_by_terms, best_by_vector
 from spanstream.runtime.metrics import GATEWAY_SECONDS
 from spanstream.store.lexical import query_terms
 from spanstream.store.points import Head, Passage, Sparse, State
-from spanstream.store.queries import Condition, Dense, Hit, Leg, Lexical, Query, Scope, Spans
+from spanstream.store.queries import Condition, Dense, Leg, Lexical, Query, Scope, Spans
 from spanstream.store.store import Store
 
 CANDIDATES = 100  # per leg; three per wanted hit where that is more
+LOOK = 40  # candidates whose passages and heads are read at a time; four per wanted hit where that is more
 REFILLS = 2
 GROWTH = 4  # times as many candidates at each refill
+
+
+Scores = Mapping[str, float]  # by passage id
 
 
 class Mode(StrEnum):
@@ -61,7 +65,7 @@ class Found:
 
     head: Head
     score: float
-    passages: Sequence[FoundPassage]
+    passages: list[FoundPassage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Searcher:
         self._encoder = encoder
 
     def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
-        """1 embed, 2 find candidates, 3 score them on every leg and fuse, 4 keep what the heads show, 5 group, 6 spans.
+        """1 embed, 2 find candidates, 3 score them on every leg and fuse, 4 keep what heads show, 5 group, 6 name spans.
 
         Steps 2 to 5 are repeated with more candidates, at most twice, while there are too few hits.
         """
@@ -93,11 +97,11 @@ class Searcher:
         for _ in range(1 + REFILLS):
             if len(hits) >= question.limit or not more:
                 break
-            candidates, more = self._find(scope, question.where, finders, depth)  # 2
-            ranked = self._score(scope, candidates, scorers)  # 3
-            hits = _grouped(self._visible(scope, ranked), question)  # 4, 5
+            found, more = self._find(scope, question.where, finders, depth)  # 2
+            ranked = self._score(scope, found, scorers)  # 3
+            hits = self._visible(scope, ranked, question)  # 4, 5
             depth *= GROWTH
-        hits, short = hits[: question.limit], len(hits) < question.limit
+        short = len(hits) < question.limit
         return Answer(self._with_spans(hits, question.spans_per_passage, vector, terms), partial=short and more)  # 6
 
     def _embed(self, text: str, dimension: int) -> NDArray[np.float32]:
@@ -110,40 +114,49 @@ class Searcher:
 
     def _find(
         self, scope: Scope, where: Condition | None, finders: Mapping[str, Leg], depth: int
-    ) -> tuple[dict[str, list[Hit]], bool]:
+    ) -> tuple[dict[str, Scores], bool]:
         """The best of each leg, and whether any leg may have more."""
         with GATEWAY_SECONDS.labels("find").time():
-            found = self._store.search([Query(leg, scope, depth, where) for leg in finders.values()])
-        return dict(zip(finders, found, strict=True)), any(len(hits) == depth for hits in found)
+            found = self._store.rank([Query(leg, scope, depth, where) for leg in finders.values()])
+        return dict(zip(finders, map(dict, found), strict=True)), any(len(leg) == depth for leg in found)
 
-    def _score(
-        self, scope: Scope, candidates: Mapping[str, Sequence[Hit]], scorers: Mapping[str, Leg]
-    ) -> list[tuple[float, Passage]]:
-        """All candidates by falling fused score, each scored exactly on every leg. Ties by passage id."""
-        hits = {hit.id: hit for leg in candidates.values() for hit in leg}
-        if not hits:
-            return []
-        ids = list(hits)
-        if set(scorers) == set(candidates) and len(scorers) == 1:
-            exact: Mapping[str, Sequence[Hit]] = candidates
-        else:
+    def _score(self, scope: Scope, found: Mapping[str, Scores], scorers: Mapping[str, Leg]) -> list[tuple[str, float]]:
+        """The ids of all candidates with their fused scores, falling; each is scored exactly on every leg."""
+        ids = sorted({id for leg in found.values() for id in leg})
+        if len(scorers) > 1 and ids:
             with GATEWAY_SECONDS.labels("score").time():
-                found = self._store.search([Query(leg, scope, len(ids), None, ids) for leg in scorers.values()])
-            exact = dict(zip(scorers, found, strict=True))
-        by_id = {name: {hit.id: hit.score for hit in leg} for name, leg in exact.items()}
+                exact = self._store.rank([Query(leg, scope, len(ids), None, ids) for leg in scorers.values()])
+            found = dict(zip(scorers, map(dict, exact), strict=True))
         # A passage without a term in common has no lexical score, one without spans no span score.
-        legs = {name: np.array([scores.get(id, 0.0) for id in ids], np.float32) for name, scores in by_id.items()}
-        fused = fuse(legs)
-        order = sorted(range(len(ids)), key=lambda i: (-fused[i], ids[i]))
-        return [(float(fused[i]), hits[ids[i]].passage) for i in order]
+        legs = {name: np.array([scores.get(id, 0.0) for id in ids], np.float32) for name, scores in found.items()}
+        fused = fuse(legs).tolist()
+        return sorted(zip(ids, fused, strict=True), key=lambda each: -each[1])
 
-    def _visible(self, scope: Scope, ranked: Iterable[tuple[float, Passage]]) -> list[tuple[float, Passage, Head]]:
-        """Those whose live head names them and admits the caller."""
-        ranked = list(ranked)
-        with GATEWAY_SECONDS.labels("heads").time():
-            heads = self._store.heads(list({passage.key: None for _, passage in ranked})) if ranked else {}
-        paired = ((score, passage, heads.get(passage.key)) for score, passage in ranked)
-        return [(score, passage, head) for score, passage, head in paired if head and shows(head, passage, scope)]
+    def _visible(self, scope: Scope, ranked: Sequence[tuple[str, float]], question: Question) -> list[Found]:
+        """The first hits: passages that a live head names and that admits the caller, by document where asked.
+
+        Passages and heads are read a few at a time, so that further passages of a found document are the best of
+        those looked at.
+        """
+        size = max(LOOK, 4 * question.limit)
+        heads: dict[Key, Head] = {}
+        hits: dict[Key | str, Found] = {}
+        for start in range(0, len(ranked), size):
+            if len(hits) >= question.limit:
+                break
+            with GATEWAY_SECONDS.labels("heads").time():
+                window = ranked[start : start + size]
+                passages = self._store.fetch([id for id, _ in window])
+                unknown = {passage.key for passage in passages.values()} - heads.keys()
+                heads |= self._store.heads(list(unknown))
+            for id, score in window:
+                passage = passages.get(id)
+                head = passage and heads.get(passage.key)
+                if passage and head and shows(head, passage, scope):
+                    hit = hits.setdefault(passage.key if question.by_document else id, Found(head, score, []))
+                    if len(hit.passages) < question.passages_per_document:
+                        hit.passages.append(FoundPassage(passage, score))
+        return list(hits.values())[: question.limit]
 
     def _with_spans(
         self, hits: Sequence[Found], count: int, vector: NDArray[np.float32] | None, terms: Sparse
@@ -190,15 +203,3 @@ def _legs(mode: Mode, vector: NDArray[np.float32] | None, terms: Sparse) -> tupl
         return dense | lexical, dense | spans | lexical
     only = dense if mode is Mode.DENSE else spans
     return only, only
-
-
-def _grouped(visible: Iterable[tuple[float, Passage, Head]], question: Question) -> list[Found]:
-    """Hits in the order of their best passage."""
-    if not question.by_document:
-        return [Found(head, score, [FoundPassage(passage, score)]) for score, passage, head in visible]
-    documents: dict[Key, Found] = {}
-    for score, passage, head in visible:
-        found = documents.setdefault(head.key, Found(head, score, []))
-        if len(found.passages) < question.passages_per_document:
-            found.passages.append(FoundPassage(passage, score))  # type: ignore[attr-defined]
-    return list(documents.values())

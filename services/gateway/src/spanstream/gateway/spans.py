@@ -39,7 +39,9 @@ def best_by_terms(passage: Passage, terms: Sparse, count: int) -> list[FoundSpan
 def _best(passage: Passage, scores: NDArray[np.float32], count: int) -> list[FoundSpan]:
     spans = passage.span_offsets.tolist()
     order = np.argsort(-scores, kind="stable")[:count].tolist()
-    return [FoundSpan(*spans[i], _text(passage, *spans[i]), float(scores[i])) for i in order]
+    return [
+        FoundSpan(start, end, _text(passage, start, end), float(scores[i])) for i in order for start, end in [spans[i]]
+    ]
 
 
 def _text(passage: Passage, start: int, end: int) -> str:

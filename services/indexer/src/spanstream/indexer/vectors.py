@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from google.protobuf.json_format import MessageToDict
@@ -16,7 +17,7 @@ from spanstream.store.generation import Generation
 from spanstream.store.lexical import document_terms
 from spanstream.store.points import Passage
 
-DTYPES = {VECTOR_TYPE_FLOAT32: np.dtype("<f4"), VECTOR_TYPE_FLOAT16: np.dtype("<f2")}
+DTYPES: dict[int, np.dtype[Any]] = {VECTOR_TYPE_FLOAT32: np.dtype("<f4"), VECTOR_TYPE_FLOAT16: np.dtype("<f2")}
 UNIT_TOLERANCE = 1e-2  # float16 on the wire is off by 1e-3 at most
 
 
@@ -98,7 +99,7 @@ def _matrix(event: EmbeddingEvent, name: str, rows: int) -> NDArray[np.float32]:
     data: bytes = getattr(event, name)
     if len(data) != rows * event.dimension * dtype.itemsize:
         raise Undecodable(REASON_EMBED_INVALID, f"{name} has {len(data)} bytes for {rows} x {event.dimension} {dtype}")
-    matrix = np.frombuffer(data, dtype).reshape(rows, event.dimension).astype(np.float32)
+    matrix: NDArray[np.float32] = np.frombuffer(data, dtype).reshape(rows, event.dimension).astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.linalg.norm(matrix, axis=1)
     if not (np.abs(norms - 1) <= UNIT_TOLERANCE).all():  # NaN compares false
