@@ -1,0 +1,176 @@
+"""The ingest API. 202 means durable in the log; 200 that the index holds this content already."""
+
+# No `from __future__ import annotations`: FastAPI reads the routes' annotations, which name local variables.
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+import httpx
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from spanstream.events.errors import InvalidKey
+from spanstream.events.ids import MAX_VERSION, Key
+from spanstream.ingestor import upload
+from spanstream.ingestor.acceptance import RETRY_SECONDS, Acceptance, Receipt
+from spanstream.ingestor.batch import Batch, DuplexResponse
+from spanstream.ingestor.body import chunks, json_object, lines, media_type, whole
+from spanstream.ingestor.documents import Delete, DocumentBody, FileFields, RecordBody, Upsert, invalid, upsert
+from spanstream.ingestor.heads import Caller
+from spanstream.ingestor.settings import IngestorSettings
+from spanstream.runtime import metrics
+from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.problems import TYPES, Problem
+
+_FORWARD_SECONDS = 90.0  # above the longest wait that the gateway allows
+_JSON = frozenset({"", "application/json"})
+_RECORDS = frozenset({"", "application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/json"})
+
+
+class ReceiptBody(BaseModel):
+    """Which document was accepted, and as which version: ask for its status with both."""
+
+    source: str
+    id: str
+    version: int
+    status: Literal["accepted", "unchanged"]
+
+
+class _CountedRoute(APIRoute):
+    """Counts what is refused, by problem type."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handle = super().get_route_handler()
+
+        async def counted(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (Problem, RequestValidationError) as error:
+                status = error.status if isinstance(error, Problem) else 422
+                metrics.INGESTOR_REFUSED.labels(TYPES.get(status, "error")).inc()
+                raise
+
+        return counted
+
+
+def router(
+    acceptance: Acceptance, authenticator: Authenticator, settings: IngestorSettings, gateway: httpx.AsyncClient | None
+) -> APIRouter:
+    """The routes. With `gateway`, document status is forwarded to it."""
+    routes = APIRouter(route_class=_CountedRoute, tags=["ingest"])
+    writer = Annotated[Identity, Depends(authenticator.requires("write"))]
+    max_text = settings.max_text_bytes
+    max_body = 2 * max_text + 2**20  # JSON escapes lengthen a text, and metadata comes on top
+    accepted: dict[int | str, dict[str, Any]] = {202: {"model": ReceiptBody}, 200: {"model": ReceiptBody}}
+
+    async def accept(request: Request, caller: Identity, document: Upsert | Delete) -> Response:
+        who = Caller(caller.tenant, request.headers.get("authorization"))
+        (receipt,) = await run_in_threadpool(acceptance.accept, who, [document])
+        return _answer(receipt)
+
+    @routes.put(
+        "/v1/sources/{source}/documents/{id:path}",
+        summary="Insert or replace a document",
+        responses=accepted,
+        openapi_extra=_body("application/json", DocumentBody),
+    )
+    async def put(request: Request, source: str, id: str, caller: writer) -> Response:
+        key = _key(caller, source, id)
+        if media_type(request) not in _JSON:
+            raise Problem(415, "send the document as application/json")
+        fields = json_object(await whole(request, max_body))
+        return await accept(request, caller, await run_in_threadpool(_upsert, key, fields, max_text))
+
+    @routes.delete("/v1/sources/{source}/documents/{id:path}", summary="Delete a document", responses=accepted)
+    async def delete(
+        request: Request,
+        source: str,
+        id: str,
+        caller: writer,
+        version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
+    ) -> Response:
+        return await accept(request, caller, Delete(_key(caller, source, id), version))
+
+    @routes.post(
+        "/v1/sources/{source}/documents:batch",
+        summary="Insert or replace many documents",
+        description="One JSON object a line; a result a line, in order, while the request still arrives. `_id` may "
+        "stand for `id`, and fields without a meaning here become metadata. A line that is refused has status "
+        "`error` and its problem; the rest is accepted. A line without a result was not accepted. Read while you "
+        "send, or send at most a few thousand lines a request.",
+        openapi_extra=_body("application/x-ndjson", RecordBody),
+        response_class=Response,
+    )
+    async def batch(request: Request, source: str, caller: writer) -> Response:
+        _key(caller, source, "x")
+        if media_type(request) not in _RECORDS:
+            raise Problem(415, "send the documents as application/x-ndjson")
+        who = Caller(caller.tenant, request.headers.get("authorization"))
+        work = Batch(acceptance, who, source, max_line_bytes=max_body, max_text_bytes=max_text)
+        results = work.results(lines(chunks(request), max_body))
+        return DuplexResponse(results, media_type="application/x-ndjson")
+
+    @routes.post(
+        "/v1/sources/{source}/files",
+        summary="Insert or replace a document from a file",
+        description="The file as the body (`filename` or `id`, `title`, `version`, `metadata` as JSON and `groups` "
+        "separated by commas in the query), or a multipart form with `file` and the same fields.",
+        responses=accepted,
+        openapi_extra=_body("application/octet-stream", FileFields, binary=True),
+    )
+    async def file(request: Request, source: str, caller: writer) -> Response:
+        _key(caller, source, "x")
+        return await accept(request, caller, await upload.read(request, caller.tenant, source, settings.max_file_bytes))
+
+    if gateway is not None:
+
+        @routes.get("/v1/sources/{source}/documents/{id:path}", summary="What became of a document")
+        async def status(request: Request) -> Response:
+            return await _forward(gateway, request)
+
+    return routes
+
+
+def _key(caller: Identity, source: str, id: str) -> Key:
+    try:
+        return Key.checked(caller.tenant, source, id)
+    except InvalidKey as error:
+        field = "path.source" if str(error).startswith("source") else "path.id"
+        raise Problem(422, "the request does not fit the schema", errors=[(field, str(error))]) from error
+
+
+def _upsert(key: Key, fields: dict[str, Any], max_text_bytes: int) -> Upsert:
+    try:
+        return upsert(key, DocumentBody.model_validate(fields), max_text_bytes)
+    except ValidationError as error:
+        raise invalid(error) from error
+
+
+def _answer(receipt: Receipt) -> Response:
+    status: Literal["accepted", "unchanged"] = "unchanged" if receipt.unchanged else "accepted"
+    body = ReceiptBody(source=receipt.key.source, id=receipt.key.id, version=receipt.version, status=status)
+    return Response(body.model_dump_json(), 200 if receipt.unchanged else 202, media_type="application/json")
+
+
+async def _forward(gateway: httpx.AsyncClient, request: Request) -> Response:
+    """The gateway's answer to the same path, query and caller."""
+    headers = {name: request.headers[name] for name in ("authorization", "traceparent") if name in request.headers}
+    url = httpx.URL(path=request.scope.get("raw_path", b"").decode("ascii"), query=request.url.query.encode())
+    try:
+        answer = await gateway.get(url, headers=headers, timeout=_FORWARD_SECONDS)
+    except httpx.HTTPError as error:
+        raise Problem(503, "the gateway does not answer", retry_after=RETRY_SECONDS) from error
+    return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+
+
+def _body(content_type: str, model: type[BaseModel], *, binary: bool = False) -> dict[str, Any]:
+    """The request body for the published description; it is read by hand, as it streams."""
+    schema = {"type": "string", "format": "binary"} if binary else model.model_json_schema()
+    content: dict[str, Any] = {content_type: {"schema": schema}}
+    if binary:
+        fields = model.model_json_schema()["properties"]
+        form = {"type": "object", "required": ["file"], "properties": {"file": schema, **fields}}
+        content["multipart/form-data"] = {"schema": form}
+    return {"requestBody": {"required": True, "content": content}}

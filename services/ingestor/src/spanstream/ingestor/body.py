@@ -1,0 +1,76 @@
+"""Reading request bodies: bounded while they stream, and JSON told apart from what only looks like it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from spanstream.runtime.problems import Problem
+
+
+async def chunks(request: Request, max_bytes: int | None = None) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises Problem 413 as soon as it is, or says it will be, too large; 415 if compressed."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Problem(415, "compressed bodies are not accepted")
+    length = request.headers.get("content-length", "")
+    if max_bytes is not None and length.isdigit() and int(length) > max_bytes:
+        raise Problem(413, f"the body has {length} bytes, more than {max_bytes}")
+    received = 0
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if max_bytes is not None and received > max_bytes:
+                raise Problem(413, f"the body has more than {max_bytes} bytes")
+            yield chunk
+    except ClientDisconnect as error:
+        raise Problem(400, "the body ended early") from error
+
+
+async def whole(request: Request, max_bytes: int) -> bytes:
+    """The whole body."""
+    return b"".join([chunk async for chunk in chunks(request, max_bytes)])
+
+
+def media_type(request: Request) -> str:
+    """The Content-Type without its parameters, in lower case; empty if there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in `data`. Raises Problem: 400 for what is not JSON, 422 for text that is not Unicode."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        if "UTF-8" in error.msg and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+            raise Problem(422, "the body is not valid UTF-8") from error
+        if "surrogate" in error.msg:
+            raise Problem(422, "a string contains a lone surrogate") from error
+        raise Problem(400, f"not valid JSON, at line {error.lineno} column {error.colno}") from error
+    if not isinstance(value, dict):
+        raise Problem(422, "the body must be a JSON object")
+    return value
+
+
+async def lines(stream: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[tuple[int, bytes | None]]:
+    """Numbered lines (from 1), blank ones left out; None for one over `max_bytes`, of which nothing more is kept."""
+    kept: list[bytes] = []
+    size, number = 0, 1
+    async for chunk in stream:
+        *ended, rest = chunk.split(b"\n")
+        for piece in ended:
+            size += len(piece)
+            if size > max_bytes:
+                yield number, None
+            elif line := b"".join([*kept, piece]).strip():
+                yield number, line
+            kept, size, number = [], 0, number + 1
+        size += len(rest)
+        kept = [*kept, rest] if size <= max_bytes else []
+    if size > max_bytes:
+        yield number, None
+    elif line := b"".join(kept).strip():
+        yield number, line

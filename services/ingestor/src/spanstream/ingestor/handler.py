@@ -1,0 +1,223 @@
+"""The parse worker: documents in, passages out. Pure but for the blob store and the parser it is handed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.events import codec
+from spanstream.events.errors import Undecodable
+from spanstream.events.ids import content_hash
+from spanstream.events.topics import PASSAGES
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
+from spanstream.events.v1.failure_pb2 import (
+    REASON_BLOB_HASH,
+    REASON_BLOB_MISSING,
+    REASON_EMPTY_TEXT,
+    REASON_PARSE_LIMIT,
+    REASON_SCHEMA_INVALID,
+    REASON_TENANT_MISMATCH,
+    REASON_TOO_MANY_PASSAGES,
+    REASON_TYPE_UNSUPPORTED,
+)
+from spanstream.events.v1.passage_pb2 import Passage as PassageMessage
+from spanstream.events.v1.passage_pb2 import PassageEvent
+from spanstream.ingestor.blobs import BlobMissing, Blobs, BlobsUnavailable, BlobTooLarge, is_key, tenant_of
+from spanstream.ingestor.documents import MAX_GROUPS, MAX_TITLE_CHARACTERS, deleted_hash
+from spanstream.ingestor.metadata import InvalidMetadata, from_struct
+from spanstream.ingestor.normalise import is_empty, normalise
+from spanstream.ingestor.parsing import text as plain
+from spanstream.ingestor.parsing.kinds import Kind, by_media_type
+from spanstream.ingestor.parsing.parsed import Parsed, ParseError
+from spanstream.ingestor.recent import Recent
+from spanstream.ingestor.segmentation import SEGMENTER, Passage, passages
+
+BLOB_RETRY_SECONDS = 5.0
+Parse = Callable[[Kind, bytes], Parsed]
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How texts are cut, and what no document may exceed. Vectors are passages plus their sentences."""
+
+    passage_characters: int = 1_000
+    sentences_per_passage: int = 64
+    text_characters: int = 4 * 2**20
+    word_characters: int = 100_000
+    passages: int = 10_000
+    file_bytes: int = 64 * 2**20
+    vectors_per_event: int = 512  # of 384 float16 components: 384 KiB
+    text_bytes_per_event: int = 96 * 2**10
+
+
+class Handler:
+    """A `Handler` of the consumer loop. Raises Retry while the blob store does not answer."""
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        parse: Parse,
+        cutting: Cutting,
+        *,
+        remembered_keys: int,
+        parsed: Callable[[str, int], None] = lambda parser, passages: None,
+    ) -> None:
+        """`parsed` is told of each document: its parser and its number of passages."""
+        self._blobs = blobs
+        self._parse = parse
+        self._cutting = cutting
+        self._parsed = parsed
+        self._seen: Recent[bytes, tuple[int, bytes]] = Recent(remembered_keys)  # key -> version, content hash
+
+    def __call__(self, records: Sequence[Record]) -> Iterator[Outgoing | Rejected]:
+        """In the order of the records."""
+        for record in records:
+            try:
+                events = self._passages(codec.decode(DocumentEvent, record.key, record.value, record.headers))
+            except (Undecodable, ParseError) as refusal:
+                yield Rejected(record, refusal.reason, refusal.detail)
+                continue
+            for event in events:
+                key = codec.key_of(event).encode()
+                yield Outgoing(PASSAGES.name, key, event.SerializeToString(), codec.headers(event))
+
+    def _passages(self, event: DocumentEvent) -> list[PassageEvent]:
+        key = codec.key_of(event).encode()
+        if event.operation == OPERATION_DELETE:
+            self._seen.forget(key)
+            return [_message(event, event.content_hash or deleted_hash(), event.title)]
+        self._check(event)
+        parsed, hashed = self._read(event)
+        text = normalise(parsed.text)
+        self._check_text(text)
+        cut = passages(text, self._cutting.passage_characters, self._cutting.sentences_per_passage)
+        if len(cut) > self._cutting.passages:
+            raise ParseError(REASON_TOO_MANY_PASSAGES, f"{len(cut)} passages, more than {self._cutting.passages}")
+        self._parsed(parsed.parser.partition("/")[0], len(cut))
+        title = " ".join(normalise(event.title or parsed.title).split())[:MAX_TITLE_CHARACTERS]
+        unchanged = self._guess(key, event.version, hashed)
+        return [
+            _message(
+                event,
+                hashed,
+                title,
+                text=text[part[0].start : part[-1].end],
+                text_offset=part[0].start,
+                passages=[_passage(first + i, passage) for i, passage in enumerate(part)],
+                passage_count=len(cut),
+                parser=parsed.parser,
+                segmenter=SEGMENTER,
+                unchanged=unchanged,
+            )
+            for first, part in _parts(text, cut, self._cutting)
+        ]
+
+    def _guess(self, key: bytes, version: int, hashed: bytes) -> bool:
+        """Whether the event before this one in the log had the same content, as far as this worker remembers.
+
+        The same event seen again (a batch put back) proves nothing, hence the versions.
+        """
+        before = self._seen.get(key)
+        self._seen.put(key, (version, hashed))
+        return before is not None and before[0] < version and before[1] == hashed
+
+    def _check(self, event: DocumentEvent) -> None:
+        """What the HTTP API refuses but a direct producer may send."""
+        if len(event.groups) > MAX_GROUPS or len(event.title) > MAX_TITLE_CHARACTERS:
+            raise Undecodable(REASON_SCHEMA_INVALID, "too many groups, or too long a title")
+        if event.WhichOneof("body") == "blob":
+            if not is_key(event.blob):
+                raise Undecodable(REASON_SCHEMA_INVALID, "blob must be a key below the blob store's root")
+            if tenant_of(event.blob) != event.tenant:
+                raise Undecodable(REASON_TENANT_MISMATCH, "the blob belongs to another tenant")
+
+    def _read(self, event: DocumentEvent) -> tuple[Parsed, bytes]:
+        """The parsed body and the content hash, compared where the event carries one."""
+        kind = by_media_type(event.content_type or Kind.TEXT)
+        if kind is None:
+            raise ParseError(REASON_TYPE_UNSUPPORTED, "no parser for this content type")
+        in_blob = event.WhichOneof("body") == "blob"
+        body = self._fetch(event.blob) if in_blob else event.text.encode()
+        try:
+            metadata = from_struct(event.metadata)
+        except InvalidMetadata as error:
+            raise Undecodable(REASON_SCHEMA_INVALID, f"metadata: {error}") from error
+        hashed = event.content_hash
+        if in_blob or not hashed:
+            hashed = content_hash(
+                title=event.title,
+                content_type=event.content_type,
+                body=body,
+                metadata=metadata,
+                groups=event.groups,
+            )
+            if event.content_hash and hashed != event.content_hash:
+                raise ParseError(REASON_BLOB_HASH, "the blob is not what was accepted")
+        if kind is Kind.TEXT and not in_blob:
+            return Parsed(event.text, "", plain.PARSER), hashed
+        return self._parse(kind, body), hashed
+
+    def _fetch(self, blob: str) -> bytes:
+        try:
+            return self._blobs.get(blob, self._cutting.file_bytes)
+        except BlobMissing as error:
+            raise ParseError(REASON_BLOB_MISSING, "the blob store has no such blob") from error
+        except BlobTooLarge as error:
+            raise ParseError(REASON_PARSE_LIMIT, str(error)) from error
+        except BlobsUnavailable as error:
+            raise Retry(BLOB_RETRY_SECONDS, str(error)) from error
+
+    def _check_text(self, text: str) -> None:
+        if is_empty(text):
+            raise ParseError(REASON_EMPTY_TEXT, "there is nothing to read in it")
+        if len(text) > self._cutting.text_characters:
+            raise ParseError(REASON_PARSE_LIMIT, f"more than {self._cutting.text_characters} characters of text")
+        longest = self._cutting.word_characters
+        if len(text) > longest and any(word.end() - word.start() > longest for word in _WORD.finditer(text)):
+            raise ParseError(REASON_PARSE_LIMIT, f"a word of more than {longest} characters")
+
+
+def _parts(text: str, cut: Sequence[Passage], limits: Cutting) -> Iterator[tuple[int, Sequence[Passage]]]:
+    """Runs of passages that fit one event each, with the ordinal of their first."""
+    first = end = size = vectors = 0
+    for ordinal, passage in enumerate(cut):
+        more = len(text[end : passage.end].encode())
+        fits = size + more <= limits.text_bytes_per_event
+        fits = fits and vectors + 1 + len(passage.sentences) <= limits.vectors_per_event
+        if ordinal > first and not fits:
+            yield first, cut[first:ordinal]
+            first, size, vectors = ordinal, 0, 0
+        if ordinal == first:
+            more = len(text[passage.start : passage.end].encode())
+        size += more
+        vectors += 1 + len(passage.sentences)
+        end = passage.end
+    yield first, cut[first:]
+
+
+def _passage(ordinal: int, passage: Passage) -> PassageMessage:
+    spans = [offset for sentence in passage.sentences for offset in sentence]
+    return PassageMessage(ordinal=ordinal, start=passage.start, end=passage.end, spans=spans)
+
+
+def _message(event: DocumentEvent, hashed: bytes, title: str, **fields: object) -> PassageEvent:
+    message = PassageEvent(
+        tenant=event.tenant,
+        source=event.source,
+        id=event.id,
+        version=event.version,
+        operation=event.operation,
+        content_hash=hashed,
+        title=title,
+        groups=event.groups,
+        accepted_at_us=event.accepted_at_us,
+        content_type=event.content_type or Kind.TEXT,
+        **fields,  # type: ignore[arg-type]
+    )
+    if event.HasField("metadata"):
+        message.metadata.CopyFrom(event.metadata)
+    return message

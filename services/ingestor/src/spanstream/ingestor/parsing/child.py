@@ -1,0 +1,73 @@
+"""The child process that reads untrusted formats: `python -m spanstream.ingestor.parsing.child FD LIMITS`.
+
+It is a plain new interpreter, so it carries nothing of its parent but one connection. A request is the media type,
+a newline and the document's bytes; an answer is a JSON object. JSON, because unpickling would trust the child.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from multiprocessing.connection import Connection
+
+import orjson
+
+from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, REASON_PARSE_LIMIT
+from spanstream.ingestor.parsing.formats import parse
+from spanstream.ingestor.parsing.kinds import Kind
+from spanstream.ingestor.parsing.parsed import Limits, ParseError
+
+
+def answer(request: bytes, limits: Limits) -> bytes:
+    """The answer to one request; every failure is one."""
+    media_type, _, data = request.partition(b"\n")
+    try:
+        parsed = parse(Kind(media_type.decode()), data, limits)
+    except ParseError as error:
+        return orjson.dumps({"reason": error.reason, "detail": error.detail})
+    except (MemoryError, RecursionError):
+        return orjson.dumps({"reason": REASON_PARSE_LIMIT, "detail": "the document needs too much memory to be read"})
+    except Exception as error:  # noqa: BLE001  a fault of a third-party parser must cost this document only
+        return orjson.dumps({"reason": REASON_HANDLER_CRASH, "detail": f"the parser failed: {type(error).__name__}"})
+    text = parsed.text[: limits.text_characters + 1].encode("utf-8", "replace").decode()
+    return orjson.dumps({"text": text, "title": parsed.title[:1000], "parser": parsed.parser})
+
+
+def _confine(limits: Limits) -> None:
+    """Bound memory, and forbid files and core dumps. What a system does not know is left as it is."""
+    for kind, bound in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        try:
+            resource.setrlimit(kind, (bound, bound))
+        except (OSError, ValueError):
+            continue
+
+
+def _grant_cpu(seconds: float) -> None:
+    """The next document may use so much more CPU; beyond it the kernel ends the process, whoever else is alive."""
+    used = time.process_time()
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 2, hard))
+
+
+def main() -> None:
+    """Answer until the parent goes."""
+    connection, limits = Connection(int(sys.argv[1])), Limits(**orjson.loads(sys.argv[2]))
+    os.environ.clear()  # addresses and keys of the parent are none of a parser's business
+    _confine(limits)
+    while True:
+        try:
+            request = connection.recv_bytes()
+        except EOFError:
+            return
+        _grant_cpu(limits.seconds)
+        connection.send_bytes(answer(request, limits))
+
+
+if __name__ == "__main__":
+    main()

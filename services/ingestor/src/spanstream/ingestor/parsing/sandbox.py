@@ -1,0 +1,86 @@
+"""Parsers of untrusted binary formats run in a child process that may die, hang or grow without harm to the worker.
+
+One child, started on first use and used again (a start costs about half a second, a document about a millisecond).
+A child that dies or is late costs its document, and is replaced.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from threading import Lock
+
+import orjson
+
+from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, REASON_PARSE_LIMIT
+from spanstream.ingestor.parsing.kinds import Kind
+from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError
+
+START_SECONDS = 20.0  # importing the parsers on a busy machine
+
+
+class Sandbox:
+    """`parse` as in `formats`, elsewhere. Thread-safe: one document at a time."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        module: str = "spanstream.ingestor.parsing.child",
+        start_seconds: float = START_SECONDS,
+    ) -> None:
+        """`module` is run as the child; its first document may take `start_seconds` longer."""
+        self._limits = limits
+        self._module = module
+        self._start_seconds = start_seconds
+        self._lock = Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._fresh = False
+
+    def parse(self, kind: Kind, data: bytes) -> Parsed:
+        """Raises ParseError, also PARSE_LIMIT for a document that takes too long and HANDLER_CRASH for one that kills."""
+        with self._lock:
+            connection = self._child()
+            allowed = self._limits.seconds + (self._start_seconds if self._fresh else 0)
+            try:
+                connection.send_bytes(kind.value.encode() + b"\n" + data)
+                if not connection.poll(allowed):
+                    self._end()
+                    raise ParseError(REASON_PARSE_LIMIT, f"not read within {allowed:.0f} seconds")
+                answer = orjson.loads(connection.recv_bytes(self._limits.text_characters * 4 + 2**16))
+            except (EOFError, OSError, orjson.JSONDecodeError) as error:
+                self._end()
+                raise ParseError(REASON_HANDLER_CRASH, "the parser's process died on this document") from error
+            self._fresh = False
+        if "reason" in answer:
+            raise ParseError(answer["reason"], answer["detail"])
+        return Parsed(answer["text"], answer["title"], answer["parser"])
+
+    def close(self) -> None:
+        """End the child; idempotent."""
+        with self._lock:
+            self._end()
+
+    def _child(self) -> Connection:
+        if self._connection is None or self._process is None or self._process.poll() is not None:
+            self._end()
+            ours, theirs = Pipe()
+            limits = orjson.dumps(asdict(self._limits)).decode()
+            command = [sys.executable, "-m", self._module, str(theirs.fileno()), limits]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            theirs.close()
+            self._connection = ours
+            self._fresh = True
+        return self._connection
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._process = self._connection = None

@@ -1,0 +1,130 @@
+"""The ingestor put together: the only place where its objects meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+
+from spanstream.eventlog.log import Log
+from spanstream.eventlog.loop import Loop
+from spanstream.eventlog.opening import open_log
+from spanstream.events.topics import DOCUMENTS
+from spanstream.ingestor.acceptance import Acceptance
+from spanstream.ingestor.api import router
+from spanstream.ingestor.blobs import Blobs
+from spanstream.ingestor.handler import Handler
+from spanstream.ingestor.heads import GatewayHeads, Heads
+from spanstream.ingestor.in_flight import InFlight
+from spanstream.ingestor.parsing.parser import Parser
+from spanstream.ingestor.settings import IngestorSettings
+from spanstream.ingestor.versions import Versions
+from spanstream.runtime import metrics
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.consumer import ConsumerObserver
+from spanstream.runtime.http import HttpServer
+from spanstream.runtime.service import Report, Service, ThreadService
+
+GROUP = "ingestor"
+LIVE_SECONDS = 600.0  # without a poll it hangs: a poll full of the slowest documents takes 540 s
+
+
+def build(
+    settings: IngestorSettings,
+    *,
+    log: Log | None = None,
+    blobs: Blobs | None = None,
+    heads: Heads | None = None,
+    http: HttpServer | None = None,
+) -> Service:
+    """The ingestor. What it is not given it makes from `settings`, and closes at the end.
+
+    Without `heads` and gateway_url every document is published, unchanged ones too.
+    """
+    closed: list[Callable[[], None]] = []
+    if log is None:
+        log = open_log(settings.log_url)
+        closed.append(log.close)
+    blobs = blobs or Blobs(settings.blob_url)
+    parts: list[Service] = []
+    if "worker" in settings.role_names:
+        parts.append(_worker(settings, log, blobs))
+    if "api" in settings.role_names:
+        parts += _api(settings, log, blobs, heads, http, closed)
+    return Ingestor(parts, closed)
+
+
+def _worker(settings: IngestorSettings, log: Log, blobs: Blobs) -> Service:
+    parser = Parser(settings.limits)
+
+    def parsed(name: str, passages: int) -> None:
+        metrics.INGESTOR_PARSED.labels(name).inc()
+        metrics.INGESTOR_PASSAGES.inc(passages)
+
+    handler = Handler(blobs, parser.parse, settings.cutting, remembered_keys=settings.remembered_keys, parsed=parsed)
+    consumer = log.consumer(GROUP, [DOCUMENTS.name], max_records=settings.max_poll_records)
+    loop = Loop(GROUP, consumer, log.producer(), handler, observer=ConsumerObserver(GROUP))
+    return ThreadService(
+        "ingestor-worker", [loop.run], live=lambda: loop.live(LIVE_SECONDS), ready=loop.ready, closed=parser.close
+    )
+
+
+def _api(
+    settings: IngestorSettings,
+    log: Log,
+    blobs: Blobs,
+    heads: Heads | None,
+    http: HttpServer | None,
+    closed: list[Callable[[], None]],
+) -> list[Service]:
+    """The server if it is our own; the routes are added to the one given otherwise."""
+    gateway = None
+    if settings.gateway_url is not None:
+        # No connection outlives its request: this client belongs to an event loop that it could not be closed from.
+        unkept = httpx.Limits(max_keepalive_connections=0)
+        gateway = httpx.AsyncClient(base_url=settings.gateway_url, limits=unkept)
+        if heads is None:
+            heads = asked = GatewayHeads(settings.gateway_url)
+            closed.append(asked.close)
+    producer = log.producer()
+    closed.insert(0, producer.close)  # before the log
+    in_flight = InFlight(log, max_accepts=settings.max_accepts_remembered, refresh_seconds=settings.refresh_seconds)
+    acceptance = Acceptance(producer, blobs, heads, in_flight, Versions(), inline_text_bytes=settings.inline_text_bytes)
+    server = http or HttpServer("ingestor", settings.http_host, settings.http_port, title="Spanstream ingest")
+    server.include(router(acceptance, Authenticator.from_file(settings.auth_keys_file), settings, gateway))
+    return [server] if http is None else []
+
+
+class Ingestor:
+    """The parse worker and the API's server, as one service."""
+
+    name = "ingestor"
+
+    def __init__(self, parts: list[Service], closed: list[Callable[[], None]]) -> None:
+        self._parts = parts
+        self._closed = closed
+
+    @property
+    def http(self) -> HttpServer | None:
+        """The server that is the ingestor's own."""
+        return next((part for part in self._parts if isinstance(part, HttpServer)), None)
+
+    def start(self, report: Report) -> None:
+        """The worker first, then the API."""
+        for part in self._parts:
+            part.start(report)
+
+    def live(self) -> bool:
+        """Whether every part is."""
+        return all(part.live() for part in self._parts)
+
+    def ready(self) -> bool:
+        """Whether every part is."""
+        return all(part.ready() for part in self._parts)
+
+    def stop(self, deadline: float) -> None:
+        """The API first, so that nothing is accepted any more; then close what was opened."""
+        for part in reversed(self._parts):
+            part.stop(deadline)
+        while self._closed:
+            self._closed.pop(0)()

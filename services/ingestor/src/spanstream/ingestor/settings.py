@@ -1,0 +1,90 @@
+"""Settings of the ingestor."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from spanstream.ingestor.handler import Cutting
+from spanstream.ingestor.parsing.parsed import Limits
+from spanstream.runtime.settings import HttpSettings
+
+ROLES = frozenset({"api", "worker"})
+MAX_POLL_SECONDS = 540.0  # below the log's 600 s after which a silent consumer loses its partitions
+
+
+class IngestorSettings(HttpSettings):
+    """`INGESTOR_…`, and the shared addresses."""
+
+    model_config = SettingsConfigDict(env_prefix="INGESTOR_")
+
+    http_port: int = Field(8081, ge=0, le=65535, description="0: a free one")
+    log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port[,host:port] or memory:")
+    blob_url: str = Field(validation_alias="BLOB_URL", description="where files are kept: file:<folder>, s3://…")
+    gateway_url: str | None = Field(None, description="where heads and status are asked; none: publish everything")
+    roles: str = Field("api,worker", description="what this process does: api, worker or both")
+
+    max_text_bytes: int = Field(4 * 2**20, ge=1, description="bytes of a text sent as JSON")
+    inline_text_bytes: int = Field(512 * 2**10, ge=0, le=768 * 2**10, description="bytes; larger texts are blobs")
+    max_file_bytes: int = Field(64 * 2**20, ge=1, description="bytes of an uploaded file")
+    max_accepts_remembered: int = Field(200_000, ge=1, description="own events that may be in flight")
+    refresh_seconds: float = Field(0.5, gt=0, description="seconds between two looks at what is in flight")
+
+    max_poll_records: int = Field(50, ge=1, le=1000, description="records a poll")
+    max_text_characters: int = Field(4 * 2**20, ge=1, description="characters of a document once parsed")
+    max_word_characters: int = Field(100_000, ge=1, description="characters of a word; longer ones are no text")
+    max_passages: int = Field(10_000, ge=1, description="passages of a document")
+    passage_characters: int = Field(1_000, ge=50, le=10_000, description="characters of a passage at most")
+    sentences_per_passage: int = Field(64, ge=1, le=255, description="sentences of a passage at most")
+    max_vectors_per_event: int = Field(512, ge=256, le=800, description="passages and sentences of one event")
+    max_text_bytes_per_event: int = Field(96 * 2**10, ge=2**10, le=256 * 2**10, description="bytes of text")
+    remembered_keys: int = Field(100_000, ge=1, description="documents whose last content hash is remembered")
+
+    parse_seconds: float = Field(10.0, gt=0, le=60, description="seconds for one document")
+    parse_memory_bytes: int = Field(2**30, ge=2**28, description="bytes of address space of the parsers' process")
+    max_uncompressed_bytes: int = Field(200 * 2**20, ge=1, description="bytes of an archive (DOCX) unpacked")
+    max_archive_entries: int = Field(2_000, ge=1, description="entries of an archive (DOCX)")
+    max_pages: int = Field(5_000, ge=1, description="pages of a PDF")
+
+    @model_validator(mode="after")
+    def _related(self) -> Self:
+        if not self.role_names or self.role_names - ROLES:
+            raise ValueError("INGESTOR_ROLES must be api, worker or api,worker")
+        if self.max_poll_records * self.parse_seconds > MAX_POLL_SECONDS:
+            raise ValueError(f"INGESTOR_MAX_POLL_RECORDS x INGESTOR_PARSE_SECONDS must not exceed {MAX_POLL_SECONDS}")
+        if self.max_vectors_per_event <= self.sentences_per_passage:
+            raise ValueError("a passage and its sentences must fit INGESTOR_MAX_VECTORS_PER_EVENT")
+        return self
+
+    @property
+    def role_names(self) -> frozenset[str]:
+        """The roles, as a set."""
+        return frozenset(name.strip() for name in self.roles.split(",") if name.strip())
+
+    @property
+    def limits(self) -> Limits:
+        """For the parsers."""
+        return Limits(
+            text_characters=self.max_text_characters,
+            uncompressed_bytes=self.max_uncompressed_bytes,
+            archive_entries=self.max_archive_entries,
+            pages=self.max_pages,
+            memory_bytes=self.parse_memory_bytes,
+            seconds=self.parse_seconds,
+        )
+
+    @property
+    def cutting(self) -> Cutting:
+        """For the parse worker."""
+        return Cutting(
+            passage_characters=self.passage_characters,
+            sentences_per_passage=self.sentences_per_passage,
+            text_characters=self.max_text_characters,
+            word_characters=self.max_word_characters,
+            passages=self.max_passages,
+            file_bytes=self.max_file_bytes,
+            vectors_per_event=self.max_vectors_per_event,
+            text_bytes_per_event=self.max_text_bytes_per_event,
+        )

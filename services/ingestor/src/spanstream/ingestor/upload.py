@@ -1,0 +1,115 @@
+"""Uploaded files: the body as it is, or a multipart form with the file and what goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from spanstream.events.errors import InvalidKey
+from spanstream.events.ids import Key
+from spanstream.ingestor.body import chunks, json_object, media_type, whole
+from spanstream.ingestor.documents import FileFields, Upsert, invalid
+from spanstream.ingestor.parsing.kinds import Kind, by_file_name, by_media_type, holds_records
+from spanstream.runtime.problems import Problem
+
+FORM_BYTES = 2**20  # what a form may add to the file
+_UNSAID = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
+_FIELDS = frozenset({"id", "filename", "title", "version", "metadata", "groups"})
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    data: bytes
+    content_type: str
+    fields: Mapping[str, str]
+
+
+async def read(request: Request, tenant: str, source: str, max_bytes: int) -> Upsert:
+    """The document in the request. Raises Problem 400, 413, 415 or 422."""
+    if media_type(request) == "multipart/form-data":
+        file = await _form(request, max_bytes)
+    else:
+        _check_names(request.query_params)
+        file = _File(await whole(request, max_bytes), media_type(request), dict(request.query_params))
+    name = file.fields.get("filename", "")
+    try:
+        key = Key.checked(tenant, source, file.fields.get("id") or name)
+    except InvalidKey as error:
+        raise Problem(422, "name the document by id or filename", errors=[("query.id", str(error))]) from error
+    kind = _kind(file.content_type, name or key.id)
+    if not file.data:
+        raise Problem(422, "the file is empty")
+    fields = _fields(file.fields)
+    return Upsert(
+        key,
+        fields.version,
+        kind.value,
+        file.data,
+        is_file=True,
+        title=fields.title,
+        metadata=fields.metadata,
+        groups=tuple(fields.groups),
+    )
+
+
+async def _form(request: Request, max_bytes: int) -> _File:
+    _check_names(request.query_params)
+    stream = chunks(request, max_bytes + FORM_BYTES)
+    parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=len(_FIELDS), max_part_size=FORM_BYTES)  # type: ignore[arg-type]
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        too_much = error.message.startswith(("Too many", "Part exceeded"))
+        raise Problem(413 if too_much else 400, "the form has too many or too large parts, or is damaged") from error
+    try:
+        given = {name: value for name, value in form.multi_items() if isinstance(value, str)}
+        upload = form.get("file")
+        if not isinstance(upload, UploadFile):
+            raise Problem(422, "the form has no file", errors=[("form.file", "is required")])
+        data = await upload.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise Problem(413, f"the file has more than {max_bytes} bytes")
+        named = {"filename": upload.filename} if upload.filename else {}
+        _check_names(given)
+        content_type = (upload.content_type or "").partition(";")[0].strip().lower()
+        return _File(data, content_type, named | dict(request.query_params) | given)
+    finally:
+        await form.close()
+
+
+def _check_names(given: Mapping[str, str]) -> None:
+    unknown = given.keys() - _FIELDS
+    if unknown:
+        raise Problem(422, "the request does not fit the schema", errors=[("query", "has an unknown field")])
+
+
+def _kind(content_type: str, name: str) -> Kind:
+    if holds_records(content_type, name):
+        raise Problem(415, "a file of records, a line each, goes to …/documents:batch")
+    kind = by_file_name(name) if content_type in _UNSAID else by_media_type(content_type)
+    if kind is None:
+        known = ", ".join(kind.value for kind in Kind)
+        raise Problem(415, f"this type is not supported; these are: {known}")
+    return kind
+
+
+def _fields(given: Mapping[str, str]) -> FileFields:
+    values: dict[str, Any] = {name: given[name] for name in ("title",) if name in given}
+    if "metadata" in given:
+        values["metadata"] = json_object(given["metadata"].encode("utf-8", "surrogatepass"))
+    if "groups" in given:
+        values["groups"] = [group.strip() for group in given["groups"].split(",") if group.strip()]
+    if "version" in given:
+        if not (given["version"].isascii() and given["version"].isdigit() and len(given["version"]) <= 16):
+            raise Problem(422, "the request does not fit the schema", errors=[("query.version", "must be an integer")])
+        values["version"] = int(given["version"])
+    try:
+        return FileFields.model_validate(values)
+    except ValidationError as error:
+        raise invalid(error, "query") from error

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.events import codec
+from spanstream.events.ids import Key, content_hash
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent
+from spanstream.events.v1.failure_pb2 import (
+    REASON_BLOB_HASH,
+    REASON_BLOB_MISSING,
+    REASON_EMPTY_TEXT,
+    REASON_ENCRYPTED,
+    REASON_ENVELOPE_UNREADABLE,
+    REASON_PARSE_LIMIT,
+    REASON_SCHEMA_INVALID,
+    REASON_TENANT_MISMATCH,
+    REASON_TOO_MANY_PASSAGES,
+    REASON_TYPE_UNSUPPORTED,
+    REASON_VERSION_OUT_OF_RANGE,
+    Reason,
+)
+from spanstream.events.v1.passage_pb2 import PassageEvent
+from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
+from spanstream.ingestor.handler import Cutting, Handler
+from spanstream.ingestor.parsing.formats import parse
+from spanstream.ingestor.parsing.kinds import Kind
+from spanstream.ingestor.parsing.parsed import Limits, Parsed
+from tests.unit.ingestor import files
+
+KEY = Key("t", "s", "a/b")
+
+
+def parse_here(kind: Kind, data: bytes) -> Parsed:
+    return parse(kind, data, Limits())
+
+
+def record(event: DocumentEvent, key: Key | None = KEY) -> Record:
+    return Record("documents.v1", 0, 0, key and key.encode(), event.SerializeToString(), codec.headers(event))
+
+
+def event(**fields: Any) -> DocumentEvent:
+    given = {"tenant": "t", "source": "s", "id": "a/b", "version": 7, "operation": OPERATION_UPSERT}
+    return DocumentEvent(**(given | fields))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(f"file:{tmp_path}")
+
+
+@pytest.fixture
+def handler(blobs: Blobs) -> Handler:
+    return Handler(blobs, parse_here, Cutting(), remembered_keys=10)
+
+
+def passages(results: Iterator[Outgoing | Rejected]) -> list[PassageEvent]:
+    found = []
+    for result in results:
+        assert isinstance(result, Outgoing), result
+        assert result.topic == "passages.v1"
+        found.append(codec.decode(PassageEvent, result.key, result.value, result.headers))
+    return found
+
+
+def reason(results: Iterator[Outgoing | Rejected]) -> Reason:
+    (result,) = results
+    assert isinstance(result, Rejected), result
+    return result.reason
+
+
+def test_text_becomes_passages_with_exact_spans(handler: Handler) -> None:
+    given = event(text="Bees dance.\r\nThey tell.", title="On bees", groups=["g"], accepted_at_us=5)
+    given.metadata.update({"year": 1927})
+    (found,) = passages(handler([record(given)]))
+    assert found.text == "Bees dance.\nThey tell."
+    assert [(p.ordinal, p.start, p.end, list(p.spans)) for p in found.passages] == [(0, 0, 22, [0, 11, 12, 22])]
+    assert (found.passage_count, found.version, found.title, list(found.groups)) == (1, 7, "On bees", ["g"])
+    assert (found.accepted_at_us, found.metadata["year"], found.content_type) == (5, 1927, "text/plain")
+    assert found.parser == "text/1"
+    assert found.segmenter.startswith("passages/1")
+    assert not found.unchanged
+
+
+def test_a_missing_content_hash_is_computed(handler: Handler) -> None:
+    (found,) = passages(handler([record(event(text="Bees.", content_type="text/plain"))]))
+    expected = content_hash(title="", content_type="text/plain", body=b"Bees.", metadata={}, groups=())
+    assert found.content_hash == expected
+
+
+def test_the_hash_is_the_same_on_both_sides_of_the_wire(handler: Handler) -> None:
+    metadata = {"a": 1, "b": 2.5, "c": [True, None, {"d": "x"}], "e": -3}
+    given = event(text="Bees.")
+    given.metadata.update(metadata)
+    (found,) = passages(handler([record(given)]))
+    assert found.content_hash == content_hash(title="", content_type="", body=b"Bees.", metadata=metadata, groups=())
+
+
+def test_a_delete_is_forwarded(handler: Handler) -> None:
+    (found,) = passages(handler([record(event(operation=OPERATION_DELETE, version=9))]))
+    assert (found.operation, found.version, len(found.content_hash), found.passage_count) == (2, 9, 32, 0)
+
+
+def test_a_long_document_travels_in_parts_that_make_it_whole(blobs: Blobs) -> None:
+    cutting = Cutting(passage_characters=100, vectors_per_event=20, text_bytes_per_event=1500)
+    handler = Handler(blobs, parse_here, cutting, remembered_keys=10)
+    text = "".join(f"Satz Nummer {i} über Bienen.{' ' * (i % 3 * 40)} " for i in range(400))
+    parts = passages(handler([record(event(text=text))]))
+    assert len(parts) > 5
+    ordinals = [passage.ordinal for part in parts for passage in part.passages]
+    assert ordinals == list(range(parts[0].passage_count))
+    assert {part.passage_count for part in parts} == {len(ordinals)}
+    for part in parts:
+        assert len(part.text.encode()) <= 1500
+        assert sum(1 + len(passage.spans) // 2 for passage in part.passages) <= 20
+        for passage in part.passages:
+            for start, end in zip(passage.spans[::2], passage.spans[1::2], strict=True):
+                assert part.text[start - part.text_offset : end - part.text_offset] == text[start:end]
+
+
+def test_a_large_gap_between_passages_does_not_travel(blobs: Blobs) -> None:
+    handler = Handler(blobs, parse_here, Cutting(), remembered_keys=10)
+    parts = passages(handler([record(event(text="One." + " \n" * 200_000 + "Two."))]))
+    assert [part.text for part in parts] == ["One.", "Two."]
+
+
+def test_a_file_is_read_from_the_blob_store_and_gives_the_title(handler: Handler, blobs: Blobs) -> None:
+    data = files.pdf("Bees dance.")
+    hashed = content_hash(title="", content_type="application/pdf", body=data, metadata={}, groups=())
+    given = event(blob=blobs.put("t", data), content_type="application/pdf", content_hash=hashed)
+    (found,) = passages(handler([record(given)]))
+    assert (found.text, found.title, found.content_type) == ("Bees dance.", "On bees", "application/pdf")
+    assert found.content_hash == hashed
+
+
+def test_a_changed_blob_is_rejected(handler: Handler, blobs: Blobs) -> None:
+    given = event(blob=blobs.put("t", b"other"), content_type="text/plain", content_hash=bytes(32))
+    assert reason(handler([record(given)])) == REASON_BLOB_HASH
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"text": ""}, REASON_EMPTY_TEXT),
+        ({}, REASON_EMPTY_TEXT),
+        ({"text": " \n\u200b"}, REASON_EMPTY_TEXT),
+        ({"text": "a" * 200_000}, REASON_PARSE_LIMIT),
+        ({"text": "x", "content_type": "image/png"}, REASON_TYPE_UNSUPPORTED),
+        ({"text": "x", "content_type": "application/pdf"}, REASON_TYPE_UNSUPPORTED),
+        ({"text": "x", "version": -1}, REASON_VERSION_OUT_OF_RANGE),
+        ({"text": "x", "version": 2**53}, REASON_VERSION_OUT_OF_RANGE),
+        ({"text": "x", "groups": ["g"] * 101}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "title": "t" * 2001}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "operation": 0}, REASON_SCHEMA_INVALID),
+        ({"blob": "t/aa/bb"}, REASON_BLOB_MISSING),
+        ({"blob": "u/aa/bb"}, REASON_TENANT_MISMATCH),
+        ({"blob": "http://x/y"}, REASON_SCHEMA_INVALID),
+        ({"blob": "file:///etc/passwd"}, REASON_SCHEMA_INVALID),
+        ({"blob": "/etc/passwd"}, REASON_SCHEMA_INVALID),
+        ({"blob": "t/../u/aa"}, REASON_SCHEMA_INVALID),
+        ({"blob": ""}, REASON_SCHEMA_INVALID),
+    ],
+)
+def test_bad_events_are_rejected_and_their_neighbours_pass(
+    handler: Handler, given: dict[str, Any], expected: Reason
+) -> None:
+    good = event(text="Bees.")
+    before, result, after = handler([record(good), record(event(**given)), record(good)])
+    assert isinstance(result, Rejected)
+    assert result.reason == expected
+    assert isinstance(before, Outgoing)
+    assert isinstance(after, Outgoing)
+
+
+def test_bad_envelopes_are_rejected(handler: Handler) -> None:
+    good = event(text="Bees.")
+    assert reason(handler([record(good, None)])) == REASON_ENVELOPE_UNREADABLE
+    assert reason(handler([record(good, Key("u", "s", "a/b"))])) == REASON_TENANT_MISMATCH
+    assert reason(handler([Record("documents.v1", 0, 0, KEY.encode(), b"\xff\xff")])) == REASON_ENVELOPE_UNREADABLE
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_metadata_that_is_not_json_is_rejected(handler: Handler, number: float) -> None:
+    given = event(text="x")
+    given.metadata.fields["a"].number_value = number
+    assert reason(handler([record(given)])) == REASON_SCHEMA_INVALID
+
+
+def test_encrypted_file(handler: Handler, blobs: Blobs) -> None:
+    blob = blobs.put("t", files.pdf("x", password="secret"))
+    assert reason(handler([record(event(blob=blob, content_type="application/pdf"))])) == REASON_ENCRYPTED
+
+
+def test_too_many_passages(blobs: Blobs) -> None:
+    handler = Handler(blobs, parse_here, Cutting(passage_characters=50, passages=3), remembered_keys=1)
+    assert reason(handler([record(event(text="Bees dance. " * 50))])) == REASON_TOO_MANY_PASSAGES
+
+
+def test_a_file_over_the_limit(blobs: Blobs) -> None:
+    handler = Handler(blobs, parse_here, Cutting(file_bytes=3), remembered_keys=1)
+    given = event(blob=blobs.put("t", b"four"), content_type="text/plain")
+    assert reason(handler([record(given)])) == REASON_PARSE_LIMIT
+
+
+def test_an_unreachable_blob_store_is_no_fault_of_the_document(tmp_path: Path) -> None:
+    class Down(Blobs):
+        def get(self, key: str, max_bytes: int) -> bytes:
+            raise BlobsUnavailable("down")
+
+    handler = Handler(Down(f"file:{tmp_path}"), parse_here, Cutting(), remembered_keys=1)
+    with pytest.raises(Retry):
+        list(handler([record(event(blob="t/aa/bb"))]))
+
+
+def guesses(handler: Handler, *given: DocumentEvent) -> list[bool]:
+    return [found.unchanged for found in passages(handler([record(one) for one in given]))]
+
+
+def test_the_same_content_under_a_later_version_is_guessed_unchanged(handler: Handler) -> None:
+    one, two, other = (event(text=text, version=v) for text, v in (("Bees.", 1), ("Bees.", 2), ("Wasps.", 3)))
+    assert guesses(handler, one, two, other) == [False, True, False]
+
+
+def test_the_same_event_seen_again_is_no_guess(handler: Handler) -> None:
+    one, two = event(text="Bees.", version=1), event(text="Bees.", version=2)
+    assert guesses(handler, one, two) == [False, True]
+    assert guesses(handler, one, two) == [False, True]
+
+
+def test_a_delete_ends_the_guess(handler: Handler) -> None:
+    deleted = event(operation=OPERATION_DELETE, version=2)
+    assert guesses(handler, event(text="Bees.", version=1), deleted, event(text="Bees.", version=3)) == [False] * 3
+
+
+def test_the_oldest_guesses_are_forgotten(blobs: Blobs) -> None:
+    handler = Handler(blobs, parse_here, Cutting(), remembered_keys=1)
+
+    def version(id: str, number: int) -> Record:
+        return record(event(text="Bees.", id=id, version=number), Key("t", "s", id))
+
+    found = passages(handler([version("a", 1), version("b", 1), version("a", 2), version("a", 3)]))
+    assert [one.unchanged for one in found] == [False, False, False, True]

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from spanstream.events.v1.failure_pb2 import REASON_ENCRYPTED, REASON_HANDLER_CRASH, REASON_PARSE_LIMIT, Reason
+from spanstream.ingestor.parsing.child import answer
+from spanstream.ingestor.parsing.kinds import Kind
+from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError
+from spanstream.ingestor.parsing.parser import Parser
+from spanstream.ingestor.parsing.sandbox import Sandbox
+from tests.unit.ingestor import files
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    made = Sandbox(Limits(seconds=1.0, memory_bytes=2**29), module="tests.unit.ingestor.children", start_seconds=10)
+    yield made
+    made.close()
+
+
+def refusal(sandbox: Sandbox | Parser, data: bytes, kind: Kind = Kind.PDF) -> Reason:
+    with pytest.raises(ParseError) as caught:
+        sandbox.parse(kind, data)
+    return caught.value.reason
+
+
+def test_one_child_reads_many_documents(sandbox: Sandbox) -> None:
+    assert sandbox.parse(Kind.PDF, b"a").text == sandbox.parse(Kind.PDF, b"b").text
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        (b"die", REASON_HANDLER_CRASH),
+        (b"babble", REASON_HANDLER_CRASH),
+        (b"hang", REASON_PARSE_LIMIT),
+        (b"grow", REASON_PARSE_LIMIT),
+    ],
+)
+def test_a_document_that_harms_the_child_is_refused_and_the_next_is_read(
+    sandbox: Sandbox, deed: bytes, reason: Reason
+) -> None:
+    sandbox.parse(Kind.PDF, b"warm")
+    assert refusal(sandbox, deed) == reason
+    assert sandbox.parse(Kind.PDF, b"next").parser == "fake/1"
+
+
+def test_real_formats_pass_through_the_real_child() -> None:
+    sandbox = Sandbox(Limits())
+    try:
+        assert sandbox.parse(Kind.PDF, files.pdf("Bees dance.")).text == "Bees dance."
+        assert "Bees dance." in sandbox.parse(Kind.DOCX, files.word()).text
+        assert sandbox.parse(Kind.HTML, b"<title>T</title><p>Bees dance.").title == "T"
+        assert refusal(sandbox, files.pdf("x", password="secret")) == REASON_ENCRYPTED
+        assert refusal(sandbox, files.bomb(300 * 2**20), Kind.DOCX) == REASON_PARSE_LIMIT
+    finally:
+        sandbox.close()
+
+
+def test_closing_twice_is_closing_once(sandbox: Sandbox) -> None:
+    sandbox.parse(Kind.PDF, b"a")
+    sandbox.close()
+    sandbox.close()
+
+
+def test_a_fault_of_a_parser_is_a_crash_of_its_document() -> None:
+    assert b'"reason"' in answer(b"application/pdf\n%PDF-1.4", Limits())
+
+
+class Breaking(Sandbox):
+    """Refuses everything, and counts."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(Limits())
+        self.asked = 0
+        self._reason = reason
+
+    def parse(self, kind: Kind, data: bytes) -> Parsed:
+        self.asked += 1
+        raise ParseError(self._reason, "no")
+
+
+@pytest.mark.parametrize(
+    ("reason", "asked"), [(REASON_HANDLER_CRASH, 1), (REASON_PARSE_LIMIT, 1), (REASON_ENCRYPTED, 2)]
+)
+def test_a_document_that_broke_the_sandbox_is_not_tried_again(reason: Reason, asked: int) -> None:
+    breaking = Breaking(reason)
+    parser = Parser(Limits(), breaking)
+    assert refusal(parser, b"x") == refusal(parser, b"x") == reason
+    assert breaking.asked == asked
+
+
+def test_plain_formats_never_reach_the_sandbox() -> None:
+    breaking = Breaking(REASON_HANDLER_CRASH)
+    parser = Parser(Limits(), breaking)
+    assert parser.parse(Kind.TEXT, b"a").text == parser.parse(Kind.MARKDOWN, b"a").text == "a"
+    assert parser.parse(Kind.JSON, b'{"text": "a"}').text == "a"
+    assert refusal(parser, b"a" * 70_000, Kind.MARKDOWN) == REASON_HANDLER_CRASH
+    assert breaking.asked == 1
