@@ -39,13 +39,17 @@ def test_nothing_found_is_said() -> None:
     assert "nothing found" in shown(output.hits(SearchResult((), 1.0), marks=True))
 
 
-@given(st.text("ab ", min_size=1, max_size=900), st.data())
+WORDS = st.lists(st.text("ab", min_size=1, max_size=9), min_size=1, max_size=150).map(" ".join)
+
+
+@given(WORDS, st.data())
 def test_long_passage_is_cut_around_its_span_which_stays_whole(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
     end = data.draw(st.integers(start + 1, len(text)))
     plain = output.passage(passage(text, start, end), marks=True, shown=100).plain
     assert f"«{text[start:end]}»" in plain
     assert len(plain) <= max(100, end - start) + 4
+    assert "\n" not in plain
     inner = plain.replace("«", "").replace("»", "").strip("…")
     assert inner in text
 
