@@ -207,7 +207,9 @@ class Consumer:
 
     def poll(self, wait: float) -> Sequence[Record]:
         try:
-            batches = self._connected().poll(timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records)
+            client = self._connected()
+            batches = client.poll(timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records)
+            _keep_joining(client)
         except KafkaError as error:
             if error.retriable:
                 return []
@@ -277,11 +279,24 @@ class Consumer:
                 **CONSUMER,
             )
             client.subscribe(self._topics)
+            for topic in self._topics:  # a leader that joins before it knows the topics assigns nothing, then again
+                client.partitions_for_topic(topic)
             self._client = client
         return self._client
 
     def _held(self) -> set[TopicPartition]:
         return set(self._client.assignment()) if self._client is not None else set()
+
+
+def _keep_joining(client: KafkaConsumer) -> None:
+    """Let the next poll finish a join that this one began and had no time for.
+
+    kafka-python 3.0.12 forgets such a join if a change of metadata was what began it: its reason to join is gone as
+    soon as the leader has assigned, nobody takes the answer, and the member sits without partitions for ever.
+    """
+    coordinator = client._coordinator
+    if coordinator.rebalance_in_progress():
+        coordinator.request_rejoin()
 
 
 def _record(raw: Any) -> Record:
