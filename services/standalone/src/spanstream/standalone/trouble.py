@@ -11,7 +11,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Trouble(Exception):
-    """A sentence for the person who started us, and what to do about it."""
+    """A sentence for the person who started us, and what to do about it; empty if the sentence says that too."""
 
     def __init__(self, what: str, advice: str) -> None:
         super().__init__(what)
@@ -38,7 +38,7 @@ def explain(error: BaseException) -> Trouble:
             return Trouble(f"{_sentence(error)}", "Choose another data folder with --data.")
     # Known by name: their modules load Java's or the index's machinery, which may be what failed to load.
     if type(error).__name__ in {"BrokerError", "StoreCorrupt", "ModelNotFound", "ModelUnsupported"}:
-        what, _, advice = str(error).partition("\n")
+        what, _, advice = _sentence(error).partition("\n")
         return Trouble(what, advice)
     return Trouble(
         f"Something unexpected happened: {type(error).__name__}: {error}",

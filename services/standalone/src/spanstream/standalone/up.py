@@ -77,7 +77,9 @@ def up(
 
 
 def _panel(trouble: Trouble, log: Path | None) -> Panel:
-    text = Text.assemble((trouble.what, "bold"), "\n\n", trouble.advice)
+    text = Text(trouble.what, style="bold")
+    if trouble.advice:
+        text.append(f"\n\n{trouble.advice}", style="not bold")
     if log is not None:
-        text.append(f"\n\nLog: {log}", style="dim")
+        text.append(f"\n\nLog: {log}", style="not bold dim")
     return Panel(text, title="Spanstream cannot run", title_align="left", border_style="red")
