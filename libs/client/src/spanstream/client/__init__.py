@@ -1,1 +1,60 @@
 """Python SDK and the spanstream command."""
+
+from spanstream.client.aio import AsyncClient
+from spanstream.client.client import Client
+from spanstream.client.documents import Document, File
+from spanstream.client.errors import (
+    Broken,
+    Conflict,
+    Invalid,
+    NotFound,
+    NotSettled,
+    Refused,
+    ServerFailed,
+    SpanstreamError,
+    TooLarge,
+    Unauthorised,
+    Unavailable,
+    Unreachable,
+)
+from spanstream.client.results import (
+    Failure,
+    Hit,
+    Passage,
+    Progress,
+    Receipt,
+    Report,
+    SearchResult,
+    Source,
+    Span,
+    Status,
+)
+
+__all__ = [
+    "AsyncClient",
+    "Broken",
+    "Client",
+    "Conflict",
+    "Document",
+    "Failure",
+    "File",
+    "Hit",
+    "Invalid",
+    "NotFound",
+    "NotSettled",
+    "Passage",
+    "Progress",
+    "Receipt",
+    "Refused",
+    "Report",
+    "SearchResult",
+    "ServerFailed",
+    "Source",
+    "Span",
+    "SpanstreamError",
+    "Status",
+    "TooLarge",
+    "Unauthorised",
+    "Unavailable",
+    "Unreachable",
+]

@@ -44,12 +44,14 @@ def run(
     *,
     stop: threading.Event | None = None,
     started: Callable[[], None] | None = None,
+    failed: Callable[[BaseException], None] | None = None,
     stop_seconds: float = STOP_SECONDS,
 ) -> int:
     """Run `services` until SIGINT, SIGTERM, `stop` or the first failure; the exit code is 1 after a failure, else 0.
 
     1 start in list order, 2 call `started`, 3 wait, 4 stop in reverse under one deadline. Nothing restarts in place.
-    A second signal exits at once, uncommitted, which is safe. Must be called from the main thread.
+    Each failure is logged and given to `failed`. A second signal exits at once, uncommitted, which is safe. Must be
+    called from the main thread.
     """
     stop = stop or threading.Event()
     failures: list[BaseException] = []
@@ -90,6 +92,8 @@ def run(
             signal.signal(number, handler)
     for failure in failures:
         log.error("service_failed", error=type(failure).__name__, detail=str(failure), exc_info=failure)
+        if failed is not None:
+            failed(failure)
     return 1 if failures else 0
 
 

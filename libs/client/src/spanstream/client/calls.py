@@ -1,0 +1,201 @@
+"""The wire, and nothing else: a request for each route, and the value in each answer. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from spanstream.client import errors
+from spanstream.client.documents import Document, File, Record
+from spanstream.client.effects import Request, Response
+from spanstream.client.results import Failure, Hit, Passage, Receipt, SearchResult, Source, Span, Status
+
+MAX_STATUSES = 1000  # ids in one question, the server's limit
+_JSON = {"content-type": "application/json"}
+_NDJSON = {"content-type": "application/x-ndjson"}
+
+
+def put(source: str, document: Document) -> Request:
+    """Upsert one document."""
+    return Request("PUT", _document(source, document.id), ingest=True, headers=_JSON, content=_encode(_body(document)))
+
+
+def delete(source: str, id: str, version: int | None) -> Request:
+    """Delete one document."""
+    return Request("DELETE", _document(source, id), ingest=True, params=_given(version=version))
+
+
+def batch(source: str, lines: Sequence[bytes]) -> Request:
+    """Upsert many documents: one JSON object a line."""
+    return Request(
+        "POST", f"{_documents(source)}:batch", ingest=True, headers=_NDJSON, content=b"".join(lines), timeout=120
+    )
+
+
+def upload(source: str, file: File) -> Request:
+    """Upsert a file as it is. Reads it: may raise OSError."""
+    params = _given(id=file.id, title=file.title or None, version=file.version)
+    headers = {"content-type": file.content_type or "application/octet-stream"}
+    return Request(
+        "POST",
+        f"/v1/sources/{quote(source, safe='')}/files",
+        ingest=True,
+        params=params,
+        headers=headers,
+        content=file.path.read_bytes(),
+        timeout=120,
+    )
+
+
+def status(source: str, id: str, version: int | None, wait: float | None) -> Request:
+    """The state of one document; `wait` seconds for it to settle."""
+    timeout = None if wait is None else wait + 30
+    return Request("GET", _document(source, id), params=_given(version=version, wait=wait), timeout=timeout)
+
+
+def statuses(source: str, asked: Sequence[tuple[str, int | None]], wait: float = 0.0) -> Request:
+    """The states of up to MAX_STATUSES documents; `wait` up to so many seconds until all are settled."""
+    body = {"documents": [{"id": id} | _given(version=version) for id, version in asked], "wait": wait}
+    return Request("POST", f"{_documents(source)}:status", headers=_JSON, content=_encode(body))
+
+
+def search(
+    query: str, *, limit: int, mode: str | None, sources: Sequence[str] | None, filter: Mapping[str, Any] | None
+) -> Request:
+    """A search. `sources` is a filter like any other, and both must hold."""
+    conditions = [{"field": "source", "in": list(sources)}] if sources else []
+    conditions += [dict(filter)] if filter else []
+    narrowed = {"all": conditions} if len(conditions) > 1 else conditions[0] if conditions else None
+    body = _given(query=query, limit=limit, mode=mode, filter=narrowed)
+    return Request("POST", "/v1/search", headers=_JSON, content=_encode(body))
+
+
+def sources() -> Request:
+    """All sources of the caller."""
+    return Request("GET", "/v1/sources")
+
+
+def line(item: Document | Record | bytes) -> bytes:
+    """One line of a batch; bytes are taken as a line that is already JSON."""
+    if isinstance(item, bytes):
+        return item.strip().replace(b"\n", b" ") + b"\n"
+    body = {"id": item.id} | _body(item) if isinstance(item, Document) else item
+    return _encode(body) + b"\n"
+
+
+def read_receipt(response: Response) -> Receipt:
+    """The answer to `put`, `delete` and `upload`."""
+    return _receipt(_object(response))
+
+
+def read_batch(response: Response) -> list[tuple[int, Receipt | errors.Refused, str]]:
+    """The answer to `batch`: (line number from 1, receipt or refusal, id if the line had one). Lines may be missing."""
+    rows = []
+    for row in map(json.loads, response.body.splitlines()):
+        problem = row.get("problem")
+        outcome = _receipt(row) if problem is None else errors.from_problem(int(problem.get("status", 422)), problem)
+        rows.append((row["line"], outcome, str(row.get("id") or "")))
+    return rows
+
+
+def read_status(response: Response) -> Status:
+    """The answer to `status`."""
+    return _status(_object(response))
+
+
+def read_statuses(response: Response) -> list[Status]:
+    """The answer to `statuses`."""
+    return [_status(row) for row in _object(response)["documents"]]
+
+
+def read_search(response: Response) -> SearchResult:
+    """The answer to `search`."""
+    body = _object(response)
+    return SearchResult(tuple(map(_hit, body["hits"])), float(body["took_ms"]), bool(body.get("partial", False)))
+
+
+def read_sources(response: Response) -> list[Source]:
+    """The answer to `sources`."""
+    return [Source(row["source"], row["documents"]) for row in _object(response)["sources"]]
+
+
+def refusal(response: Response) -> errors.Refused:
+    """The error in an answer of 400 or above."""
+    try:
+        problem = _object(response)
+    except errors.SpanstreamError:
+        problem = {}
+    after = response.headers.get("retry-after", "")
+    return errors.from_problem(response.status, problem, float(after) if after.isdigit() else None)
+
+
+def refused(source: str, id: str, error: errors.Refused) -> Failure:
+    """A document that the server would not take."""
+    return Failure(source, id, "accept", type(error).__name__, str(error))
+
+
+def _documents(source: str) -> str:
+    return f"/v1/sources/{quote(source, safe='')}/documents"
+
+
+def _document(source: str, id: str) -> str:
+    return f"{_documents(source)}/{quote(id, safe='')}"
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _encode(body: Any) -> bytes:
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def _body(document: Document) -> dict[str, Any]:
+    body = {"text": document.text, "title": document.title, "content_type": document.content_type}
+    given = _given(version=document.version, groups=list(document.groups) or None)
+    return body | {"metadata": dict(document.metadata)} | given
+
+
+def _object(response: Response) -> dict[str, Any]:
+    try:
+        value = json.loads(response.body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise errors.ServerFailed(response.status, "the answer is not a JSON object: is this a Spanstream server?")
+    return value
+
+
+def _receipt(row: Mapping[str, Any]) -> Receipt:
+    return Receipt(row["source"], row["id"], row["version"], row.get("status") == "unchanged")
+
+
+def _status(row: Mapping[str, Any]) -> Status:
+    failure = row.get("failure") or {}
+    texts = {name: str(failure.get(name, "")) for name in ("stage", "reason", "detail")}
+    return Status(row["source"], row["id"], row["state"], row["version"], **texts)
+
+
+def _hit(row: Mapping[str, Any]) -> Hit:
+    return Hit(
+        source=row["source"],
+        id=row["id"],
+        version=row["version"],
+        title=row["title"],
+        metadata=row["metadata"],
+        score=row["score"],
+        passages=tuple(map(_passage, row["passages"])),
+    )
+
+
+def _passage(row: Mapping[str, Any]) -> Passage:
+    return Passage(
+        ordinal=row["ordinal"],
+        start=row["start"],
+        end=row["end"],
+        text=row["text"],
+        score=row["score"],
+        spans=tuple(Span(span["start"], span["end"], span["text"], span["score"]) for span in row["spans"]),
+    )

@@ -1,0 +1,193 @@
+"""The `spanstream` command: ingest, search, status, delete, sources, and what plug-ins add."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spanstream.client import files, output
+from spanstream.client.client import Client
+from spanstream.client.errors import NotSettled, Refused, SpanstreamError, Unreachable
+from spanstream.client.results import Failure, Progress, Report
+
+FAILED, USAGE, UNREACHABLE, REFUSED = 1, 2, 3, 4
+PLUGINS = "spanstream.commands"
+
+app = typer.Typer(
+    name="spanstream",
+    help="Ingest documents and search them, exact to the span.",
+    epilog="Exit codes: 0 done, 1 a document failed, 2 wrong usage, 3 no server answers, 4 the server refused.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Url = Annotated[str | None, typer.Option("--url", help="Server address; default: SPANSTREAM_URL, else the local one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+SourceName = Annotated[str, typer.Option("--source", help="The source of the document.")]
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Files, folders, or - for NDJSON on stdin.")],
+    source: Annotated[
+        str | None, typer.Option("--source", help="Source to put them in; default: the folder's name.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until everything is searchable.")] = True,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Ingest files and folders; the bar counts the documents that are searchable.
+
+    Text, Markdown, HTML, PDF and DOCX files are documents whose id is the path below the folder. Each line of a .jsonl
+    or .ndjson file is a document: a JSON object with _id, title, text and any metadata. Hidden files are left out.
+    """
+    out, err = output.consoles()
+    report, skipped = Report(Progress()), Counter[str]()
+    with Client(url) as client:
+        for name in paths:
+            chosen, items, total = _open(name, source, prefix=source is not None and len(paths) > 1, skipped=skipped)
+            with output.IngestProgress(err, chosen, total, quiet=as_json) as bar:
+                report = _add(report, client.ingest(chosen, items, wait=wait, on_progress=bar))
+    if as_json:
+        output.write_json({"counts": report.counts, "skipped": skipped, "failures": report.failures})
+    else:
+        counts = report.counts
+        out.print(
+            f"{counts.accepted} accepted, {counts.unchanged} of them unchanged, {counts.searchable} searchable, {counts.failed} failed"
+            if wait
+            else f"{counts.accepted} accepted, {counts.unchanged} of them unchanged, {counts.failed} refused"
+        )
+        if skipped:
+            kinds = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common(8))
+            err.print(f"skipped {skipped.total()} files of other types: {kinds}", markup=False, style="dim")
+        err.print(output.failures(report.failures, counts.failed)) if counts.failed else None
+    raise typer.Exit(FAILED if report.counts.failed else 0)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many documents.")] = 5,
+    mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
+    source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
+    filter: Annotated[str | None, typer.Option("--filter", help="A filter on metadata, as JSON.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Search; the words that answer best are highlighted inside their passage."""
+    try:
+        condition = json.loads(filter) if filter else None
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="--filter") from error
+    with Client(url) as client:
+        result = client.search(query, limit=limit, mode=mode, sources=source, filter=condition)
+    if as_json:
+        output.write_json(result)
+    else:
+        out, _ = output.consoles()
+        out.print(output.hits(result, marks=not out.is_terminal))
+
+
+@app.command()
+def status(
+    id: Annotated[str, typer.Argument(help="The document's id.")],
+    source: SourceName,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait up to a minute until it is settled.")] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a document is pending, searchable, deleted or failed, and why."""
+    with Client(url) as client:
+        found = client.status(source, id, wait=60 if wait else None)
+    output.write_json(found) if as_json else output.consoles()[0].print(output.status_line(found))
+    raise typer.Exit(FAILED if found.state == "failed" or (wait and not found.settled) else 0)
+
+
+@app.command()
+def delete(
+    id: Annotated[str, typer.Argument(help="The document's id.")],
+    source: SourceName,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until no search finds it.")] = True,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Delete a document."""
+    with Client(url) as client:
+        receipt = client.delete(source, id)
+        if wait:
+            client.wait_searchable([receipt])
+    if as_json:
+        output.write_json({"receipt": receipt, "deleted": wait})
+    else:
+        output.consoles()[0].print(
+            f"{'deleted' if wait else 'accepted'}  {output.clean(source)}/{output.clean(id)}", markup=False
+        )
+
+
+@app.command()
+def sources(url: Url = None, as_json: Json = False) -> None:
+    """List the sources and their numbers of documents."""
+    with Client(url) as client:
+        found = client.sources()
+    output.write_json({"sources": found}) if as_json else output.consoles()[0].print(output.sources(found))
+
+
+def main() -> None:
+    """Run the command; errors are one line on standard error and an exit code."""
+    for plugin in entry_points(group=PLUGINS):
+        command = plugin.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=plugin.name)
+        else:
+            app.command(plugin.name)(command)
+    try:
+        app()
+    except SpanstreamError as error:
+        sys.stderr.write(f"spanstream: {output.clean(str(error))}{_advice(error)}\n")
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: SpanstreamError) -> int:
+    if isinstance(error, Refused) and error.status < 500 and error.status != 429:
+        return REFUSED
+    return FAILED if isinstance(error, NotSettled) else UNREACHABLE
+
+
+def _advice(error: SpanstreamError) -> str:
+    if isinstance(error, Unreachable):
+        return "; start one with `spanstream up`, or name another with --url or SPANSTREAM_URL"
+    if isinstance(error, Refused) and error.status == 401:
+        return "; set SPANSTREAM_API_KEY"
+    return ""
+
+
+def _open(
+    name: str, source: str | None, *, prefix: bool, skipped: Counter[str]
+) -> tuple[str, Iterable[Any], int | None]:
+    """Source, items and number of documents behind one argument."""
+    if name == "-":
+        return source or "stdin", (line for line in sys.stdin.buffer if line.strip()), None
+    path = Path(name)
+    if not path.exists():
+        raise typer.BadParameter(f"no such file or folder: {name}", param_hint="PATH")
+    selection = files.select(path, prefix=prefix)
+    skipped.update(selection.skipped)
+    return source or files.source_name(path), selection.items(), selection.total()
+
+
+def _add(one: Report, other: Report) -> Report:
+    """Two reports as one."""
+    a, b = one.counts, other.counts
+    counts = Progress(
+        a.accepted + b.accepted, a.unchanged + b.unchanged, a.searchable + b.searchable, a.failed + b.failed
+    )
+    kept: tuple[Failure, ...] = one.failures + other.failures
+    return Report(counts, kept)

@@ -1,0 +1,138 @@
+"""The synchronous client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from spanstream.client import calls, config, flows, transport
+from spanstream.client.documents import Document, File, Item
+from spanstream.client.effects import Flow, Next, Sleep
+from spanstream.client.errors import SpanstreamError
+from spanstream.client.ingestion import Ingestion
+from spanstream.client.results import Progress, Receipt, Report, SearchResult, Source, Status
+
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to Spanstream; use it in a `with` block, or call `close`. One thread at a time.
+
+    Address and key: the arguments, else SPANSTREAM_URL, SPANSTREAM_INGEST_URL, SPANSTREAM_API_KEY, else what
+    `spanstream up` saved. Methods raise SpanstreamError; 429 and 503 are tried again for up to half a minute first.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        ingest_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 30.0,
+        transport_: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`timeout`: seconds for one answer. The last three are for tests."""
+        self.connection = config.resolve(url, ingest_url, api_key)
+        self._http = httpx.Client(
+            headers=transport.headers(self.connection), timeout=timeout, transport=transport_, trust_env=True
+        )
+        self._clock = clock
+        self._sleep = sleep
+
+    def put(self, source: str, document: Document) -> Receipt:
+        """Upsert one document; returns when it is durable, which is a little before it is searchable."""
+        return self._run(flows.call(calls.put(source, document), calls.read_receipt))
+
+    def delete(self, source: str, id: str, *, version: int | None = None) -> Receipt:
+        """Delete a document; `wait_searchable([receipt])` returns once no search finds it."""
+        return self._run(flows.call(calls.delete(source, id, version), calls.read_receipt))
+
+    def ingest(
+        self,
+        source: str,
+        items: Iterable[Item | bytes],
+        *,
+        wait: bool = True,
+        stall: float = 300.0,
+        on_receipt: Callable[[Receipt], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Report:
+        """Upsert any number of documents, records, files, or lines of NDJSON, in order and in bounded memory.
+
+        With `wait` returns when all are searchable or failed, and reads no further while thousands are pending;
+        raises NotSettled if nothing moved for `stall` seconds. A refused or failed document is in the report.
+        """
+        ingestion = Ingestion(
+            source, wait=wait, stall=stall, on_receipt=on_receipt, on_progress=on_progress, clock=self._clock
+        )
+        return self._run(ingestion.flow(), iter(items))
+
+    def ingest_files(self, source: str, folder: Path, paths: Iterable[Path], **options: Any) -> Report:
+        """`ingest` the files; the id of each is its path relative to `folder`, with '/'."""
+        return self.ingest(source, (File(path.relative_to(folder).as_posix(), path) for path in paths), **options)
+
+    def status(self, source: str, id: str, *, version: int | None = None, wait: float | None = None) -> Status:
+        """The state of a document, of `version` if given; waits up to `wait` seconds for it to settle."""
+        return self._run(flows.call(calls.status(source, id, version, wait), calls.read_status))
+
+    def statuses(self, source: str, asked: Iterable[tuple[str, int | None]]) -> list[Status]:
+        """The states of many (id, version or None), in order."""
+        return self._run(flows.statuses(source, asked))
+
+    def wait_searchable(self, receipts: Iterable[Receipt], *, timeout: float = 60.0) -> tuple[Status, ...]:
+        """Wait until all are searchable (or deleted); returns those that failed. Raises NotSettled after `timeout` seconds."""
+        return self._run(flows.wait_searchable(receipts, timeout=timeout, clock=self._clock))
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        mode: str | None = None,
+        sources: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> SearchResult:
+        """The documents that match best, each with its passages and best spans."""
+        request = calls.search(query, limit=limit, mode=mode, sources=sources, filter=filter)
+        return self._run(flows.call(request, calls.read_search))
+
+    def sources(self) -> list[Source]:
+        """The sources with their numbers of live documents."""
+        return self._run(flows.call(calls.sources(), calls.read_sources))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        """Use it in a block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _run(self, flow: Flow[T], items: Any = iter(())) -> T:
+        answer: Any = None
+        failure: SpanstreamError | None = None
+        while True:
+            try:
+                effect = flow.throw(failure) if failure else flow.send(answer)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            answer = failure = None
+            if isinstance(effect, Sleep):
+                self._sleep(effect.seconds)
+            elif isinstance(effect, Next):
+                answer = next(items, None)
+            else:
+                try:
+                    answer = transport.response(self._http.request(**transport.arguments(self.connection, effect)))
+                except httpx.HTTPError as error:
+                    failure = transport.failure(error, self.connection, effect)

@@ -1,0 +1,76 @@
+"""What the client does, step by step, as generators of effects: retries and waiting. Shared by both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from spanstream.client import calls
+from spanstream.client.effects import Flow, Request, Response, Sleep
+from spanstream.client.errors import Broken, NotSettled, Unavailable
+from spanstream.client.pending import Pending
+from spanstream.client.results import Receipt, Status
+
+T = TypeVar("T")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between tries, doubling
+LONGEST_WAIT = 10.0  # seconds that one question may wait at the server
+
+
+def call(request: Request, read: Callable[[Response], T], patience: float = 30.0) -> Flow[T]:
+    """Send until it is answered: again after a 429, a 503 or a broken connection, for at most `patience` seconds of waiting.
+
+    Every request is safe to repeat. A server that asks for more than the patience left is believed at once.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            response: Response = yield request
+        except Broken:
+            if pause > patience:
+                raise
+            wait = pause
+        else:
+            if response.status < 400:
+                return read(response)
+            error = calls.refusal(response)
+            wait = max(pause, error.retry_after or 0.0) if isinstance(error, Unavailable) else patience + 1
+            if wait > patience:
+                raise error
+        yield Sleep(wait)
+        patience -= wait
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def wait_searchable(
+    receipts: Iterable[Receipt], *, timeout: float, clock: Callable[[], float]
+) -> Flow[tuple[Status, ...]]:
+    """Wait until all are settled; returns those that failed. Raises NotSettled after `timeout` seconds."""
+    pending = Pending()
+    for receipt in receipts:
+        if not receipt.unchanged:
+            pending.add(receipt)
+    failed: list[Status] = []
+    end = clock() + timeout
+    while pending:
+        if (left := end - clock()) <= 0:
+            raise NotSettled(f"{len(pending)} accepted documents have not become searchable in {timeout:g} s")
+        settled = pending.settle((yield from ask(pending, min(left, LONGEST_WAIT), left)))
+        failed += [status for status, _ in settled if status.state == "failed"]
+    return tuple(failed)
+
+
+def statuses(source: str, asked: Iterable[tuple[str, int | None]]) -> Flow[list[Status]]:
+    """The states of any number of documents, in order."""
+    wanted = list(asked)
+    found: list[Status] = []
+    for start in range(0, len(wanted), calls.MAX_STATUSES):
+        part = wanted[start : start + calls.MAX_STATUSES]
+        found += yield from call(calls.statuses(source, part), calls.read_statuses)
+    return found
+
+
+def ask(pending: Pending, wait: float, patience: float) -> Flow[list[Status]]:
+    """The states of some that are pending; the server waits up to `wait` seconds for all of those to settle."""
+    source, asked = pending.ask(calls.MAX_STATUSES)
+    return (yield from call(calls.statuses(source, asked, wait), calls.read_statuses, patience))

@@ -1,0 +1,201 @@
+"""What this package adds to the `spanstream` command. Everything heavy is imported only when a command runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spanstream.client import config as client_config
+
+if TYPE_CHECKING:
+    from spanstream.eventlog.log import Log
+    from spanstream.standalone.composition import Plan
+
+DEFAULT_TARGETS = "ingestor,embedder,indexer,gateway,encoder"
+
+Targets = Annotated[str, typer.Option("--target", help="Which services to run, separated by commas.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Data folder; default: SPANSTREAM_DATA, else ~/.local/share/spanstream.")
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the API; 0 takes a free one.")]
+AdminPort = Annotated[int, typer.Option("--admin-port", min=0, max=65535, help="Port of metrics and health.")]
+LogUrl = Annotated[
+    str | None, typer.Option("--log-url", envvar="LOG_URL", help="kafka://host:port; default: a Kafka of our own.")
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option("--store-url", envvar="STORE_URL", help="A Qdrant server; default: the engine in this process."),
+]
+EncoderUrl = Annotated[
+    str | None,
+    typer.Option("--encoder-url", envvar="ENCODER_URL", help="http://…; default: the model in this process."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def up(
+    target: Targets = DEFAULT_TARGETS,
+    data: Data = None,
+    port: Port = 8700,
+    admin_port: AdminPort = 9464,
+    log_url: LogUrl = None,
+    store_url: StoreUrl = None,
+    encoder_url: EncoderUrl = None,
+    samples: Annotated[
+        bool, typer.Option("--samples/--no-samples", help="Ingest Python's own documentation at the first start.")
+    ] = True,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="A process for each service; needs --store-url of a Qdrant server.")
+    ] = False,
+    log_to: Annotated[str, typer.Option("--log-to", help="file (in the data folder) or stderr.")] = "file",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the addresses as JSON once everything is ready.")
+    ] = False,
+) -> None:
+    """Run everything on this machine: Kafka, the services, the index and the model. Ctrl-C stops it.
+
+    The first start ingests the documentation of Python's standard library, so that there is something to search.
+    """
+    began = time.monotonic()
+    if log_to not in ("file", "stderr"):
+        raise typer.BadParameter("file or stderr", param_hint="--log-to")
+    from spanstream.standalone import composition
+    from spanstream.standalone import processes as children
+    from spanstream.standalone.folder import DataFolder
+    from spanstream.standalone.up import up as start
+
+    folder = DataFolder(data or client_config.data_folder())
+    plan = _plan(folder.path, target, port, admin_port, log_url, store_url, encoder_url)
+    build = children.build if processes else composition.build
+    code = start(
+        plan,
+        folder,
+        build,
+        with_samples=samples,
+        logs_to_stderr=log_to == "stderr",
+        as_json=as_json,
+        began=began,
+    )
+    raise typer.Exit(code)
+
+
+topics = typer.Typer(help="The topics of the registry, on the log at LOG_URL.", no_args_is_help=True)
+
+
+@topics.command("list")
+def list_topics(log_url: LogUrl = None, as_json: Json = False) -> None:
+    """List the registered topics, and how many records each holds now."""
+    from spanstream.events.topics import ALL
+
+    with _log(log_url) as log:
+        rows = []
+        for topic in ALL:
+            ends = log.end_offsets(topic.name)
+            rows.append({"name": topic.name, "partitions": len(ends), "records": sum(ends.values())})
+    _show(rows, as_json)
+
+
+@topics.command("create")
+def create_topics(log_url: LogUrl = None, as_json: Json = False) -> None:
+    """Create the registered topics that are missing; those that exist are left as they are."""
+    from spanstream.events.topics import ALL
+
+    with _log(log_url) as log:
+        created = log.ensure_topics(ALL)
+    _show([{"name": topic.name, "created": topic.name in created} for topic in ALL], as_json)
+
+
+def config(
+    target: Targets = DEFAULT_TARGETS,
+    data: Data = None,
+    log_url: LogUrl = None,
+    store_url: StoreUrl = None,
+    encoder_url: EncoderUrl = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Only what differs from the defaults.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Print the effective settings that `spanstream up` would use in this environment, secrets redacted."""
+    from spanstream.runtime.settings import AdminSettings, SettingsError
+    from spanstream.standalone import composition
+    from spanstream.standalone.folder import DataFolder
+
+    folder = DataFolder(data or client_config.data_folder())
+    plan = _plan(folder.path, target, 8700, 9464, log_url, store_url, encoder_url)
+    try:
+        found = composition.settings(plan, folder, log_url or "kafka://127.0.0.1:0")
+        shown = {name: each.shown(changed_only=diff) for name, each in found.items()}
+        shown["admin"] = AdminSettings.read().shown(changed_only=diff)
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    for name, values in shown.items():
+        typer.echo(f"# {name}")
+        for variable, value in values.items():
+            typer.echo(f"{variable}={'' if value is None else value}")
+
+
+def _plan(
+    folder: Path,
+    target: str,
+    port: int,
+    admin_port: int,
+    log_url: str | None,
+    store_url: str | None,
+    encoder_url: str | None,
+) -> Plan:
+    from spanstream.standalone.composition import MODEL, TARGETS, Plan
+
+    targets = frozenset(name.strip() for name in target.split(",") if name.strip())
+    if unknown := targets - set(TARGETS):
+        raise typer.BadParameter(f"no such service: {', '.join(sorted(unknown))}", param_hint="--target")
+    if "encoder" not in targets and encoder_url is None and targets & {"embedder", "indexer", "gateway"}:
+        raise typer.BadParameter("without the encoder among them, --encoder-url must name one", param_hint="--target")
+    return Plan(
+        targets=targets - ({"encoder"} if encoder_url else set()),
+        host="127.0.0.1",
+        port=port,
+        admin_port=admin_port,
+        log_url=log_url,
+        store_url=store_url or f"edge:{folder / 'index'}",
+        encoder_url=encoder_url or MODEL,
+    )
+
+
+@contextmanager
+def _log(url: str | None) -> Iterator[Log]:
+    """The log at the address given, or of the Spanstream that runs on this machine's data folder."""
+    from spanstream.eventlog.errors import EventLogError
+    from spanstream.eventlog.opening import open_log
+
+    url = url or client_config.read(client_config.data_folder()).get("log_url")
+    if not url:
+        typer.echo("No log: start one with `spanstream up`, or name one with --log-url or LOG_URL.", err=True)
+        raise typer.Exit(3)
+    try:
+        log = open_log(url)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--log-url") from error
+    try:
+        yield log
+    except EventLogError as error:
+        typer.echo(f"The log at {url} does not answer: {error}", err=True)
+        raise typer.Exit(3) from error
+    finally:
+        log.close()
+
+
+def _show(rows: list[dict[str, object]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.echo("  ".join(f"{name} {value}" if name != "name" else f"{value:16}" for name, value in row.items()))

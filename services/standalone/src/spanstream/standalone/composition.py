@@ -1,0 +1,167 @@
+"""All services in one process: one log, one store, one encoder, one address for both APIs."""
+
+# Modules that load the Kafka client, the index engine or the model are imported where they are needed: a target that
+# does not use them does not pay for them, and broker and model start before the rest is read.
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from spanstream.embedder.settings import EncoderSettings
+from spanstream.encoder.encoder import Encoder
+from spanstream.runtime import admin
+from spanstream.runtime.http import HttpServer
+from spanstream.runtime.service import Service
+from spanstream.runtime.settings import AdminSettings, Settings
+from spanstream.standalone.folder import DataFolder
+from spanstream.standalone.loading import Ahead, LoadingEncoder
+from spanstream.standalone.parts import Closeable, Shared, Topics
+from spanstream.store.store import Store
+
+TARGETS = ("ingestor", "embedder", "indexer", "gateway", "encoder")
+MODEL = "inproc:minilm"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run where. `log_url` none: a local broker.
+
+    `encoder_url` is "inproc:<model>", the model in this process, exactly if "encoder" is among the targets.
+    """
+
+    targets: frozenset[str]
+    host: str
+    port: int
+    admin_port: int
+    log_url: str | None
+    store_url: str
+    encoder_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Services in the order in which they start, and where they answer."""
+
+    services: list[Service] = field(repr=False)
+    url: str
+    ingest_url: str
+    admin_url: str
+    log_url: str
+
+
+def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings]:
+    """The settings of every target: `plan` decides the addresses, the environment everything else. Raises SettingsError."""
+    shared = {
+        "LOG_URL": log_url,
+        "STORE_URL": plan.store_url,
+        "ENCODER_URL": plan.encoder_url,
+        "BLOB_URL": f"file:{folder.blobs}",
+        "AUTH_KEYS_FILE": str(folder.keys),
+        "http_host": plan.host,
+        "http_port": plan.port,
+        "model": _model(plan),
+    }
+    return {name: _read(name, shared) for name in TARGETS if name in plan.targets}
+
+
+def _read(target: str, values: dict[str, Any]) -> Settings:
+    """The target's settings, with those of `values` that they have."""
+    member = "embedder" if target == "encoder" else target
+    module = import_module(f"spanstream.{member}.settings")
+    kind: type[Settings] = getattr(module, f"{target.capitalize()}Settings")
+    names = {field.validation_alias or name for name, field in kind.model_fields.items()}
+    return kind.read(**{name: value for name, value in values.items() if name in names})
+
+
+def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Composition:
+    """Make everything. Broker and model begin to load at once, in the background, while the rest is imported.
+
+    Raises PortInUse, SettingsError, StoreCorrupt or Trouble; after that nothing runs any more.
+    """
+    parts: list[Service] = []
+    shown: list[Settings] = []
+    admin_settings = AdminSettings.read(host=plan.host, port=plan.admin_port)
+    # Both ports first: that one is taken is the commonest trouble, and nothing runs yet. The lists are filled below.
+    http = HttpServer("api", plan.host, plan.port, title="Spanstream")
+    early: list[Service] = [http]
+    try:
+        admin_server = admin.build(admin_settings, parts, shown)
+        early.append(admin_server)
+        log_url = plan.log_url
+        first: list[Service] = []
+        if log_url is None:
+            from spanstream.standalone.broker import LocalBroker
+
+            broker = LocalBroker(folder.kafka, progress=progress)
+            log_url = broker.url
+            first.append(Ahead(broker))
+            early.append(broker)
+        encoder: LoadingEncoder | None = None
+        if "encoder" in plan.targets:
+            encoder_settings = EncoderSettings.read(model=_model(plan))
+            encoder = LoadingEncoder(lambda: _load(encoder_settings))
+            first.append(encoder)
+            early.append(encoder)
+        configs = settings(plan, folder, log_url)
+        services, resources = _services(plan, configs, log_url, encoder, http)
+    except BaseException:
+        for service in reversed(early):
+            service.stop(time.monotonic() + 5)
+        raise
+    parts += [*first, Shared(resources), *services, http]
+    shown += configs.values()
+    return Composition([*parts, admin_server], http.url, http.url, admin_server.url, log_url)
+
+
+def _services(
+    plan: Plan, configs: dict[str, Any], log_url: str, encoder: Encoder | None, http: HttpServer
+) -> tuple[list[Service], list[Closeable]]:
+    """The topics and the targets, consumers before producers, and what they share."""
+    from spanstream.encoder.opening import open_encoder
+    from spanstream.eventlog.opening import open_log
+
+    log = open_log(log_url)
+    resources: list[Closeable] = [log]
+    services: list[Service] = [Topics(log)]
+    if encoder is None:
+        encoder = open_encoder(plan.encoder_url)
+        resources.append(encoder)
+    store: Store | None = None
+    if plan.targets & {"indexer", "gateway"}:
+        from spanstream.store.opening import open_store
+
+        store = open_store(plan.store_url)
+        resources.append(store)
+    if "indexer" in plan.targets:
+        from spanstream.indexer import service as indexer
+
+        services.append(indexer.build(configs["indexer"], log=log, store=store, encoder=encoder))
+    if "embedder" in plan.targets:
+        from spanstream.embedder import service as embedder
+
+        services.append(embedder.build(configs["embedder"], log=log, encoder=encoder))
+    if "ingestor" in plan.targets:
+        from spanstream.ingestor import service as ingestor
+        from spanstream.standalone.heads import store_heads
+
+        heads = store_heads(store) if store is not None else None
+        services.append(ingestor.build(configs["ingestor"], log=log, heads=heads, http=http))
+    if "gateway" in plan.targets:
+        from spanstream.gateway import service as gateway
+
+        services.append(gateway.build(configs["gateway"], store=store, encoder=encoder, http=http))
+    return services, resources
+
+
+def _model(plan: Plan) -> str:
+    return plan.encoder_url.removeprefix("inproc:")
+
+
+def _load(settings: EncoderSettings) -> Encoder:
+    """The model in this process; importing torch alone takes seconds."""
+    from spanstream.embedder.application import open_measured
+
+    return open_measured(settings.model, dtype=settings.dtype, device=settings.device, threads=settings.threads)

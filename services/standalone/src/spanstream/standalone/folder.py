@@ -1,0 +1,86 @@
+"""The data folder: everything that must survive a restart, owned by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import IO
+
+from spanstream.client import config
+from spanstream.runtime.auth import DEFAULT_TENANT, create_key
+from spanstream.standalone.trouble import Trouble
+
+FREE_BYTES = 1 << 30  # the broker refuses below half of this, and an index that cannot grow helps nobody
+KEY_ID = "local"
+
+
+class DataFolder:
+    """The paths below it. `open` makes and locks it, until `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().absolute()
+        self.kafka = self.path / "kafka"
+        self.index = self.path / "index"
+        self.blobs = self.path / "blobs"
+        self.log = self.path / "logs" / "spanstream.log"
+        self.keys = self.path / "keys.json"
+        self._lock: IO[str] | None = None
+
+    def open(self, free_bytes: int = FREE_BYTES) -> None:
+        """1 make it, 2 lock it, 3 look for room. Raises Trouble."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # 1
+            self.log.parent.mkdir(exist_ok=True)
+            self._lock = open(self.path / "lock", "a+")  # noqa: SIM115 held until `close`, or the end of the process
+        except OSError as error:
+            raise Trouble(
+                f"The data folder {self.path} cannot be written: {error.strerror}.",
+                "Choose another one with --data FOLDER, or correct its permissions.",
+            ) from error
+        try:
+            self._own(self._lock)  # 2
+            self._look_for_room(free_bytes)  # 3
+        except Trouble:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of it; idempotent."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _own(self, lock: IO[str]) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise Trouble(
+                f"Another Spanstream (process {lock.read().strip() or 'unknown'}) uses the data folder {self.path}.",
+                "Use that one, stop it first (Ctrl-C in its terminal), or choose another folder with --data FOLDER.",
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+
+    def _look_for_room(self, wanted: int) -> None:
+        free = shutil.disk_usage(self.path).free
+        if free < wanted:
+            raise Trouble(
+                f"Only {free >> 20} MB are free on the disk of {self.path}; {wanted >> 20} MB are needed.",
+                "Free some space, or choose a folder on another disk with --data FOLDER.",
+            )
+
+    def key(self) -> str:
+        """The API key of this machine's owner, made at the first start. Raises Trouble if its files are damaged."""
+        saved = config.read(self.path).get("api_key")
+        if saved and self.keys.exists():
+            return saved
+        try:
+            return create_key(self.keys, KEY_ID, DEFAULT_TENANT)
+        except (ValueError, KeyError) as error:
+            raise Trouble(
+                f"The file of API keys {self.keys} is damaged.", "Move it away and start again: a new key is made."
+            ) from error

@@ -1,0 +1,67 @@
+"""Two small services of a whole machine: the topics, and the end of what all others share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from spanstream.eventlog.log import Log  # a protocol: no Kafka client
+from spanstream.events.topics import ALL
+from spanstream.runtime.service import Report
+
+
+class Topics:
+    """Creates the missing topics once the log answers."""
+
+    name = "topics"
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def start(self, report: Report) -> None:
+        """Create what is missing."""
+        self._log.ensure_topics(ALL)
+
+    def live(self) -> bool:
+        """Always."""
+        return True
+
+    def ready(self) -> bool:
+        """Whether the log answers."""
+        return self._log.ready()
+
+    def stop(self, deadline: float) -> None:
+        """Nothing to stop."""
+
+
+class Closeable(Protocol):
+    """Something to close, once, by its owner."""
+
+    def close(self) -> None:
+        """Release it; idempotent."""
+        ...
+
+
+class Shared:
+    """Closes what several services use. It comes before them, hence stops after them."""
+
+    name = "shared"
+
+    def __init__(self, resources: Sequence[Closeable]) -> None:
+        self._resources = resources
+
+    def start(self, report: Report) -> None:
+        """Nothing to start."""
+
+    def live(self) -> bool:
+        """Always."""
+        return True
+
+    def ready(self) -> bool:
+        """Always: the services that use the resources say whether those answer."""
+        return True
+
+    def stop(self, deadline: float) -> None:
+        """Close everything."""
+        for resource in self._resources:
+            resource.close()

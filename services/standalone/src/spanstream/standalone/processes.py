@@ -1,0 +1,169 @@
+"""A process for each service, as on a cluster but on this machine: what `up --processes` runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import httpx
+
+from spanstream.runtime import admin
+from spanstream.runtime.service import Report, Service
+from spanstream.runtime.settings import AdminSettings
+from spanstream.standalone import child, log_file
+from spanstream.standalone.composition import Composition, Plan
+from spanstream.standalone.folder import DataFolder
+from spanstream.standalone.loading import Ahead
+from spanstream.standalone.parts import Shared, Topics
+from spanstream.standalone.trouble import Trouble
+
+KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
+# Consumers before producers, the entry points last.
+ORDER = {
+    "encoder": "spanstream.embedder.application",
+    "indexer": "spanstream.indexer",
+    "embedder": "spanstream.embedder",
+    "ingestor": "spanstream.ingestor",
+    "gateway": "spanstream.gateway",
+}
+
+PORTS = {"encoder": "ENCODER_PORT", "ingestor": "INGESTOR_HTTP_PORT", "gateway": "GATEWAY_HTTP_PORT"}
+
+
+class ProcessDied(Exception):
+    """A service's process ended by itself."""
+
+
+class Child:
+    """A service in a process of its own. Its lines go to `write`, its health is asked at its admin port."""
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        environment: Mapping[str, str],
+        admin_url: str,
+        folder: Path,
+        write: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self._command = ["/usr/bin/env", *(f"{key}={value}" for key, value in environment.items())]
+        self._command += [sys.executable, "-m", module]
+        self._admin_url = admin_url
+        self._pid_file = folder / f"{name}.pid"
+        self._write = write
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+
+    def start(self, report: Report) -> None:
+        """Start the process from a thread that then watches it: the process ends with that thread, so with ours."""
+        child.stop_survivor(self._pid_file, f"-m {self._command[-1]}", 5.0)
+        started = threading.Event()
+
+        def watch() -> None:
+            ours, theirs = os.pipe()
+            with open(theirs, "wb") as output:
+                self._process = child.start(self._command, output, self._pid_file)
+            started.set()
+            with open(ours, encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    self._write(f"{self.name:9} {line.rstrip()}")
+            code = self._process.wait()
+            if not self._stopping.is_set():
+                report(ProcessDied(f"The process of the {self.name} ended by itself (exit code {code})."))
+
+        threading.Thread(target=watch, name=f"watch-{self.name}", daemon=True).start()
+        if not started.wait(10):
+            raise ProcessDied(f"The process of the {self.name} could not be started.")
+
+    def live(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def ready(self) -> bool:
+        """Whether it says so."""
+        try:
+            return self.live() and httpx.get(f"{self._admin_url}/readyz", timeout=1).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def stop(self, deadline: float) -> None:
+        """SIGTERM, and SIGKILL shortly before the deadline."""
+        self._stopping.set()
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(max(0.0, deadline - KILL_SECONDS - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._pid_file.unlink(missing_ok=True)
+
+
+def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Composition:
+    """A child for every target, with the addresses of the others in its environment. Raises Trouble for an Edge store."""
+    if plan.store_url.startswith("edge:"):
+        raise Trouble(
+            "The index is in a folder, and its engine lets only one process open that.",
+            "Name a Qdrant server with --store-url http://host:port, or leave --processes out.",
+        )
+    from spanstream.eventlog.opening import open_log
+    from spanstream.standalone.broker import LocalBroker
+
+    admin_settings = AdminSettings.read(host=plan.host, port=plan.admin_port)
+    services: list[Service] = []
+    server = admin.build(admin_settings, services, [])  # first, to find a port in use before anything runs
+    log_url = plan.log_url
+    if log_url is None:
+        broker = LocalBroker(folder.kafka, progress=progress)
+        log_url = broker.url
+        services.append(Ahead(broker))
+    log = open_log(log_url)
+    services += [Shared([log]), Topics(log)]
+
+    ports = {name: _free_port() for name in ORDER}
+    ports["gateway"] = plan.port or ports["gateway"]
+    urls = {name: f"http://{plan.host}:{port}" for name, port in ports.items()}
+    encoder_url = urls["encoder"] if "encoder" in plan.targets else plan.encoder_url
+    shared = {
+        "LOG_URL": log_url,
+        "STORE_URL": plan.store_url,
+        "ENCODER_URL": encoder_url,
+        "BLOB_URL": f"file:{folder.blobs}",
+        "AUTH_KEYS_FILE": str(folder.keys),
+        "INGESTOR_GATEWAY_URL": urls["gateway"],
+    }
+    write = _writer(folder.log.with_name("processes.log"))
+    for name in ORDER:
+        if name in plan.targets:
+            admin_port = _free_port()
+            own = {"ADMIN_PORT": str(admin_port)}
+            if name in PORTS:
+                own[PORTS[name]] = str(ports[name])
+            admin_url = f"http://{plan.host}:{admin_port}"
+            services.append(Child(name, ORDER[name], shared | own, admin_url, folder.path, write))
+    return Composition([*services, server], urls["gateway"], urls["ingestor"], server.url, log_url)
+
+
+def _writer(path: Path) -> Callable[[str], None]:
+    """Writes lines as they are, to a file that is rotated."""
+    lines = logging.getLogger("spanstream.processes")
+    lines.propagate = False
+    lines.handlers = [log_file.rotating(path)]
+    lines.setLevel(logging.INFO)
+    return lines.info
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

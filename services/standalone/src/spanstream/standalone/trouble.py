@@ -1,0 +1,51 @@
+"""What goes wrong on a person's machine, in words that say what to do."""
+
+from __future__ import annotations
+
+import errno
+
+from spanstream.runtime.http import PortInUse
+from spanstream.runtime.settings import SettingsError
+
+_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Trouble(Exception):
+    """A sentence for the person who started us, and what to do about it; empty if the sentence says that too."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.advice = advice
+
+
+def explain(error: BaseException) -> Trouble:
+    """Any failure as a Trouble. Errors whose message already says what to do are taken as they are."""
+    match error:
+        case Trouble():
+            return error
+        case PortInUse():
+            option = "--admin-port" if " for admin" in str(error) else "--port"
+            return Trouble(
+                f"{_sentence(error)}",
+                f"Stop the other program, or choose another port with {option} (0 takes any free one).",
+            )
+        case SettingsError() | ValueError():
+            return Trouble("The settings are not valid.", str(error))
+        case OSError(errno=number) if number in _DISK:
+            return Trouble("The disk is full.", "Free some space and start again; nothing that was accepted is lost.")
+        case PermissionError():
+            return Trouble(f"{_sentence(error)}", "Choose another data folder with --data.")
+    # Known by name: their modules load Java's or the index's machinery, which may be what failed to load.
+    if type(error).__name__ in {"BrokerError", "StoreCorrupt", "ModelNotFound", "ModelUnsupported"}:
+        what, _, advice = _sentence(error).partition("\n")
+        return Trouble(what, advice)
+    return Trouble(
+        f"Something unexpected happened: {type(error).__name__}: {error}",
+        "The log has the details. Starting again is safe: nothing that was accepted is lost.",
+    )
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

@@ -1,0 +1,85 @@
+"""Start everything, serve until asked to stop, say in words what went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from spanstream.client import config
+from spanstream.runtime import logs, tracing
+from spanstream.runtime.service import ThreadService, run
+from spanstream.standalone import log_file
+from spanstream.standalone.composition import Composition, Plan
+from spanstream.standalone.folder import DataFolder
+from spanstream.standalone.trouble import Trouble, explain
+from spanstream.standalone.welcome import Welcome
+
+Build = Callable[[Plan, DataFolder, Callable[[str], None]], Composition]
+
+
+def up(
+    plan: Plan,
+    folder: DataFolder,
+    build: Build,
+    *,
+    with_samples: bool,
+    logs_to_stderr: bool,
+    as_json: bool,
+    began: float,
+) -> int:
+    """1 own the folder, 2 make key and services, 3 run them; the exit code. Failures are shown, never raised."""
+    console, errors = Console(highlight=False, stderr=as_json), Console(stderr=True, highlight=False)
+    failures: list[BaseException] = []
+    try:
+        folder.open()  # 1
+    except Trouble as trouble:
+        errors.print(_panel(trouble, None))
+        return 1
+    try:
+        if logs_to_stderr:
+            logs.configure("info")
+        else:
+            log_file.configure("info", folder.log)
+        tracing.configure("standalone")
+        key = folder.key()  # 2
+        composition = build(plan, folder, lambda message: console.print(message, style="dim", markup=False))
+        saved = {"url": composition.url, "api_key": key, "log_url": composition.log_url}
+        if composition.ingest_url != composition.url:
+            saved["ingest_url"] = composition.ingest_url
+        config.save(folder.path, saved)
+        welcome = Welcome(
+            console,
+            composition.services,
+            folder.path,
+            composition.admin_url,
+            with_samples=with_samples and {"ingestor", "gateway"} <= plan.targets,
+            as_json=as_json,
+            began=began,
+        )
+        greeting = ThreadService("welcome", [welcome.run], closed=welcome.stopping)
+        code = run([*composition.services, greeting], failed=failures.append)  # 3
+    except Exception as error:  # noqa: BLE001 shown below
+        logs.get_logger().error("start_failed", error=type(error).__name__, exc_info=error)
+        failures.append(error)
+        code = 1
+    finally:
+        folder.close()
+    if failures:
+        errors.print(_panel(explain(failures[0]), None if logs_to_stderr else folder.log))
+    elif code == 0:
+        console.print(f"Stopped after {time.monotonic() - began:.0f} s.", style="dim")
+    return code
+
+
+def _panel(trouble: Trouble, log: Path | None) -> Panel:
+    text = Text(trouble.what, style="bold")
+    if trouble.advice:
+        text.append(f"\n\n{trouble.advice}", style="not bold")
+    if log is not None:
+        text.append(f"\n\nLog: {log}", style="not bold dim")
+    return Panel(text, title="Spanstream cannot run", title_align="left", border_style="red")

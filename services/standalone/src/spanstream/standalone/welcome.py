@@ -1,0 +1,115 @@
+"""What a person sees between the start and Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from spanstream.client import Client, SpanstreamError, config, output
+from spanstream.runtime.service import Service
+from spanstream.standalone import samples
+
+TICK_SECONDS = 0.05
+
+
+class Welcome:
+    """Waits until everything is ready, brings the first corpus in, says where things are. Its `run` is a thread's target."""
+
+    def __init__(
+        self,
+        console: Console,
+        services: Sequence[Service],
+        folder: Path,
+        admin_url: str,
+        *,
+        with_samples: bool,
+        as_json: bool,
+        began: float,
+    ) -> None:
+        """`began`: `time.monotonic()` at the start of the process."""
+        self._console = console
+        self._services = services
+        self._folder = folder
+        self._admin_url = admin_url
+        self._samples = with_samples
+        self._as_json = as_json
+        self._began = began
+
+    def run(self, stop: threading.Event) -> None:
+        """1 wait, 2 ingest what is missing, 3 show answers, 4 tell the addresses. Raises what makes a start useless."""
+        if not self._await(stop):  # 1
+            return
+        saved = config.read(self._folder)
+        with Client(saved["url"], ingest_url=saved.get("ingest_url"), api_key=saved["api_key"]) as client:
+            try:
+                if self._samples and (documents := samples.missing(client)):
+                    samples.ingest(client, documents, self._console, stop)  # 2
+                    samples.show(client, self._console)  # 3
+                there = sum(source.documents for source in client.sources())
+            except samples.Stopped:
+                return
+            except SpanstreamError as error:
+                if stop.is_set():
+                    return
+                self._console.print(f"The first documents did not get in: {error}", style="red", markup=False)
+                there = None
+        if self._as_json:  # 4
+            found = {name: saved[name] for name in ("url", "ingest_url", "log_url") if name in saved}
+            output.write_json(found | {"admin_url": self._admin_url, "data": str(self._folder), "documents": there})
+            sys.stdout.flush()
+        else:
+            self._console.print(addresses(saved["url"], self._admin_url, self._folder, there), soft_wrap=True)
+
+    def stopping(self) -> None:
+        """Say that the end has begun."""
+        self._console.print("\nStopping …", style="dim")
+
+    def _await(self, stop: threading.Event) -> bool:
+        with self._console.status("Starting Kafka, the index and the model …"):
+            while not all(service.ready() for service in self._services):
+                if stop.wait(TICK_SECONDS):
+                    return False
+        self._console.print(f"Ready after {time.monotonic() - self._began:.1f} s.", style="bold green")
+        return True
+
+
+def addresses(url: str, admin_url: str, folder: Path, documents: int | None) -> Text:
+    """Where everything is and what to do next, a line each."""
+    command = _command(folder)
+    rows = {
+        "Documents": f"{documents} can be searched" if documents is not None else None,
+        "Search API": f"{url}/v1/search",
+        "  documentation": f"{url}/docs",
+        "Metrics": f"{admin_url}/metrics",
+        "API key": f"in {folder / config.FILE}, where the spanstream command finds it",
+        "Log": str(folder / "logs" / "spanstream.log"),
+        "Search": f'{command} search "how do I copy a file"',
+        "Your documents": f"{command} ingest FOLDER",
+        "Stop": "Ctrl-C",
+    }
+    text = Text()
+    for name, value in rows.items():
+        if value is not None:
+            text.append(f"  {name:17}", style="dim")
+            text.append(f"{value}\n")
+    return text
+
+
+def _command(folder: Path) -> str:
+    """How to call `spanstream` from here."""
+    beside = Path(sys.executable).parent / "spanstream"
+    found = shutil.which("spanstream")
+    if found and Path(found).resolve() == beside.resolve():
+        command = "spanstream"
+    else:
+        command = str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+    elsewhere = folder != config.data_folder().absolute()
+    return f"SPANSTREAM_DATA={shlex.quote(str(folder))} {command}" if elsewhere else command

@@ -1,0 +1,67 @@
+"""Starting, stopping and starting again."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.product import Product, command
+
+LINE = b'{"_id": "pier", "text": "The ferry to the island leaves from pier seven."}\n'
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_everything_is_still_there_after_a_stop_or_a_kill(tmp_path: Path, number: int) -> None:
+    with Product.start(tmp_path, "--no-samples") as first:
+        first.wait_ready()
+        assert first.run("ingest", "-", "--source", "ferry", input=LINE).returncode == 0
+        begun = time.monotonic()
+        code = first.stop(number)
+        if number == signal.SIGINT:
+            assert code == 0, first.terminal
+            assert time.monotonic() - begun < 10
+            assert "Stopped after" in first.terminal
+    with Product.start(tmp_path, "--no-samples") as second:
+        second.wait_ready()
+        (hit,) = second.json("search", "where does the ferry leave", "-n", "1")["hits"]
+        assert hit["id"] == "pier"
+        assert second.json("ingest", "-", "--source", "ferry", input=LINE)["counts"]["unchanged"] == 1
+        second.wait_for("1 can be searched")
+
+
+def test_damaged_index_is_explained(tmp_path: Path) -> None:
+    with Product.start(tmp_path, "--no-samples") as first:
+        first.wait_ready()
+        assert first.run("ingest", "-", "--source", "ferry", input=LINE).returncode == 0
+        assert first.stop() == 0
+    for path in (tmp_path / "index").rglob("*"):
+        if path.is_file() and path.suffix == ".json":
+            path.write_bytes(b"\x00 damaged")
+    done = command(tmp_path, "up", "--no-samples", "--port", "0", "--admin-port", "0")
+    assert done.returncode == 1
+    message = done.stderr.decode()
+    words = message.replace("│", "").split()
+    assert str(tmp_path / "index") in "".join(words)
+    assert {"delete", "ingest", "again:"} <= set(words)
+    assert "Traceback" not in message
+
+
+def test_first_corpus_that_was_interrupted_continues_and_is_then_left_alone(tmp_path: Path, long: bool) -> None:
+    if not long:
+        pytest.skip("takes minutes: --long")
+    with Product.start(tmp_path) as first:
+        first.wait_for("Python's documentation: ")
+        begun = time.monotonic()
+        assert first.stop() == 0
+        assert time.monotonic() - begun < 10
+    with Product.start(tmp_path) as second:
+        second.wait_for("can be searched", 600)
+        assert "Python's documentation" in second.terminal
+        assert "«" in second.terminal
+        assert second.stop() == 0
+    with Product.start(tmp_path) as third:
+        third.wait_for("can be searched")
+        assert "Python's documentation" not in third.terminal

@@ -1,0 +1,51 @@
+"""Where the address and the key come from."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from spanstream.client import config
+
+SAVED = {"url": "http://saved:1", "api_key": "saved-key"}
+
+
+def test_arguments_beat_the_environment_which_beats_the_saved_file(tmp_path: Path) -> None:
+    config.save(tmp_path, SAVED)
+    environment = {"SPANSTREAM_DATA": str(tmp_path)}
+    assert config.resolve(environment=environment).url == "http://saved:1"
+    environment["SPANSTREAM_URL"] = "http://environment:2/"
+    assert config.resolve(environment=environment).url == "http://environment:2"
+    assert config.resolve("http://argument:3", environment=environment).ingest_url == "http://argument:3"
+
+
+def test_saved_key_goes_to_the_saved_address_only(tmp_path: Path) -> None:
+    config.save(tmp_path, SAVED)
+    environment = {"SPANSTREAM_DATA": str(tmp_path)}
+    assert config.resolve(environment=environment).api_key == "saved-key"
+    assert config.resolve("http://other:1", environment=environment).api_key is None
+    assert config.resolve(ingest_url="http://other:1", environment=environment).api_key is None
+
+
+def test_saved_file_is_readable_by_its_owner_only_and_the_key_is_not_shown(tmp_path: Path) -> None:
+    path = config.save(tmp_path, SAVED)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "saved-key" not in repr(config.resolve(environment={"SPANSTREAM_DATA": str(tmp_path)}))
+
+
+def test_damaged_file_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / config.FILE).write_text("[1")
+    assert config.resolve(environment={"SPANSTREAM_DATA": str(tmp_path)}).url == config.DEFAULT_URL
+
+
+def test_data_folder_follows_the_desktop_convention(tmp_path: Path) -> None:
+    assert config.data_folder({"XDG_DATA_HOME": str(tmp_path)}) == tmp_path / "spanstream"
+    assert config.data_folder({"SPANSTREAM_DATA": "~/x"}) == Path.home() / "x"
+
+
+def test_saved_ingest_address_belongs_to_the_saved_address(tmp_path: Path) -> None:
+    config.save(tmp_path, SAVED | {"ingest_url": "http://saved:2"})
+    environment = {"SPANSTREAM_DATA": str(tmp_path)}
+    found = config.resolve(environment=environment)
+    assert (found.ingest_url, found.api_key) == ("http://saved:2", "saved-key")
+    assert config.resolve("http://other:1", environment=environment).ingest_url == "http://other:1"

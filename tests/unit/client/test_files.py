@@ -1,0 +1,69 @@
+"""Which files are documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spanstream.client import Document, File, files
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "My Notes!"
+    for name in (
+        "a.md",
+        "sub/b.txt",
+        "sub/deep/c.pdf",
+        ".git/x.md",
+        "node_modules/y.md",
+        ".hidden.txt",
+        "d.exe",
+        "raw",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("words")
+    (root / "r.jsonl").write_text('{"_id":"1"}\n\n{"_id":"2"}\n')
+    (root / "link.md").symlink_to(root / "a.md")
+    return root
+
+
+def test_folder_gives_known_files_in_order_and_counts_the_rest(folder: Path) -> None:
+    selection = files.select(folder)
+    assert [path.relative_to(folder).as_posix() for path in selection.paths] == [
+        "a.md",
+        "r.jsonl",
+        "sub/b.txt",
+        "sub/deep/c.pdf",
+    ]
+    assert dict(selection.skipped) == {".exe": 1, "no suffix": 1}
+    assert selection.total() == 5
+
+
+def test_items_are_documents_files_and_lines(folder: Path) -> None:
+    items = list(files.select(folder).items())
+    assert items[0] == Document("a.md", "words", content_type="text/markdown")
+    assert items[1:3] == [b'{"_id":"1"}\n', b'{"_id":"2"}\n']
+    assert items[4] == File("sub/deep/c.pdf", folder / "sub/deep/c.pdf", "application/pdf")
+
+
+def test_text_that_is_not_utf8_or_is_large_travels_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    (tmp_path / "large.txt").write_bytes(b"x" * (files.BATCHED_BYTES + 1))
+    assert all(isinstance(item, File) for item in files.select(tmp_path).items())
+
+
+def test_prefix_keeps_ids_of_several_folders_apart(folder: Path) -> None:
+    assert next(files.select(folder, prefix=True).items()).id == "My Notes!/a.md"  # type: ignore[union-attr]
+
+
+def test_single_file_is_taken_whatever_its_suffix(folder: Path) -> None:
+    assert list(files.select(folder / "d.exe").items()) == [File("d.exe", folder / "d.exe")]
+
+
+def test_source_name_is_valid(folder: Path, tmp_path: Path) -> None:
+    assert files.source_name(folder) == "my-notes"
+    assert files.source_name(folder / "a.md") == "my-notes"
+    (tmp_path / "…").mkdir()
+    assert files.source_name(tmp_path / "…") == "files"

@@ -1,0 +1,88 @@
+"""What the terminal shows."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from spanstream.client import Failure, Hit, Passage, Progress, SearchResult, Span, Status, output
+
+
+def shown(value: object, *, terminal: bool = False) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=100, force_terminal=terminal, highlight=False, color_system=None).print(value)
+    return stream.getvalue()
+
+
+def passage(text: str, start: int, end: int, offset: int = 0) -> Passage:
+    span = Span(offset + start, offset + end, text[start:end], 0.9)
+    return Passage(0, offset, offset + len(text), text, 0.9, (span,))
+
+
+def hit(found: Passage) -> SearchResult:
+    return SearchResult((Hit("docs", "a/b", 1, "A title", {}, 0.5, (found,)),), 12.3)
+
+
+def test_best_span_is_marked_inside_its_passage() -> None:
+    text = shown(output.hits(hit(passage("The cat sat on the mat.", 4, 7, offset=100)), marks=True))
+    assert "The «cat» sat on the mat." in text
+    assert "A title" in text
+    assert "docs/a/b" in text
+    assert "1 document in 12 ms" in text
+
+
+def test_nothing_found_is_said() -> None:
+    assert "nothing found" in shown(output.hits(SearchResult((), 1.0), marks=True))
+
+
+WORDS = st.lists(st.text("ab", min_size=1, max_size=9), min_size=1, max_size=150).map(" ".join)
+
+
+@given(WORDS, st.data())
+def test_long_passage_is_cut_around_its_span_which_stays_whole(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    plain = output.passage(passage(text, start, end), marks=True, shown=100).plain
+    assert f"«{text[start:end]}»" in plain
+    assert len(plain) <= max(100, end - start) + 4
+    assert "\n" not in plain
+    inner = plain.replace("«", "").replace("»", "").strip("…")
+    assert inner in text
+
+
+def test_control_characters_never_reach_the_terminal() -> None:
+    evil = "\x1b[2J\x07bell\x9b"
+    text = shown(output.hits(hit(passage(f"a {evil} b", 0, 1)), marks=True), terminal=True)
+    text += shown(output.status_line(Status("docs", evil, "failed", 0, "parse", "X", evil)), terminal=True)
+    text += shown(output.failures([Failure("docs", evil, "parse", "X", evil)], 1), terminal=True)
+    assert not {"\x1b[2J", "\x07", "\x9b"} & {text[i : i + n] for i in range(len(text)) for n in (1, 4)}
+
+
+def test_failures_beyond_fifty_are_counted() -> None:
+    listed = [Failure("docs", str(number), "parse", "EMPTY_TEXT", "") for number in range(60)]
+    assert "… and 1950 more" in shown(output.failures(listed, 2000))
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(False, ["corpus: 4 of 10 searchable, 9 accepted"]), (True, [])])
+def test_progress_is_plain_lines_now_and_then_without_a_terminal(quiet: bool, lines: list[str]) -> None:
+    stream, now = io.StringIO(), 0.0
+    bar = output.IngestProgress(Console(file=stream, width=100), "corpus", 10, quiet=quiet, clock=lambda: now)
+    with bar:
+        bar(Progress(accepted=3, searchable=1))
+        now = output.LINE_SECONDS
+        bar(Progress(accepted=9, searchable=4, failed=1))
+        bar(Progress(accepted=10, searchable=9))
+    assert stream.getvalue().splitlines() == lines
+
+
+def test_progress_bar_counts_searchable_documents() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=100, force_terminal=True, color_system=None)
+    with output.IngestProgress(console, "corpus", 10) as bar:
+        bar(Progress(accepted=9, searchable=4))
+    assert "4/10" in stream.getvalue()
+    assert "9 accepted" in stream.getvalue()

@@ -1,0 +1,86 @@
+"""A service in a process of its own: its lines, its health, its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from spanstream.standalone import processes
+from spanstream.standalone.composition import Plan
+from spanstream.standalone.folder import DataFolder
+from spanstream.standalone.processes import Child, ProcessDied
+from spanstream.standalone.trouble import Trouble
+
+PROGRAM = """
+import os, signal, sys, threading
+done = threading.Event()
+signal.signal(signal.SIGTERM, lambda number, frame: done.set())
+print(os.environ["WORD"], flush=True)
+if os.environ.get("DIE"):
+    sys.exit(3)
+done.wait(30)
+print("bye", flush=True)
+"""
+
+
+class Lines:
+    """What a child wrote, with waiting."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, line: str) -> None:
+        with self._changed:
+            self.seen.append(line)
+            self._changed.notify()
+
+    def wait(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.seen) >= count, 20)
+
+
+def child(folder: Path, lines: Lines, **environment: str) -> Child:
+    (folder / "program.py").write_text(PROGRAM)
+    environment |= {"PYTHONPATH": str(folder)}
+    return Child("worker", "program", environment, "http://127.0.0.1:9", folder, lines)
+
+
+def test_child_gets_its_environment_and_ends_when_asked(tmp_path: Path) -> None:
+    lines, failures = Lines(), list[BaseException]()
+    worker = child(tmp_path, lines, WORD="hello world")
+    worker.start(failures.append)
+    lines.wait(1)
+    assert worker.live()
+    assert not worker.ready()
+    worker.stop(time.monotonic() + 10)
+    lines.wait(2)
+    assert lines.seen == ["worker    hello world", "worker    bye"]
+    assert not worker.live()
+    assert failures == []
+
+
+def test_child_that_dies_is_reported(tmp_path: Path) -> None:
+    died = threading.Event()
+    failures: list[BaseException] = []
+
+    def report(error: BaseException) -> None:
+        failures.append(error)
+        died.set()
+
+    worker = child(tmp_path, Lines(), WORD="x", DIE="1")
+    worker.start(report)
+    assert died.wait(20)
+    assert isinstance(failures[0], ProcessDied)
+    assert "exit code 3" in str(failures[0])
+    worker.stop(time.monotonic() + 5)
+
+
+def test_index_in_a_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
+    plan = Plan(frozenset({"indexer"}), "127.0.0.1", 0, 0, None, f"edge:{tmp_path}", "inproc:minilm")
+    with pytest.raises(Trouble, match="only one process") as caught:
+        processes.build(plan, DataFolder(tmp_path), print)
+    assert "--store-url" in caught.value.advice

@@ -1,0 +1,44 @@
+"""Failures in words that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+
+from spanstream.runtime.http import HttpServer, PortInUse
+from spanstream.runtime.settings import SettingsError
+from spanstream.standalone.trouble import Trouble, explain
+from spanstream.store.errors import StoreCorrupt
+
+
+def test_port_in_use_names_the_option() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        for name, option in (("api", "--port"), ("admin", "--admin-port")):
+            with pytest.raises(PortInUse) as caught:
+                HttpServer(name, "127.0.0.1", taken)
+            trouble = explain(caught.value)
+            assert str(taken) in trouble.what
+            assert f" {option} " in trouble.advice
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk"),
+        (SettingsError("GATEWAY_HTTP_PORT: too large"), "settings"),
+        (StoreCorrupt("the index cannot be read; move it away"), "index"),
+        (RuntimeError("surprise"), "surprise"),
+    ],
+)
+def test_failure_has_a_sentence_and_advice(error: Exception, word: str) -> None:
+    trouble = explain(error)
+    assert word in trouble.what
+    assert trouble.advice or isinstance(error, StoreCorrupt)
+
+
+def test_trouble_stays_what_it_is() -> None:
+    trouble = Trouble("what", "advice")
+    assert explain(trouble) is trouble
