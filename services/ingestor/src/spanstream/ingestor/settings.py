@@ -36,7 +36,7 @@ class IngestorSettings(HttpSettings):
     max_text_characters: int = Field(4 * 2**20, ge=1, description="characters of a document once parsed")
     max_word_characters: int = Field(100_000, ge=1, description="characters of a word; longer ones are no text")
     max_passages: int = Field(10_000, ge=1, description="passages of a document")
-    passage_characters: int = Field(1_000, ge=50, le=10_000, description="characters of a passage at most")
+    passage_characters: int = Field(1_200, ge=50, le=10_000, description="characters of a passage at most")
     sentences_per_passage: int = Field(64, ge=1, le=255, description="sentences of a passage at most")
     max_vectors_per_event: int = Field(512, ge=256, le=800, description="passages and sentences of one event")
     max_text_bytes_per_event: int = Field(96 * 2**10, ge=2**10, le=256 * 2**10, description="bytes of text")
