@@ -103,7 +103,6 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         if "encoder" in plan.targets:
             encoder_settings = EncoderSettings.read(model=_model(plan))
             encoder = LoadingEncoder(lambda: _load(encoder_settings))
-            first.append(encoder)
             early.append(encoder)
         configs = settings(plan, folder, log_url)
         services, resources = _services(plan, configs, log_url, encoder, http)
@@ -117,7 +116,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
 
 
 def _services(
-    plan: Plan, configs: dict[str, Any], log_url: str, encoder: Encoder | None, http: HttpServer
+    plan: Plan, configs: dict[str, Any], log_url: str, local: LoadingEncoder | None, http: HttpServer
 ) -> tuple[list[Service], list[Closeable]]:
     """The topics and the targets, consumers before producers, and what they share."""
     from spanstream.encoder.opening import open_encoder
@@ -126,7 +125,10 @@ def _services(
     log = open_log(log_url)
     resources: list[Closeable] = [log]
     services: list[Service] = [Topics(log)]
-    if encoder is None:
+    encoder: Encoder
+    if local is not None:
+        encoder = local
+    else:
         encoder = open_encoder(plan.encoder_url)
         resources.append(encoder)
     store: Store | None = None
@@ -143,6 +145,10 @@ def _services(
         from spanstream.embedder import service as embedder
 
         services.append(embedder.build(configs["embedder"], log=log, encoder=encoder))
+    if local is not None:
+        # After the embedder, hence stopped before it: it then gives a long batch back instead of finishing it, which
+        # could take half a minute.
+        services.append(local)
     if "ingestor" in plan.targets:
         from spanstream.ingestor import service as ingestor
         from spanstream.standalone.heads import store_heads
