@@ -175,6 +175,7 @@ def test_a_survivor_of_an_earlier_life_is_stopped_but_no_stranger(tmp_path: Path
     pid_file = tmp_path / "pid"
     command = [sys.executable, "-c", "import time; time.sleep(60)", "our-mark"]
     survivor = subprocess.Popen(command)
+    until(lambda: "our-mark" in child.command_line(survivor.pid))  # a moment after exec
     pid_file.write_text(str(survivor.pid))
     child.stop_survivor(pid_file, "another-mark", 5)
     assert survivor.poll() is None

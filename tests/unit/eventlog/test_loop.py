@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from spanstream.eventlog import sizes
 from spanstream.eventlog.breaker import Breaker
 from spanstream.eventlog.errors import DeadLetterLimitExceeded, Fatal, LogUnavailable, Retry
 from spanstream.eventlog.log import Headers, Outgoing, Position, Record, Rejected
@@ -407,6 +408,18 @@ def test_a_lone_records_output_continues_the_step_and_an_own_trace_is_kept() -> 
     bench.loop.step()
     traces = {record.value: record.headers for record in bench.written(OUT)}
     assert traces == {b"bare": (("traceparent", b"step"),), b"traced": (("traceparent", b"own"),)}
+
+
+def test_an_output_at_its_topics_limit_cannot_be_pushed_over_it_by_a_trace() -> None:
+    room = (
+        topics.PASSAGES.max_message_bytes - sizes.size(Outgoing(OUT, KEY, b"")) - 70
+    )  # lz4's share of 1 MiB, and a bit
+
+    bench = Bench(lambda records: [Outgoing(OUT, KEY, bytes(room))])
+    bench.put(b"a", headers=(("traceparent", b"x" * (1 << 20)),))
+    bench.loop.step()
+    assert bench.committed == 1
+    assert [one.detail.split()[0] for one in bench.failures()] == ["TooLarge"]
 
 
 def test_a_dead_letter_carries_a_trace() -> None:
