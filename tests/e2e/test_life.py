@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.product import Product, command
+from tests.fixtures.product import Product, command
 
 LINE = b'{"_id": "pier", "text": "The ferry to the island leaves from pier seven."}\n'
 
