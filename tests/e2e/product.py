@@ -92,6 +92,16 @@ class Product:
             assert self.process.poll() is None, f"it ended:\n{self.terminal}"
             time.sleep(0.05)
 
+    def wait_for_metric(self, name: str, seconds: float = READY_SECONDS) -> None:
+        """Wait until a metric without labels is above zero."""
+        deadline = time.monotonic() + seconds
+        while True:
+            lines = httpx.get(f"http://127.0.0.1:{self.admin}/metrics").text.splitlines()
+            if any(line.startswith(f"{name} ") and float(line.split()[1]) > 0 for line in lines):
+                return
+            assert time.monotonic() < deadline, f"{name} stays 0"
+            time.sleep(0.05)
+
     def run(self, *arguments: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run `spanstream …` against it."""
         return command(self.folder, *arguments, input=input)
