@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaProducer  # type: ignore[import-untyped]
 
 from spanstream.eventlog import sizes
 from spanstream.eventlog.errors import Fatal, LogUnavailable, TooLarge
@@ -77,7 +77,12 @@ def group() -> str:
 
 def read(consumer: Consumer, count: int) -> list[Record]:
     records: list[Record] = []
-    until(lambda: records.extend(consumer.poll(0.1)) or len(records) >= count)
+
+    def enough() -> bool:
+        records.extend(consumer.poll(0.1))
+        return len(records) >= count
+
+    until(enough)
     return records
 
 
@@ -164,10 +169,15 @@ def test_a_poll_returns_at_most_max_records(cluster: Cluster, group: str) -> Non
     topic = cluster.topic()
     cluster.publish(topic, *numbered(30, keys=9))
     consumer = cluster.log.consumer(group, [topic], max_records=4)
-    sizes_seen = []
-    until(lambda: sizes_seen.append(len(consumer.poll(0.1))) or sum(sizes_seen) == 30)
+    seen: list[int] = []
+
+    def all_read() -> bool:
+        seen.append(len(consumer.poll(0.1)))
+        return sum(seen) == 30
+
+    until(all_read)
     consumer.close()
-    assert max(sizes_seen) == 4
+    assert max(seen) == 4
 
 
 def test_a_poll_waits_and_returns_as_soon_as_there_is_a_record(cluster: Cluster, group: str) -> None:

@@ -95,7 +95,7 @@ def test_vectors_come_in_the_order_of_passages_and_spans() -> None:
     assert (made.release, made.dimension, made.vector_type) == ("hash-32", 32, VECTOR_TYPE_FLOAT16)
     ranges = [(p.start, p.end) for p in given.passages]
     spans = [(p.spans[i], p.spans[i + 1]) for p in given.passages for i in (0, 2)]
-    text = Text(given.text, np.array(ranges + spans, np.int32) - 100, "Title")
+    text = Text(given.text, np.array(ranges + spans, np.int32) - 100, "Title", context_ranges=len(ranges))
     (expected,) = HASH.encode([text])
     vectors = np.concatenate([float16(made.passage_vectors, 32), float16(made.span_vectors, 32)])
     np.testing.assert_array_equal(vectors, expected.ranges.astype(np.float16))

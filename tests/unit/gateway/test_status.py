@@ -6,11 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from spanstream.events.ids import Key
-from spanstream.gateway.heads import Heads, Known
 from spanstream.gateway.status import Outcome, Watch, status
 from spanstream.store.points import Failure, Head, State
-from tests.unit.gateway.corpus import FISH, Corpus
-from tests.unit.indexer.documents import deleted, failed
 
 KEY = Key("acme", "wiki", "a")
 
@@ -93,10 +90,3 @@ def test_failing_read_reaches_every_waiter() -> None:
 
     with pytest.raises(OSError, match="down"):
         asyncio.run(Watch(fail).heads({KEY: 1}, 1))
-
-
-def test_heads_tell_what_the_index_holds(corpus: Corpus) -> None:
-    gone = FISH.key._replace(id="gone")
-    corpus.index([deleted(gone, 4), failed(FISH.key._replace(id="bad"), 1)])
-    known = Heads(corpus.store)("acme", "wiki", ["fish", "gone", "bad", "nothing"])
-    assert known == {"fish": Known(1, FISH.content_hash, True), "gone": Known(4, bytes(32), False)}

@@ -45,7 +45,7 @@ def record(event: DocumentEvent, key: Key | None = KEY) -> Record:
 
 
 def event(**fields: Any) -> DocumentEvent:
-    given = {"tenant": "t", "source": "s", "id": "a/b", "version": 7, "operation": OPERATION_UPSERT}
+    given: dict[str, Any] = {"tenant": "t", "source": "s", "id": "a/b", "version": 7, "operation": OPERATION_UPSERT}
     return DocumentEvent(**(given | fields))
 
 
@@ -94,7 +94,7 @@ def test_a_missing_content_hash_is_computed(handler: Handler) -> None:
 
 
 def test_the_hash_is_the_same_on_both_sides_of_the_wire(handler: Handler) -> None:
-    metadata = {"a": 1, "b": 2.5, "c": [True, None, {"d": "x"}], "e": -3}
+    metadata: dict[str, Any] = {"a": 1, "b": 2.5, "c": [True, None, {"d": "x"}], "e": -3}
     given = event(text="Bees.")
     given.metadata.update(metadata)
     (found,) = passages(handler([record(given)]))

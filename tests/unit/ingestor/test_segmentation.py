@@ -36,7 +36,7 @@ texts = st.lists(pieces, max_size=40).map("".join).map(normalise)
 @settings(max_examples=300, deadline=None)
 def test_offsets_are_exact_cover_everything_and_respect_limits(text: str, characters: int, sentences: int) -> None:
     cut = passages(text, characters, sentences)
-    covered = set()
+    covered: set[int] = set()
     last = 0
     for passage in cut:
         assert passage.start == passage.sentences[0][0]

@@ -21,8 +21,8 @@ def restored() -> Iterator[None]:
 @pytest.mark.usefixtures("restored")
 def test_every_line_is_json_with_its_trace() -> None:
     stream = io.StringIO()
-    logs.configure("info", stream=stream)
     tracing.configure("test")
+    logs.configure("info", stream=stream)
     with tracing.server_span("GET v1", {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}):
         logs.get_logger().info("document_accepted", partition=3)
         sent = tracing.current()

@@ -22,14 +22,15 @@ class Text:
 
     A character is a Unicode code point; a lone surrogate is refused.
 
-    `context` (a title, say) is read before the text, so that it colours the vectors; how its own tokens are pooled is
-    the encoder's affair. `boundaries` [m] int32, rising: offsets at which a long text is best cut into windows.
+    `context` (a title, say) is read before the text, so that it colours the vectors; the first `context_ranges` ranges
+    pool its own tokens too (passages do, sentences do not). `boundaries` [m] int32, rising: offsets at which a long text is best cut into windows.
     """
 
     text: str = field(repr=False)
     ranges: NDArray[np.int32] = field(repr=False)
     context: str = field(default="", repr=False)
     boundaries: NDArray[np.int32] | None = field(default=None, repr=False)
+    context_ranges: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ def refuse_malformed(texts: Sequence[Text]) -> None:
             raise EncoderRejected("ranges must be int32 [n, 2]")
         if ranges.size and (ranges.min() < 0 or ranges.max() > length or (ranges[:, 0] > ranges[:, 1]).any()):
             raise EncoderRejected("a range lies outside its text or ends before it starts")
+        if not 0 <= text.context_ranges <= len(ranges):
+            raise EncoderRejected("context_ranges must be 0 to the number of ranges")
         if boundaries is not None and boundaries.size:
             if boundaries.ndim != 1 or boundaries.dtype != np.int32:
                 raise EncoderRejected("boundaries must be int32 [m]")

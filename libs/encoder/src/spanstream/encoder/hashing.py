@@ -51,6 +51,7 @@ class HashEncoder:
         # The constant keeps an empty text from having the zero vector.
         whole = running[-1] + context + 0.01 * self._signs("")
         ranges = running[spans[:, 1]] - running[spans[:, 0]] + 0.01 * self._signs("")
+        ranges[: text.context_ranges] += context
         ranges[(tokens == 0) | (tokens == len(found))] = whole
         return Encoded(_unit(whole), _unit(ranges), tokens.astype(np.int32))
 

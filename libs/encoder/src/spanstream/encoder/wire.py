@@ -3,7 +3,7 @@
 All numbers are little-endian; a body has exactly the bytes its header and table announce.
 
     request   magic "SPQ1", count uint32
-              table    count x (text bytes, context bytes, ranges, boundaries or -1 for none) int32
+              table    count x (text bytes, context bytes, ranges, boundaries or -1 for none, context ranges) int32
               numbers  per text: ranges [n, 2], then boundaries [m], int32
               strings  per text: text, then context, UTF-8
     response  magic "SPV1", count uint32, dimension uint32
@@ -29,6 +29,7 @@ _REQUEST = struct.Struct("<4sI")
 _RESPONSE = struct.Struct("<4sII")
 _REQUEST_MAGIC = b"SPQ1"
 _RESPONSE_MAGIC = b"SPV1"
+_COLUMNS = 5
 _INT = np.dtype("<i4")
 _FLOAT = np.dtype("<f4")
 
@@ -39,11 +40,11 @@ def pack_request(texts: Sequence[Text]) -> bytes:
         strings = [part.encode() for text in texts for part in (text.text, text.context)]
     except UnicodeEncodeError as error:
         raise EncoderRejected("the text has a lone surrogate") from error
-    table = np.empty((len(texts), 4), _INT)
+    table = np.empty((len(texts), _COLUMNS), _INT)
     numbers = []
     for i, text in enumerate(texts):
         boundaries = -1 if text.boundaries is None else len(text.boundaries)
-        table[i] = len(strings[2 * i]), len(strings[2 * i + 1]), len(text.ranges), boundaries
+        table[i] = len(strings[2 * i]), len(strings[2 * i + 1]), len(text.ranges), boundaries, text.context_ranges
         numbers.append(text.ranges.astype(_INT).tobytes())
         if text.boundaries is not None:
             numbers.append(text.boundaries.astype(_INT).tobytes())
@@ -57,11 +58,11 @@ def unpack_request(body: bytes) -> list[Text]:
     magic, count = _REQUEST.unpack_from(body)
     if magic != _REQUEST_MAGIC:
         raise EncoderRejected("the body is not an encode request of version 1")
-    at = _REQUEST.size + 16 * count
+    at = _REQUEST.size + 4 * _COLUMNS * count
     if len(body) < at:
         raise EncoderRejected("the body is shorter than its table")
-    table = np.frombuffer(body, _INT, 4 * count, _REQUEST.size).reshape(count, 4).astype(np.int64)
-    if (table[:, :3] < 0).any() or (table[:, 3] < -1).any():
+    table = np.frombuffer(body, _INT, _COLUMNS * count, _REQUEST.size).reshape(count, _COLUMNS).astype(np.int64)
+    if (table[:, [0, 1, 2, 4]] < 0).any() or (table[:, 3] < -1).any():
         raise EncoderRejected("a size in the table is negative")
     boundaries = np.maximum(table[:, 3], 0)
     numbers = int(2 * table[:, 2].sum() + boundaries.sum())
@@ -70,14 +71,15 @@ def unpack_request(body: bytes) -> list[Text]:
     values = np.frombuffer(body, _INT, numbers, at)
     string_at, value_at = at + 4 * numbers, 0
     texts = []
-    for text_bytes, context_bytes, ranges, bounds in table.tolist():
+    for text_bytes, context_bytes, ranges, bounds, context_ranges in table.tolist():
         pairs = values[value_at : value_at + 2 * ranges].reshape(ranges, 2)
         value_at += 2 * ranges
         borders = None if bounds < 0 else values[value_at : value_at + bounds]
         value_at += max(0, bounds)
         middle, end = string_at + text_bytes, string_at + text_bytes + context_bytes
         try:
-            texts.append(Text(body[string_at:middle].decode(), pairs, body[middle:end].decode(), borders))
+            strings = body[string_at:middle].decode(), body[middle:end].decode()
+            texts.append(Text(strings[0], pairs, strings[1], borders, context_ranges))
         except UnicodeDecodeError as error:
             raise EncoderRejected("a text is not UTF-8") from error
         string_at = end

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from google.protobuf.message import DecodeError
 
-from spanstream.eventlog import sizes
+from spanstream.eventlog import sizes, traces
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events import codec, topics
 from spanstream.events.errors import InvalidKey
@@ -50,7 +50,7 @@ def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoin
     )
     _identify(event, record)
     message = _message(topic, event)
-    if sizes.size(message) > sizes.limit(topic):
+    if sizes.size(message) + traces.RESERVE > sizes.limit(topic):
         event.ClearField("value")
         event.ClearField("headers")
         event.detail = f"{event.detail[:400]} (bytes left out: larger than {topic} takes)"

@@ -187,9 +187,8 @@ class Producer:
     def _replace(self, broken: Any) -> None:
         """One refused record leaves the idempotent client unable to send anything: the next call gets a new one."""
         with self._lock:
-            if self._client is not broken:
-                return
-            self._client = None
+            if self._client is broken:
+                self._client = None
         broken.close(0)
 
 

@@ -84,6 +84,9 @@ class Loop:
             except Retry as wait:
                 self._put_back(records, wait)
                 return
+            except LogUnavailable as error:  # perhaps half-sent: sent again whole, with the same keys and ids
+                self._put_back(records, Retry(PUBLISH_RETRY, str(error)))
+                return
             self._breaker.count(records, rejections)
             if rejections:
                 self._observer.rejected(rejections)
@@ -119,7 +122,7 @@ class Loop:
     def _checked(self, records: Sequence[Record]) -> list[Result]:
         """The handler's results; an output too large for its topic is the handler's fault, so it is found here."""
         results = list(self._handle(records))
-        sizes.check([result for result in results if isinstance(result, Outgoing)])
+        sizes.check([result for result in results if isinstance(result, Outgoing)], traces.RESERVE)
         return results
 
     def _publish(self, records: Sequence[Record], results: Sequence[Result]) -> None:
@@ -129,12 +132,8 @@ class Loop:
             for result in results
         ]
         traced = traces.carry(records, [one for one in messages if one is not None], self._observer.trace())
-        if not traced:
-            return
-        try:
+        if traced:
             self._producer.publish(traced, PUBLISH_DEADLINE)
-        except LogUnavailable as error:  # perhaps half-sent: sent again whole, with the same keys and ids
-            raise Retry(PUBLISH_RETRY, str(error)) from error
 
     def _put_back(self, records: Sequence[Record], wait: Retry) -> None:
         self._consumer.rewind(records)

@@ -30,8 +30,9 @@ def limit(topic: str) -> int:
     return LIMITS.get(topic, DEFAULT_LIMIT)
 
 
-def check(messages: Sequence[Outgoing]) -> None:
-    """Raise TooLarge if any message exceeds its topic's limit."""
+def check(messages: Sequence[Outgoing], reserve: int = 0) -> None:
+    """Raise TooLarge if any message, with `reserve` bytes that may still be added, exceeds its topic's limit."""
     for message in messages:
-        if size(message) > limit(message.topic):
-            raise TooLarge(f"a message of {size(message)} bytes exceeds {limit(message.topic)} of {message.topic}")
+        needed, allowed = size(message) + reserve, limit(message.topic)
+        if needed > allowed:
+            raise TooLarge(f"a message of {needed} bytes exceeds the {allowed} of {message.topic}")

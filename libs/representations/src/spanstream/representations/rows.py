@@ -3,7 +3,7 @@
 A row is `special | context | text tokens of one window | special`. The rules, all of them in `plan`:
 
 1. The context (a title) is read in every window, so that it colours all vectors.
-2. A range pools its own tokens, nothing else.
+2. A range pools its own tokens; the first `context_ranges` pool the context too, as the first window has it.
 3. The whole of a text in one window pools everything, the special tokens and the context too: what
    sentence-transformers' `encode()` gives. The whole of a longer text pools its tokens, and the context once.
 4. A range that covers all tokens of the text, or has none, has the whole's vector.
@@ -69,6 +69,11 @@ def plan(model: Model, text: Text, tokens: Tokens, context: Tokens) -> Plan:
             pieces.append(np.array([[whole, window.first + shift, window.last + shift]]))
             if window.start == 0 and len(title):
                 pieces.append(np.array([[whole, len(model.before), len(before)]]))
+        if window.start == 0 and len(title):
+            titled = np.flatnonzero(~like_whole[: text.context_ranges])
+            pieces.append(
+                np.stack([titled, *(np.full_like(titled, at) for at in (len(model.before), len(before)))], axis=1)
+            )
         rows.append(Row(ids, np.concatenate(pieces).astype(np.int32)))
     return Plan(rows, counts.astype(np.int32), like_whole)
 

@@ -19,14 +19,15 @@ class Unsplittable(Exception):
 def text_of(event: PassageEvent) -> Text:
     """The event's text with its passages' ranges, then all their spans' ranges, passage after passage.
 
-    Windows are best cut where a passage or a span (a sentence) starts.
+    A title is pooled into passages only. Windows are best cut where a passage or a span (a sentence) starts.
     """
     passages = np.array([(passage.start, passage.end) for passage in event.passages], np.int64).reshape(-1, 2)
     spans = np.array([bound for passage in event.passages for bound in passage.spans], np.int64)
     if len(spans) % 2:
         raise ValueError("a span has no end")
     ranges = np.concatenate([passages, spans.reshape(-1, 2)]) - event.text_offset
-    return Text(event.text, ranges.astype(np.int32), event.title, np.unique(ranges[:, 0]).astype(np.int32))
+    starts = np.unique(ranges[:, 0]).astype(np.int32)
+    return Text(event.text, ranges.astype(np.int32), event.title, starts, context_ranges=len(passages))
 
 
 def forwarded(event: PassageEvent) -> EmbeddingEvent:

@@ -7,8 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-# Lexical counts most because it errs where the two meanings' legs, which err alike, do not.
-WEIGHTS: Mapping[str, float] = {"dense": 0.3, "spans": 0.3, "lexical": 0.4}
+# Equal weights lie on a plateau of all development sets: docs/decisions/0003-default-ranking.md.
+WEIGHTS: Mapping[str, float] = {"dense": 1.0, "spans": 1.0, "lexical": 1.0}
+
+# Below these deviations a leg says little, so its small differences are not blown up: cosines absolutely, BM25 as a
+# share of its best score.
+COSINE_FLOOR = 0.03
+LEXICAL_FLOOR = 0.15
 
 
 def fuse(legs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -17,15 +22,18 @@ def fuse(legs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
         return next(iter(legs.values()))
     total = sum(WEIGHTS[name] for name in legs)
     fused: NDArray[np.float32] = np.sum(
-        [WEIGHTS[name] / total * normalised(scores) for name, scores in legs.items()], axis=0
+        [WEIGHTS[name] / total * normalised(scores, _floor(name, scores)) for name, scores in legs.items()], axis=0
     )
     return fused
 
 
-def normalised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean 0, deviation 1; all zero where every candidate scores the same and the leg says nothing."""
-    deviation = scores.std() if scores.size else 0.0
-    if deviation < 1e-6:
-        return np.zeros_like(scores)
-    result: NDArray[np.float32] = (scores - scores.mean()) / deviation
+def normalised(scores: NDArray[np.float32], floor: float) -> NDArray[np.float32]:
+    """z-scores, the deviation at least `floor`; all zero where every candidate scores the same."""
+    if not scores.size:
+        return scores
+    result: NDArray[np.float32] = (scores - scores.mean()) / max(float(scores.std()), floor, 1e-9)
     return result
+
+
+def _floor(name: str, scores: NDArray[np.float32]) -> float:
+    return LEXICAL_FLOOR * float(scores.max(initial=0.0)) if name == "lexical" else COSINE_FLOOR

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spanstream.encoder.encoder import Encoder, Text, check
 from spanstream.events.ids import Key
 from spanstream.gateway.fusion import fuse
-from spanstream.gateway.spans import FoundSpan, best_by_terms, best_by_vector
+from spanstream.gateway.spans import FoundSpan, best_by_meaning, best_by_terms
 from spanstream.runtime.metrics import GATEWAY_SECONDS
 from spanstream.store.lexical import query_terms
 from spanstream.store.points import Head, Passage, Sparse, State
@@ -88,7 +88,7 @@ class Searcher:
 
         Steps 2 to 5 are repeated with more candidates, at most twice, while there are too few hits.
         """
-        terms = query_terms(question.text) if question.mode in (Mode.HYBRID, Mode.LEXICAL) else _NOTHING
+        terms = query_terms(question.text)
         vector = None if question.mode is Mode.LEXICAL else self._embed(question.text, dimension)  # 1
         finders, scorers = _legs(question.mode, vector, terms)
         depth = max(CANDIDATES, 3 * question.limit)
@@ -161,7 +161,7 @@ class Searcher:
     def _with_spans(
         self, hits: Sequence[Found], count: int, vector: NDArray[np.float32] | None, terms: Sparse
     ) -> list[Found]:
-        """The hits with the best spans of their passages: by vector, or by terms where there is no vector."""
+        """The hits with the best spans of their passages: by meaning, or by terms alone where there is no vector."""
         if not count:
             return list(hits)
         with GATEWAY_SECONDS.labels("spans").time():
@@ -173,12 +173,13 @@ class Searcher:
                 if vector is None:
                     return replace(found, spans=best_by_terms(passage, terms, count))
                 spans = vectors.get(passage.id)
-                return found if spans is None else replace(found, spans=best_by_vector(passage, spans, vector, count))
+                return (
+                    found
+                    if spans is None
+                    else replace(found, spans=best_by_meaning(passage, spans, vector, terms, count))
+                )
 
             return [replace(hit, passages=[named(found) for found in hit.passages]) for hit in hits]
-
-
-_NOTHING = Sparse(np.zeros(0, np.uint32), np.zeros(0, np.float32))
 
 
 def shows(head: Head, passage: Passage, scope: Scope) -> bool:

@@ -45,7 +45,9 @@ def json_object(data: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        if "UTF-8" in error.msg and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+            raise Problem(400, "send JSON as UTF-8 without a byte order mark") from error
+        if "UTF-8" in error.msg:
             raise Problem(422, "the body is not valid UTF-8") from error
         if "surrogate" in error.msg:
             raise Problem(422, "a string contains a lone surrogate") from error

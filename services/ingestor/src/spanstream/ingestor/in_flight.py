@@ -51,7 +51,7 @@ class InFlight:
         """Remember an own event, once the log has acknowledged it and before anyone is told."""
         with self._lock:
             if len(self._last) >= self._max_accepts or sum(map(len, self._own.values())) >= self._max_accepts:
-                self._clean, self._own, self._last = {}, {}, {}
+                self._own, self._last = {}, {}  # forgotten events count as foreign
             insort(self._own.setdefault(position.partition, []), position.offset)
             before = self._last.get(key)
             if before is None or before.offset < position.offset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import errno
 import fcntl
 import shutil
@@ -215,7 +214,7 @@ class LocalBroker:
             if (logs / "meta.properties").exists():
                 return
             self._progress("Preparing Kafka's data folder ...")
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+            cluster = uuid.uuid4().hex  # Kafka's own base64 form begins with "-" now and then, which reads as an option
             command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
             formatted = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=60, check=False

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from spanstream.eventlog.errors import LogUnavailable
+from spanstream.eventlog.log import Outgoing, Position
+from spanstream.eventlog.memory import MemoryLog
+from spanstream.events.ids import Key
+from spanstream.events.topics import ALL
+from spanstream.events.v1.document_pb2 import DocumentEvent
+from spanstream.ingestor.acceptance import Acceptance
+from spanstream.ingestor.blobs import Blobs
+from spanstream.ingestor.documents import Delete, Upsert
+from spanstream.ingestor.heads import Caller, GatewayHeads, HeadsUnavailable, Known, LocalHeads
+from spanstream.ingestor.in_flight import InFlight
+from spanstream.ingestor.versions import Versions
+from spanstream.runtime.problems import Problem
+
+CALLER = Caller("t")
+
+
+class Head(NamedTuple):
+    version: int
+    content_hash: bytes
+    live: bool = True
+
+
+@dataclass
+class Index:
+    """What a gateway would answer."""
+
+    heads: dict[str, Head] = field(default_factory=dict)
+    down: bool = False
+
+    def lookup(self, caller: Caller, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
+        if self.down:
+            raise HeadsUnavailable("down")
+        return {id: self.heads[id] for id in ids if id in self.heads}
+
+
+@dataclass
+class World:
+    acceptance: Acceptance
+    index: Index
+    log: MemoryLog
+
+    def events(self) -> list[DocumentEvent]:
+        records = [record for partition in self.log.topics["documents.v1"] for record in partition]
+        return [DocumentEvent.FromString(record.value or b"") for record in records]
+
+    def applied(self) -> None:
+        """The pipeline has caught up."""
+        consumer = self.log.consumer("ingestor", ["documents.v1"], max_records=1000)
+        consumer.commit(consumer.poll(0))
+        consumer.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    log, index = MemoryLog(), Index()
+    log.ensure_topics(ALL)
+    acceptance = Acceptance(
+        log.producer(),
+        Blobs(f"file:{tmp_path}"),
+        index,
+        InFlight(log, refresh_seconds=0),
+        Versions(lambda: 100),
+        inline_text_bytes=20,
+        now_us=lambda: 5,
+    )
+    return World(acceptance, index, log)
+
+
+def document(text: str = "Bees.", version: int | None = None, id: str = "a") -> Upsert:
+    return Upsert(Key("t", "s", id), version, "text/plain", text.encode())
+
+
+def test_versions_rise_strictly_whatever_the_clock_does() -> None:
+    times = iter([10, 10, 7, 20])
+    versions = Versions(lambda: next(times))
+    assert [versions.next() for _ in range(4)] == [10, 11, 12, 20]
+
+
+def test_a_document_is_published_whole(world: World) -> None:
+    given = Upsert(Key("t", "s", "a"), 7, "text/plain", b"Bees.", title="T", metadata={"a": 1}, groups=("y", "x", "x"))
+    (receipt,) = world.acceptance.accept(CALLER, [given])
+    (event,) = world.events()
+    assert (receipt.version, receipt.unchanged) == (7, False)
+    assert (event.text, event.title, event.version, list(event.groups)) == ("Bees.", "T", 7, ["x", "y"])
+    assert (event.metadata["a"], event.accepted_at_us, event.content_hash) == (1, 5, given.hash())
+
+
+def test_large_texts_and_files_go_through_the_blob_store(world: World) -> None:
+    file = Upsert(Key("t", "s", "f"), None, "application/pdf", b"x", is_file=True)
+    world.acceptance.accept(CALLER, [document("B" * 21), document("Bees.", id="b"), file])
+    assert {event.id: event.WhichOneof("body") for event in world.events()} == {"a": "blob", "b": "text", "f": "blob"}
+
+
+def test_unchanged_content_is_answered_without_publishing(world: World) -> None:
+    world.index.heads["a"] = Head(3, document().hash())
+    (receipt,) = world.acceptance.accept(CALLER, [document()])
+    assert (receipt.version, receipt.unchanged) == (3, True)
+    assert world.events() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "head"),
+    [
+        (document("Wasps."), Head(3, document().hash())),
+        (document(version=4), Head(3, document().hash())),
+        (document(), Head(3, document().hash(), live=False)),
+        (document(), None),
+    ],
+    ids=["other content", "higher version", "deleted or failed", "unknown"],
+)
+def test_everything_else_is_published(world: World, given: Upsert, head: Head | None) -> None:
+    if head:
+        world.index.heads["a"] = head
+    (receipt,) = world.acceptance.accept(CALLER, [given])
+    assert not receipt.unchanged
+    assert len(world.events()) == 1
+
+
+def test_an_older_version_of_the_same_content_is_unchanged(world: World) -> None:
+    world.index.heads["a"] = Head(3, document().hash())
+    assert world.acceptance.accept(CALLER, [document(version=2)])[0].unchanged
+
+
+def test_an_edit_in_flight_is_not_taken_for_the_head(world: World) -> None:
+    world.index.heads["a"] = Head(3, document().hash())
+    world.acceptance.accept(CALLER, [document("Wasps.")])
+    (receipt,) = world.acceptance.accept(CALLER, [document()])
+    assert not receipt.unchanged
+    world.applied()
+    world.index.heads["a"] = Head(101, document().hash())
+    assert world.acceptance.accept(CALLER, [document()])[0].unchanged
+
+
+def test_a_repeated_id_in_one_call_is_published_in_order(world: World) -> None:
+    world.index.heads["a"] = Head(3, document().hash())
+    receipts = world.acceptance.accept(CALLER, [document("Wasps."), document()])
+    assert [receipt.unchanged for receipt in receipts] == [False, False]
+    assert [event.text for event in world.events()] == ["Wasps.", "Bees."]
+
+
+def test_a_delete_before_an_upsert_of_the_held_content_is_kept(world: World) -> None:
+    world.index.heads["a"] = Head(3, document().hash())
+    receipts = world.acceptance.accept(CALLER, [Delete(Key("t", "s", "a"), None), document()])
+    assert [receipt.unchanged for receipt in receipts] == [False, False]
+
+
+def test_without_an_answer_from_the_index_everything_is_published(world: World) -> None:
+    world.index.heads["a"] = Head(3, document().hash())
+    world.index.down = True
+    assert not world.acceptance.accept(CALLER, [document()])[0].unchanged
+
+
+def test_a_log_that_does_not_acknowledge_is_a_503_with_retry_after(tmp_path: Path) -> None:
+    class Down:
+        def publish(self, messages: Sequence[Outgoing], deadline: float = 30.0) -> list[Position]:
+            raise LogUnavailable("down")
+
+        def close(self) -> None: ...
+
+    acceptance = Acceptance(
+        Down(), Blobs(f"file:{tmp_path}"), None, InFlight(MemoryLog()), Versions(), inline_text_bytes=9
+    )
+    with pytest.raises(Problem) as caught:
+        acceptance.accept(CALLER, [document()])
+    assert (caught.value.status, caught.value.retry_after) == (503, 5)
+
+
+def gateway(status: int, body: object) -> GatewayHeads:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v1/sources/s/documents:status"
+        assert request.headers["authorization"] == "Bearer x"
+        return httpx.Response(status, json=body)
+
+    return GatewayHeads("http://gateway", httpx.Client(transport=httpx.MockTransport(answer)))
+
+
+def test_heads_are_read_from_the_gateway() -> None:
+    row = {"source": "s", "id": "a", "state": "searchable", "version": 3, "content_hash": "00" * 32, "failure": None}
+    rows = [row, row | {"id": "b", "state": "failed"}, row | {"id": "c", "state": "pending", "content_hash": ""}]
+    heads = gateway(200, {"documents": rows})
+    found = heads.lookup(Caller("t", "Bearer x"), "s", ["a", "b", "c"])
+    assert {id: (head.version, head.content_hash, head.live) for id, head in found.items()} == {
+        "a": (3, bytes(32), True),
+        "b": (3, bytes(32), False),
+    }
+    heads.close()
+
+
+@pytest.mark.parametrize(("status", "body"), [(503, {}), (200, {}), (200, {"documents": [{"id": 1}]}), (403, {})])
+def test_a_gateway_without_an_answer(status: int, body: object) -> None:
+    heads = gateway(status, body)
+    with pytest.raises(HeadsUnavailable):
+        heads.lookup(Caller("t", "Bearer x"), "s", ["a"])
+    heads.close()
+
+
+def test_local_heads_translate_the_errors_they_are_told_of() -> None:
+    def fail(tenant: str, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
+        raise TimeoutError
+
+    with pytest.raises(HeadsUnavailable):
+        LocalHeads(fail, (TimeoutError,)).lookup(CALLER, "s", ["a"])

@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from spanstream.eventlog.memory import MemoryLog
+from spanstream.events.topics import ALL
+from spanstream.events.v1.document_pb2 import DocumentEvent
+from spanstream.ingestor.acceptance import Acceptance
+from spanstream.ingestor.api import router
+from spanstream.ingestor.blobs import Blobs
+from spanstream.ingestor.in_flight import InFlight
+from spanstream.ingestor.settings import IngestorSettings
+from spanstream.ingestor.versions import Versions
+from spanstream.runtime import problems
+from spanstream.runtime.auth import Authenticator, create_key
+from tests.unit.ingestor import files
+
+DOCUMENT = "/v1/sources/s/documents/a"
+BATCH = "/v1/sources/s/documents:batch"
+FILES = "/v1/sources/s/files"
+
+
+class Api:
+    """The routes on a memory log."""
+
+    def __init__(self, folder: Path, *, keys: Path | None = None, gateway: httpx.AsyncClient | None = None) -> None:
+        self.log = MemoryLog()
+        self.log.ensure_topics(ALL)
+        settings = IngestorSettings(
+            log_url="memory:",
+            blob_url=f"file:{folder}",
+            max_text_bytes=4 * 2**20,
+            max_file_bytes=2**20,
+        )
+        self.blobs = Blobs(settings.blob_url)
+        acceptance = Acceptance(
+            self.log.producer(),
+            self.blobs,
+            None,
+            InFlight(self.log),
+            Versions(),
+            inline_text_bytes=settings.inline_text_bytes,
+        )
+        app = FastAPI()
+        problems.install(app)
+        authenticator = Authenticator.from_file(str(keys) if keys else None)
+        app.include_router(router(acceptance, authenticator, settings, gateway))
+        self.http = TestClient(app, raise_server_exceptions=False)
+
+    def events(self) -> list[DocumentEvent]:
+        records = [record for partition in self.log.topics["documents.v1"] for record in partition]
+        return [DocumentEvent.FromString(record.value or b"") for record in records]
+
+    def put(self, body: Any = None, **kwargs: Any) -> Any:
+        return self.http.put(DOCUMENT, json=body, **kwargs)
+
+    def batch(self, *lines: Any) -> list[dict[str, Any]]:
+        encoded = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+        response = self.http.post(BATCH, content=b"\n".join(encoded))
+        assert response.status_code == 200
+        return [json.loads(line) for line in response.text.splitlines()]
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    made = Api(tmp_path)
+    with made.http:
+        yield made
+
+
+def refused(response: Any, status: int) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert problem["status"] == status
+    return problem
+
+
+def test_put_answers_202_with_a_receipt(api: Api) -> None:
+    response = api.put({"text": "Bees.", "title": "T", "metadata": {"a": [1, 2.5]}, "groups": ["g"], "version": 7})
+    assert response.status_code == 202
+    assert response.json() == {"source": "s", "id": "a", "version": 7, "status": "accepted"}
+    (event,) = api.events()
+    assert (event.tenant, event.source, event.id, event.text) == ("default", "s", "a", "Bees.")
+
+
+def test_without_a_version_the_time_of_acceptance_orders(api: Api) -> None:
+    first, second = (api.put({"text": "Bees."}).json()["version"] for _ in range(2))
+    assert 1.7e15 < first < second < 2**53
+
+
+def test_ids_may_hold_any_character_once_encoded(api: Api) -> None:
+    response = api.http.put("/v1/sources/s/documents/a%2Fb%20%C3%BC%3F", json={"text": "x"})
+    assert response.json()["id"] == "a/b ü?"
+
+
+def test_delete(api: Api) -> None:
+    assert api.http.delete(DOCUMENT, params={"version": 9}).json()["version"] == 9
+    (event,) = api.events()
+    assert (event.operation, event.version, len(event.content_hash)) == (2, 9, 32)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"text": ""},
+        {"text": " \n"},
+        {"text": None},
+        {"text": 1},
+        {"text": "a\0"},
+        {"text": "x", "title": "\0"},
+        {"text": "x", "title": "t" * 2001},
+        {"text": "x", "unknown": 1},
+        {"text": "x", "version": "1"},
+        {"text": "x", "version": 1.0},
+        {"text": "x", "version": 1.5},
+        {"text": "x", "version": True},
+        {"text": "x", "version": -1},
+        {"text": "x", "version": 2**53},
+        {"text": "x", "metadata": []},
+        {"text": "x", "metadata": {"a": "\0"}},
+        {"text": "x", "metadata": {"a": 2**60}},
+        {"text": "x", "metadata": {str(i): i for i in range(1001)}},
+        {"text": "x", "groups": "g"},
+        {"text": "x", "groups": [""]},
+        {"text": "x", "groups": ["g"] * 101},
+    ],
+)
+def test_bodies_that_do_not_fit_the_schema_are_422(api: Api, body: Any) -> None:
+    refused(api.put(body), 422)
+    assert api.events() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b'{"text": "x"} y', 400),
+        (b'{"text": NaN}', 400),
+        (b'{"text": "x", "metadata": {"a": 1e400}}', 400),
+        ('{"text": "x"}'.encode("utf-16"), 400),
+        (b'{"text": "\xff"}', 422),
+        (b'{"text": "\\ud800"}', 422),
+        (b'{"text": "x", "metadata": {"a": "\\udfff"}}', 422),
+        (b'{"text": "x", "metadata": ' + b'{"a":' * 500 + b"1" + b"}" * 501, 422),
+        (b'{"text": "x", "metadata": ' + b"[" * 10_000, 400),
+    ],
+)
+def test_malformed_bodies(api: Api, content: bytes, status: int) -> None:
+    refused(api.http.put(DOCUMENT, content=content), status)
+
+
+def test_problems_name_fields_and_never_values(api: Api) -> None:
+    problem = refused(api.put({"text": "secret\0", "version": "secret"}), 422)
+    assert {error["field"] for error in problem["errors"]} == {"body.text", "body.version"}
+    assert "secret" not in json.dumps(problem)
+
+
+def test_5_mb_of_text_are_too_large(api: Api) -> None:
+    refused(api.put({"text": "x" * 5_000_000}), 413)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_body_over_the_limit_is_refused_while_it_streams(api: Api, declared: bool) -> None:
+    taken = 0
+
+    def body() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(40):
+            taken += 2**20
+            yield b" " * 2**20
+
+    headers = {"content-length": str(40 * 2**20)} if declared else {}
+    refused(api.http.put(DOCUMENT, content=body(), headers=headers), 413)
+
+
+def test_a_text_over_512_kib_travels_as_a_blob(api: Api) -> None:
+    assert api.put({"text": "x " * 300_000}).status_code == 202
+    (event,) = api.events()
+    assert api.blobs.get(event.blob, 10**6) == b"x " * 300_000
+
+
+@pytest.mark.parametrize("content_type", ["application/pdf", "image/png", "text/x-python", "nonsense", ""])
+def test_unknown_content_types_are_415(api: Api, content_type: str) -> None:
+    refused(api.put({"text": "x", "content_type": content_type}), 415)
+
+
+def test_other_encodings_of_the_request_are_415(api: Api) -> None:
+    refused(api.http.put(DOCUMENT, content=b"x", headers={"content-type": "text/plain"}), 415)
+    refused(api.http.put(DOCUMENT, content=b"{}", headers={"content-encoding": "gzip"}), 415)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/sources/S/documents/a",
+        f"/v1/sources/{'s' * 65}/documents/a",
+        "/v1/sources/*/documents/a",
+        "/v1/sources/s/documents/",
+        "/v1/sources/s/documents/a%00",
+        "/v1/sources/s/documents/a%07b",
+        f"/v1/sources/s/documents/{'a' * 513}",
+    ],
+)
+def test_bad_keys_are_422(api: Api, path: str) -> None:
+    refused(api.http.put(path, json={"text": "x"}), 422)
+    refused(api.http.delete(path), 422)
+
+
+@pytest.mark.parametrize("version", ["-1", "x", "9007199254740992", "1.5"])
+def test_bad_versions_of_a_delete_are_422(api: Api, version: str) -> None:
+    refused(api.http.delete(DOCUMENT, params={"version": version}), 422)
+
+
+def test_a_batch_answers_line_by_line_in_order(api: Api) -> None:
+    rows = api.batch(
+        {"_id": "1", "text": "One.", "title": None, "year": 1927, "metadata": {"b": 1}},
+        {"id": "2", "text": "Two.", "version": 5},
+    )
+    assert [(row["line"], row["id"], row["status"], row["source"]) for row in rows] == [
+        (1, "1", "accepted", "s"),
+        (2, "2", "accepted", "s"),
+    ]
+    assert rows[1]["version"] == 5
+    metadata = {event.id: dict(event.metadata.fields) for event in api.events()}
+    assert {name: value.number_value for name, value in metadata["1"].items()} == {"b": 1, "year": 1927}
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b'{"id": "2", "text": ', 400),
+        (b"[1]", 422),
+        (b'"text"', 422),
+        ({"text": "x"}, 422),
+        ({"id": "", "text": "x"}, 422),
+        ({"id": "i" * 513, "text": "x"}, 422),
+        ({"id": 2, "text": "x"}, 422),
+        ({"id": "a\n", "text": "x"}, 422),
+        ({"id": "2", "_id": "3", "text": "x"}, 422),
+        ({"id": "2"}, 422),
+        ({"id": "2", "text": ""}, 422),
+        ({"id": "2", "text": "x", "version": 2**53}, 422),
+        ({"id": "2", "text": "x", "version": 1.5}, 422),
+        ({"id": "2", "text": "x", "year": 1, "metadata": {"year": 2}}, 422),
+        ({"id": "2", "text": "x", "content_type": "image/png"}, 415),
+        ({"id": "2", "text": "x" * 5_000_000}, 413),
+        (b'{"id": "2", "text": "' + b"x" * 10_000_000 + b'"}', 413),
+        (b'{"id": "2", "text": "\xff"}', 422),
+        (b'{"id": "2", "text": "\\ud800"}', 422),
+    ],
+)
+def test_a_bad_line_is_reported_and_the_rest_accepted(api: Api, line: Any, status: int) -> None:
+    before, row, after = api.batch({"id": "1", "text": "x"}, line, {"id": "3", "text": "x"})
+    assert (row["line"], row["status"], row["problem"]["status"]) == (2, "error", status)
+    assert before["status"] == after["status"] == "accepted"
+    assert [event.id for event in sorted(api.events(), key=lambda event: event.id)] == ["1", "3"]
+
+
+def test_blank_lines_count_but_have_no_result(api: Api) -> None:
+    assert [row["line"] for row in api.batch(b"", {"id": "1", "text": "x"}, b"  ", {"id": "2", "text": "x"})] == [2, 4]
+
+
+def test_lines_may_be_cut_anywhere_on_their_way(api: Api) -> None:
+    content = b"".join(json.dumps({"id": str(i), "text": "x"}).encode() + b"\n" for i in range(500))
+    pieces = (content[i : i + 7] for i in range(0, len(content), 7))
+    rows = [json.loads(line) for line in api.http.post(BATCH, content=pieces).text.splitlines()]
+    assert [row["id"] for row in rows] == [str(i) for i in range(500)]
+
+
+def test_a_batch_that_the_log_does_not_take_ends_early(api: Api) -> None:
+    api.log.topics.clear()
+    rows = api.batch(*({"id": str(i), "text": "x"} for i in range(450)))
+    assert len(rows) == 200
+    assert {row["problem"]["status"] for row in rows} == {503}
+
+
+def test_a_document_that_the_log_does_not_take_is_503(api: Api) -> None:
+    api.log.topics.clear()
+    response = api.put({"text": "x"})
+    refused(response, 503)
+    assert response.headers["retry-after"] == "5"
+
+
+def test_a_file_as_the_body(api: Api) -> None:
+    data = files.pdf("Bees.")
+    fields: dict[str, str | int] = {
+        "filename": "bees.pdf",
+        "title": "T",
+        "version": 3,
+        "metadata": '{"a": 1}',
+        "groups": "x, y",
+    }
+    response = api.http.post(FILES, params=fields, content=data)
+    assert response.json() == {"source": "s", "id": "bees.pdf", "version": 3, "status": "accepted"}
+    (event,) = api.events()
+    assert api.blobs.get(event.blob, 10**6) == data
+    assert (event.title, event.content_type, list(event.groups)) == ("T", "application/pdf", ["x", "y"])
+
+
+def test_a_file_in_a_form(api: Api) -> None:
+    form = {"file": ("../bees.md", b"# Bees", "text/markdown")}
+    response = api.http.post(FILES, files=form, data={"id": "bees", "title": "T"})
+    assert response.json()["id"] == "bees"
+    (event,) = api.events()
+    assert (event.content_type, event.title) == ("text/markdown", "T")
+    assert ".." not in event.blob
+
+
+@pytest.mark.parametrize(
+    ("params", "content_type", "status"),
+    [
+        ({}, "text/plain", 422),
+        ({"filename": "a.exe"}, "", 415),
+        ({"filename": "a.txt"}, "image/png", 415),
+        ({"filename": "a.jsonl"}, "", 415),
+        ({"id": "a"}, "", 415),
+        ({"id": "a\n.txt"}, "", 422),
+        ({"id": "a.txt", "unknown": "1"}, "", 422),
+        ({"id": "a.txt", "version": "1.5"}, "", 422),
+        ({"id": "a.txt", "version": "9007199254740992"}, "", 422),
+        ({"id": "a.txt", "metadata": "{"}, "", 400),
+        ({"id": "a.txt", "metadata": "[]"}, "", 422),
+    ],
+)
+def test_bad_uploads(api: Api, params: dict[str, str], content_type: str, status: int) -> None:
+    refused(api.http.post(FILES, params=params, content=b"x", headers={"content-type": content_type}), status)
+
+
+def test_empty_and_large_files(api: Api) -> None:
+    refused(api.http.post(FILES, params={"id": "a.txt"}, content=b""), 422)
+    refused(api.http.post(FILES, params={"id": "a.txt"}, content=b"x" * (2**20 + 1)), 413)
+    refused(api.http.post(FILES, files={"file": ("a.txt", b"x" * (2**20 + 1), "text/plain")}), 413)
+
+
+def test_bad_forms(api: Api) -> None:
+    refused(api.http.post(FILES, files={"other": ("a.txt", b"x", "text/plain")}), 422)
+    refused(api.http.post(FILES, files=[("file", ("a.txt", b"x", "text/plain"))] * 100), 413)
+    broken = {"content-type": "multipart/form-data; boundary=x"}
+    refused(api.http.post(FILES, content=b"--y\r\n", headers=broken), 400)
+
+
+def test_keys_decide_the_tenant_and_what_is_allowed(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    writer = create_key(keys, "w", "acme")
+    reader = create_key(keys, "r", "acme", frozenset({"read"}))
+    api = Api(tmp_path / "blobs", keys=keys)
+    with api.http:
+        refused(api.put({"text": "x"}), 401)
+        refused(api.http.post(BATCH, content=b""), 401)
+        refused(api.put({"text": "x"}, headers={"authorization": f"Bearer {reader}"}), 403)
+        assert api.put({"text": "x"}, headers={"authorization": f"Bearer {writer}"}).status_code == 202
+    assert [event.tenant for event in api.events()] == ["acme"]
+
+
+def test_status_is_asked_of_the_gateway(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen = (request.url.raw_path, request.headers["authorization"])
+        assert seen == (b"/v1/sources/s/documents/a%2Fb?version=3&wait=1", "Bearer x")
+        return httpx.Response(200, json={"state": "searchable"})
+
+    gateway = httpx.AsyncClient(base_url="http://gateway", transport=httpx.MockTransport(answer))
+    api = Api(tmp_path, gateway=gateway)
+    with api.http:
+        path = "/v1/sources/s/documents/a%2Fb?version=3&wait=1"
+        assert api.http.get(path, headers={"authorization": "Bearer x"}).json() == {"state": "searchable"}
+
+
+def test_without_a_gateway_there_is_no_status(api: Api) -> None:
+    assert api.http.get(DOCUMENT).status_code == 405
+
+
+def test_the_published_description_states_bodies_and_limits(api: Api) -> None:
+    paths = api.http.get("/openapi.json").json()["paths"]
+    body = paths["/v1/sources/{source}/documents/{id}"]["put"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["additionalProperties"] is False
+    assert body["properties"]["title"]["maxLength"] == 2000
+    assert "multipart/form-data" in paths["/v1/sources/{source}/files"]["post"]["requestBody"]["content"]
