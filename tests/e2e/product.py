@@ -52,10 +52,10 @@ class Product:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, folder: Path, *arguments: str) -> Self:
-        """Start it; returns at once."""
+    def start(cls, folder: Path, *arguments: str, ports: tuple[int, int] | None = None) -> Self:
+        """Start it, on free ports or on these (API, admin); returns at once."""
         folder.mkdir(parents=True, exist_ok=True)
-        port, admin = free_port(), free_port()
+        port, admin = ports or (free_port(), free_port())
         options = ["--port", str(port), "--admin-port", str(admin), *arguments]
         with open(folder / "terminal.txt", "wb") as terminal:
             process = subprocess.Popen(
