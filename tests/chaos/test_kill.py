@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from spanstream.client import Client, Document, NotSettled, Receipt, SpanstreamError, Unavailable, Unreachable
-from tests.e2e.product import Product, free_port
+from tests.fixtures.product import Product, free_port
 
 SOURCE = "chaos"
 BATCH = 10  # operations of one request

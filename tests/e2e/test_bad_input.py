@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from spanstream.client import config
-from tests.e2e.product import Product
+from tests.fixtures.product import Product
 from tests.unit.ingestor import files
 
 SOURCE = "bad-input"

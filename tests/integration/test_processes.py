@@ -27,7 +27,7 @@ from spanstream.events.ids import Key
 from spanstream.events.topics import ALL, DOCUMENTS
 from spanstream.events.v1.document_pb2 import OPERATION_UPSERT, DocumentEvent
 from spanstream.runtime.auth import DEFAULT_TENANT, create_key
-from tests.e2e.product import free_port
+from tests.fixtures.product import free_port
 
 READY_SECONDS = 90.0
 # A killed consumer is missed only after its session of 45 s; until then its partitions stand still.
