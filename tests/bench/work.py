@@ -19,10 +19,6 @@ from spanstream.ingestor.parsing.parsed import Parsed
 from spanstream.ingestor.settings import IngestorSettings
 
 
-class _Absent(Blobs):
-    """Records are texts within their events: no blob is ever read."""
-
-
 def _refuse(kind: Kind, body: bytes) -> Parsed:
     raise AssertionError("records are plain text")
 
@@ -30,7 +26,7 @@ def _refuse(kind: Kind, body: bytes) -> Parsed:
 def cutter() -> Callable[[Iterable[Mapping[str, str]]], list[PassageEvent]]:
     """A function from records {_id, title, text} to their passage events, with the product's default limits."""
     cutting = IngestorSettings.read(log_url="memory:", blob_url="file:/").cutting
-    handler = Handler(_Absent(), _refuse, cutting, remembered_keys=1)
+    handler = Handler(Blobs("memory://"), _refuse, cutting, remembered_keys=1)
 
     def cut(records: Iterable[Mapping[str, str]]) -> list[PassageEvent]:
         outputs = handler([_record(record) for record in records])
