@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=suite.NAMES, default=suite.NAMES, metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("bench-results", time.strftime("%Y%m%dT%H%M%S.json")))
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that the product is stopped
     begun = time.perf_counter()
 
     def say(line: str) -> None:

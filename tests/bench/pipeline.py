@@ -25,7 +25,7 @@ def measure(product: Product, encoder: Encoder, *, short: bool) -> Result:
     `encoder` runs in this process with the dtype of the product's; product and peers never run at the same time. The
     script gets fewer of the texts, because it is slow.
     """
-    count, scripted, repetitions = (40, 8, 2) if short else (1000, 150, 7)
+    count, scripted, repetitions = (20, 4, 2) if short else (1000, 150, 7)
     cut, script = work.cutter(), Script()
     ours: list[float] = []
     bare: list[float] = []

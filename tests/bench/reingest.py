@@ -16,7 +16,7 @@ SETTLE_SECONDS = 60.0
 
 def measure(product: Product, *, short: bool) -> Result:
     """Cold, unchanged, 1 % changed, each repetition with a fresh corpus in a source of its own."""
-    count, repetitions = (200, 2) if short else (2000, 3)
+    count, repetitions = (100, 1) if short else (2000, 3)
     changed = count // 100
     cold: list[float] = []
     same: list[float] = []
