@@ -46,15 +46,24 @@ class Product:
         os.environ["SPANSTREAM_DATA"] = str(self.folder)
         return Client()
 
-    def resident_bytes(self) -> int:
-        """Resident memory of the process and all its children, the broker included; shared pages count once each."""
+    def memory_bytes(self) -> dict[str, int]:
+        """Memory of the process and all its children, the broker included.
+
+        `rss` counts a page that two of them map twice; `pss` counts it once in all, as a share for each.
+        """
         parent = psutil.Process(self.process.pid)
-        return sum(process.memory_info().rss for process in [parent, *parent.children(recursive=True)])
+        sums = {"rss": 0, "pss": 0, "services_pss": 0, "broker_pss": 0}
+        for process in [parent, *parent.children(recursive=True)]:
+            used = process.memory_full_info()
+            sums["rss"] += used.rss
+            sums["pss"] += used.pss
+            sums["broker_pss" if "java" in process.name() else "services_pss"] += used.pss
+        return sums
 
 
 @contextmanager
-def running(folder: Path | None = None) -> Iterator[Product]:
-    """Start it on free ports, wait until it is ready, stop it with SIGINT at the end."""
+def running(folder: Path | None = None, *, dtype: str = "auto") -> Iterator[Product]:
+    """Start it on free ports, wait until it is ready, stop it with SIGINT at the end. `dtype`: of its encoder."""
     with tempfile.TemporaryDirectory(prefix="spanstream-bench-") as temporary:
         data = folder or Path(temporary)
         port, admin = free_port(), free_port()
@@ -62,7 +71,8 @@ def running(folder: Path | None = None) -> Iterator[Product]:
         command += ["--port", str(port), "--admin-port", str(admin)]
         begun = time.perf_counter()
         with (data / "bench.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            environment = os.environ | {"ENCODER_DTYPE": dtype}
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         try:
             import httpx
 

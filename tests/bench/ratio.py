@@ -25,4 +25,9 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     """p50, p99 and maximum in milliseconds, and how many."""
     data = 1000 * np.asarray(seconds, np.float64)
     p50, p99 = np.percentile(data, (50, 99))
-    return {"p50_ms": round(p50, 1), "p99_ms": round(p99, 1), "max_ms": round(float(data.max()), 1), "count": len(data)}
+    return {
+        "p50_ms": round(float(p50), 1),
+        "p99_ms": round(float(p99), 1),
+        "max_ms": round(float(data.max()), 1),
+        "count": len(data),
+    }

@@ -1,0 +1,75 @@
+"""All measurements in their order, on as few starts of the product as they allow."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.representations.local import open_local
+from tests.bench import freshness, growth, pipeline, reingest
+from tests.bench.product import Product, running
+from tests.bench.result import Result, row
+
+NAMES = ("growth", "pipeline", "freshness", "reingest")
+GUESSED_CAPACITY = 100.0  # documents/s, for freshness without pipeline
+
+Say = Callable[[str], None]
+
+
+def run(names: Collection[str], *, short: bool, say: Say) -> dict[str, Result]:
+    """name -> result. Short: one product for all; else growth gets one of its own, which is then started again."""
+    chosen = set(names)
+    results: dict[str, Result] = {}
+    if "growth" in chosen and not short:
+        chosen.remove("growth")
+        results["growth"] = _grown(say)
+    if not chosen:
+        return results
+    with _encoder() as encoder:
+        say(f"starting the product, encoder in {encoder.info().dtype}")
+        with running(dtype=encoder.info().dtype) as product:
+            results |= _shared(chosen, product, encoder, short=short, say=say)
+    return results
+
+
+def _grown(say: Say) -> Result:
+    with tempfile.TemporaryDirectory(prefix="spanstream-growth-") as folder:
+        say("growth: starting the product")
+        with running(Path(folder)) as product:
+            result = growth.measure(product, short=False, say=say)
+        with running(Path(folder)) as product:
+            seconds = product.ready_seconds
+    result["figures"]["ready_seconds_grown"] = round(seconds, 2)
+    result["rows"].append(row("Ready, seconds, grown folder", f"{seconds:.1f}", "≤ 20", seconds <= 20))
+    return result
+
+
+def _shared(chosen: Collection[str], product: Product, encoder: Encoder, *, short: bool, say: Say) -> dict[str, Result]:
+    results: dict[str, Result] = {}
+    capacity = GUESSED_CAPACITY
+    if "growth" in chosen:
+        results["growth"] = growth.measure(product, short=short, say=say)
+    if "pipeline" in chosen:
+        say("pipeline")
+        results["pipeline"] = pipeline.measure(product, encoder, short=short)
+        capacity = results["pipeline"]["figures"]["documents_per_second"]
+    if "freshness" in chosen:
+        say("freshness")
+        results["freshness"] = freshness.measure(product, capacity, short=short)
+    if "reingest" in chosen:
+        say("reingest")
+        results["reingest"] = reingest.measure(product, short=short)
+    return results
+
+
+@contextmanager
+def _encoder() -> Iterator[Encoder]:
+    """The bare encoder, in this process, with the dtype that the product would choose."""
+    encoder = open_local()
+    try:
+        yield encoder
+    finally:
+        encoder.close()
