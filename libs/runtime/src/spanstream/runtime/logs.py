@@ -32,7 +32,7 @@ def _error(_logger: Any, _method: str, event: EventDict) -> EventDict:
     elif error is True:
         error = sys.exc_info()[1]
     if isinstance(error, BaseException):
-        event |= {"error": type(error).__name__, "frames": frames(error)}
+        event.update(error=type(error).__name__, frames=frames(error))
     return event
 
 
