@@ -33,14 +33,13 @@ def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoin
     topic = _DEAD_LETTERS.get(record.topic, topics.FAILURES.name)
     if topic is None:
         return None
-    crashed = rejected.reason == REASON_HANDLER_CRASH
-    place = rejected.detail if crashed else ""
+    place = rejected.detail if rejected.reason == REASON_HANDLER_CRASH else ""
     event = FailureEvent(
         stage=stage,
         reason=rejected.reason,
         detail=rejected.detail[:MAX_DETAIL],
         fingerprint=_fingerprint(stage, rejected.reason, place),
-        attempts=2 if crashed else 1,  # a crash is seen twice: in its batch, then alone
+        attempts=2 if rejected.crashed else 1,  # a crash is seen twice: in its batch, then alone
         failed_at_us=failed_at_us,
         topic=record.topic,
         partition=record.partition,
@@ -66,7 +65,7 @@ def crash(record: Record, error: Exception) -> Rejected:
     quote the document."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
-    return Rejected(record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}")
+    return Rejected(record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}", crashed=True)
 
 
 def _message(topic: str, event: FailureEvent) -> Outgoing:
