@@ -20,7 +20,7 @@ def _sentences() -> list[str]:
     texts: list[str] = []
     if DATA.is_dir():
         for name in ("cranfield", "cisi", "medline", "xquad"):
-            texts += [json.loads(line)["text"] for line in (DATA / name / "corpus.jsonl").open()]
+            texts += _texts(name, "corpus")
     else:
         for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
             tree = ast.parse(path.read_text(errors="replace"))
@@ -28,6 +28,11 @@ def _sentences() -> list[str]:
             texts += filter(None, map(ast.get_docstring, nodes))
     pieces = [" ".join(piece.split()) for text in texts for piece in re.split(r"(?<=[.?!])\s+", text)]
     return [piece for piece in pieces if 5 <= len(piece.split()) <= 60]
+
+
+def _texts(name: str, kind: str) -> list[str]:
+    with (DATA / name / f"{kind}.jsonl").open(encoding="utf-8") as file:
+        return [json.loads(line)["text"] for line in file]
 
 
 def documents(count: int, *, seed: int, prefix: str = "doc") -> Iterator[dict[str, str]]:
@@ -48,7 +53,7 @@ def questions(count: int) -> list[str]:
     found: list[str] = []
     if DATA.is_dir():
         for name in ("cranfield", "cisi", "medline", "xquad"):
-            found += [json.loads(line)["text"][:400] for line in (DATA / name / "queries.jsonl").open()]
+            found += [text[:400] for text in _texts(name, "queries")]
     found = found or _sentences()
     random.Random(7).shuffle(found)
     return found[:count]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.product import Product
+from tests.fixtures.product import Product
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.product import COMMAND, Product, command, environment, free_port
+from tests.fixtures.product import COMMAND, Product, command, environment, free_port
 
 
 def test_folder_of_mixed_formats_is_found_to_the_span(product: Product, notes: Path) -> None:

@@ -26,18 +26,26 @@ class Dataset:
 
 def load(folder: Path) -> Dataset:
     """Read a set; only judged queries are kept."""
-    documents = [json.loads(line) for line in (folder / "corpus.jsonl").open(encoding="utf-8")]
     relevant: dict[str, dict[str, float]] = {}
-    with (folder / "qrels.tsv").open(encoding="utf-8") as file:
-        for query, document, grade in list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]:
-            relevant.setdefault(query, {})[document] = float(grade)
-    texts = {row["_id"]: row["text"] for row in map(json.loads, (folder / "queries.jsonl").open(encoding="utf-8"))}
+    for query, document, grade in _table(folder / "qrels.tsv"):
+        relevant.setdefault(query, {})[document] = float(grade)
     spans: dict[str, list[tuple[str, int, int]]] = {}
     if (folder / "spans.tsv").exists():
-        with (folder / "spans.tsv").open(encoding="utf-8") as file:
-            for query, document, start, end, *_ in list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]:
-                spans.setdefault(query, []).append((document, int(start), int(end)))
-    return Dataset(folder.name, documents, {k: texts[k] for k in relevant if k in texts}, relevant, spans)
+        for query, document, start, end, *_ in _table(folder / "spans.tsv"):
+            spans.setdefault(query, []).append((document, int(start), int(end)))
+    texts = {row["_id"]: row["text"] for row in _lines(folder / "queries.jsonl")}
+    queries = {query: texts[query] for query in relevant if query in texts}
+    return Dataset(folder.name, _lines(folder / "corpus.jsonl"), queries, relevant, spans)
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _table(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
 
 
 def ndcg(ranked: Sequence[str], relevant: Mapping[str, float], depth: int = 10) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,15 @@ def test_vectors_are_means_over_the_tokens_of_each_range(minilm: Model, encoder:
     np.testing.assert_allclose(result.ranges[1], unit(tokens[4:].mean(0)), atol=1e-5)
     np.testing.assert_allclose(result.ranges[2], unit(tokens[1]), atol=1e-5)
     np.testing.assert_allclose(result.whole, unit(states.mean(0)), atol=1e-5)
+
+
+def test_the_first_ranges_pool_the_context_too(minilm: Model, encoder: LocalEncoder) -> None:
+    alone = asked("The wing stalls. A cat sleeps.", (0, 16), (17, 30), context="Aerodynamics")
+    first, second = encoder.encode([replace(alone, context_ranges=1)])[0].ranges
+    states = states_of(minilm, alone)
+    title = len(minilm.tokenize([alone.context])[0].ids)
+    np.testing.assert_allclose(first, unit(states[1 : 1 + title + 4].mean(0)), atol=1e-5)
+    np.testing.assert_allclose(second, encoder.encode([alone])[0].ranges[1], atol=1e-5)
 
 
 def test_the_context_colours_every_vector(encoder: LocalEncoder) -> None:

@@ -24,8 +24,9 @@ def build(
 ) -> Service:
     """The gateway. What it is not given it makes from `settings`, and closes at the end."""
     owned: list[Store | Encoder] = []
+    key = settings.store_api_key
     if store is None:
-        owned.append(store := open_store(settings.store_url))
+        owned.append(store := open_store(settings.store_url, key and key.get_secret_value()))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
     own_http = http is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.runtime.settings import HttpSettings
@@ -15,4 +15,7 @@ class GatewaySettings(HttpSettings):
 
     http_port: int = Field(8080, ge=0, le=65535, description="0: a free one")
     store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
+    store_api_key: SecretStr | None = Field(
+        None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
+    )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")

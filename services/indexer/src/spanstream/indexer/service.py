@@ -30,8 +30,9 @@ def build(
     owned: list[Log | Store | Encoder] = []
     if log is None:
         owned.append(log := open_log(settings.log_url))
+    key = settings.store_api_key
     if store is None:
-        owned.append(store := open_store(settings.store_url))
+        owned.append(store := open_store(settings.store_url, key and key.get_secret_value()))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.runtime.settings import Settings
@@ -15,6 +15,9 @@ class IndexerSettings(Settings):
 
     log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port or memory:")
     store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
+    store_api_key: SecretStr | None = Field(
+        None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
+    )
     encoder_url: str = Field(
         validation_alias="ENCODER_URL", description="asked once for the encoder's release; nothing is encoded here"
     )

@@ -111,6 +111,33 @@ def create_topics(log_url: LogUrl = None, as_json: Json = False) -> None:
     _show([{"name": topic.name, "created": topic.name in created} for topic in ALL], as_json)
 
 
+keys = typer.Typer(
+    help="API keys, kept hashed in a file that the services read (AUTH_KEYS_FILE).", no_args_is_help=True
+)
+
+
+@keys.command("create")
+def create_key(
+    id: Annotated[str, typer.Argument(help="A name for the key; one of the same name is replaced.")],
+    file: Annotated[Path, typer.Option("--file", help="The keys file; made if missing.", envvar="AUTH_KEYS_FILE")],
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose documents it reads and writes.")] = "default",
+    scopes: Annotated[str, typer.Option("--scopes", help="read, write or both.")] = "read,write",
+) -> None:
+    """Make a key and print it, once: the file holds only its hash. Services read the file when they start."""
+    from spanstream.events.errors import InvalidKey
+    from spanstream.events.ids import Key
+    from spanstream.runtime import auth
+
+    wanted = frozenset(scopes.split(","))
+    if wanted - auth.SCOPES:
+        raise typer.BadParameter("read, write or read,write", param_hint="--scopes")
+    try:
+        Key.checked(tenant, "any", "any")
+        typer.echo(auth.create_key(file, id, tenant, wanted))
+    except (InvalidKey, ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def config(
     target: Targets = DEFAULT_TARGETS,
     data: Data = None,
