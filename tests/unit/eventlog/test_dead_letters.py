@@ -104,6 +104,13 @@ def test_a_record_larger_than_any_of_ours_is_named_without_its_bytes() -> None:
     assert "bytes left out" in failure.detail
 
 
+def test_a_key_larger_than_any_of_ours_is_left_out_too() -> None:
+    message, failure = written("documents.v1", b"v", key=b"k" * (1 << 20))
+    assert sizes.size(message) <= sizes.limit("failures.v1")
+    assert (message.key, failure.key, failure.offset) == (b"", b"", 5)
+    assert "left out" in failure.detail
+
+
 def test_a_record_of_the_dead_letter_topic_has_no_dead_letter() -> None:
     record = Record("failures.v1", 0, 0, b"k", b"v")
     assert dead_letter(Rejected(record, REASON_EMPTY_TEXT, "x"), stage="indexer", failed_at_us=0) is None

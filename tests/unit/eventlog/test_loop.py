@@ -357,6 +357,19 @@ def test_unreadable_records_count_towards_the_limit() -> None:
     assert bench.committed == 4
 
 
+def test_documents_that_a_handler_contained_never_stop_the_loop() -> None:
+    """Fifty files that kill a parser's process in one poll are an attack, not a deploy; and the restart would meet them again."""
+
+    def contain(records: Sequence[Record]) -> list[Rejected]:
+        return [Rejected(record, REASON_HANDLER_CRASH, "the parser's process died") for record in records]
+
+    bench = Bench(contain, breaker=Breaker(limit=5, window=10))
+    bench.put(*(b"%d" % number for number in range(20)))
+    bench.steps(5)
+    assert bench.committed == 20
+    assert {failure.attempts for failure in bench.failures()} == {1}
+
+
 def test_records_put_back_count_once_towards_the_limit() -> None:
     bench = Bench(crash_on(b"bad"), breaker=Breaker(limit=2, window=10))
     bench.put(b"bad")

@@ -445,3 +445,11 @@ def test_index_waits_for_the_encoder(empty: Corpus) -> None:
     index.open(Now())
     assert index().release == ENCODER.info().release
     assert index.ready()
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "a" * 9_999])
+def test_a_name_that_the_caller_made_up_is_422_and_not_repeated_at_length(shared: Api, name: str) -> None:
+    body = f'{{"query": "x", "{name}": 1}}'
+    answer = shared.client.post("/v1/search", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert len(answer.content) < 1000

@@ -328,3 +328,11 @@ def test_kill_at_any_call_of_the_store_then_redelivery_ends_in_the_same_state(st
 
 def test_encoder_of_the_tests_is_the_generation_of_the_tests() -> None:
     assert ENCODER.info().release == GENERATION.release
+
+
+def test_a_reason_that_a_newer_release_gave_is_noted_by_its_number(store: Store, index: Indexer) -> None:
+    event = FailureEvent(tenant=KEY.tenant, source=KEY.source, id=KEY.id, version=3, stage="later", reason=999)  # type: ignore[arg-type]
+    assert index([record(event)]) == []
+    failure = head(store).failure
+    assert failure is not None
+    assert (failure.version, failure.reason) == (3, "999")

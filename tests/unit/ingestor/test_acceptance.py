@@ -7,18 +7,29 @@ from typing import NamedTuple
 
 import httpx
 import pytest
+from annotated_types import Le
 
+from spanstream.eventlog import sizes
 from spanstream.eventlog.errors import LogUnavailable
 from spanstream.eventlog.log import Outgoing, Position
 from spanstream.eventlog.memory import MemoryLog
-from spanstream.events.ids import Key
+from spanstream.events import codec
+from spanstream.events.ids import MAX_ID_CHARACTERS, Key
 from spanstream.events.topics import ALL
 from spanstream.events.v1.document_pb2 import DocumentEvent
 from spanstream.ingestor.acceptance import Acceptance
 from spanstream.ingestor.blobs import Blobs
-from spanstream.ingestor.documents import Delete, Upsert
+from spanstream.ingestor.documents import (
+    MAX_GROUP_CHARACTERS,
+    MAX_GROUPS,
+    MAX_TITLE_CHARACTERS,
+    Delete,
+    Upsert,
+)
 from spanstream.ingestor.heads import Caller, GatewayHeads, HeadsUnavailable, Known, LocalHeads
 from spanstream.ingestor.in_flight import InFlight
+from spanstream.ingestor.metadata import MAX_VALUES, canonical
+from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime.problems import Problem
 
@@ -211,3 +222,22 @@ def test_local_heads_translate_the_errors_they_are_told_of() -> None:
 
     with pytest.raises(HeadsUnavailable):
         LocalHeads(fail, (TimeoutError,)).lookup(CALLER, "s", ["a"])
+
+
+def test_the_largest_document_that_travels_inline_fits_its_topic() -> None:
+    """One that did not would be refused only on the way to the log, and the lines of its batch with it."""
+    bound = next(one.le for one in IngestorSettings.model_fields["inline_text_bytes"].metadata if isinstance(one, Le))
+    wide = "\U0001f41d"
+    metadata = {f"{n:04}": wide * 61 for n in range(MAX_VALUES - 1)}  # 65 characters each
+    largest = Upsert(
+        Key("t" * 64, "s" * 64, wide * MAX_ID_CHARACTERS),
+        None,
+        "text/plain",
+        b"x" * int(str(bound)),
+        title=wide * MAX_TITLE_CHARACTERS,
+        metadata=canonical(metadata),
+        groups=[f"{n:03}" + wide * (MAX_GROUP_CHARACTERS - 3) for n in range(MAX_GROUPS)],
+    )
+    event = largest.event(2**53 - 1, bytes(32), None, 2**50)
+    headers = codec.headers(event, {"traceparent": "0" * 55})
+    sizes.check([Outgoing("documents.v1", largest.key.encode(), event.SerializeToString(), headers)])

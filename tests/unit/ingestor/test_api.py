@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.topics import ALL
@@ -53,6 +55,7 @@ class Api:
         problems.install(app)
         authenticator = Authenticator.from_file(str(keys) if keys else None)
         app.include_router(router(acceptance, authenticator, settings, gateway))
+        self.app = app
         self.http = TestClient(app, raise_server_exceptions=False)
 
     def events(self) -> list[DocumentEvent]:
@@ -221,6 +224,24 @@ def test_bad_keys_are_422(api: Api, path: str) -> None:
 @pytest.mark.parametrize("version", ["-1", "x", "9007199254740992", "1.5"])
 def test_bad_versions_of_a_delete_are_422(api: Api, version: str) -> None:
     refused(api.http.delete(DOCUMENT, params={"version": version}), 422)
+
+
+def test_a_compressed_batch_is_415_before_the_answer_begins(api: Api) -> None:
+    refused(api.http.post(BATCH, content=b"{}", headers={"content-encoding": "gzip"}), 415)
+
+
+def test_a_batch_whose_client_goes_ends_quietly(api: Api) -> None:
+    begun = {"type": "http.request", "body": b'{"id": "a", "text": "x"}\n{"id":', "more_body": True}
+    messages = iter([begun, {"type": "http.disconnect"}])
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def send(message: Message) -> None:
+        pass
+
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "root_path": "", "headers": []}
+    asyncio.run(api.app(scope | {"path": BATCH, "raw_path": BATCH.encode(), "query_string": b""}, receive, send))
 
 
 def test_a_batch_answers_line_by_line_in_order(api: Api) -> None:

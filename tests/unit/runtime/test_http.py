@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from spanstream.runtime.auth import Authenticator, Identity, create_key
 from spanstream.runtime.http import HttpServer, PortInUse
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import ThreadService
-from spanstream.runtime.settings import AdminSettings, HttpSettings
+from spanstream.runtime.settings import AdminSettings, HttpSettings, SettingsError
 
 
 class Body(BaseModel):
@@ -110,11 +109,12 @@ def test_any_other_credential_is_refused(tmp_path: Path, change: str) -> None:
     assert caught.value.status == 401
 
 
-def test_an_unreadable_key_file_does_not_start_open(tmp_path: Path) -> None:
-    (tmp_path / "keys.json").write_text("{")
-    with pytest.raises(json.JSONDecodeError):
+@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"keys": [{"id": "a"}]}', '{"keys": [1]}', '{"keys": null}'])
+def test_an_unreadable_key_file_does_not_start_open(tmp_path: Path, content: str) -> None:
+    (tmp_path / "keys.json").write_text(content)
+    with pytest.raises(SettingsError, match="AUTH_KEYS_FILE"):
         Authenticator.from_file(str(tmp_path / "keys.json"))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SettingsError, match="AUTH_KEYS_FILE"):
         Authenticator.from_file(str(tmp_path / "none.json"))
 
 

@@ -34,6 +34,22 @@ def test_every_line_is_json_with_its_trace() -> None:
     assert sent["traceparent"].startswith("00-" + "a" * 32)
 
 
+@pytest.mark.usefixtures("restored")
+def test_an_exception_is_logged_by_type_and_place_without_its_words() -> None:
+    stream = io.StringIO()
+    logs.configure("info", stream=stream)
+    try:
+        raise ValueError("the document's text")
+    except ValueError as error:
+        logs.get_logger().error("ours", exc_info=error)
+        logs.get_logger().exception("ours")
+        logging.getLogger("library").exception("theirs")
+    for line in map(json.loads, stream.getvalue().splitlines()):
+        assert line["error"] == "ValueError"
+        assert "test_logs.py" in line["frames"][-1]
+    assert "document" not in stream.getvalue()
+
+
 def test_a_batch_of_one_continues_its_trace() -> None:
     tracing.configure("test")
     with tracing.batch_span("embed", [(("traceparent", b"00-" + b"c" * 32 + b"-" + b"d" * 16 + b"-01"),)]):

@@ -5,6 +5,8 @@ import signal
 import threading
 import time
 
+import pytest
+
 from spanstream.runtime.service import Report, ThreadService, run
 
 
@@ -96,3 +98,14 @@ def test_threads_are_asked_to_stop_and_then_closed_once() -> None:
     service.stop(time.monotonic() + 10)
     service.stop(time.monotonic() + 10)
     assert closed == [1]
+
+
+def test_what_a_late_thread_still_uses_is_not_closed_under_it() -> None:
+    closed: list[int] = []
+    release = threading.Event()
+    service = ThreadService("t", [lambda stop: release.wait() and None], closed=lambda: closed.append(1))
+    service.start(lambda error: None)
+    with pytest.raises(TimeoutError):
+        service.stop(time.monotonic() + 0.01)
+    assert closed == []
+    release.set()

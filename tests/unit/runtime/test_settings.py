@@ -43,5 +43,10 @@ def test_shown_redacts_secrets_and_can_show_only_what_differs() -> None:
     assert settings.shown(changed_only=True) == {"EXAMPLE_SIZE": 4, "EXAMPLE_SECRET": "**********"}
 
 
+def test_shown_redacts_passwords_in_addresses() -> None:
+    shown = Example.read(log_url="kafka://user:hush@host:1").shown()
+    assert shown["LOG_URL"] == "kafka://**********@host:1"
+
+
 def test_overrides_are_possible_by_field_name() -> None:
     assert Example.read(log_url="memory:x", http_port=80).log_url == "memory:x"

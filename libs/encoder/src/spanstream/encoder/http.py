@@ -12,8 +12,10 @@ from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse_malformed
 from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable, InvalidVectors
 
-# A request of 1 MiB is about 250,000 tokens: the most that is lost when one fails, and some seconds of a slow encoder.
-_REQUEST_BYTES = 1 << 20
+# Characters of a request, about 65,000 tokens: the most that is lost when one fails. The 4 in flight by default share the
+# encoder, so one of 4,400 tokens/s still answers them within the default 60 s; a request that cannot be answered in
+# time is asked again for ever.
+_REQUEST_CHARACTERS = 1 << 18
 
 
 class HttpEncoder:
@@ -92,12 +94,12 @@ class HttpEncoder:
 
 
 def _groups(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    """Runs of texts of about `_REQUEST_BYTES` together; a longer text goes alone."""
+    """Runs of texts of about `_REQUEST_CHARACTERS` together; a longer text goes alone."""
     group: list[Text] = []
     size = 0
     for text in texts:
         length = len(text.text)
-        if group and size + length > _REQUEST_BYTES:
+        if group and size + length > _REQUEST_CHARACTERS:
             yield group
             group, size = [], 0
         group.append(text)

@@ -9,16 +9,14 @@ from spanstream.eventlog.errors import DeadLetterLimitExceeded
 from spanstream.eventlog.log import Record, Rejected
 from spanstream.events.v1.failure_pb2 import (
     REASON_ENVELOPE_UNREADABLE,
-    REASON_HANDLER_CRASH,
     REASON_SCHEMA_INVALID,
     REASON_SCHEMA_UNKNOWN,
 )
 
 # Only what our code or a producer's code got wrong counts. A document that a parser refused by name (empty, encrypted,
-# a type we do not read) says nothing about the deploy: thousands of those in a row are a folder of scans, not a fault.
-SUSPECT = frozenset(
-    {REASON_HANDLER_CRASH, REASON_ENVELOPE_UNREADABLE, REASON_SCHEMA_UNKNOWN, REASON_SCHEMA_INVALID},
-)
+# a type we do not read), or that killed the parser's own process, says nothing about the deploy: thousands of those in
+# a row are a folder of scans or an attack, not a fault. A record on which the handler itself raised always counts.
+SUSPECT = frozenset({REASON_ENVELOPE_UNREADABLE, REASON_SCHEMA_UNKNOWN, REASON_SCHEMA_INVALID})
 
 
 class Breaker:
@@ -32,7 +30,7 @@ class Breaker:
         """Raise DeadLetterLimitExceeded if these would reach the limit; called before their dead letters are written."""
         flags = _flags(records, rejections)
         if any(flags) and sum([*self._recent, *flags][-(self._recent.maxlen or 0) :]) >= self._limit:
-            kinds = sorted({one.detail for one in rejections if one.reason in SUSPECT})[:3]
+            kinds = sorted({one.detail for one in rejections if _suspect(one)})[:3]
             raise DeadLetterLimitExceeded(
                 f"{self._limit} of the last {self._recent.maxlen} records failed unexpectedly; latest: {'; '.join(kinds)}"
             )
@@ -43,5 +41,9 @@ class Breaker:
 
 
 def _flags(records: Sequence[Record], rejections: Sequence[Rejected]) -> list[bool]:
-    suspect = {id(one.record) for one in rejections if one.reason in SUSPECT}
+    suspect = {id(one.record) for one in rejections if _suspect(one)}
     return [id(record) in suspect for record in records]
+
+
+def _suspect(rejection: Rejected) -> bool:
+    return rejection.crashed or rejection.reason in SUSPECT

@@ -19,6 +19,7 @@ from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, FailureEvent,
 from spanstream.events.v1.passage_pb2 import PassageEvent
 
 MAX_DETAIL = 500  # characters
+MAX_KEY = 16_384  # bytes; the longest key of ours has 3 x 4 x 512 for the id and 2 x 65 for the rest
 _DEAD_LETTERS = {topic.name: topic.dead_letters for topic in topics.ALL}
 
 
@@ -26,20 +27,19 @@ def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoin
     """The message to publish; None where the record came from a dead-letter topic itself, and so is kept already.
 
     It always fits its topic: a record that came compressed from elsewhere and is larger than any of ours is named by
-    topic, partition and offset only. Its key is the record's own, empty where there was none.
+    topic, partition and offset only. Its key is the record's own, empty where there was none or it is too large itself.
     """
     record = rejected.record
     topic = _DEAD_LETTERS.get(record.topic, topics.FAILURES.name)
     if topic is None:
         return None
-    crashed = rejected.reason == REASON_HANDLER_CRASH
-    place = rejected.detail if crashed else ""
+    place = rejected.detail if rejected.reason == REASON_HANDLER_CRASH else ""
     event = FailureEvent(
         stage=stage,
         reason=rejected.reason,
         detail=rejected.detail[:MAX_DETAIL],
         fingerprint=_fingerprint(stage, rejected.reason, place),
-        attempts=2 if crashed else 1,  # a crash is seen twice: in its batch, then alone
+        attempts=2 if rejected.crashed else 1,  # a crash is seen twice: in its batch, then alone
         failed_at_us=failed_at_us,
         topic=record.topic,
         partition=record.partition,
@@ -54,6 +54,8 @@ def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoin
         event.ClearField("value")
         event.ClearField("headers")
         event.detail = f"{event.detail[:400]} (bytes left out: larger than {topic} takes)"
+        if len(event.key) > MAX_KEY:
+            event.ClearField("key")
         message = _message(topic, event)
     return message
 
@@ -63,7 +65,7 @@ def crash(record: Record, error: Exception) -> Rejected:
     quote the document."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
-    return Rejected(record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}")
+    return Rejected(record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}", crashed=True)
 
 
 def _message(topic: str, event: FailureEvent) -> Outgoing:

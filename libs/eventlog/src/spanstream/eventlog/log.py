@@ -41,11 +41,15 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that can never be processed, and why. `detail` is one sentence without any of the document's text."""
+    """A record that can never be processed, and why. `detail` is one sentence without any of the document's text.
+
+    `crashed`: the loop found the handler raising on it, in its batch and alone; a handler never sets it.
+    """
 
     record: Record
     reason: Reason
     detail: str
+    crashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

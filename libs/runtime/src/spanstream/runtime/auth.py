@@ -14,11 +14,13 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
 
 from spanstream.runtime.problems import Problem
+from spanstream.runtime.settings import SettingsError
 
 SCOPES = frozenset({"read", "write"})
 DEFAULT_TENANT = "default"
@@ -48,16 +50,13 @@ class Authenticator:
 
     @classmethod
     def from_file(cls, path: str | None) -> Authenticator:
-        """Read the keys; raises ValueError or OSError on an unreadable file, so that nothing starts open by mistake."""
+        """Read the keys; raises SettingsError on an unreadable file, so that nothing starts open by mistake."""
         if path is None:
             return cls(None)
-        entries = json.loads(Path(path).read_text())["keys"]
-        keys = {}
-        for entry in entries:
-            groups = tuple(entry["groups"]) if entry.get("groups") is not None else None
-            identity = Identity(entry["tenant"], SCOPES & set(entry["scopes"]), entry["id"], groups)
-            keys[entry["id"]] = _Key(entry["sha256"], identity)
-        return cls(keys)
+        try:
+            return cls({entry["id"]: _key(entry) for entry in json.loads(Path(path).read_text())["keys"]})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise SettingsError(f"AUTH_KEYS_FILE: {path} cannot be read as keys ({type(error).__name__})") from error
 
     def verify(self, authorization: str | None) -> Identity:
         """The identity behind an Authorization header; raises Problem 401."""
@@ -83,6 +82,11 @@ class Authenticator:
             return identity
 
         return dependency
+
+
+def _key(entry: Mapping[str, Any]) -> _Key:
+    groups = tuple(entry["groups"]) if entry.get("groups") is not None else None
+    return _Key(entry["sha256"], Identity(entry["tenant"], SCOPES & set(entry["scopes"]), entry["id"], groups))
 
 
 def create_key(path: Path, key_id: str, tenant: str, scopes: frozenset[str] = SCOPES) -> str:

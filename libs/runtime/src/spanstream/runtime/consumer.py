@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Headers, Record, Rejected
 from spanstream.events.v1.failure_pb2 import Reason
 from spanstream.runtime import metrics, tracing
-from spanstream.runtime.logs import get_logger
+from spanstream.runtime.logs import frames, get_logger
 
 log = get_logger()
 
@@ -50,11 +49,7 @@ class ConsumerObserver:
             metrics.CONSUMER_RECORDS.labels(self._group, topic).inc(count)
 
     def crashed(self, record: Record, error: Exception) -> None:
-        # Type and frames only: an exception's words may quote the document.
-        frames = [
-            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
-        log.error("handler_crashed", error=type(error).__name__, frames=frames, **_place(record))
+        log.error("handler_crashed", error=type(error).__name__, frames=frames(error), **_place(record))
 
     def rejected(self, rejections: Sequence[Rejected]) -> None:
         for one in rejections:

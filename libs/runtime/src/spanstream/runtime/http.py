@@ -42,10 +42,15 @@ class HttpServer:
         self.url = f"http://{shown}:{self.port}"
         # h11 by choice: its limits on header and request-line size are strict, and it needs no compiled parts.
         config = uvicorn.Config(
-            self.app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5
+            self.app,
+            http="h11",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
         )
         self._server = uvicorn.Server(config)
-        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._thread: threading.Thread | None = None
 
     def include(self, router: APIRouter) -> None:

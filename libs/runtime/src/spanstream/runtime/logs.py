@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import structlog
@@ -18,6 +19,23 @@ def _trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+def frames(error: BaseException) -> list[str]:
+    """Where it was raised, outermost first. Never its words, which may quote a document."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def _error(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """An exception, third-party loggers' too, as its type and frames."""
+    error = event.pop("exc_info", None)
+    if isinstance(error, tuple):
+        error = error[1]
+    elif error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event.update(error=type(error).__name__, frames=frames(error))
+    return event
+
+
 def configure(level: str = "info", *, stream: Any = None) -> None:
     """Send every log line, third-party ones too, as JSON to `stream` (standard error by default)."""
     shared: list[Processor] = [
@@ -25,7 +43,7 @@ def configure(level: str = "info", *, stream: Any = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace,
-        structlog.processors.format_exc_info,
+        _error,
     ]
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(

@@ -15,6 +15,9 @@ from spanstream.runtime.logs import get_logger
 
 log = get_logger()
 
+MAX_ERRORS = 20  # of one problem
+MAX_PATH = 200  # characters of a field's path: callers make up names
+
 TYPES = {
     400: "malformed",
     401: "unauthenticated",
@@ -65,6 +68,12 @@ def response(problem: Problem) -> JSONResponse:
     return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
 
 
+def invalid(items: Sequence[Any], *where: str) -> Problem:
+    """The problem behind a failed validation, from pydantic's `errors()`: field paths below `where`, never values."""
+    errors = [(".".join([*where, *map(str, item["loc"])])[:MAX_PATH], item["msg"]) for item in items[:MAX_ERRORS]]
+    return Problem(422, "the request does not fit the schema", errors=errors)
+
+
 def install(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
 
@@ -81,8 +90,7 @@ def install(app: FastAPI) -> None:
         items = error.errors()
         if any(item["type"] == "json_invalid" for item in items):
             return response(Problem(400, "the body is not valid JSON"))
-        fields = [(".".join(map(str, item["loc"])), item["msg"]) for item in items[:20]]
-        return response(Problem(422, "the request does not fit the schema", errors=fields))
+        return response(invalid(items))
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:

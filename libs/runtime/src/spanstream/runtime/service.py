@@ -91,7 +91,7 @@ def run(
         for number, handler in previous.items():
             signal.signal(number, handler)
     for failure in failures:
-        log.error("service_failed", error=type(failure).__name__, detail=str(failure), exc_info=failure)
+        log.error("service_failed", detail=str(failure), exc_info=failure)
         if failed is not None:
             failed(failure)
     return 1 if failures else 0
@@ -109,7 +109,7 @@ class ThreadService:
         ready: Callable[[], bool] = lambda: True,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`closed` runs once after the last thread has ended."""
+        """`closed` runs once after the last thread has ended, never under one that is late."""
         self.name = name
         self.live = live
         self.ready = ready
@@ -128,7 +128,7 @@ class ThreadService:
             thread.start()
 
     def stop(self, deadline: float) -> None:
-        """Ask the threads to end and wait for them until the deadline."""
+        """Ask the threads to end and wait for them until the deadline; raises TimeoutError if any is late."""
         if self._stop.is_set():
             return
         self._stop.set()
@@ -136,9 +136,9 @@ class ThreadService:
             if thread.is_alive():
                 thread.join(max(0.0, deadline - time.monotonic()))
         late = [thread.name for thread in self._threads if thread.is_alive()]
-        self._closed()
         if late:
             raise TimeoutError(f"did not stop in time: {', '.join(late)}")
+        self._closed()
 
     def _guard(self, target: Callable[[threading.Event], None]) -> None:
         try:

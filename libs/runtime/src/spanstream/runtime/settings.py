@@ -7,11 +7,13 @@ prefix; everything else is `<SERVICE>_<FIELD>`.
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")  # user and password in front of a host
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -25,9 +27,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     log_level: str = Field("info", validation_alias="LOG_LEVEL", pattern="^(debug|info|warning|error)$")
-    otlp_endpoint: str | None = Field(
-        None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="where spans go; none: nowhere"
-    )
 
     @classmethod
     def read(cls, **overrides: Any) -> Self:
@@ -50,7 +49,7 @@ class Settings(BaseSettings):
         return settings
 
     def shown(self, *, changed_only: bool = False) -> dict[str, Any]:
-        """Effective values by environment variable, secrets redacted; with `changed_only` what differs from the default."""
+        """Effective values by environment variable, secrets and passwords in addresses redacted; with `changed_only` what differs from the default."""
         prefix = self.model_config.get("env_prefix") or ""
         result = {}
         for name, field in type(self).model_fields.items():
@@ -58,8 +57,14 @@ class Settings(BaseSettings):
             if changed_only and value == field.get_default(call_default_factory=True):
                 continue
             variable = field.validation_alias if isinstance(field.validation_alias, str) else (prefix + name).upper()
-            result[variable] = "**********" if isinstance(value, SecretStr) and value else value
+            result[variable] = _redacted(value)
         return result
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, SecretStr) and value:
+        return "**********"
+    return _CREDENTIALS.sub("//**********@", value) if isinstance(value, str) else value
 
 
 class HttpSettings(Settings):

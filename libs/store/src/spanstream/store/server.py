@@ -302,5 +302,5 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable(text) from error
     except ApiException as error:
         raise StoreUnavailable(f"the index server cannot be reached: {error}") from error
-    except ValueError as error:  # a value that the client's models refuse
-        raise StoreRejected(str(error)) from error
+    except ValueError as error:  # a value that the client's models refuse, and would quote
+        raise StoreRejected(f"the index client refuses a value: {type(error).__name__}") from error

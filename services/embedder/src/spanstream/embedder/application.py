@@ -19,11 +19,11 @@ from spanstream.encoder.encoder import Encoder, check
 from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.representations.errors import RepresentationError
 from spanstream.representations.local import LocalEncoder, open_local
-from spanstream.runtime import admin, logs, metrics, tracing
-from spanstream.runtime.http import HttpServer, PortInUse
+from spanstream.runtime import metrics
+from spanstream.runtime.alone import run_alone
+from spanstream.runtime.http import HttpServer
 from spanstream.runtime.problems import Problem
-from spanstream.runtime.service import Report, run
-from spanstream.runtime.settings import AdminSettings, SettingsError
+from spanstream.runtime.service import Report
 
 
 def open_measured(
@@ -121,18 +121,5 @@ class EncoderApplication:
         self._encoder.close()
 
 
-def main() -> int:
-    """Read the settings, load, serve; the exit code."""
-    try:
-        settings, admin_settings = EncoderSettings.read(), AdminSettings.read()
-        logs.configure(settings.log_level)
-        tracing.configure("encoder")
-        application = EncoderApplication(settings)
-        return run([application, admin.build(admin_settings, [application], [settings])])
-    except (SettingsError, PortInUse, RepresentationError) as error:
-        print(error, file=sys.stderr)
-        return 2
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_alone(EncoderSettings, EncoderApplication, RepresentationError))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from spanstream.embedder.embeddings import Unsplittable, embeddings, forwarded, text_of
 from spanstream.encoder.encoder import Encoded, Encoder, Text, check, refuse_malformed
 from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable, InvalidVectors
-from spanstream.eventlog import sizes
+from spanstream.eventlog import sizes, traces
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events import codec
@@ -25,7 +25,6 @@ from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.runtime import metrics
 
 RETRY_SECONDS = 1.0
-_TRACE_BYTES = 640  # the loop adds trace headers: traceparent 55, tracestate at most 512, their names and lengths
 Result = Outgoing | Rejected
 
 
@@ -108,7 +107,7 @@ class Embedding:
         return [_outgoing(job.record, part) for part in parts]
 
     def _fits(self, record: Record) -> Callable[[EmbeddingEvent], bool]:
-        return lambda event: sizes.size(_outgoing(record, event)) + _TRACE_BYTES <= self._limit
+        return lambda event: sizes.size(_outgoing(record, event)) + traces.RESERVE <= self._limit
 
 
 def _outgoing(record: Record, event: EmbeddingEvent) -> Outgoing:

@@ -26,7 +26,7 @@ def build(
     owned: list[Store | Encoder] = []
     key = settings.store_api_key
     if store is None:
-        owned.append(store := open_store(settings.store_url, key and key.get_secret_value()))
+        owned.append(store := open_store(settings.store_url, key.get_secret_value() if key else None))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
     own_http = http is None

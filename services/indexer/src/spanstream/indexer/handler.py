@@ -259,5 +259,6 @@ def _failure(record: Record) -> Iterator[tuple[Key, Failure]]:
     except (Undecodable, InvalidKey):
         return
     if 0 <= event.version <= MAX_VERSION:
-        reason = Reason.Name(event.reason).removeprefix("REASON_")
+        known = event.reason in Reason.values()  # else a newer release's: its number has to do
+        reason = Reason.Name(event.reason).removeprefix("REASON_") if known else str(event.reason)
         yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us)

@@ -32,7 +32,7 @@ def build(
         owned.append(log := open_log(settings.log_url))
     key = settings.store_api_key
     if store is None:
-        owned.append(store := open_store(settings.store_url, key and key.get_secret_value()))
+        owned.append(store := open_store(settings.store_url, key.get_secret_value() if key else None))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -153,5 +154,6 @@ class DuplexResponse(StreamingResponse):
     """Streams while the request still arrives. The usual class would itself read the request, to see the client go."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything; a client that has gone shows as an error of `send`."""
-        await self.stream_response(send)
+        """Send everything. A request that breaks off ends the answer: its head is sent, and nobody reads on."""
+        with suppress(Problem):
+            await self.stream_response(send)

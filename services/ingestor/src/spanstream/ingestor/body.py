@@ -12,13 +12,19 @@ from starlette.requests import ClientDisconnect
 from spanstream.runtime.problems import Problem
 
 
-async def chunks(request: Request, max_bytes: int | None = None) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises Problem 413 as soon as it is, or says it will be, too large; 415 if compressed."""
+def chunks(request: Request, max_bytes: int | None = None) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises Problem 415 if compressed, 413 if it says it will be too large, both at once, since
+    a streamed answer may begin before the first chunk is read; 413 as soon as it is too large; 400 if it breaks off.
+    """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(415, "compressed bodies are not accepted")
     length = request.headers.get("content-length", "")
     if max_bytes is not None and length.isdigit() and int(length) > max_bytes:
         raise Problem(413, f"the body has {length} bytes, more than {max_bytes}")
+    return _received(request, max_bytes)
+
+
+async def _received(request: Request, max_bytes: int | None) -> AsyncIterator[bytes]:
     received = 0
     try:
         async for chunk in request.stream():

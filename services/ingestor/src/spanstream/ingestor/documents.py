@@ -13,6 +13,7 @@ from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION, Key, content_h
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent
 from spanstream.ingestor.metadata import canonical, is_storable
 from spanstream.ingestor.parsing.kinds import TEXT_KINDS, Kind
+from spanstream.runtime import problems
 from spanstream.runtime.problems import Problem
 
 MAX_TITLE_CHARACTERS = 2_000
@@ -162,6 +163,4 @@ def upsert(key: Key, body: DocumentBody, max_text_bytes: int) -> Upsert:
 
 def invalid(error: ValidationError, where: str = "body") -> Problem:
     """The problem behind a failed validation: field paths, never values."""
-    items = error.errors(include_url=False, include_context=False, include_input=False)[:20]
-    fields = [(".".join([where, *map(str, item["loc"])]), item["msg"]) for item in items]
-    return Problem(422, "the request does not fit the schema", errors=fields)
+    return problems.invalid(error.errors(include_url=False, include_context=False, include_input=False), where)

@@ -44,7 +44,7 @@ _WORD = re.compile(r"\w+")
 class Cutting:
     """How texts are cut, and what no document may exceed. Vectors are passages plus their sentences."""
 
-    passage_characters: int = 1_000
+    passage_characters: int = 1_200
     sentences_per_passage: int = 64
     text_characters: int = 4 * 2**20
     word_characters: int = 100_000

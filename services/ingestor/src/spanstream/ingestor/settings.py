@@ -27,7 +27,9 @@ class IngestorSettings(HttpSettings):
     roles: str = Field("api,worker", description="what this process does: api, worker or both")
 
     max_text_bytes: int = Field(4 * 2**20, ge=1, description="bytes of a text sent as JSON")
-    inline_text_bytes: int = Field(512 * 2**10, ge=0, le=768 * 2**10, description="bytes; larger texts are blobs")
+    # With the largest title, metadata and groups, 370 KiB, an event must fit documents.v1: one that does not is refused,
+    # and with it the lines that share its acknowledgement.
+    inline_text_bytes: int = Field(512 * 2**10, ge=0, le=600 * 2**10, description="bytes; larger texts are blobs")
     max_file_bytes: int = Field(64 * 2**20, ge=1, description="bytes of an uploaded file")
     max_accepts_remembered: int = Field(200_000, ge=1, description="own events that may be in flight")
     refresh_seconds: float = Field(0.5, gt=0, description="seconds between two looks at what is in flight")

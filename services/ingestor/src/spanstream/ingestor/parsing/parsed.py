@@ -36,7 +36,7 @@ class Limits:
     compression_ratio: int = 200  # real DOCX files reach about 30
     pages: int = 5_000
     memory_bytes: int = 2**29  # address space of the child process; its libraries take 70 MB of it
-    seconds: float = 20.0  # wall time and CPU time
+    seconds: float = 10.0  # wall time and CPU time
 
 
 def release(package: str) -> str:
