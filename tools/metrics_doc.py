@@ -23,7 +23,7 @@ def page() -> str:
     rows += ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
-            family = metric.describe()[0]
+            family = next(iter(metric.describe()))
             name = family.name + ("_total" if family.type == "counter" else "")
             labels = ", ".join(metric._labelnames) or "–"
             rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")

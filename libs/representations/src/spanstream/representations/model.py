@@ -197,10 +197,10 @@ def _quiet() -> Iterator[None]:
     output = transformers.utils.logging
     level, bars = output.get_verbosity(), output.is_progress_bar_enabled()
     output.set_verbosity(logging.ERROR)
-    output.disable_progress_bar()  # type: ignore[no-untyped-call]
+    output.disable_progress_bar()
     try:
         yield
     finally:
         output.set_verbosity(level)
         if bars:
-            output.enable_progress_bar()  # type: ignore[no-untyped-call]
+            output.enable_progress_bar()

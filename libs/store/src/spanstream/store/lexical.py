@@ -20,7 +20,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-import Stemmer  # type: ignore[import-not-found]  # it has no types
+import Stemmer
 from numpy.typing import NDArray
 
 from spanstream.store.points import Sparse

@@ -44,7 +44,8 @@ def _coverage(passage: Passage, terms: Sparse) -> NDArray[np.float32]:
         return np.zeros(len(passage.span_offsets), np.float32)
     texts = (_text(passage, *offsets) for offsets in passage.span_offsets.tolist())
     held = [np.isin(terms.indices, query_terms(text).indices) for text in texts]
-    return np.array([terms.values[found].sum() for found in held], np.float32) / terms.values.sum()
+    shares = [float(terms.values[found].sum() / terms.values.sum()) for found in held]
+    return np.array(shares, np.float32)
 
 
 def _best(passage: Passage, scores: NDArray[np.float32], count: int) -> list[FoundSpan]:
