@@ -489,3 +489,39 @@ def test_run_closes_and_raises_what_no_step_survives() -> None:
         bench.loop.run(threading.Event())
     assert bench.producer.closed
     assert bench.consumer.assignment() == frozenset()
+
+
+def test_commits_may_wait_while_records_come_and_flush_first() -> None:
+    log = MemoryLog()
+    log.ensure_topics(topics.ALL)
+    done: list[str] = []
+    now = [0.0]
+
+    def flush() -> None:
+        done.append(f"flush at {sum(log.committed('stage', IN).values())}")
+        if len(done) == 2:
+            raise Retry(1.0, "the disk is full")
+
+    loop = Loop(
+        "stage",
+        log.consumer("stage", [IN], max_records=1),
+        log.producer(),
+        lambda records: [],
+        clock=lambda: now[0],
+        poll_wait=0.0,
+        flush=flush,
+        commit_seconds=5.0,
+    )
+    for number in range(4):
+        log.append(IN, b"k", str(number).encode())
+    loop.step()
+    assert done == []  # too early: records keep coming
+    now[0] = 6.0
+    loop.step()
+    assert (done, sum(log.committed("stage", IN).values())) == (["flush at 0"], 2)
+    loop.step()
+    loop.step()
+    loop.step()  # idle: at once, but the flush fails
+    assert (len(done), sum(log.committed("stage", IN).values())) == (2, 2)
+    loop.step()
+    assert (done[-1], sum(log.committed("stage", IN).values())) == ("flush at 2", 4)

@@ -41,8 +41,14 @@ class Loop:
         breaker: Breaker | None = None,
         clock: Callable[[], float] = time.monotonic,
         poll_wait: float = POLL_WAIT,
+        flush: Callable[[], None] | None = None,
+        commit_seconds: float = 0.0,
     ) -> None:
-        """`group` names the stage in dead letters; `clock` counts seconds."""
+        """`group` names the stage in dead letters; `clock` counts seconds.
+
+        `flush` makes effects durable and runs before each commit; while records keep coming a commit waits until
+        `commit_seconds` have passed since the last. It may raise Retry: then the commit waits too.
+        """
         self._group = group
         self._consumer = consumer
         self._producer = producer
@@ -56,12 +62,17 @@ class Loop:
         self._resume_at: float | None = None
         self._oldest_ms: int | None = None  # of the records that were put back
         self._lag_at = clock()
+        self._flush = flush
+        self._commit_seconds = commit_seconds
+        self._committed_at = clock()
+        self._uncommitted: dict[tuple[str, int], Record] = {}  # the last record handled per partition
 
     def run(self, stop: threading.Event) -> None:
         """Step until `stop`; the current step finishes and commits. Raises what no step may survive."""
         try:
             while not stop.is_set():
                 self.step()
+            self._commit()
         finally:
             self._consumer.close()
             self._producer.close()
@@ -74,6 +85,7 @@ class Loop:
         self._assigned = bool(self._consumer.assignment())
         self._report_lag(records)
         if not records:
+            self._commit()
             return
         with self._observer.step(records):
             try:
@@ -91,8 +103,28 @@ class Loop:
             if rejections:
                 self._observer.rejected(rejections)
             self._observer.handled(records)
-            if not self._consumer.commit(records):  # 5 last offset + 1 per partition, synchronous
-                self._observer.commit_unknown(records)
+            self._uncommitted |= {(record.topic, record.partition): record for record in records}
+            if self._clock() - self._committed_at >= self._commit_seconds:
+                self._commit()  # 5
+
+    def _commit(self) -> None:
+        """Last offset + 1 of each partition that is still ours, synchronously, once the effects are durable."""
+        if not self._uncommitted:
+            return
+        held = self._consumer.assignment()
+        records = [record for place, record in self._uncommitted.items() if place in held]
+        self._uncommitted = {}
+        if not records:
+            return
+        self._committed_at = self._clock()
+        try:
+            if self._flush is not None:
+                self._flush()
+        except Retry:  # handled, but not durable: tried again with the next commit
+            self._uncommitted = {(record.topic, record.partition): record for record in records}
+            return
+        if not self._consumer.commit(records):
+            self._observer.commit_unknown(records)
 
     def ready(self) -> bool:
         """Whether it holds partitions; callable from any thread."""

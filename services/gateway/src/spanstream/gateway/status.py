@@ -12,7 +12,9 @@ from spanstream.events.ids import Key
 from spanstream.store.points import Failure, Head, State
 
 TICK_SECONDS = 0.015
-REST = 3  # times as long as the last read took: waiting never takes more than a quarter of the store's time
+REST = (
+    19  # times as long as the last read took: waiting takes at most a twentieth of a core, however many are waited for
+)
 
 
 class Outcome(StrEnum):

@@ -13,9 +13,8 @@ hold for each key as if it were alone:
     7 bump the heads of unchanged documents; a wrong guess goes back to be embedded
     8 delete the passages that the re-read heads leave behind
     9 note failures on heads                                      per poll
-   10 flush; then the loop commits
 
-4 before 6, else half a document shows; 6 before 8, else it vanishes meanwhile; the commit last, else work is lost.
+Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 8, else it vanishes meanwhile; the commit last, else work is lost.
 A crash anywhere repeats from 1 with the same ids and changes nothing that was done.
 """
 
@@ -97,7 +96,6 @@ class Indexer:
             yield from self._round(changes)
         if failures:
             self._store.record_failures(failures)  # 9
-        self._store.flush()  # 10
 
     def _round(self, changes: Sequence[Change]) -> Iterator[Result]:
         """Steps 2 to 8 for changes of different documents."""
