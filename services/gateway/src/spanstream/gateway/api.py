@@ -80,7 +80,7 @@ def router(
         with _translated():
             head = _admitted(await watch.heads({key: version}, wait), scope).get(key)
         if head is None and version is None:
-            raise Problem(404, "no such document")
+            raise Problem(404, "no such document, or it has not arrived yet: ask for the receipt's version, or wait")
         return DocumentStatus.of(source, id, status(head, version))
 
     @routes.post("/v1/sources/{source}/documents:status", summary="What became of many documents")

@@ -51,6 +51,10 @@ class Welcome:
         with Client(saved["url"], ingest_url=saved.get("ingest_url"), api_key=saved["api_key"]) as client:
             try:
                 if self._samples and (documents := samples.missing(client)):
+                    if not self._as_json:
+                        self._console.print(
+                            f"You can use {saved['url']} already; Ctrl-C stops. First, something to search:"
+                        )
                     samples.ingest(client, documents, self._console, stop)  # 2
                     samples.show(client, self._console)  # 3
                 there = sum(source.documents for source in client.sources())
