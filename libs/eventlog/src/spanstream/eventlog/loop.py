@@ -113,18 +113,16 @@ class Loop:
             return
         held = self._consumer.assignment()
         records = [record for place, record in self._uncommitted.items() if place in held]
+        if records:
+            self._committed_at = self._clock()
+            try:
+                if self._flush is not None:
+                    self._flush()
+            except Retry:  # handled, but not durable: tried again with the next commit
+                return
+            if not self._consumer.commit(records):
+                self._observer.commit_unknown(records)
         self._uncommitted = {}
-        if not records:
-            return
-        self._committed_at = self._clock()
-        try:
-            if self._flush is not None:
-                self._flush()
-        except Retry:  # handled, but not durable: tried again with the next commit
-            self._uncommitted = {(record.topic, record.partition): record for record in records}
-            return
-        if not self._consumer.commit(records):
-            self._observer.commit_unknown(records)
 
     def ready(self) -> bool:
         """Whether it holds partitions; callable from any thread."""
