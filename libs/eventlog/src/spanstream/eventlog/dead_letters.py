@@ -39,7 +39,7 @@ def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoin
         reason=rejected.reason,
         detail=rejected.detail[:MAX_DETAIL],
         fingerprint=_fingerprint(stage, rejected.reason, place),
-        attempts=2 if rejected.crashed else 1,  # a crash is seen twice: in its batch, then alone
+        attempts=max(1, rejected.crashes),
         failed_at_us=failed_at_us,
         topic=record.topic,
         partition=record.partition,
@@ -65,7 +65,9 @@ def crash(record: Record, error: Exception) -> Rejected:
     quote the document."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
-    return Rejected(record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}", crashed=True)
+    return Rejected(
+        record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}", crashes=2
+    )  # in its batch, then alone
 
 
 def _message(topic: str, event: FailureEvent) -> Outgoing:

@@ -43,13 +43,13 @@ class Outgoing:
 class Rejected:
     """A record that can never be processed, and why. `detail` is one sentence without any of the document's text.
 
-    `crashed`: the loop found the handler raising on it, in its batch and alone; a handler never sets it.
+    `crashes`: how often it alone was seen to break what works for other records; any at all counts for the breaker.
     """
 
     record: Record
     reason: Reason
     detail: str
-    crashed: bool = False
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
