@@ -102,7 +102,7 @@ class Indexer:
         heads = self._store.heads([change.key for change in changes])  # 2
         news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
         old = [change for change in changes if not change.beats(heads.get(change.key))]
-        yield from _conflicts(old, heads)
+        yield from _conflicts(old, heads, "the index holds other content of this version")
 
         upserts, invalid = self._read(change for change in news if change.kind is Kind.UPSERT)
         yield from invalid
@@ -114,6 +114,9 @@ class Indexer:
         flips = [self._live(upsert) for upsert in complete]
         flips += [self._tombstone(change) for change in deletes]
         flipped = self._store.flip_heads(flips) if flips else []  # 6
+        yield from _conflicts(
+            [upsert.change for upsert in complete], heads, "it replaced other content of this version"
+        )
 
         bumped, wrong = self._bump([change for change in news if change.kind is Kind.UNCHANGED], heads)  # 7
         for change in wrong:
@@ -230,14 +233,16 @@ def _same_content(change: Change, head: Head | None) -> bool:
     return head is not None and head.state is State.LIVE and head.content_hash == change.content_hash
 
 
-def _conflicts(old: Iterable[Change], heads: Mapping[Key, Head]) -> Iterator[Rejected]:
-    """Superseded by other content under the same version: the source gave one version twice, and someone should know."""
-    for change in old:
-        head = heads[change.key]
-        live = head.state is State.LIVE and change.kind is not Kind.DELETE
-        if live and head.version == change.version and head.content_hash != change.content_hash:
+def _conflicts(changes: Iterable[Change], heads: Mapping[Key, Head], detail: str) -> Iterator[Rejected]:
+    """Other content under the version that a head already showed: the source gave one version twice, and someone should
+    know, whichever of the two wins."""
+    for change in changes:
+        head = heads.get(change.key)
+        if head is None or head.state is not State.LIVE or change.kind is Kind.DELETE:
+            continue
+        if head.version == change.version and head.content_hash != change.content_hash:
             for part in change.parts:
-                yield Rejected(part.record, REASON_VERSION_CONFLICT, "the index holds other content of this version")
+                yield Rejected(part.record, REASON_VERSION_CONFLICT, detail)
 
 
 def _again(part: Part) -> Outgoing:
