@@ -232,6 +232,8 @@ def broken(**changes: Any) -> Record:
     for name, value in changes.items():
         if name == "end":
             event.origin.passages[0].end = value
+        elif name == "ordinal":
+            event.origin.passages[0].ordinal = value
         elif name == "span":
             event.origin.passages[0].spans[0] = value
         elif name == "passage_count":
@@ -259,6 +261,7 @@ NAN = np.full(2 * 64, np.nan, "<f2").tobytes()
         (broken(vector_type=0), REASON_EMBED_INVALID),
         (broken(span_vectors=NAN), REASON_EMBED_INVALID),
         (broken(tokens=[1]), REASON_EMBED_INVALID),
+        (broken(ordinal=1), REASON_SCHEMA_INVALID),  # as the other passage's
         (broken(end=1000), REASON_SCHEMA_INVALID),
         (broken(span=4_000_000_000), REASON_SCHEMA_INVALID),
         (broken(passage_count=0), REASON_SCHEMA_INVALID),
