@@ -138,7 +138,6 @@ class Embedding:
             raise Retry(RETRY_SECONDS, str(error)) from error
         except Unsplittable as error:
             return [Rejected(job.record, REASON_TOO_MANY_PASSAGES, str(error))]
-        metrics.EMBEDDER_DOCUMENTS.inc()
         return [_outgoing(job.record, part) for part in parts]
 
     def _fits(self, record: Record) -> Callable[[EmbeddingEvent], bool]:
