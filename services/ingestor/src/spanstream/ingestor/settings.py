@@ -12,7 +12,6 @@ from spanstream.ingestor.parsing.parsed import Limits
 from spanstream.runtime.settings import HttpSettings
 
 ROLES = frozenset({"api", "worker"})
-MAX_POLL_SECONDS = 540.0  # below the log's 600 s after which a silent consumer loses its partitions
 
 
 class IngestorSettings(HttpSettings):
@@ -54,8 +53,6 @@ class IngestorSettings(HttpSettings):
     def _related(self) -> Self:
         if not self.role_names or self.role_names - ROLES:
             raise ValueError("INGESTOR_ROLES must be api, worker or api,worker")
-        if self.max_poll_records * self.parse_seconds > MAX_POLL_SECONDS:
-            raise ValueError(f"INGESTOR_MAX_POLL_RECORDS x INGESTOR_PARSE_SECONDS must not exceed {MAX_POLL_SECONDS}")
         if self.max_vectors_per_event <= self.sentences_per_passage:
             raise ValueError("a passage and its sentences must fit INGESTOR_MAX_VECTORS_PER_EVENT")
         return self
