@@ -21,12 +21,15 @@ from kafka.errors import (
     AuthorizationError,
     InvalidProducerEpochError,
     KafkaError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     OutOfOrderSequenceNumberError,
     UnknownProducerIdError,
 )
 
 from spanstream.eventlog import sizes
-from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable
+from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone
 from spanstream.eventlog.log import Outgoing, Position, Record
 from spanstream.events.topics import Topic
 
@@ -52,7 +55,7 @@ PRODUCER = {
 CONSUMER = {
     **_CLIENT,
     "enable_auto_commit": False,
-    "auto_offset_reset": "earliest",
+    "auto_offset_reset": "none",  # poll() tells a group that is new from one whose records are gone
     "isolation_level": "read_committed",
     "partition_assignment_strategy": [CooperativeStickyAssignor],
     "session_timeout_ms": 45_000,
@@ -209,6 +212,16 @@ class Consumer:
             client = self._connected()
             batches = client.poll(timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records)
             _keep_joining(client)
+        except NoOffsetForPartitionError as error:  # the group has committed nothing there yet
+            client.seek_to_beginning(*error.args[0])
+            return []
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            slots = error.divergent_offsets if isinstance(error, LogTruncationError) else error.args[0]
+            places = ", ".join(f"{slot.topic}/{slot.partition}" for slot in sorted(slots))
+            raise PositionGone(
+                f"group {self._group}: the log no longer holds what comes next in {places}: retention was faster than"
+                " this group, or the log was cut. Ingest again what was lost, then set the group's offsets"
+            ) from error
         except KafkaError as error:
             if error.retriable:
                 return []

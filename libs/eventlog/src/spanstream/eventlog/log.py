@@ -65,7 +65,11 @@ class Consumer(Protocol):
     """A member of a consumer group, reading committed positions; owned by one thread."""
 
     def poll(self, wait: float) -> Sequence[Record]:
-        """Up to `max_records` records, waiting at most `wait` seconds; joins the group on first use. While paused: none."""
+        """Up to `max_records` records, waiting at most `wait` seconds; joins the group on first use. While paused: none.
+
+        A group that has committed nothing starts at the oldest record. Raises PositionGone where it has, and that record
+        is gone.
+        """
         ...
 
     def rewind(self, records: Sequence[Record]) -> None:
