@@ -27,7 +27,7 @@ from google.protobuf.json_format import MessageToDict
 
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Outgoing, Record, Rejected
-from spanstream.events.codec import decode_failure, headers, key_of
+from spanstream.events.codec import decode_failure, envelope, headers, key_of
 from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.events.topics import FAILURES, PASSAGES
@@ -112,7 +112,7 @@ class Indexer:
         yield from refused
         deletes = [change for change in news if change.kind is Kind.DELETE]
         flips = [self._live(upsert) for upsert in complete]
-        flips += [self._tombstone(change) for change in deletes]
+        flips += [self._tombstone(change, heads.get(change.key)) for change in deletes]
         flipped = self._store.flip_heads(flips) if flips else []  # 6
         yield from _conflicts(
             [upsert.change for upsert in complete], heads, "it replaced other content of this version"
@@ -189,13 +189,15 @@ class Indexer:
             written = self._store.passages(head, vectors=True)  # earlier polls brought the other parts
         return replace(head, dense=document_vector(event, written))
 
-    def _tombstone(self, change: Change) -> Head:
+    def _tombstone(self, change: Change, before: Head | None) -> Head:
+        """A deleted document is known of to those who knew of it before."""
         return Head(
             key=change.key,
             version=change.version,
             state=State.DELETED,
             content_hash=change.content_hash,
             body_version=change.version,
+            groups=before.groups if before else (),
             accepted_at_us=change.parts[0].event.origin.accepted_at_us,
             indexed_at_us=self._now_us(),
         )
@@ -264,4 +266,6 @@ def _failure(record: Record) -> Iterator[tuple[Key, Failure]]:
     if 0 <= event.version <= MAX_VERSION:
         known = event.reason in Reason.values()  # else a newer release's: its number has to do
         reason = Reason.Name(event.reason).removeprefix("REASON_") if known else str(event.reason)
-        yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us)
+        failed = envelope(event.topic, event.value)
+        groups = tuple(failed.groups) if failed and (failed.tenant, failed.source, failed.id) == key else ()
+        yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us, groups)
