@@ -79,7 +79,7 @@ def router(
         scope = _scope(caller)
         key = _key(scope, source, id, "path.id")
         with _translated():
-            head = _admitted(await watch.heads({key: version}, wait), scope).get(key)
+            head = (await watch.heads({key: version}, wait, lambda heads: _admitted(heads, scope))).get(key)
         if head is None and version is None:
             raise Problem(404, "no such document, or it has not arrived yet: ask for the receipt's version, or wait")
         return DocumentStatus.of(source, id, status(head, version))
@@ -92,7 +92,7 @@ def router(
             for i, each in enumerate(request.documents)
         }
         with _translated():
-            heads = _admitted(await watch.heads(wanted, request.wait), scope)
+            heads = await watch.heads(wanted, request.wait, lambda heads: _admitted(heads, scope))
         answers = [DocumentStatus.of(source, key.id, status(heads.get(key), wanted[key])) for key in wanted]
         return StatusResponse(documents=answers)
 
