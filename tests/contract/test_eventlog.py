@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
-from kafka import KafkaProducer  # type: ignore[import-untyped]
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition  # type: ignore[import-untyped]
 
 from spanstream.eventlog import sizes
-from spanstream.eventlog.errors import Fatal, LogUnavailable, TooLarge
+from spanstream.eventlog.errors import Fatal, LogUnavailable, PositionGone, TooLarge
 from spanstream.eventlog.log import Consumer, Headers, Log, Outgoing, Record
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.eventlog.opening import open_log
@@ -228,6 +228,29 @@ def test_an_unknown_topic_is_named(cluster: Cluster, group: str) -> None:
     with pytest.raises(LogUnavailable):
         producer.publish([Outgoing("no-such-topic", b"k", b"v")])
     producer.close()
+
+
+def test_a_group_whose_next_record_is_gone_stops_and_a_new_group_starts_at_the_oldest(
+    kafka_url: str, group: str
+) -> None:
+    """Kafka alone: the log in memory forgets nothing."""
+    for cluster in kafka_cluster(kafka_url):
+        topic = cluster.topic(partitions=1)
+        cluster.publish(topic, *numbered(10))
+        consumer = cluster.log.consumer(group, [topic], max_records=3)
+        assert consumer.commit(read(consumer, 3)[:3])
+        consumer.close()
+        admin = KafkaAdminClient(bootstrap_servers=[kafka_url.removeprefix("kafka://")])
+        admin.delete_records({TopicPartition(topic, 0): 5})
+        admin.close()
+
+        late = cluster.log.consumer(group, [topic])
+        with pytest.raises(PositionGone, match=f"group {group}: .*{topic}/0"):
+            read(late, 1)
+        late.close()
+        fresh = cluster.log.consumer(f"{group}-new", [topic])
+        assert [record.offset for record in read(fresh, 5)] == [5, 6, 7, 8, 9]
+        fresh.close()
 
 
 def test_rewind_reads_the_same_records_again_in_order(cluster: Cluster, group: str) -> None:

@@ -6,18 +6,20 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
 from spanstream.events.ids import Key
 from spanstream.store.errors import StoreError, StoreRejected, StoreUnavailable
 from spanstream.store.opening import open_store
-from spanstream.store.server import ServerStore
-from tests.fixtures.store import DIMENSION, head, passage
+from spanstream.store.server import BATCH_VECTOR_BYTES, NUMBER_BYTES, ServerStore
+from tests.fixtures.store import DIMENSION, head, passage, unit
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
@@ -29,6 +31,7 @@ class Scripted(BaseHTTPRequestHandler):
 
     status = 200
     result: Any = None
+    passages: list[int]  # bytes of each write of passages
 
     def do_GET(self) -> None:
         if self.path.endswith("/exists"):
@@ -45,6 +48,7 @@ class Scripted(BaseHTTPRequestHandler):
         body = self.rfile.read(size)
         if "/points/batch" in self.path:
             if "passages" in self.path:
+                self.passages.append(size)
                 self._answer(self.status, self.result)
             else:
                 self._answer(200, [DONE])
@@ -86,8 +90,10 @@ COLLECTION: dict[str, Any] = {
 
 
 @contextmanager
-def scripted(status: int, result: Any) -> Iterator[str]:
-    handler = type("Handler", (Scripted,), {"status": status, "result": result})
+def scripted(status: int, result: Any, passages: list[int] | None = None) -> Iterator[str]:
+    handler = type(
+        "Handler", (Scripted,), {"status": status, "result": result, "passages": [] if passages is None else passages}
+    )
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
@@ -129,6 +135,20 @@ def test_a_completed_write_is_success() -> None:
         store.open("g", DIMENSION)
         store.upsert_passages([passage(Key("acme", "wiki", "d"))])
         store.close()
+
+
+def test_a_write_of_many_vectors_goes_as_several_requests_of_bounded_size() -> None:
+    sizes: list[int] = []
+    # Three of these are within a request's bytes, four are not.
+    spans = unit(np.random.default_rng(1), BATCH_VECTOR_BYTES // NUMBER_BYTES // DIMENSION // 3 - 10)
+    written = [replace(passage(Key("acme", "wiki", "d"), ordinal=i), spans=spans) for i in range(5)]
+    with scripted(200, [DONE], sizes) as url:
+        store = open_store(url)
+        store.open("g", DIMENSION)
+        store.upsert_passages(written)
+        store.close()
+    assert len(sizes) == 2
+    assert max(sizes) < BATCH_VECTOR_BYTES
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:

@@ -201,7 +201,7 @@ def test_bump_is_refused_for_other_content_lower_versions_tombstones_and_unknown
 
 
 def failure(version: int, reason: str = "PARSE_FAILED") -> Failure:
-    return Failure(version, "ingestor", reason, "what happened", 17)
+    return Failure(version, "ingestor", reason, "what happened", 17, ("staff",))
 
 
 def test_a_failure_of_an_unknown_document_makes_an_absent_head_that_any_flip_beats(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from spanstream.eventlog.kafka import KafkaLog
+from spanstream.eventlog.errors import LogUnavailable
+from spanstream.eventlog.kafka import MAX_UNACKNOWLEDGED_BYTES, KafkaLog
 from spanstream.eventlog.log import Outgoing, Record
 from spanstream.events import topics
 from spanstream.standalone import child, jars
@@ -152,6 +154,28 @@ print(broker.pid, flush=True)
 while True:
     consumer.poll(0.2)
 """
+
+
+def test_what_a_silent_broker_does_not_acknowledge_is_bounded_and_goes_on_when_it_speaks_again(
+    folder: Path, brokers: Brokers
+) -> None:
+    broker = brokers.start(folder)
+    publish(broker, 1)
+    log = log_of(broker)
+    producer = log.producer()
+    message = Outgoing(TOPIC, b"k", random.Random(1).randbytes(600_000))
+    producer.publish([message])  # it knows the broker
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        for _ in range(MAX_UNACKNOWLEDGED_BYTES // 600_000 + 1):
+            with pytest.raises(LogUnavailable) as refused:
+                producer.publish([message], 0.01)
+        assert "wait to be acknowledged" in str(refused.value)
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    assert producer.publish([message], 30.0)
+    producer.close()
+    log.close()
 
 
 def test_a_kill_of_the_owner_ends_the_broker_and_its_members_hold_nobody_up(folder: Path, brokers: Brokers) -> None:

@@ -149,7 +149,7 @@ def test_documents_pass_through_a_real_kafka(kafka_url: str, tmp_path: Path) -> 
         ({}, "LOG_URL"),
         ({"LOG_URL": "amqp:x", "BLOB_URL": "file:/tmp/x"}, "LOG_URL must be"),
         ({"LOG_URL": "memory:", "BLOB_URL": "file:/tmp/x", "INGESTOR_ROLES": "cook"}, "INGESTOR_ROLES"),
-        ({"LOG_URL": "memory:", "BLOB_URL": "file:/tmp/x", "INGESTOR_PARSE_SECONDS": "60"}, "INGESTOR_PARSE_SECONDS"),
+        ({"LOG_URL": "memory:", "BLOB_URL": "file:/tmp/x", "INGESTOR_PARSE_SECONDS": "61"}, "INGESTOR_PARSE_SECONDS"),
         ({"LOG_URL": "memory:", "BLOB_URL": "file:/tmp/x", "INGESTOR_NONSENSE": "1"}, "INGESTOR_NONSENSE"),
     ],
 )

@@ -204,7 +204,7 @@ def test_an_event_published_straight_to_kafka_is_found(cluster: Cluster) -> None
 def test_every_process_says_how_it_is(cluster: Cluster) -> None:
     counted = {
         "encoder": "encoder_tokens_total",
-        "embedder": "embedder_documents_embedded_total",
+        "embedder": "consumer_messages_published_total",
         "ingestor": "ingestor_documents_parsed_total",
         "indexer,gateway": "indexer_documents_total",
     }

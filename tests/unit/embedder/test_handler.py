@@ -8,7 +8,7 @@ import pytest
 from spanstream.embedder.embeddings import float16
 from spanstream.embedder.handler import Embedding
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text
-from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable
+from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUnavailable
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog import sizes
 from spanstream.eventlog.errors import Retry
@@ -34,6 +34,7 @@ class Recording:
 
     def __init__(self, dimension: int = 32) -> None:
         self.calls: list[int] = []
+        self.failing = 0  # calls still to fail, whatever they ask
         self._inner = HashEncoder(dimension)
 
     def info(self) -> EncoderInfo:
@@ -43,6 +44,9 @@ class Recording:
         self.calls.append(len(texts))
         if any("unavailable" in text.text for text in texts):
             raise EncoderUnavailable("down")
+        if any("breaks" in text.text for text in texts) or self.failing > 0:
+            self.failing -= 1
+            raise EncoderFailed("the encoder answers 500")
         if any("refused" in text.text for text in texts):
             raise EncoderRejected("too odd")
         return [self._spoiled(text, result) for text, result in zip(texts, self._inner.encode(texts), strict=True)]
@@ -142,6 +146,28 @@ def test_a_document_that_cannot_be_encoded_is_rejected_alone(word: str) -> None:
     assert (bad.record.offset, bad.reason) == (1, REASON_EMBED_INVALID)
     assert word not in bad.detail
     assert [read(first).origin.id, read(last).origin.id] == ["a", "c"]
+
+
+def test_a_text_on_which_the_encoder_fails_is_rejected_while_it_answers_the_canary() -> None:
+    encoder, waits = Recording(), list[float]()
+    events = [event("fine", id="a"), event("it breaks", id="b"), event("good", id="c")]
+    first, bad, last = Embedding(encoder, sleep=waits.append)([record(one, i) for i, one in enumerate(events)])
+    assert isinstance(bad, Rejected)
+    assert (bad.record.offset, bad.reason, bad.crashes) == (1, REASON_EMBED_INVALID, 3)
+    assert "breaks" not in bad.detail
+    assert [read(first).origin.id, read(last).origin.id] == ["a", "c"]
+    assert encoder.calls == [3, 1, *(1, 1, 1, 1), *(1, 1), *(1, 1)]  # a canary after every failure
+    assert waits == [1.0, 1.0]
+
+
+def test_an_encoder_that_fails_on_the_canary_too_is_waited_for() -> None:
+    encoder = Recording()
+    encoder.failing = 2
+    with pytest.raises(Retry):
+        Embedding(encoder)([record(event("fine"))])
+    encoder.failing = 1  # a hiccup: the canary is answered, and so is the text
+    (result,) = Embedding(encoder)([record(event("fine"))])
+    assert read(result).origin.id == "d"
 
 
 def test_unreadable_records_and_offsets_outside_the_text_are_rejected() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoded, Text
-from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable, InvalidVectors
+from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.http import HttpEncoder
 from spanstream.encoder.opening import open_encoder
@@ -41,10 +41,12 @@ def wrong(change: Callable[[Encoded], Encoded]) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_an_overload_or_server_error_is_unavailable(status: int) -> None:
-    with pytest.raises(EncoderUnavailable):
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 507])
+def test_an_overload_or_server_error_is_unavailable_and_only_the_latter_may_be_the_texts_doing(status: int) -> None:
+    expected = EncoderFailed if status in (500, 502, 507) else EncoderUnavailable
+    with pytest.raises(EncoderUnavailable) as raised:
         encoder(lambda request: httpx.Response(status)).encode([Text("a", NONE)])
+    assert type(raised.value) is expected
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 413, 415, 422])

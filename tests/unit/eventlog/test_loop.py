@@ -53,6 +53,8 @@ class Watcher:
     def trace(self) -> Headers:
         return self.context
 
+    def published(self, messages: Sequence[Outgoing]) -> None: ...
+
     def handled(self, records: Sequence[Record]) -> None:
         self.events.append(f"handled {len(records)}")
 

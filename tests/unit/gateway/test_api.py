@@ -16,6 +16,10 @@ from fastapi.testclient import TestClient
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.encoder.hashing import HashEncoder
+from spanstream.eventlog.dead_letters import dead_letter
+from spanstream.eventlog.log import Record, Rejected
+from spanstream.events.ids import Key
+from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
 from spanstream.gateway.search import Searcher
@@ -395,20 +399,51 @@ def test_tenant_and_scope_come_from_the_key_alone(empty: Corpus, tmp_path: Path)
     assert is_problem(api.client.get(path, headers={"authorization": f"Bearer {foreign}"}), 404)
 
 
-def test_document_of_other_groups_is_as_unknown(empty: Corpus, tmp_path: Path) -> None:
-    file = tmp_path / "keys.json"
+def guest(corpus: Corpus, folder: Path) -> tuple[Api, dict[str, str]]:
+    """The routes, and the headers of a caller of group `guest`."""
+    file = folder / "keys.json"
     token = create_key(file, "one", "acme")
     keys = json.loads(file.read_text())
     keys["keys"][0]["groups"] = ["guest"]
     file.write_text(json.dumps(keys))
+    return Api(corpus, file), {"authorization": f"Bearer {token}"}
+
+
+def test_document_of_other_groups_is_as_unknown(empty: Corpus, tmp_path: Path) -> None:
     empty.put(document("secret", ["red fish"], groups=("staff",)))
-    api = Api(empty, file)
-    headers = {"authorization": f"Bearer {token}"}
+    api, headers = guest(empty, tmp_path)
     assert is_problem(api.client.get("/v1/sources/wiki/documents/secret", headers=headers), 404)
     batch = api.client.post(
         "/v1/sources/wiki/documents:status", json={"documents": [{"id": "secret"}]}, headers=headers
     )
     assert batch.json()["documents"][0]["state"] == "pending"
+
+
+def test_deleted_document_of_other_groups_is_as_unknown(empty: Corpus, tmp_path: Path) -> None:
+    empty.put(document("secret", ["red fish"], groups=("staff",)), document("open", ["blue fish"]))
+    assert empty.index([deleted(Key("acme", "wiki", id), 2) for id in ("secret", "open")]) == []
+    assert empty.index([deleted(Key("acme", "wiki", "secret"), 3)]) == []
+    api, headers = guest(empty, tmp_path)
+    assert is_problem(api.client.get("/v1/sources/wiki/documents/secret", headers=headers), 404)
+    assert api.client.get("/v1/sources/wiki/documents/open", headers=headers).json()["state"] == "deleted"
+
+
+def test_failure_of_a_version_of_other_groups_is_as_unknown(empty: Corpus, tmp_path: Path) -> None:
+    empty.put(document("moved", ["red fish"]))
+    for id in ("secret", "moved"):
+        (record,) = document(id, ["red fish"], version=2, groups=("staff",)).records()
+        letter = dead_letter(Rejected(record, REASON_INDEX_REJECTED, "no"), stage="indexer", failed_at_us=1)
+        assert letter is not None
+        empty.index([Record(letter.topic, 0, 0, letter.key, letter.value)])
+    api, headers = guest(empty, tmp_path)
+    assert is_problem(api.client.get("/v1/sources/wiki/documents/secret", headers=headers), 404)
+    moved = api.client.get("/v1/sources/wiki/documents/moved", headers=headers).json()
+    assert (moved["state"], moved["version"], moved["failure"]) == ("searchable", 1, None)
+    everyone = create_key(tmp_path / "keys.json", "all", "acme")
+    api = Api(empty, tmp_path / "keys.json")
+    for id in ("secret", "moved"):
+        answer = api.client.get(f"/v1/sources/wiki/documents/{id}", headers={"authorization": f"Bearer {everyone}"})
+        assert (answer.json()["state"], answer.json()["failure"]["version"]) == ("failed", 2)
 
 
 def test_many_searches_at_once_agree(shared: Api) -> None:

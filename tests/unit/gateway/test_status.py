@@ -63,7 +63,7 @@ class Reads:
 def test_waiter_reads_until_all_are_settled_and_asks_only_for_the_rest() -> None:
     other = KEY._replace(id="b")
     reads = Reads({KEY: head(1)}, {KEY: head(1)}, {KEY: head(1), other: head(5)})
-    heads = asyncio.run(Watch(reads).heads({KEY: 1, other: 5}, 30))
+    heads = asyncio.run(Watch(reads).heads({KEY: 1, other: 5}, 30, dict))
     assert heads == {KEY: head(1), other: head(5)}
     assert reads.asked == [{KEY, other}, {other}, {other}]
 
@@ -74,14 +74,20 @@ def test_waiters_of_one_tick_share_a_read() -> None:
 
     async def wait() -> None:
         watch = Watch(reads)
-        await asyncio.gather(*(watch.heads({key: 1}, 30) for key in keys))
+        await asyncio.gather(*(watch.heads({key: 1}, 30, dict) for key in keys))
 
     asyncio.run(wait())
     assert reads.asked[10:] == [set(keys)]
 
 
 def test_waiter_stops_at_its_deadline() -> None:
-    assert asyncio.run(Watch(Reads({})).heads({KEY: 1}, 0)) == {}
+    assert asyncio.run(Watch(Reads({})).heads({KEY: 1}, 0, dict)) == {}
+
+
+def test_what_the_caller_may_not_know_of_is_waited_for_as_if_it_were_unknown() -> None:
+    reads = Reads({KEY: head(1)})
+    assert asyncio.run(Watch(reads).heads({KEY: 1}, 0.05, lambda heads: {})) == {}
+    assert len(reads.asked) > 1
 
 
 def test_failing_read_reaches_every_waiter() -> None:
@@ -89,4 +95,4 @@ def test_failing_read_reaches_every_waiter() -> None:
         raise OSError("down")
 
     with pytest.raises(OSError, match="down"):
-        asyncio.run(Watch(fail).heads({KEY: 1}, 1))
+        asyncio.run(Watch(fail).heads({KEY: 1}, 1, dict))

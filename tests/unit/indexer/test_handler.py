@@ -198,6 +198,18 @@ def test_same_version_with_other_content_larger_hash_wins_and_the_other_is_repor
     assert head(store).content_hash == large.content_hash
 
 
+def test_same_version_with_other_content_is_reported_too_when_the_newcomer_wins(store: Store, index: Indexer) -> None:
+    small, large = sorted([document(1, ["x"], ["w"]), document(1, ["y", "z"], ["w"])], key=lambda one: one.content_hash)
+    index(small.records())
+    first, last = large.records(2)
+    assert index([first]) == []  # not complete: nothing has been replaced yet
+    (conflict,) = index([last])
+    assert isinstance(conflict, Rejected)
+    assert (conflict.record, conflict.reason) == (last, REASON_VERSION_CONFLICT)
+    assert head(store).content_hash == large.content_hash
+    assert index([last]) == []  # seen again, it is what the index holds
+
+
 def test_failure_is_noted_while_it_is_newer_than_what_is_shown(store: Store, index: Indexer) -> None:
     index([failed(KEY, 3)])
     assert head(store).state is State.ABSENT
@@ -220,6 +232,8 @@ def broken(**changes: Any) -> Record:
     for name, value in changes.items():
         if name == "end":
             event.origin.passages[0].end = value
+        elif name == "ordinal":
+            event.origin.passages[0].ordinal = value
         elif name == "span":
             event.origin.passages[0].spans[0] = value
         elif name == "passage_count":
@@ -247,6 +261,7 @@ NAN = np.full(2 * 64, np.nan, "<f2").tobytes()
         (broken(vector_type=0), REASON_EMBED_INVALID),
         (broken(span_vectors=NAN), REASON_EMBED_INVALID),
         (broken(tokens=[1]), REASON_EMBED_INVALID),
+        (broken(ordinal=1), REASON_SCHEMA_INVALID),  # as the other passage's
         (broken(end=1000), REASON_SCHEMA_INVALID),
         (broken(span=4_000_000_000), REASON_SCHEMA_INVALID),
         (broken(passage_count=0), REASON_SCHEMA_INVALID),

@@ -16,6 +16,7 @@ from spanstream.ingestor.parsing.parsed import Limits
 def main() -> None:
     connection, limits = Connection(int(sys.argv[1])), Limits(**orjson.loads(sys.argv[2]))
     child._confine(limits)
+    connection.send_bytes(child.READY)
     while True:
         try:
             request = connection.recv_bytes()
@@ -28,8 +29,15 @@ def main() -> None:
             sys.stdin.close()
             while True:
                 pass
+        if b"stutter" in request:
+            os.write(connection.fileno(), b"\0\0\1\0half an ans")
+            while True:
+                pass
         if b"babble" in request:
             connection.send_bytes(b"not json")
+        elif b"escape" in request:
+            text = "\x01" * limits.text_characters
+            connection.send_bytes(orjson.dumps({"text": text, "title": "", "parser": "fake/1"}))
         elif b"grow" in request:
             try:
                 hoard = [bytes(2**20) for _ in range(10**6)]

@@ -33,14 +33,15 @@ FILES = "/v1/sources/s/files"
 class Api:
     """The routes on a memory log."""
 
-    def __init__(self, folder: Path, *, keys: Path | None = None, gateway: httpx.AsyncClient | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, keys: Path | None = None, gateway: httpx.AsyncClient | None = None, **limits: int
+    ) -> None:
         self.log = MemoryLog()
         self.log.ensure_topics(ALL)
         settings = IngestorSettings(
             log_url="memory:",
             blob_url=f"file:{folder}",
-            max_text_bytes=4 * 2**20,
-            max_file_bytes=2**20,
+            **{"max_text_bytes": 4 * 2**20, "max_file_bytes": 2**20} | limits,
         )
         self.blobs = Blobs(settings.blob_url)
         acceptance = Acceptance(
@@ -242,6 +243,62 @@ def test_a_batch_whose_client_goes_ends_quietly(api: Api) -> None:
 
     scope = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "root_path": "", "headers": []}
     asyncio.run(api.app(scope | {"path": BATCH, "raw_path": BATCH.encode(), "query_string": b""}, receive, send))
+
+
+class Arriving:
+    """A request whose body comes as it is told to."""
+
+    def __init__(self, api: Api, method: str, path: str) -> None:
+        self.body: asyncio.Queue[Message] = asyncio.Queue()
+        self.answer: list[Message] = []
+        scope = {"type": "http", "http_version": "1.1", "method": method, "scheme": "http", "root_path": ""}
+        at = {"path": path, "raw_path": path.encode(), "query_string": b"filename=a.txt" if path == FILES else b""}
+        self.done = asyncio.ensure_future(api.app({**scope, **at, "headers": []}, self.body.get, self._send))
+
+    async def _send(self, message: Message) -> None:
+        self.answer.append(message)
+
+    async def send(self, data: bytes, *, more: bool = True) -> None:
+        """Deliver a chunk, and let it be read."""
+        self.body.put_nowait({"type": "http.request", "body": data, "more_body": more})
+        while more and not self.body.empty():
+            await asyncio.sleep(0)
+        if not more:
+            await self.done
+
+    @property
+    def status(self) -> int:
+        return int(self.answer[0]["status"])
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", DOCUMENT), ("POST", FILES)])
+def test_beyond_the_bytes_held_at_once_a_request_is_503_and_later_ones_pass(
+    tmp_path: Path, method: str, path: str
+) -> None:
+    room = 8 * 2**20 + 2 * (2000 + 2**20)
+    api = Api(tmp_path, max_text_bytes=1000, max_file_bytes=2**20, max_held_body_bytes=room)
+    share = 2**20 - 1000
+
+    async def crowd() -> None:
+        others = [Arriving(api, "PUT", DOCUMENT) for _ in range(room // share)]
+        for other in others:
+            await other.send(b" " * share)
+        late = Arriving(api, method, path)
+        await late.send(b" " * share, more=False)
+        assert late.status == 503
+        assert (b"retry-after", b"1") in late.answer[0]["headers"]
+        batch = Arriving(api, "POST", BATCH)
+        await batch.send(b"", more=False)
+        assert batch.status == 503  # said before the answer begins
+        for other in others:
+            await other.send(b'{"text": "Bees."}', more=False)
+            assert other.status == 202
+        for _ in range(3):  # a batch takes all the room here, and gives it back
+            batch = Arriving(api, "POST", BATCH)
+            await batch.send(b'{"id": "a", "text": "Bees."}', more=False)
+            assert batch.status == 200
+
+    asyncio.run(crowd())
 
 
 def test_a_batch_answers_line_by_line_in_order(api: Api) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from spanstream.events.v1.failure_pb2 import (
 )
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
-from spanstream.ingestor.handler import Cutting, Handler
+from spanstream.ingestor.handler import POLL_SECONDS, Cutting, Handler
 from spanstream.ingestor.parsing.formats import parse
 from spanstream.ingestor.parsing.kinds import Kind
-from spanstream.ingestor.parsing.parsed import Limits, Parsed
+from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParserUnavailable
 from tests.unit.ingestor import files
 
 KEY = Key("t", "s", "a/b")
+_offsets = count()
 
 
 def parse_here(kind: Kind, data: bytes) -> Parsed:
@@ -41,7 +43,9 @@ def parse_here(kind: Kind, data: bytes) -> Parsed:
 
 
 def record(event: DocumentEvent, key: Key | None = KEY) -> Record:
-    return Record("documents.v1", 0, 0, key and key.encode(), event.SerializeToString(), codec.headers(event))
+    return Record(
+        "documents.v1", 0, next(_offsets), key and key.encode(), event.SerializeToString(), codec.headers(event)
+    )
 
 
 def event(**fields: Any) -> DocumentEvent:
@@ -59,7 +63,7 @@ def handler(blobs: Blobs) -> Handler:
     return Handler(blobs, parse_here, Cutting(), remembered_keys=10)
 
 
-def passages(results: Iterator[Outgoing | Rejected]) -> list[PassageEvent]:
+def passages(results: Iterable[Outgoing | Rejected]) -> list[PassageEvent]:
     found = []
     for result in results:
         assert isinstance(result, Outgoing), result
@@ -68,7 +72,7 @@ def passages(results: Iterator[Outgoing | Rejected]) -> list[PassageEvent]:
     return found
 
 
-def reason(results: Iterator[Outgoing | Rejected]) -> Reason:
+def reason(results: Iterable[Outgoing | Rejected]) -> Reason:
     (result,) = results
     assert isinstance(result, Rejected), result
     return result.reason
@@ -214,7 +218,34 @@ def test_an_unreachable_blob_store_is_no_fault_of_the_document(tmp_path: Path) -
 
     handler = Handler(Down(f"file:{tmp_path}"), parse_here, Cutting(), remembered_keys=1)
     with pytest.raises(Retry):
-        list(handler([record(event(blob="t/aa/bb"))]))
+        handler([record(event(blob="t/aa/bb"))])
+
+
+def test_a_parser_that_does_not_start_is_no_fault_of_the_document(blobs: Blobs) -> None:
+    def away(kind: Kind, data: bytes) -> Parsed:
+        raise ParserUnavailable("away")
+
+    with pytest.raises(Retry):
+        Handler(blobs, away, Cutting(), remembered_keys=1)([record(event(text="x", content_type="text/html"))])
+
+
+def test_a_poll_of_slow_documents_is_put_back_in_time_and_goes_on_where_it_was(blobs: Blobs) -> None:
+    now, parsed = 0.0, 0
+
+    def slow(kind: Kind, data: bytes) -> Parsed:
+        nonlocal now, parsed
+        now, parsed = now + 50, parsed + 1
+        return Parsed(data.decode(), "", "slow/1")
+
+    handler = Handler(blobs, slow, Cutting(), remembered_keys=1, clock=lambda: now)
+    records = [record(event(text=f"Bee {i}.", content_type="text/html", version=i)) for i in range(5)]
+    with pytest.raises(Retry):
+        handler(records)
+    assert now < POLL_SECONDS + 50
+    assert [one.version for one in passages(handler(records))] == [0, 1, 2, 3, 4]
+    assert parsed == 5
+    passages(handler(records[:1]))  # delivered once more: nothing is remembered of a poll that was finished
+    assert parsed == 6
 
 
 def guesses(handler: Handler, *given: DocumentEvent) -> list[bool]:

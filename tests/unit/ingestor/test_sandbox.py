@@ -2,12 +2,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
-from spanstream.events.v1.failure_pb2 import REASON_ENCRYPTED, REASON_HANDLER_CRASH, REASON_PARSE_LIMIT, Reason
+from spanstream.events.v1.failure_pb2 import (
+    REASON_ENCRYPTED,
+    REASON_HANDLER_CRASH,
+    REASON_PARSE_FAILED,
+    REASON_PARSE_LIMIT,
+    Reason,
+)
+from spanstream.ingestor.parsing import formats
 from spanstream.ingestor.parsing.child import answer
 from spanstream.ingestor.parsing.kinds import Kind
-from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError
+from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError, ParserUnavailable
 from spanstream.ingestor.parsing.parser import Parser
 from spanstream.ingestor.parsing.sandbox import Sandbox
 from tests.unit.ingestor import files
@@ -36,6 +44,7 @@ def test_one_child_reads_many_documents(sandbox: Sandbox) -> None:
         (b"die", REASON_HANDLER_CRASH),
         (b"babble", REASON_HANDLER_CRASH),
         (b"hang", REASON_PARSE_LIMIT),
+        (b"stutter", REASON_PARSE_LIMIT),
         (b"grow", REASON_PARSE_LIMIT),
     ],
 )
@@ -65,8 +74,35 @@ def test_closing_twice_is_closing_once(sandbox: Sandbox) -> None:
     sandbox.close()
 
 
-def test_a_fault_of_a_parser_is_a_crash_of_its_document() -> None:
-    assert b'"reason"' in answer(b"application/pdf\n%PDF-1.4", Limits())
+def test_a_child_that_does_not_start_says_nothing_of_the_document() -> None:
+    sandbox = Sandbox(Limits(), module="tests.unit.ingestor.files", start_seconds=10)  # it just ends
+    with pytest.raises(ParserUnavailable):
+        sandbox.parse(Kind.PDF, b"a")
+    sandbox.close()
+
+
+def test_the_start_of_the_child_is_not_on_the_clock_of_its_first_document() -> None:
+    sandbox = Sandbox(
+        Limits(seconds=0.05), module="tests.unit.ingestor.children", start_seconds=20
+    )  # a start takes longer
+    try:
+        assert sandbox.parse(Kind.PDF, b"a").parser == "fake/1"
+    finally:
+        sandbox.close()
+
+
+def test_a_text_full_of_what_json_escapes_passes(sandbox: Sandbox) -> None:
+    assert sandbox.parse(Kind.PDF, b"escape").text == "\x01" * Limits().text_characters
+
+
+def test_a_fault_of_a_parser_is_a_failure_of_its_document() -> None:
+    faulty: Limits = None  # type: ignore[assignment]  # whoever looks at it stumbles
+    with pytest.raises(ParseError, match="the parser failed: AttributeError") as caught:
+        formats.parse(Kind.PDF, files.pdf("Bees dance."), faulty)
+    assert caught.value.reason == REASON_PARSE_FAILED
+    assert (
+        orjson.loads(answer(b"application/pdf\n" + files.pdf("Bees dance."), faulty))["reason"] == REASON_PARSE_FAILED
+    )
 
 
 class Breaking(Sandbox):

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from spanstream.eventlog.errors import Retry
-from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.eventlog.errors import LogUnavailable, Retry
+from spanstream.eventlog.log import Outgoing, Position, Producer, Record, Rejected
 from spanstream.eventlog.loop import Handler, Loop
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events import topics
@@ -56,6 +56,42 @@ def test_records_batches_and_time_are_counted_by_group(group: str) -> None:
     assert sample("consumer_records_total", group=group, topic=IN) == 3
     assert sample("consumer_batch_records_sum", group=group) == 3
     assert sample("consumer_step_seconds_count", group=group) == 1
+
+
+def test_messages_are_counted_once_they_are_acknowledged(group: str) -> None:
+    class Down(MemoryLog):
+        up = False
+
+        def producer(self) -> Producer:
+            inner, down = super().producer(), self
+
+            class Sometimes:
+                def publish(self, messages: Sequence[Outgoing], deadline: float = 1.0) -> list[Position]:
+                    if not down.up:
+                        raise LogUnavailable("down")
+                    return inner.publish(messages, deadline)
+
+                def close(self) -> None: ...
+
+            return Sometimes()
+
+    log, now = Down(), 0.0
+    log.ensure_topics(topics.ALL)
+    loop = Loop(
+        group,
+        log.consumer(group, [IN]),
+        log.producer(),
+        forward,
+        observer=ConsumerObserver(group),
+        clock=lambda: now,
+        poll_wait=0.0,
+    )
+    log.append(IN, b"k", b"v")
+    loop.step()
+    assert sample("consumer_messages_published_total", group=group, topic=OUT) is None
+    log.up, now = True, 10.0
+    loop.step()
+    assert sample("consumer_messages_published_total", group=group, topic=OUT) == 1
 
 
 def test_rejections_are_counted_by_reason_and_logged_without_content(group: str) -> None:

@@ -6,8 +6,10 @@ import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from spanstream.runtime.service import Report, ThreadService, run
+from spanstream.runtime.settings import SettingsError
 
 
 class Probe:
@@ -71,6 +73,19 @@ def test_a_signal_stops_and_the_previous_handlers_come_back() -> None:
     assert run([Probe("a", journal)], started=lambda: os.kill(os.getpid(), signal.SIGTERM)) == 0
     assert journal == ["start a", "stop a"]
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_failure_is_logged_in_our_words_only() -> None:
+    for failure, detail in (
+        (ValueError("cannot read 'the text of a document'"), ""),
+        (SettingsError("PORT: is in use"), "PORT: is in use"),
+    ):
+        probe = Probe("a", [])
+        probe.start = lambda report, failure=failure: report(failure)  # type: ignore[method-assign]
+        with capture_logs() as lines:
+            assert run([probe]) == 1
+        (line,) = [line for line in lines if line["event"] == "service_failed"]
+        assert (line["detail"], line["exc_info"]) == (detail, failure)
 
 
 def test_a_threads_death_is_reported() -> None:

@@ -64,7 +64,7 @@ class Encoder(Protocol):
         ...
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """One result per text, in order. Raises EncoderUnavailable, EncoderRejected or InvalidVectors."""
+        """One result per text, in order. Raises EncoderUnavailable (or, of it, EncoderFailed), EncoderRejected or InvalidVectors."""
         ...
 
     def ready(self) -> bool:

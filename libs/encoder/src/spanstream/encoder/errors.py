@@ -11,6 +11,10 @@ class EncoderUnavailable(EncoderError):
     """No answer, an overload or a server error: try again later."""
 
 
+class EncoderFailed(EncoderUnavailable):
+    """A server error: perhaps an outage, perhaps this request's doing. Only whether it answers others tells."""
+
+
 class EncoderRejected(EncoderError):
     """The encoder refuses this request (too large, malformed): trying again is useless."""
 

@@ -10,12 +10,13 @@ import httpx
 
 from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse_malformed
-from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable, InvalidVectors
+from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUnavailable, InvalidVectors
 
 # Characters of a request, about 65,000 tokens: the most that is lost when one fails. The 4 in flight by default share the
 # encoder, so one of 4,400 tokens/s still answers them within the default 60 s; a request that cannot be answered in
 # time is asked again for ever.
 _REQUEST_CHARACTERS = 1 << 18
+_BUSY = frozenset({408, 429, 503, 504})  # overloaded or too slow: never said of a request for what is in it
 
 
 class HttpEncoder:
@@ -85,9 +86,10 @@ class HttpEncoder:
             response = self._client.send(request)
         except (httpx.HTTPError, RuntimeError) as error:
             raise EncoderUnavailable(f"the encoder does not answer: {type(error).__name__}") from error
-        if response.status_code in (408, 429) or response.status_code >= 500:
-            # A 5xx may also be this request's fault, but only time tells: retrying loses nothing.
+        if response.status_code in _BUSY:
             raise EncoderUnavailable(f"the encoder answers {response.status_code}")
+        if response.status_code >= 500:
+            raise EncoderFailed(f"the encoder answers {response.status_code}")
         if not response.is_success:
             raise EncoderRejected(f"the encoder refuses this request with {response.status_code}")
         return response

@@ -15,7 +15,8 @@ from spanstream.events.v1.failure_pb2 import (
 
 # Only what our code or a producer's code got wrong counts. A document that a parser refused by name (empty, encrypted,
 # a type we do not read), or that killed the parser's own process, says nothing about the deploy: thousands of those in
-# a row are a folder of scans or an attack, not a fault. A record on which the handler itself raised always counts.
+# a row are a folder of scans or an attack, not a fault. A record that broke the handler
+# itself, or the encoder behind it, always counts.
 SUSPECT = frozenset({REASON_ENVELOPE_UNREADABLE, REASON_SCHEMA_UNKNOWN, REASON_SCHEMA_INVALID})
 
 
@@ -46,4 +47,4 @@ def _flags(records: Sequence[Record], rejections: Sequence[Rejected]) -> list[bo
 
 
 def _suspect(rejection: Rejected) -> bool:
-    return rejection.crashed or rejection.reason in SUSPECT
+    return rejection.crashes > 0 or rejection.reason in SUSPECT

@@ -6,17 +6,12 @@ import hashlib
 import traceback
 from pathlib import PurePath
 
-from google.protobuf.message import DecodeError
-
 from spanstream.eventlog import sizes, traces
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events import codec, topics
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
-from spanstream.events.v1.document_pb2 import DocumentEvent
-from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
 from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, FailureEvent, Header, Reason
-from spanstream.events.v1.passage_pb2 import PassageEvent
 
 MAX_DETAIL = 500  # characters
 MAX_KEY = 16_384  # bytes; the longest key of ours has 3 x 4 x 512 for the id and 2 x 65 for the rest
@@ -39,7 +34,7 @@ def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoin
         reason=rejected.reason,
         detail=rejected.detail[:MAX_DETAIL],
         fingerprint=_fingerprint(stage, rejected.reason, place),
-        attempts=2 if rejected.crashed else 1,  # a crash is seen twice: in its batch, then alone
+        attempts=max(1, rejected.crashes),
         failed_at_us=failed_at_us,
         topic=record.topic,
         partition=record.partition,
@@ -65,7 +60,9 @@ def crash(record: Record, error: Exception) -> Rejected:
     quote the document."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
-    return Rejected(record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}", crashed=True)
+    return Rejected(
+        record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}", crashes=2
+    )  # in its batch, then alone
 
 
 def _message(topic: str, event: FailureEvent) -> Outgoing:
@@ -82,26 +79,9 @@ def _identify(event: FailureEvent, record: Record) -> None:
         key = Key.decode(record.key or b"")
     except InvalidKey:
         return
-    inner = _envelope(record)
+    inner = codec.envelope(record.topic, record.value)
     if inner is None:
         event.tenant, event.source, event.id = key
     elif (inner.tenant, inner.source, inner.id) == key:
         event.tenant, event.source, event.id = key
         event.version = inner.version
-
-
-def _envelope(record: Record) -> DocumentEvent | PassageEvent | None:
-    """The value's identity and version, if the value can be read; every event but an embedding has them on top."""
-    if record.value is None:
-        return None
-    try:
-        match record.topic:
-            case topics.DOCUMENTS.name:
-                return DocumentEvent.FromString(record.value)
-            case topics.PASSAGES.name:
-                return PassageEvent.FromString(record.value)
-            case topics.EMBEDDINGS.name:
-                return EmbeddingEvent.FromString(record.value).origin
-    except DecodeError:
-        pass
-    return None

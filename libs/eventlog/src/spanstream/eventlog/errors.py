@@ -27,5 +27,11 @@ class Fatal(EventLogError):
     """The client can no longer be used (fenced, not authorised, position gone): the process must end."""
 
 
+class PositionGone(Fatal):
+    """The log no longer holds the record that the group has to read next. To go on would skip records without a word, so
+    a person decides where the group goes on.
+    """
+
+
 class DeadLetterLimitExceeded(Fatal):
     """Too many records rejected in a row or in a window: a bad deploy, not bad records. Nothing catches this."""

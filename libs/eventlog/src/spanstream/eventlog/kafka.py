@@ -21,19 +21,24 @@ from kafka.errors import (
     AuthorizationError,
     InvalidProducerEpochError,
     KafkaError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     OutOfOrderSequenceNumberError,
     UnknownProducerIdError,
 )
 
 from spanstream.eventlog import sizes
-from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable
+from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone
 from spanstream.eventlog.log import Outgoing, Position, Record
+from spanstream.eventlog.room import Room
 from spanstream.events.topics import Topic
 
 log = logging.getLogger(__name__)
 
 MAX_POLL_INTERVAL = 600.0  # seconds a handler may take before its partitions move: at least 5 of the worst batches
 COMMIT_SECONDS = 10.0
+MAX_UNACKNOWLEDGED_BYTES = 64 << 20  # of one producer: its client has no bound of its own
 CLOSE_SECONDS = 5.0
 
 _CLIENT = {"reconnect_backoff_max_ms": 1_000, "allow_auto_create_topics": False, "metrics_enabled": False}
@@ -52,7 +57,7 @@ PRODUCER = {
 CONSUMER = {
     **_CLIENT,
     "enable_auto_commit": False,
-    "auto_offset_reset": "earliest",
+    "auto_offset_reset": "none",  # poll() tells a group that is new from one whose records are gone
     "isolation_level": "read_committed",
     "partition_assignment_strategy": [CooperativeStickyAssignor],
     "session_timeout_ms": 45_000,
@@ -157,19 +162,30 @@ class Producer:
         self._servers = servers
         self._lock = threading.Lock()
         self._client: KafkaProducer | None = None
+        self._room = Room(MAX_UNACKNOWLEDGED_BYTES)
 
     def publish(self, messages: Sequence[Outgoing], deadline: float = 30.0) -> list[Position]:
         sizes.check(messages)
         end = time.monotonic() + deadline
         client = None
+        occupied = [sizes.size(message) for message in messages]
+        room = self._room
+        room.take(sum(occupied), deadline)
+        futures: list[Any] = []
         try:
             client = self._connected()
-            futures = [client.send(m.topic, m.value, m.key, list(m.headers)) for m in messages]
+            for m in messages:
+                futures.append(client.send(m.topic, m.value, m.key, list(m.headers)))
             written = [future.get(max(0.0, end - time.monotonic())) for future in futures]
         except KafkaError as error:
             if client is not None and not error.retriable:
                 self._replace(client)
             raise _translated(error) from error
+        finally:  # the client keeps what it was given until it is acknowledged or given up, also after our deadline
+            for future, size in zip(futures, occupied, strict=False):
+                future.add_callback(room.give, size)
+                future.add_errback(room.give, size)
+            room.give(sum(occupied[len(futures) :]))
         return [Position(one.topic, one.partition, one.offset) for one in written]
 
     def close(self) -> None:
@@ -188,7 +204,7 @@ class Producer:
         """One refused record leaves the idempotent client unable to send anything: the next call gets a new one."""
         with self._lock:
             if self._client is broken:
-                self._client = None
+                self._client, self._room = None, Room(MAX_UNACKNOWLEDGED_BYTES)
         broken.close(0)
 
 
@@ -209,6 +225,16 @@ class Consumer:
             client = self._connected()
             batches = client.poll(timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records)
             _keep_joining(client)
+        except NoOffsetForPartitionError as error:  # the group has committed nothing there yet
+            client.seek_to_beginning(*error.args[0])
+            return []
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            slots = error.divergent_offsets if isinstance(error, LogTruncationError) else error.args[0]
+            places = ", ".join(f"{slot.topic}/{slot.partition}" for slot in sorted(slots))
+            raise PositionGone(
+                f"group {self._group}: the log no longer holds what comes next in {places}: retention was faster than"
+                " this group, or the log was cut. Ingest again what was lost, then set the group's offsets"
+            ) from error
         except KafkaError as error:
             if error.retriable:
                 return []

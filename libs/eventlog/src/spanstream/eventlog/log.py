@@ -43,13 +43,13 @@ class Outgoing:
 class Rejected:
     """A record that can never be processed, and why. `detail` is one sentence without any of the document's text.
 
-    `crashed`: the loop found the handler raising on it, in its batch and alone; a handler never sets it.
+    `crashes`: how often it alone was seen to break what works for other records; any at all counts for the breaker.
     """
 
     record: Record
     reason: Reason
     detail: str
-    crashed: bool = False
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,11 @@ class Consumer(Protocol):
     """A member of a consumer group, reading committed positions; owned by one thread."""
 
     def poll(self, wait: float) -> Sequence[Record]:
-        """Up to `max_records` records, waiting at most `wait` seconds; joins the group on first use. While paused: none."""
+        """Up to `max_records` records, waiting at most `wait` seconds; joins the group on first use. While paused: none.
+
+        A group that has committed nothing starts at the oldest record. Raises PositionGone where it has, and that record
+        is gone.
+        """
         ...
 
     def rewind(self, records: Sequence[Record]) -> None:

@@ -102,6 +102,7 @@ class Loop:
             self._breaker.count(records, rejections)
             if rejections:
                 self._observer.rejected(rejections)
+            self._observer.published([result for result in results if isinstance(result, Outgoing)])
             self._observer.handled(records)
             self._uncommitted |= {(record.topic, record.partition): record for record in records}
             if self._clock() - self._committed_at >= self._commit_seconds:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from spanstream.eventlog.errors import Retry
-from spanstream.eventlog.log import Headers, Record, Rejected
+from spanstream.eventlog.log import Headers, Outgoing, Record, Rejected
 
 
 class Observer(Protocol):
@@ -20,6 +20,10 @@ class Observer(Protocol):
 
     def trace(self) -> Headers:
         """The trace context of the current step, as record headers; none outside a trace."""
+        ...
+
+    def published(self, messages: Sequence[Outgoing]) -> None:
+        """The handler's messages are durable."""
         ...
 
     def handled(self, records: Sequence[Record]) -> None:
@@ -55,6 +59,8 @@ class Silent:
 
     def trace(self) -> Headers:
         return ()
+
+    def published(self, messages: Sequence[Outgoing]) -> None: ...
 
     def handled(self, records: Sequence[Record]) -> None: ...
 

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from spanstream.events import topics
 from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import CONTENT_HASH_BYTES, MAX_VERSION, Key
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent
@@ -75,6 +76,23 @@ def decode_failure(value: bytes | None) -> FailureEvent:
         return FailureEvent.FromString(value or b"")
     except DecodeError as error:
         raise Undecodable(REASON_ENVELOPE_UNREADABLE, "the value is not a FailureEvent") from error
+
+
+def envelope(topic: str, value: bytes | None) -> DocumentEvent | PassageEvent | None:
+    """What says which document a record of `topic` is about, unchecked; None where the value cannot be read."""
+    if value is None:
+        return None
+    try:
+        match topic:
+            case topics.DOCUMENTS.name:
+                return DocumentEvent.FromString(value)
+            case topics.PASSAGES.name:
+                return PassageEvent.FromString(value)
+            case topics.EMBEDDINGS.name:
+                return EmbeddingEvent.FromString(value).origin
+    except DecodeError:
+        pass
+    return None
 
 
 def _check(event: DocumentEvent | PassageEvent, key: bytes) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import structlog
 
 from spanstream.eventlog.errors import Retry
-from spanstream.eventlog.log import Headers, Record, Rejected
+from spanstream.eventlog.log import Headers, Outgoing, Record, Rejected
 from spanstream.events.v1.failure_pb2 import Reason
 from spanstream.runtime import metrics, tracing
 from spanstream.runtime.logs import frames, get_logger
@@ -43,6 +43,10 @@ class ConsumerObserver:
 
     def trace(self) -> Headers:
         return tuple((name, value.encode()) for name, value in tracing.current().items())
+
+    def published(self, messages: Sequence[Outgoing]) -> None:
+        for topic, count in Counter(message.topic for message in messages).items():
+            metrics.CONSUMER_PUBLISHED.labels(self._group, topic).inc(count)
 
     def handled(self, records: Sequence[Record]) -> None:
         for topic, count in Counter(record.topic for record in records).items():

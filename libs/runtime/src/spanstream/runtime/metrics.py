@@ -21,7 +21,6 @@ INGESTOR_PARSED = Counter("ingestor_documents_parsed_total", "Documents parsed a
 INGESTOR_PASSAGES = Counter("ingestor_passages_total", "Passages cut.")
 
 # embedder
-EMBEDDER_DOCUMENTS = Counter("embedder_documents_embedded_total", "Passage events embedded.")
 EMBEDDER_SECONDS = Histogram("embedder_encode_seconds", "One call of the encoder, seconds.", buckets=_LATENCY)
 
 # encoder
@@ -46,6 +45,11 @@ GATEWAY_SEARCHES = Counter("gateway_searches_total", "Searches, by mode and outc
 
 # every consumer
 CONSUMER_RECORDS = Counter("consumer_records_total", "Records handled, by group and topic.", ["group", "topic"])
+CONSUMER_PUBLISHED = Counter(
+    "consumer_messages_published_total",
+    "Messages published and acknowledged, dead letters not counted, by group and topic.",
+    ["group", "topic"],
+)
 CONSUMER_FAILED = Counter(
     "consumer_records_failed_total", "Records dead-lettered, by group and reason.", ["group", "reason"]
 )

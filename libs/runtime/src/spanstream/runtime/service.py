@@ -91,10 +91,20 @@ def run(
         for number, handler in previous.items():
             signal.signal(number, handler)
     for failure in failures:
-        log.error("service_failed", detail=str(failure), exc_info=failure)
+        detail = str(failure) if _ours(failure) else ""  # any other's words may quote a document or a secret
+        log.error("service_failed", detail=detail, exc_info=failure)
         if failed is not None:
             failed(failure)
     return 1 if failures else 0
+
+
+def _ours(error: BaseException) -> bool:
+    """Whether we wrote its message."""
+    return type(error).__module__.partition(".")[0] == "spanstream"
+
+
+class StopTimeout(TimeoutError):
+    """Threads were still at work when the deadline came."""
 
 
 class ThreadService:
@@ -128,7 +138,7 @@ class ThreadService:
             thread.start()
 
     def stop(self, deadline: float) -> None:
-        """Ask the threads to end and wait for them until the deadline; raises TimeoutError if any is late."""
+        """Ask the threads to end and wait for them until the deadline; raises StopTimeout if any is late."""
         if self._stop.is_set():
             return
         self._stop.set()
@@ -137,7 +147,7 @@ class ThreadService:
                 thread.join(max(0.0, deadline - time.monotonic()))
         late = [thread.name for thread in self._threads if thread.is_alive()]
         if late:
-            raise TimeoutError(f"did not stop in time: {', '.join(late)}")
+            raise StopTimeout(f"did not stop in time: {', '.join(late)}")
         self._closed()
 
     def _guard(self, target: Callable[[threading.Event], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from spanstream.store import conditions
 from spanstream.store.conditions import Ids
 from spanstream.store.engine import Collection, Engine, Operation, Point, Search, SetPayload, Upsert, Vector
 from spanstream.store.engine import Delete as DeletePoints
-from spanstream.store.payloads import body_text, head_from, head_payload, passage_from, passage_payload
+from spanstream.store.payloads import body_text, failure_payload, head_from, head_payload, passage_from, passage_payload
 from spanstream.store.points import Failure, Head, Passage, State
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
 
@@ -102,7 +102,7 @@ class Index:
                 operations.append(Upsert(_head_point(absent), insert_only=True))
             if head is None or head.failure is None or head.failure.version <= failure.version:
                 older = conditions.older(_head_point_id(key), failure.version)
-                operations.append(SetPayload(older, {"failure": asdict(failure)}))
+                operations.append(SetPayload(older, {"failure": failure_payload(failure)}))
         self._engine.write(_DOCUMENTS, operations)
 
     def heads(self, keys: Sequence[Key]) -> dict[Key, Head]:

@@ -47,13 +47,19 @@ def head_payload(head: Head) -> Payload:
         "groups": list(head.groups),
         "accepted_at_us": head.accepted_at_us,
         "indexed_at_us": head.indexed_at_us,
-        "failure": asdict(head.failure) if head.failure else None,
+        "failure": failure_payload(head.failure) if head.failure else None,
     }
+
+
+def failure_payload(failure: Failure) -> Payload:
+    """What is stored of a failure, within its head."""
+    return asdict(failure) | {"groups": list(failure.groups)}
 
 
 def head_from(payload: Mapping[str, Any]) -> Head:
     """The inverse of `head_payload`; a failure that the head has outrun is forgotten."""
-    failure = Failure(**payload["failure"]) if payload.get("failure") else None
+    noted = payload.get("failure")
+    failure = Failure(**noted | {"groups": tuple(noted.get("groups", ()))}) if noted else None
     return Head(
         key=Key(payload["tenant"], payload["source"], payload["id"]),
         version=payload["version"],

@@ -23,18 +23,21 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure of a document that is newer than what its head shows."""
+    """The last failure of a document that is newer than what its head shows. `groups` of the version that failed, where
+    they could be read: who may see it.
+    """
 
     version: int
     stage: str
     reason: str
     detail: str
     at_us: int
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One per document; it alone makes passages visible. A deleted head is the tombstone.
+    """One per document; it alone makes passages visible. A deleted head is the tombstone, with the groups of what it deleted.
 
     `version` is the newest applied; `body_version` names the passages (they differ after a bump of an unchanged
     document). `passage_count` counts the passages of (key, body_version, content_hash).

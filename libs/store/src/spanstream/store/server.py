@@ -37,8 +37,12 @@ from spanstream.store.index import Index
 from spanstream.store.points import Sparse
 from spanstream.store.queries import Range
 
-BATCH_OPERATIONS = 256  # about 4 MB of JSON with 6 spans of 384 numbers each is reached at 64 points
+BATCH_OPERATIONS = 256
 BATCH_POINTS = 64
+# Bytes of the vectors of one request, as JSON: a server takes 32 MiB by default, and payloads come on top. 64 points of
+# 6 spans of 384 numbers are 4 MB; a passage may have 255 spans.
+BATCH_VECTOR_BYTES = 8 << 20
+NUMBER_BYTES = 24  # of a component, its sign, 17 digits, exponent and comma
 READ_POINTS = 1000
 TIMEOUT_S = 5  # of the server's own wait; the connection waits twice as long, so that its answer is heard
 _REFUSED = (400, 409, 413, 422)
@@ -92,12 +96,12 @@ class ServerEngine:
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order, several per call."""
-        size = BATCH_POINTS if collection is Collection.PASSAGES else BATCH_OPERATIONS
+        most = BATCH_POINTS if collection is Collection.PASSAGES else BATCH_OPERATIONS
         with _translated():
-            for start in range(0, len(operations), size):
+            for batch in _batches(operations, most):
                 results = self._client.batch_update_points(
                     self._collection(collection),
-                    [_operation(step) for step in runs(operations[start : start + size])],
+                    [_operation(step) for step in runs(batch)],
                     wait=True,
                     ordering=models.WriteOrdering.STRONG,
                     timeout=TIMEOUT_S,
@@ -235,6 +239,28 @@ class ServerEngine:
         create = models.CreateAlias(alias_name=alias, collection_name=name)
         changes.append(models.CreateAliasOperation(create_alias=create))
         self._client.update_collection_aliases(changes)
+
+
+def _batches(operations: Sequence[Operation], most: int) -> Iterator[list[Operation]]:
+    """Runs of at most `most` operations and BATCH_VECTOR_BYTES; one that is larger goes alone."""
+    batch: list[Operation] = []
+    size = 0
+    for operation in operations:
+        vectors = operation.point.vectors.values() if isinstance(operation, Upsert) else ()
+        more = sum(map(_numbers, vectors)) * NUMBER_BYTES
+        if batch and (len(batch) == most or size + more > BATCH_VECTOR_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(operation)
+        size += more
+    if batch:
+        yield batch
+
+
+def _numbers(vector: Vector) -> int:
+    if isinstance(vector, Sparse):
+        return 2 * len(vector.indices)
+    return sum(len(one) if isinstance(one, list) else 1 for one in vector)
 
 
 def _operation(step: list[Point] | Operation) -> models.UpdateOperation:

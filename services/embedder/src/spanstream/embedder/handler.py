@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from spanstream.embedder.embeddings import Unsplittable, embeddings, forwarded, text_of
 from spanstream.encoder.encoder import Encoded, Encoder, Text, check, refuse_malformed
-from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable, InvalidVectors
+from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.eventlog import sizes, traces
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Outgoing, Record, Rejected
@@ -25,6 +28,9 @@ from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.runtime import metrics
 
 RETRY_SECONDS = 1.0
+ATTEMPTS = 3  # at a text on which the encoder fails while it answers others
+# A text of which nothing but an outage keeps an answer; with a title and ranges, as a document has.
+CANARY = Text("The canary sings.", np.array([[0, 17], [4, 10]], np.int32), "Canary", context_ranges=1)
 Result = Outgoing | Rejected
 
 
@@ -40,10 +46,16 @@ class _Job:
 class Embedding:
     """The embedder's handler. Raises Retry while the encoder does not answer; rejects only what can never be encoded."""
 
-    def __init__(self, encoder: Encoder, limit: int = EMBEDDINGS.max_message_bytes) -> None:
-        """`limit`: bytes of a message; a larger event goes in parts."""
+    def __init__(
+        self,
+        encoder: Encoder,
+        limit: int = EMBEDDINGS.max_message_bytes,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`limit`: bytes of a message; a larger event goes in parts. `sleep` waits between attempts, seconds."""
         self._encoder = encoder
         self._limit = limit
+        self._sleep = sleep
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """1 read, 2 encode what needs it, all at once, 3 build the outputs in the order of the records."""
@@ -73,22 +85,45 @@ class Embedding:
         if not jobs:
             return []
         try:
-            return list(self._ask(jobs))
+            return list(self._ask([job.text for job in jobs]))
         except (EncoderRejected, InvalidVectors):
-            return [self._alone(job) for job in jobs]  # whose fault it is shows one by one
+            pass  # whose fault it is shows one by one
+        except EncoderFailed:
+            self._sing()
+        answers = [self._alone(job) for job in jobs]
+        for _ in range(ATTEMPTS - 1):  # all together, so that the waits do not add up
+            if not any(isinstance(answer, Rejected) and answer.crashes for answer in answers):
+                break
+            self._sleep(RETRY_SECONDS)
+            answers = [
+                self._alone(job, answer.crashes) if isinstance(answer, Rejected) and answer.crashes else answer
+                for job, answer in zip(jobs, answers, strict=True)
+            ]
+        return answers
 
-    def _alone(self, job: _Job) -> Encoded | Rejected:
+    def _alone(self, job: _Job, crashes: int = 0) -> Encoded | Rejected:
         try:
-            return self._ask([job])[0]
+            return self._ask([job.text])[0]
         except (EncoderRejected, InvalidVectors) as error:
             return Rejected(job.record, REASON_EMBED_INVALID, str(error))
+        except EncoderFailed as error:
+            self._sing()
+            return Rejected(job.record, REASON_EMBED_INVALID, f"{error} to this text alone", crashes + 1)
 
-    def _ask(self, jobs: Sequence[_Job]) -> list[Encoded]:
-        texts = [job.text for job in jobs]
+    def _sing(self) -> None:
+        """Raise Retry unless the encoder answers the canary: then it is an outage, and says nothing of a text."""
+        try:
+            self._ask([CANARY])
+        except (EncoderFailed, EncoderRejected, InvalidVectors) as error:
+            raise Retry(RETRY_SECONDS, f"{error}, to the canary too") from error
+
+    def _ask(self, texts: Sequence[Text]) -> list[Encoded]:
         try:
             with metrics.EMBEDDER_SECONDS.time():
                 encoded = self._encoder.encode(texts)
             check(texts, encoded, self._encoder.info().dimension)
+        except EncoderFailed:
+            raise
         except EncoderUnavailable as error:
             raise Retry(RETRY_SECONDS, str(error)) from error
         return encoded
@@ -103,7 +138,6 @@ class Embedding:
             raise Retry(RETRY_SECONDS, str(error)) from error
         except Unsplittable as error:
             return [Rejected(job.record, REASON_TOO_MANY_PASSAGES, str(error))]
-        metrics.EMBEDDER_DOCUMENTS.inc()
         return [_outgoing(job.record, part) for part in parts]
 
     def _fits(self, record: Record) -> Callable[[EmbeddingEvent], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -30,7 +31,7 @@ from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS
 from spanstream.runtime.problems import Problem
 from spanstream.store.errors import StoreError, StoreRejected
 from spanstream.store.generation import Generation
-from spanstream.store.points import Head
+from spanstream.store.points import Head, State
 from spanstream.store.queries import Scope
 from spanstream.store.store import Store
 
@@ -78,7 +79,7 @@ def router(
         scope = _scope(caller)
         key = _key(scope, source, id, "path.id")
         with _translated():
-            head = _admitted(await watch.heads({key: version}, wait), scope).get(key)
+            head = (await watch.heads({key: version}, wait, lambda heads: _admitted(heads, scope))).get(key)
         if head is None and version is None:
             raise Problem(404, "no such document, or it has not arrived yet: ask for the receipt's version, or wait")
         return DocumentStatus.of(source, id, status(head, version))
@@ -91,7 +92,7 @@ def router(
             for i, each in enumerate(request.documents)
         }
         with _translated():
-            heads = _admitted(await watch.heads(wanted, request.wait), scope)
+            heads = await watch.heads(wanted, request.wait, lambda heads: _admitted(heads, scope))
         answers = [DocumentStatus.of(source, key.id, status(heads.get(key), wanted[key])) for key in wanted]
         return StatusResponse(documents=answers)
 
@@ -112,7 +113,15 @@ def _key(scope: Scope, source: str, id: str, field: str) -> Key:
 
 def _admitted(heads: Mapping[Key, Head], scope: Scope) -> dict[Key, Head]:
     """Without the documents that the caller may not know of."""
-    return {key: head for key, head in heads.items() if admits(head, scope)}
+    seen = {key: _seen(head, scope) for key, head in heads.items() if admits(head.groups, scope)}
+    return {key: head for key, head in seen.items() if head is not None}
+
+
+def _seen(head: Head, scope: Scope) -> Head | None:
+    """The head without a failure of a version that has other groups; nothing where it held nothing else."""
+    if head.failure is None or admits(head.failure.groups, scope):
+        return head
+    return None if head.state is State.ABSENT else replace(head, failure=None)
 
 
 def _refuse_unknown_sources(store: Store, scope: Scope, question: Question) -> None:

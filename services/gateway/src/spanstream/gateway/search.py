@@ -185,12 +185,12 @@ class Searcher:
 def shows(head: Head, passage: Passage, scope: Scope) -> bool:
     """Whether the head makes this passage visible to this caller."""
     named = (head.body_version, head.content_hash) == (passage.version, passage.content_hash)
-    return named and head.state is State.LIVE and admits(head, scope)
+    return named and head.state is State.LIVE and admits(head.groups, scope)
 
 
-def admits(head: Head, scope: Scope) -> bool:
-    """Whether the caller may see the document: it has no groups, or one of the caller's."""
-    return scope.groups is None or not head.groups or not set(scope.groups).isdisjoint(head.groups)
+def admits(groups: Sequence[str], scope: Scope) -> bool:
+    """Whether the caller may see what has these groups: none, or one of the caller's."""
+    return scope.groups is None or not groups or not set(scope.groups).isdisjoint(groups)
 
 
 def _legs(mode: Mode, vector: NDArray[np.float32] | None, terms: Sparse) -> tuple[dict[str, Leg], dict[str, Leg]]:

@@ -62,6 +62,9 @@ def status(head: Head | None, version: int | None) -> Status:
 _SHOWN = {State.LIVE: Outcome.SEARCHABLE, State.DELETED: Outcome.DELETED}
 
 
+Seen = Callable[[Mapping[Key, Head]], Mapping[Key, Head]]
+
+
 class Watch:
     """Waits for documents to settle: all waiters of an event loop share one read of the heads per tick."""
 
@@ -72,15 +75,18 @@ class Watch:
         self._next: asyncio.Task[Mapping[Key, Head]] | None = None
         self._pause = TICK_SECONDS
 
-    async def heads(self, wanted: Mapping[Key, int | None], seconds: float) -> dict[Key, Head]:
-        """The heads of these documents once all are settled at the wanted versions, or after `seconds`."""
+    async def heads(self, wanted: Mapping[Key, int | None], seconds: float, seen: Seen) -> dict[Key, Head]:
+        """The heads of these documents once all are settled at the wanted versions, or after `seconds`.
+
+        `seen`: those that the caller may know of; for any other the caller waits as for a document that is unknown.
+        """
         deadline = time.monotonic() + seconds
-        heads = dict(await asyncio.to_thread(self._read, list(wanted)))
+        heads = dict(seen(await asyncio.to_thread(self._read, list(wanted))))
         while time.monotonic() < deadline:
             pending = [key for key, version in wanted.items() if not status(heads.get(key), version).settled]
             if not pending:
                 break
-            heads.update(await self._soon(pending))
+            heads.update(seen(await self._soon(pending)))
         return heads
 
     async def _soon(self, keys: Iterable[Key]) -> Mapping[Key, Head]:

@@ -27,7 +27,7 @@ from google.protobuf.json_format import MessageToDict
 
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Outgoing, Record, Rejected
-from spanstream.events.codec import decode_failure, headers, key_of
+from spanstream.events.codec import decode_failure, envelope, headers, key_of
 from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.events.topics import FAILURES, PASSAGES
@@ -102,7 +102,7 @@ class Indexer:
         heads = self._store.heads([change.key for change in changes])  # 2
         news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
         old = [change for change in changes if not change.beats(heads.get(change.key))]
-        yield from _conflicts(old, heads)
+        yield from _conflicts(old, heads, "the index holds other content of this version")
 
         upserts, invalid = self._read(change for change in news if change.kind is Kind.UPSERT)
         yield from invalid
@@ -112,8 +112,11 @@ class Indexer:
         yield from refused
         deletes = [change for change in news if change.kind is Kind.DELETE]
         flips = [self._live(upsert) for upsert in complete]
-        flips += [self._tombstone(change) for change in deletes]
+        flips += [self._tombstone(change, heads.get(change.key)) for change in deletes]
         flipped = self._store.flip_heads(flips) if flips else []  # 6
+        yield from _conflicts(
+            [upsert.change for upsert in complete], heads, "it replaced other content of this version"
+        )
 
         bumped, wrong = self._bump([change for change in news if change.kind is Kind.UNCHANGED], heads)  # 7
         for change in wrong:
@@ -186,13 +189,15 @@ class Indexer:
             written = self._store.passages(head, vectors=True)  # earlier polls brought the other parts
         return replace(head, dense=document_vector(event, written))
 
-    def _tombstone(self, change: Change) -> Head:
+    def _tombstone(self, change: Change, before: Head | None) -> Head:
+        """A deleted document is known of to those who knew of it before."""
         return Head(
             key=change.key,
             version=change.version,
             state=State.DELETED,
             content_hash=change.content_hash,
             body_version=change.version,
+            groups=before.groups if before else (),
             accepted_at_us=change.parts[0].event.origin.accepted_at_us,
             indexed_at_us=self._now_us(),
         )
@@ -230,14 +235,16 @@ def _same_content(change: Change, head: Head | None) -> bool:
     return head is not None and head.state is State.LIVE and head.content_hash == change.content_hash
 
 
-def _conflicts(old: Iterable[Change], heads: Mapping[Key, Head]) -> Iterator[Rejected]:
-    """Superseded by other content under the same version: the source gave one version twice, and someone should know."""
-    for change in old:
-        head = heads[change.key]
-        live = head.state is State.LIVE and change.kind is not Kind.DELETE
-        if live and head.version == change.version and head.content_hash != change.content_hash:
+def _conflicts(changes: Iterable[Change], heads: Mapping[Key, Head], detail: str) -> Iterator[Rejected]:
+    """Other content under the version that a head already showed: the source gave one version twice, and someone should
+    know, whichever of the two wins."""
+    for change in changes:
+        head = heads.get(change.key)
+        if head is None or head.state is not State.LIVE or change.kind is Kind.DELETE:
+            continue
+        if head.version == change.version and head.content_hash != change.content_hash:
             for part in change.parts:
-                yield Rejected(part.record, REASON_VERSION_CONFLICT, "the index holds other content of this version")
+                yield Rejected(part.record, REASON_VERSION_CONFLICT, detail)
 
 
 def _again(part: Part) -> Outgoing:
@@ -259,4 +266,6 @@ def _failure(record: Record) -> Iterator[tuple[Key, Failure]]:
     if 0 <= event.version <= MAX_VERSION:
         known = event.reason in Reason.values()  # else a newer release's: its number has to do
         reason = Reason.Name(event.reason).removeprefix("REASON_") if known else str(event.reason)
-        yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us)
+        failed = envelope(event.topic, event.value)
+        groups = tuple(failed.groups) if failed and (failed.tenant, failed.source, failed.id) == key else ()
+        yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us, groups)

@@ -26,6 +26,9 @@ def passages(event: EmbeddingEvent, generation: Generation) -> list[Passage]:
     origin = event.origin
     if not origin.passages or len(origin.passages) > origin.passage_count:
         raise Undecodable(REASON_SCHEMA_INVALID, "an upsert needs passages, and no more than passage_count")
+    if len({passage.ordinal for passage in origin.passages}) < len(origin.passages):
+        # Written under the same id they would never add up to passage_count: the document would wait for ever.
+        raise Undecodable(REASON_SCHEMA_INVALID, "two passages have the same ordinal")
     if (event.release, event.dimension) != (generation.release, generation.dimension):
         raise Undecodable(
             REASON_EMBED_INVALID,

@@ -17,6 +17,7 @@ from spanstream.ingestor import upload
 from spanstream.ingestor.acceptance import RETRY_SECONDS, Acceptance, Receipt
 from spanstream.ingestor.batch import Batch, DuplexResponse
 from spanstream.ingestor.body import chunks, json_object, lines, media_type, whole
+from spanstream.ingestor.budget import Budget
 from spanstream.ingestor.documents import Delete, DocumentBody, FileFields, RecordBody, Upsert, invalid, upsert
 from spanstream.ingestor.heads import Caller
 from spanstream.ingestor.settings import IngestorSettings
@@ -61,8 +62,8 @@ def router(
     """The routes. With `gateway`, document status is forwarded to it."""
     routes = APIRouter(route_class=_CountedRoute, tags=["ingest"])
     writer = Annotated[Identity, Depends(authenticator.requires("write"))]
-    max_text = settings.max_text_bytes
-    max_body = 2 * max_text + 2**20  # JSON escapes lengthen a text, and metadata comes on top
+    max_text, max_body = settings.max_text_bytes, settings.max_body_bytes
+    budget = Budget(settings.max_held_body_bytes)
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": ReceiptBody}, 200: {"model": ReceiptBody}}
 
     async def accept(request: Request, caller: Identity, document: Upsert | Delete) -> Response:
@@ -80,8 +81,9 @@ def router(
         key = _key(caller, source, id)
         if media_type(request) not in _JSON:
             raise Problem(415, "send the document as application/json")
-        fields = json_object(await whole(request, max_body))
-        return await accept(request, caller, await run_in_threadpool(_upsert, key, fields, max_text))
+        with budget.share() as share:
+            fields = json_object(await whole(request, max_body, share))
+            return await accept(request, caller, await run_in_threadpool(_upsert, key, fields, max_text))
 
     @routes.delete("/v1/sources/{source}/documents/{id:path}", summary="Delete a document", responses=accepted)
     async def delete(
@@ -110,7 +112,9 @@ def router(
         who = Caller(caller.tenant, request.headers.get("authorization"))
         work = Batch(acceptance, who, source, max_line_bytes=max_body, max_text_bytes=max_text)
         results = work.results(lines(chunks(request), max_body))
-        return DuplexResponse(results, media_type="application/x-ndjson")
+        share = budget.share()
+        share.take(min(_length(request, settings.batch_bytes), settings.batch_bytes))
+        return DuplexResponse(results, share, media_type="application/x-ndjson")
 
     @routes.post(
         "/v1/sources/{source}/files",
@@ -122,7 +126,9 @@ def router(
     )
     async def file(request: Request, source: str, caller: writer) -> Response:
         _key(caller, source, "x")
-        return await accept(request, caller, await upload.read(request, caller.tenant, source, settings.max_file_bytes))
+        with budget.share() as share:
+            document = await upload.read(request, caller.tenant, source, settings.max_file_bytes, share)
+            return await accept(request, caller, document)
 
     if gateway is not None:
 
@@ -131,6 +137,12 @@ def router(
             return await _forward(gateway, request)
 
     return routes
+
+
+def _length(request: Request, unknown: int) -> int:
+    """The body's bytes, where the request says so."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() else unknown
 
 
 def _key(caller: Identity, source: str, id: str) -> Key:

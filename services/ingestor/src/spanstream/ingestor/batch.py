@@ -16,6 +16,7 @@ from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
 from spanstream.ingestor.acceptance import Acceptance, Receipt
 from spanstream.ingestor.body import json_object
+from spanstream.ingestor.budget import Share
 from spanstream.ingestor.documents import RecordBody, Upsert, invalid, upsert
 from spanstream.ingestor.heads import Caller
 from spanstream.runtime import metrics
@@ -23,6 +24,7 @@ from spanstream.runtime.problems import TYPES, Problem
 
 GROUP_LINES = 200  # of one acknowledgement; 200 small documents cost the log about 10 ms
 GROUP_BYTES = 8 * 2**20
+BEHIND = 2  # lines that come on top of a group's bytes: the one that filled it, and the next, which is being read
 IDLE_SECONDS = 0.02  # a line is not held back longer than this to wait for more
 _OWN = frozenset(RecordBody.model_fields)
 _OPTIONAL = frozenset({"title", "metadata", "groups", "version", "content_type"})
@@ -153,7 +155,12 @@ def _refused(number: int, id: Any, problem: Problem) -> Callable[[Sequence[Recei
 class DuplexResponse(StreamingResponse):
     """Streams while the request still arrives. The usual class would itself read the request, to see the client go."""
 
+    def __init__(self, content: AsyncIterator[bytes], share: Share, media_type: str) -> None:
+        """`share` is given back at the end."""
+        super().__init__(content, media_type=media_type)
+        self._share = share
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything. A request that breaks off ends the answer: its head is sent, and nobody reads on."""
-        with suppress(Problem):
+        with self._share, suppress(Problem):
             await self.stream_response(send)

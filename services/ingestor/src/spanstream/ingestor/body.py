@@ -9,6 +9,7 @@ import orjson
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from spanstream.ingestor.budget import Share
 from spanstream.runtime.problems import Problem
 
 
@@ -36,9 +37,16 @@ async def _received(request: Request, max_bytes: int | None) -> AsyncIterator[by
         raise Problem(400, "the body ended early") from error
 
 
-async def whole(request: Request, max_bytes: int) -> bytes:
-    """The whole body."""
-    return b"".join([chunk async for chunk in chunks(request, max_bytes)])
+async def held(stream: AsyncIterator[bytes], share: Share) -> AsyncIterator[bytes]:
+    """The same chunks, each taken out of the budget. Raises Problem 503."""
+    async for chunk in stream:
+        share.take(len(chunk))
+        yield chunk
+
+
+async def whole(request: Request, max_bytes: int, share: Share) -> bytes:
+    """The whole body. Raises what `chunks` and `held` raise."""
+    return b"".join([chunk async for chunk in held(chunks(request, max_bytes), share)])
 
 
 def media_type(request: Request) -> str:

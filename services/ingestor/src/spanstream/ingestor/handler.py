@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,16 @@ from spanstream.ingestor.metadata import InvalidMetadata, from_struct
 from spanstream.ingestor.normalise import is_empty, normalise
 from spanstream.ingestor.parsing import text as plain
 from spanstream.ingestor.parsing.kinds import Kind, by_media_type
-from spanstream.ingestor.parsing.parsed import Parsed, ParseError
+from spanstream.ingestor.parsing.parsed import Parsed, ParseError, ParserUnavailable
 from spanstream.ingestor.recent import Recent
 from spanstream.ingestor.segmentation import SEGMENTER, Passage, passages
 
 BLOB_RETRY_SECONDS = 5.0
+PARSER_RETRY_SECONDS = 5.0
+# After so long a poll's other records are put back: a fifth of the 600 s after which its partitions would move, which
+# leaves room for a last document, a start of the parsers' process, and publishing.
+POLL_SECONDS = 120.0
+Result = Outgoing | Rejected
 Parse = Callable[[Kind, bytes], Parsed]
 _WORD = re.compile(r"\w+")
 
@@ -65,25 +71,40 @@ class Handler:
         *,
         remembered_keys: int,
         parsed: Callable[[str, int], None] = lambda parser, passages: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`parsed` is told of each document: its parser and its number of passages."""
+        """`parsed` is told of each document: its parser and its number of passages. `clock` counts seconds."""
         self._blobs = blobs
         self._parse = parse
         self._cutting = cutting
         self._parsed = parsed
         self._seen: Recent[bytes, tuple[int, bytes]] = Recent(remembered_keys)  # key -> version, content hash
+        self._clock = clock
+        self._done: dict[tuple[str, int, int], list[Result]] = {}  # of a poll that was put back half-way
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[Outgoing | Rejected]:
-        """In the order of the records."""
-        for record in records:
-            try:
-                events = self._passages(codec.decode(DocumentEvent, record.key, record.value, record.headers))
-            except (Undecodable, ParseError) as refusal:
-                yield Rejected(record, refusal.reason, refusal.detail)
+    def __call__(self, records: Sequence[Record]) -> list[Result]:
+        """In the order of the records. A poll that takes too long is put back, and goes on where it was when it returns."""
+        places = {(record.topic, record.partition, record.offset): record for record in records}
+        self._done = {place: results for place, results in self._done.items() if place in places}
+        end = self._clock() + POLL_SECONDS
+        for place, record in places.items():
+            if place in self._done:
                 continue
-            for event in events:
-                key = codec.key_of(event).encode()
-                yield Outgoing(PASSAGES.name, key, event.SerializeToString(), codec.headers(event))
+            if self._clock() >= end:
+                raise Retry(0.0, f"a poll of {len(records)} records takes more than {POLL_SECONDS:.0f} seconds")
+            self._done[place] = self._results(record)
+        done, self._done = self._done, {}
+        return [result for place in places for result in done[place]]
+
+    def _results(self, record: Record) -> list[Result]:
+        try:
+            events = self._passages(codec.decode(DocumentEvent, record.key, record.value, record.headers))
+        except (Undecodable, ParseError) as refusal:
+            return [Rejected(record, refusal.reason, refusal.detail)]
+        return [
+            Outgoing(PASSAGES.name, codec.key_of(event).encode(), event.SerializeToString(), codec.headers(event))
+            for event in events
+        ]
 
     def _passages(self, event: DocumentEvent) -> list[PassageEvent]:
         key = codec.key_of(event).encode()
@@ -159,7 +180,10 @@ class Handler:
                 raise ParseError(REASON_BLOB_HASH, "the blob is not what was accepted")
         if kind is Kind.TEXT and not in_blob:
             return Parsed(event.text, "", plain.PARSER), hashed
-        return self._parse(kind, body), hashed
+        try:
+            return self._parse(kind, body), hashed
+        except ParserUnavailable as error:
+            raise Retry(PARSER_RETRY_SECONDS, str(error)) from error
 
     def _fetch(self, blob: str) -> bytes:
         try:

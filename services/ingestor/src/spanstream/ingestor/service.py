@@ -26,7 +26,7 @@ from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Report, Service, ThreadService
 
 GROUP = "ingestor"
-LIVE_SECONDS = 600.0  # without a poll it hangs: a poll full of the slowest documents takes 540 s
+LIVE_SECONDS = 300.0  # without a poll it hangs: a poll takes 120 s, and what its last document adds to that
 
 
 def build(

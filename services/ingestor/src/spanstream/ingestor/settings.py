@@ -7,12 +7,13 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.ingestor.batch import BEHIND, GROUP_BYTES
 from spanstream.ingestor.handler import Cutting
 from spanstream.ingestor.parsing.parsed import Limits
+from spanstream.ingestor.upload import FORM_BYTES
 from spanstream.runtime.settings import HttpSettings
 
 ROLES = frozenset({"api", "worker"})
-MAX_POLL_SECONDS = 540.0  # below the log's 600 s after which a silent consumer loses its partitions
 
 
 class IngestorSettings(HttpSettings):
@@ -31,6 +32,11 @@ class IngestorSettings(HttpSettings):
     # and with it the lines that share its acknowledgement.
     inline_text_bytes: int = Field(512 * 2**10, ge=0, le=600 * 2**10, description="bytes; larger texts are blobs")
     max_file_bytes: int = Field(64 * 2**20, ge=1, description="bytes of an uploaded file")
+    max_held_body_bytes: int = Field(
+        256 * 2**20,
+        ge=1,
+        description="bytes of request bodies held at once, over all requests; beyond them requests are answered 503",
+    )
     max_accepts_remembered: int = Field(200_000, ge=1, description="own events that may be in flight")
     refresh_seconds: float = Field(0.5, gt=0, description="seconds between two looks at what is in flight")
 
@@ -54,8 +60,10 @@ class IngestorSettings(HttpSettings):
     def _related(self) -> Self:
         if not self.role_names or self.role_names - ROLES:
             raise ValueError("INGESTOR_ROLES must be api, worker or api,worker")
-        if self.max_poll_records * self.parse_seconds > MAX_POLL_SECONDS:
-            raise ValueError(f"INGESTOR_MAX_POLL_RECORDS x INGESTOR_PARSE_SECONDS must not exceed {MAX_POLL_SECONDS}")
+        if self.max_held_body_bytes < max(self.max_file_bytes + FORM_BYTES, self.batch_bytes):
+            raise ValueError(
+                "INGESTOR_MAX_HELD_BODY_BYTES must hold the largest file, and the largest group of a batch"
+            )
         if self.max_vectors_per_event <= self.sentences_per_passage:
             raise ValueError("a passage and its sentences must fit INGESTOR_MAX_VECTORS_PER_EVENT")
         return self
@@ -64,6 +72,16 @@ class IngestorSettings(HttpSettings):
     def role_names(self) -> frozenset[str]:
         """The roles, as a set."""
         return frozenset(name.strip() for name in self.roles.split(",") if name.strip())
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Of one document as JSON: escapes lengthen a text, and metadata comes on top."""
+        return 2 * self.max_text_bytes + 2**20
+
+    @property
+    def batch_bytes(self) -> int:
+        """What a batch holds at once, whatever its length."""
+        return GROUP_BYTES + BEHIND * self.max_body_bytes
 
     @property
     def limits(self) -> Limits:

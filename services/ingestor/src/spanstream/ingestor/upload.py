@@ -13,7 +13,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
-from spanstream.ingestor.body import chunks, json_object, media_type, whole
+from spanstream.ingestor.body import chunks, held, json_object, media_type, whole
+from spanstream.ingestor.budget import Share
 from spanstream.ingestor.documents import FileFields, Upsert, invalid
 from spanstream.ingestor.parsing.kinds import Kind, by_file_name, by_media_type, holds_records
 from spanstream.runtime.problems import Problem
@@ -30,13 +31,13 @@ class _File:
     fields: Mapping[str, str]
 
 
-async def read(request: Request, tenant: str, source: str, max_bytes: int) -> Upsert:
-    """The document in the request. Raises Problem 400, 413, 415 or 422."""
+async def read(request: Request, tenant: str, source: str, max_bytes: int, share: Share) -> Upsert:
+    """The document in the request. Raises Problem 400, 413, 415, 422 or 503."""
     if media_type(request) == "multipart/form-data":
-        file = await _form(request, max_bytes)
+        file = await _form(request, max_bytes, share)
     else:
         _check_names(request.query_params)
-        file = _File(await whole(request, max_bytes), media_type(request), dict(request.query_params))
+        file = _File(await whole(request, max_bytes, share), media_type(request), dict(request.query_params))
     name = file.fields.get("filename", "")
     try:
         key = Key.checked(tenant, source, file.fields.get("id") or name)
@@ -58,9 +59,9 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int) -> Up
     )
 
 
-async def _form(request: Request, max_bytes: int) -> _File:
+async def _form(request: Request, max_bytes: int, share: Share) -> _File:
     _check_names(request.query_params)
-    stream = chunks(request, max_bytes + FORM_BYTES)
+    stream = held(chunks(request, max_bytes + FORM_BYTES), share)
     parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=len(_FIELDS), max_part_size=FORM_BYTES)  # type: ignore[arg-type]
     try:
         form = await parser.parse()

@@ -1,6 +1,6 @@
 """The child process that reads untrusted formats: `python -m spanstream.ingestor.parsing.child FD LIMITS`.
 
-It is a plain new interpreter, so it carries nothing of its parent but one connection. A request is the media type,
+It is a plain new interpreter, so it carries nothing of its parent but one connection. It says READY once; a request is the media type,
 a newline and the document's bytes; an answer is a JSON object. JSON, because unpickling would trust the child.
 """
 
@@ -15,23 +15,23 @@ from multiprocessing.connection import Connection
 
 import orjson
 
-from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, REASON_PARSE_LIMIT
-from spanstream.ingestor.parsing.formats import parse
+from spanstream.events.v1.failure_pb2 import REASON_PARSE_LIMIT
+from spanstream.ingestor.parsing import formats
 from spanstream.ingestor.parsing.kinds import Kind
 from spanstream.ingestor.parsing.parsed import Limits, ParseError
+
+READY = b"ready"
 
 
 def answer(request: bytes, limits: Limits) -> bytes:
     """The answer to one request; every failure is one."""
     media_type, _, data = request.partition(b"\n")
     try:
-        parsed = parse(Kind(media_type.decode()), data, limits)
+        parsed = formats.parse(Kind(media_type.decode()), data, limits)
     except ParseError as error:
         return orjson.dumps({"reason": error.reason, "detail": error.detail})
-    except (MemoryError, RecursionError):
+    except MemoryError:
         return orjson.dumps({"reason": REASON_PARSE_LIMIT, "detail": "the document needs too much memory to be read"})
-    except Exception as error:  # noqa: BLE001  a fault of a third-party parser must cost this document only
-        return orjson.dumps({"reason": REASON_HANDLER_CRASH, "detail": f"the parser failed: {type(error).__name__}"})
     text = parsed.text[: limits.text_characters + 1].encode("utf-8", "replace").decode()
     return orjson.dumps({"text": text, "title": parsed.title[:1000], "parser": parsed.parser})
 
@@ -62,6 +62,8 @@ def main() -> None:
     os.environ.clear()  # addresses and keys of the parent are none of a parser's business
     _confine(limits)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent ends us
+    formats.load()
+    connection.send_bytes(READY)
     while True:
         try:
             request = connection.recv_bytes()

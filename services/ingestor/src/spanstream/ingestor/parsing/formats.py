@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 
+from spanstream.events.v1.failure_pb2 import REASON_PARSE_FAILED, REASON_PARSE_LIMIT
 from spanstream.ingestor.parsing.kinds import Kind, check
-from spanstream.ingestor.parsing.parsed import Limits, Parsed
+from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError
 
 _MODULES = {
     Kind.TEXT: "text",
@@ -20,6 +22,23 @@ _MODULES = {
 def parse(kind: Kind, data: bytes, limits: Limits) -> Parsed:
     """Parse in this process; raises ParseError. Modules load on first use: a worker that sees no PDF needs no PDFium."""
     check(kind, data)
-    module = import_module(f"spanstream.ingestor.parsing.{_MODULES[kind]}")
-    parsed: Parsed = module.parse(data, limits)
+    module = _module(kind)
+    try:
+        parsed: Parsed = module.parse(data, limits)
+    except (ParseError, MemoryError):
+        raise
+    except RecursionError as error:
+        raise ParseError(REASON_PARSE_LIMIT, "the document is nested too deeply to be read") from error
+    except Exception as error:  # a fault of a third-party parser must cost this document only
+        raise ParseError(REASON_PARSE_FAILED, f"the parser failed: {type(error).__name__}") from error
     return parsed
+
+
+def load() -> None:
+    """Import every parser now, so that no document pays for it."""
+    for kind in _MODULES:
+        _module(kind)
+
+
+def _module(kind: Kind) -> ModuleType:
+    return import_module(f"spanstream.ingestor.parsing.{_MODULES[kind]}")

@@ -26,6 +26,10 @@ class ParseError(Exception):
         self.detail = detail
 
 
+class ParserUnavailable(Exception):
+    """The parsers' process does not start: try again later. It says nothing of a document."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a parser may use for one document. They bound work and memory, so each is checked before it is spent."""

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from threading import Lock
+from threading import Lock, Timer
 
 import orjson
 
 from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, REASON_PARSE_LIMIT
 from spanstream.ingestor.parsing.kinds import Kind
-from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError
+from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError, ParserUnavailable
 
 START_SECONDS = 20.0  # importing the parsers on a busy machine
+ESCAPED_BYTES = 6  # of a character in JSON at most: a control character is \u0001
 
 
 class Sandbox:
@@ -32,30 +34,36 @@ class Sandbox:
         module: str = "spanstream.ingestor.parsing.child",
         start_seconds: float = START_SECONDS,
     ) -> None:
-        """`module` is run as the child; its first document may take `start_seconds` longer."""
+        """`module` is run as the child; it must say that it is ready within `start_seconds`."""
         self._limits = limits
         self._module = module
         self._start_seconds = start_seconds
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._fresh = False
 
     def parse(self, kind: Kind, data: bytes) -> Parsed:
-        """Raises ParseError, also PARSE_LIMIT for a document that takes too long and HANDLER_CRASH for one that kills."""
+        """Raises ParserUnavailable, or ParseError: also PARSE_LIMIT for a document that takes too long and HANDLER_CRASH
+        for one that kills.
+        """
         with self._lock:
-            connection = self._child()
-            allowed = self._limits.seconds + (self._start_seconds if self._fresh else 0)
+            connection, process = self._child()
+            end = time.monotonic() + self._limits.seconds
+            alarm = Timer(self._limits.seconds, process.kill)  # ends what follows, wherever it waits for the child
+            alarm.start()
             try:
                 connection.send_bytes(kind.value.encode() + b"\n" + data)
-                if not connection.poll(allowed):
-                    self._end()
-                    raise ParseError(REASON_PARSE_LIMIT, f"not read within {allowed:.0f} seconds")
-                answer = orjson.loads(connection.recv_bytes(self._limits.text_characters * 4 + 2**16))
+                answer = orjson.loads(connection.recv_bytes(self._limits.text_characters * ESCAPED_BYTES + 2**16))
             except (EOFError, OSError, orjson.JSONDecodeError) as error:
                 self._end()
+                if time.monotonic() >= end:
+                    detail = f"not read within {self._limits.seconds:g} seconds"
+                    raise ParseError(REASON_PARSE_LIMIT, detail) from error
                 raise ParseError(REASON_HANDLER_CRASH, "the parser's process died on this document") from error
-            self._fresh = False
+            finally:
+                alarm.cancel()
+            if time.monotonic() >= end:  # answered at the last moment: the alarm may have gone off
+                self._end()
         if "reason" in answer:
             raise ParseError(answer["reason"], answer["detail"])
         return Parsed(answer["text"], answer["title"], answer["parser"])
@@ -65,7 +73,8 @@ class Sandbox:
         with self._lock:
             self._end()
 
-    def _child(self) -> Connection:
+    def _child(self) -> tuple[Connection, subprocess.Popen[bytes]]:
+        """The one that runs, or a new one that is ready."""
         if self._connection is None or self._process is None or self._process.poll() is not None:
             self._end()
             ours, theirs = Pipe()
@@ -74,8 +83,14 @@ class Sandbox:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
             theirs.close()
             self._connection = ours
-            self._fresh = True
-        return self._connection
+            try:
+                if not ours.poll(self._start_seconds):
+                    raise EOFError
+                ours.recv_bytes()
+            except (EOFError, OSError) as error:
+                self._end()
+                raise ParserUnavailable("the parsers' process does not start") from error
+        return self._connection, self._process
 
     def _end(self) -> None:
         if self._connection is not None:

@@ -1,0 +1,48 @@
+"""How many bytes of request bodies are in memory at once, over all requests."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from spanstream.runtime.problems import Problem
+
+RETRY_SECONDS = 1  # most bodies are durable within one
+
+
+class Budget:
+    """Of one event loop. Memory is a few times as much: a body is decoded, hashed and published."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.held_bytes = 0
+
+    def share(self) -> Share:
+        """One request's share, empty at first."""
+        return Share(self)
+
+
+class Share:
+    """What a request holds until the `with` block ends."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._bytes = 0
+
+    def take(self, size: int) -> None:
+        """Hold `size` bytes more. Raises Problem 503 where the budget has no room."""
+        if self._budget.held_bytes + size > self._budget.max_bytes:
+            raise Problem(503, "too many bytes are being received; send it again", retry_after=RETRY_SECONDS)
+        self._budget.held_bytes += size
+        self._bytes += size
+
+    def __enter__(self) -> Self:
+        """Nothing is held yet that was not taken."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Give everything back."""
+        self._budget.held_bytes -= self._bytes
+        self._bytes = 0
