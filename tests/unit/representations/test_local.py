@@ -159,8 +159,8 @@ def test_states_that_are_not_finite_are_never_returned() -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1))
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
-            return type("Output", (), {"last_hidden_state": torch.full((*input_ids.shape, 4), float("nan"))})
+        def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            return torch.full((*ids.shape, 4), float("nan"))
 
     broken = LocalEncoder(_with_network(Broken(), dimension=4))
     with pytest.raises(InvalidVectors):
@@ -174,10 +174,10 @@ def test_a_failure_of_the_model_reaches_its_caller_and_no_other() -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1))
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
-            if input_ids.shape[1] > 20:
+        def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            if ids.shape[1] > 20:
                 raise MemoryError("no room")
-            return type("Output", (), {"last_hidden_state": torch.ones(*input_ids.shape, 4)})
+            return torch.ones(*ids.shape, 4)
 
     picky = LocalEncoder(_with_network(Picky(), dimension=4))
     with pytest.raises(MemoryError):
@@ -194,10 +194,10 @@ def test_closing_fails_what_waits() -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1))
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> object:
+        def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             entered.set()
             leave.wait(20)
-            return type("Output", (), {"last_hidden_state": torch.ones(*input_ids.shape, 4)})
+            return torch.ones(*ids.shape, 4)
 
     slow = LocalEncoder(_with_network(Slow(), dimension=4), budget=64)
     outcome: list[BaseException | list[Encoded]] = []

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, normalizers
 
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported
+from spanstream.representations.forward import forward_pass
 
 MINILM = "all-MiniLM-L6-v2"
 POOLINGS = ("mean", "cls")
@@ -61,24 +62,15 @@ class Model:
         return [part[0] if len(part) == 1 else _joined(part) for part in parts]
 
     def states(self, rows: Sequence[NDArray[np.int32]]) -> torch.Tensor:
-        """Last hidden states [rows, at least the longest, dimension] in the network's dtype of rows of token ids.
-
-        The rows include special tokens; states beyond a row's length mean nothing.
-        """
-        lengths = [len(row) for row in rows]
-        longest = -(-max(lengths) // _LANES) * _LANES
-        ids = np.full((len(rows), longest), self.padding, np.int64)
+        """Last hidden states [rows, longest, dimension] in the network's dtype of rows of token ids, special ones included."""
+        lengths = np.array([len(row) for row in rows])
+        ids = np.full((len(rows), -(-lengths.max() // _LANES) * _LANES), self.padding, np.int64)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
-        mask = np.arange(ids.shape[1])[None, :] < np.array(lengths)[:, None]
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            output = self.network(
-                input_ids=torch.from_numpy(ids).to(device),
-                attention_mask=torch.from_numpy(mask.astype(np.int64)).to(device),
-            )
-        states: torch.Tensor = output.last_hidden_state
-        return states
+            states: torch.Tensor = self.network(torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device))
+        return states[:, : lengths.max()]
 
 
 def load(name: str = "minilm", *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Model:
@@ -103,7 +95,7 @@ def load(name: str = "minilm", *, dtype: torch.dtype = torch.float32, device: st
     limits = (sentence.get("max_seq_length"), tokenizer.model_max_length, _positions(network.config))
     return Model(
         name=MINILM if name == "minilm" else Path(name).name,
-        network=network.eval().to(device),
+        network=forward_pass(network).to(device),
         tokenizer=fast,
         pooling=pooling,
         max_tokens=min(limit for limit in limits if limit),

@@ -1,0 +1,125 @@
+"""The forward pass: token ids -> last hidden states, compiled so that it runs without the interpreter where it can.
+
+Several batches run at once, each in a thread beside threads of other work. From Python, a thread waits for the
+interpreter after each of a hundred operations of a pass: beside work that took a fifth of the interpreter's time two
+threads lost 40 % of their speed, compiled 12 % (docs/decisions/0006-compiled-forward.md).
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# Position ids of these begin at 0, and of those behind the padding id.
+_BERT, _ROBERTA = ("bert",), ("roberta", "xlm-roberta", "camembert")
+_ACTIVATIONS = ("gelu",)
+# TorchScript ends with Python 3.13; from then on the same modules run uncompiled.
+_COMPILABLE = sys.version_info < (3, 14)
+
+
+class Layer(nn.Module):
+    """One block, post-norm: attention with queries, keys and values from one product, then the feed-forward part."""
+
+    def __init__(self, layer: Any, heads: int, epsilon: float) -> None:
+        """`layer`: a BertLayer of transformers, or one with the same parts."""
+        super().__init__()
+        attention, output = layer.attention.self, layer.attention.output
+        parts = (attention.query, attention.key, attention.value)
+        self.heads = heads
+        self.epsilon = epsilon
+        self.mixed = _linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+        self.attended = _linear(output.dense.weight, output.dense.bias)
+        self.first_norm = output.LayerNorm
+        self.widened = layer.intermediate.dense
+        self.narrowed = layer.output.dense
+        self.second_norm = layer.output.LayerNorm
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """[rows, length, width] -> the same; `mask` [rows, 1, length, length] is added to the attention's scores."""
+        rows, length, width = states.shape
+        mixed = self.mixed(states).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        context = functional.scaled_dot_product_attention(mixed[0], mixed[1], mixed[2], mask)
+        context = context.transpose(1, 2).reshape(rows, length, width)
+        states = self.first_norm(self.attended(context).add_(states))
+        narrowed = self.narrowed(functional.gelu(self.widened(states)))
+        result: torch.Tensor = self.second_norm(narrowed.add_(states))
+        return result
+
+
+class Bert(nn.Module):
+    """BERT, RoBERTa and their kin from the weights of a transformers model, for rows padded at the end.
+
+    Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2019.
+    """
+
+    def __init__(self, network: Any) -> None:
+        """`network`: a model for which `reads` holds."""
+        super().__init__()
+        config, embeddings = network.config, network.embeddings
+        first = config.pad_token_id + 1 if config.model_type in _ROBERTA else 0
+        positions = embeddings.position_embeddings.weight[first:] + embeddings.token_type_embeddings.weight[0]
+        self.words = embeddings.word_embeddings
+        self.positions = nn.Parameter(positions.detach().clone(), requires_grad=False)
+        self.norm = embeddings.LayerNorm
+        layers = [Layer(each, config.num_attention_heads, config.layer_norm_eps) for each in network.encoder.layer]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """`ids` [rows, length] int64, `lengths` [rows] -> [rows, length, width]."""
+        rows, length = ids.shape
+        states: torch.Tensor = self.norm(self.words(ids) + self.positions[:length])
+        padding = torch.arange(length, device=ids.device)[None] >= lengths[:, None]
+        mask = torch.zeros(rows, length, dtype=states.dtype, device=ids.device).masked_fill(padding, float("-inf"))
+        mask = mask.view(rows, 1, 1, length).expand(rows, 1, length, length)
+        for layer in self.layers:
+            states = layer(states, mask)
+        return states
+
+
+class Transformer(nn.Module):
+    """Any other model of transformers, as it is."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """`ids` [rows, length] int64, `lengths` [rows] -> [rows, length, width]."""
+        mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
+        states: torch.Tensor = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        return states
+
+
+def forward_pass(network: Any) -> nn.Module:
+    """A module `(ids, lengths) -> states` with the weights of a transformers model, ready to run."""
+    if not reads(network):
+        return Transformer(network).eval().requires_grad_(False)
+    module = Bert(network).eval().requires_grad_(False)  # a compiled copy of others would keep their history
+    if not _COMPILABLE:
+        return module
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # that it is deprecated: see _COMPILABLE
+        compiled: nn.Module = torch.jit.script(module)
+    return compiled
+
+
+def reads(network: Any) -> bool:
+    """Whether `Bert` computes what `network` does."""
+    config = network.config
+    return (
+        config.model_type in _BERT + _ROBERTA
+        and config.hidden_act in _ACTIVATIONS
+        and getattr(config, "position_embedding_type", "absolute") == "absolute"
+        and not getattr(config, "is_decoder", False)
+    )
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    made.weight, made.bias = nn.Parameter(weight.detach(), False), nn.Parameter(bias.detach(), False)
+    return made

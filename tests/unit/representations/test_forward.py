@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from spanstream.representations.forward import Bert, Transformer, forward_pass, reads
+
+SMALL = {
+    "vocab_size": 100,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 40,
+}
+LENGTHS = [30, 1, 17, 30]
+
+
+def network(model_type: str, **changes: object) -> Any:
+    torch.manual_seed(7)
+    config = transformers.AutoConfig.for_model(model_type, **(SMALL | {"pad_token_id": 1} | changes))
+    made = transformers.AutoModel.from_config(config).eval()
+    for parameter in made.parameters():  # so that biases and norms count as well
+        nn.init.normal_(parameter, std=0.3)
+    return made
+
+
+def rows() -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.randint(5, 100, (len(LENGTHS), 32))
+    for row, length in zip(ids, LENGTHS, strict=True):
+        row[length:] = 1
+    return ids, torch.tensor(LENGTHS)
+
+
+def states_of(module: nn.Module, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The states of all real tokens, one below the other."""
+    with torch.inference_mode():
+        states = module(ids, lengths)
+    return torch.cat([row[:length] for row, length in zip(states, LENGTHS, strict=True)])
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "mpnet", "distilbert"])
+def test_the_states_are_those_of_transformers(model_type: str) -> None:
+    own = network(model_type)
+    ids, lengths = rows()
+    with torch.inference_mode():
+        mask = (torch.arange(32)[None] < lengths[:, None]).long()
+        expected = own(input_ids=ids, attention_mask=mask).last_hidden_state
+    expected = torch.cat([row[:length] for row, length in zip(expected, LENGTHS, strict=True)])
+    made = forward_pass(copy.deepcopy(own))
+    for _ in range(3):  # a compiled module settles after its first calls
+        torch.testing.assert_close(states_of(made, ids, lengths), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "changes", "expected"),
+    [
+        ("bert", {}, True),
+        ("roberta", {}, True),
+        ("bert", {"hidden_act": "relu"}, False),
+        ("bert", {"is_decoder": True}, False),
+        ("mpnet", {}, False),
+    ],
+)
+def test_only_a_model_that_computes_the_same_is_read_that_way(
+    model_type: str, changes: dict[str, object], expected: bool
+) -> None:
+    assert reads(network(model_type, **changes)) is expected
+
+
+def test_compiled_and_uncompiled_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, lengths = rows()
+    compiled = forward_pass(network("bert"))
+    assert isinstance(compiled, torch.jit.ScriptModule)
+    monkeypatch.setattr("spanstream.representations.forward._COMPILABLE", False)
+    plain = forward_pass(network("bert"))
+    assert isinstance(plain, Bert)
+    torch.testing.assert_close(states_of(compiled, ids, lengths), states_of(plain, ids, lengths))
+
+
+def test_a_copy_in_another_type_leaves_the_original() -> None:
+    ids, lengths = rows()
+    made = forward_pass(network("bert"))
+    before = states_of(made, ids, lengths)
+    half = copy.deepcopy(made).to(torch.bfloat16)
+    cosine = torch.nn.functional.cosine_similarity(states_of(half, ids, lengths).float(), before)
+    assert cosine.min() > 0.99
+    torch.testing.assert_close(states_of(made, ids, lengths), before)
+
+
+def test_other_models_run_as_they_are() -> None:
+    assert isinstance(forward_pass(network("mpnet")), Transformer)
