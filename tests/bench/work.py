@@ -29,7 +29,7 @@ def cutter() -> Callable[[Iterable[Mapping[str, str]]], list[PassageEvent]]:
     handler = Handler(Blobs("memory://"), _refuse, cutting, remembered_keys=1)
 
     def cut(records: Iterable[Mapping[str, str]]) -> list[PassageEvent]:
-        outputs = handler([_record(record) for record in records])
+        outputs = handler([_record(record, offset) for offset, record in enumerate(records)])
         return [PassageEvent.FromString(each.value) for each in outputs if isinstance(each, Outgoing)]
 
     return cut
@@ -40,10 +40,10 @@ def texts(events: Iterable[PassageEvent]) -> list[Text]:
     return [text_of(event) for event in events]
 
 
-def _record(record: Mapping[str, str]) -> Record:
+def _record(record: Mapping[str, str], offset: int) -> Record:
     event = DocumentEvent(
         tenant="default", source="bench", id=record["_id"], version=1, operation=OPERATION_UPSERT, title=record["title"]
     )
     event.text, event.content_type = record["text"], Kind.TEXT
     key = Key("default", "bench", record["_id"]).encode()
-    return Record(DOCUMENTS.name, 0, 0, key, event.SerializeToString(), codec.headers(event))
+    return Record(DOCUMENTS.name, 0, offset, key, event.SerializeToString(), codec.headers(event))

@@ -22,7 +22,7 @@ from spanstream.store.store import Store
 
 GROUP = "indexer"
 # A flush takes 20 to 100 ms and, in process, stops every other thread meanwhile: at every poll it took a quarter of all time.
-COMMIT_SECONDS = 1.0
+COMMIT_SECONDS = 5.0
 LIVE_SECONDS = 120.0  # without a poll it hangs: a poll takes about a second of a slow store
 
 
