@@ -1,58 +1,77 @@
-"""What growing costs: documents/s, query times and memory at rising numbers of passages."""
+"""What growing costs: documents/s over the bare encoder's, query times over a small index's, and memory."""
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from spanstream.client import Client
+from spanstream.encoder.encoder import Encoder
 from tests.bench import corpus, work
 from tests.bench.product import Product
-from tests.bench.ratio import percentiles
+from tests.bench.ratio import percentiles, ratio
 from tests.bench.result import Result, row
 
 SOURCE = "growth"
 MARKS, SHORT_MARKS = (1_000, 10_000, 50_000), (100, 300)  # passages
-LAST = 1_000  # documents before each mark that are timed
+SLICES, SLICE, SHORT_SLICE = 5, 150, 10  # timed before each mark, each followed by the bare encoder on the same texts
+QUESTIONS, SHORT_QUESTIONS = 300, 20
 QUIET_SECONDS = 3.0  # before the questions, for what the engine does after writes
 
 Record = dict[str, str]
 
 
-def measure(product: Product, *, short: bool, say: Callable[[str], None]) -> Result:
-    """Grow to each mark, time its last documents, then ask questions one after the other (hybrid, one client)."""
+def measure(product: Product, small: Product, encoder: Encoder, *, short: bool, say: Callable[[str], None]) -> Result:
+    """Grow `product` to each mark, time the last documents before it, then ask questions (hybrid, one client).
+
+    `small` grows to the first mark only and is asked the same questions in turn; the bare `encoder` reads the same
+    texts in turn: on a shared machine two rates that were measured minutes apart compare nothing.
+    """
+    sizes, slice_size = (SHORT_MARKS, SHORT_SLICE) if short else (MARKS, SLICE)
     marks: list[dict[str, Any]] = []
     series: list[tuple[float, int]] = []  # seconds since the first document, documents searchable
     failed = documents = passages = 0
-    supply = _supply(seed=5)
+    supply, cut = _supply(seed=5), work.cutter()
     began = time.perf_counter()
-    with product.client() as client:
-        for mark in SHORT_MARKS if short else MARKS:
+    with product.client() as client, small.client() as peer:
+        for mark in sizes:
             records: list[Record] = []
             while passages < mark:
                 record, count = next(supply)
                 records.append(record)
                 passages += count
-            last = min(LAST, len(records) // 2) if marks or short else len(records) * 3 // 4
-            for part in (records[:-last], records[-last:]):
+            if small is not product and not marks:
+                peer.ingest(SOURCE, records)
+            timed = slice_size * SLICES
+            parts = [
+                records[:-timed],
+                *(records[i : i + slice_size] for i in range(len(records) - timed, len(records), slice_size)),
+            ]
+            rates: list[float] = []
+            bare: list[float] = []
+            for part in parts:
                 done, begun = documents, time.perf_counter()
                 report = client.ingest(
                     SOURCE,
                     part,
                     on_progress=lambda p, done=done: series.append((time.perf_counter() - began, done + p.searchable)),
                 )
-                seconds = time.perf_counter() - begun
+                rates.append(len(part) / (time.perf_counter() - begun))
                 documents += len(part)
                 failed += len(part) - report.counts.searchable
+                if part is not parts[0]:
+                    bare.append(len(part) / work.encode(encoder, work.texts(cut(part))))
             marks.append(
                 {
                     "passages": passages,
                     "documents": documents,
-                    "documents_per_second": round(last / seconds, 1),
-                    "timed_documents": last,
-                    "query": _ask(client, 20 if short else 300),
+                    "documents_per_second": round(statistics.median(rates[1:]), 1),
+                    "to_bare_encoder": ratio(rates[1:], bare),
+                    "timed_documents": timed,
+                    "query": _ask(client, peer, SHORT_QUESTIONS if short else QUESTIONS),
                     "memory_mib": {name: n >> 20 for name, n in product.memory_bytes().items()},
                 }
             )
@@ -78,7 +97,9 @@ def plot(result: Result, path: Path) -> None:
     left.set(xlabel="seconds", ylabel="documents searchable", title="Growth")
     sizes = [mark["passages"] for mark in marks]
     for name in ("p50_ms", "p99_ms"):
-        right.plot(sizes, [mark["query"][name] for mark in marks], marker="o", label=name.replace("_ms", ", ms"))
+        right.plot(
+            sizes, [mark["query"]["ours"][name] for mark in marks], marker="o", label=name.replace("_ms", ", ms")
+        )
     right.plot(sizes, [mark["documents_per_second"] for mark in marks], marker="s", label="documents/s")
     right.set(xlabel="passages", xscale="log", title="Queries and ingest rate")
     right.set_ylim(bottom=0)
@@ -88,17 +109,22 @@ def plot(result: Result, path: Path) -> None:
 
 
 def _rows(marks: list[dict[str, Any]], ready_seconds: float) -> list[Any]:
-    rates = [mark["documents_per_second"] for mark in marks]
-    medians = [mark["query"]["p50_ms"] for mark in marks]
+    shares = [mark["to_bare_encoder"]["ratio"] for mark in marks]
     sizes = " → ".join(f"{mark['passages']:,}" for mark in marks)
-    slowest, slower = min(rates) / rates[0], max(medians) / medians[0]
+    slowest, query = min(shares) / shares[0], marks[-1]["query"]
     memory = marks[-1]["memory_mib"]
     return [
-        row(f"Growth {sizes}: documents/s", " → ".join(f"{rate:.0f}" for rate in rates)),
-        row("Growth: slowest ÷ first", f"{slowest:.2f}", "≥ 0.85", slowest >= 0.85),
-        row("Growth: query p50 ms", " → ".join(map(str, medians))),
-        row("Growth: query p99 ms", " → ".join(str(mark["query"]["p99_ms"]) for mark in marks)),
-        row("Growth: p50 largest ÷ first", f"{slower:.2f}", "≤ 2", slower <= 2),
+        row(f"Growth {sizes}: documents/s", _arrows(marks, lambda mark: f"{mark['documents_per_second']:.0f}")),
+        row("Growth: documents/s ÷ bare encoder", " → ".join(map(str, shares))),
+        row("Growth: slowest of these ÷ first", f"{slowest:.2f}", "≥ 0.85", slowest >= 0.85),
+        row("Growth: query p50 ms", _arrows(marks, lambda mark: mark["query"]["ours"]["p50_ms"])),
+        row("Growth: query p99 ms", _arrows(marks, lambda mark: mark["query"]["ours"]["p99_ms"])),
+        row(
+            "Growth: p50 largest ÷ small index, in turn",
+            "{ratio} {interval}".format(**query["to_small"]),
+            "≤ 2",
+            query["to_small"]["interval"][1] <= 2,
+        ),
         row(
             f"Memory MiB at {marks[-1]['passages']:,}: PSS (services, broker); RSS",
             "{pss} ({services_pss}, {broker_pss}); {rss}".format(**memory),
@@ -118,15 +144,21 @@ def _supply(seed: int) -> Iterator[tuple[Record, int]]:
             yield record, sum(len(event.passages) for event in cut([record]))
 
 
-def _ask(client: Client, count: int) -> dict[str, float]:
+def _arrows(marks: list[dict[str, Any]], shown: Callable[[dict[str, Any]], object]) -> str:
+    return " → ".join(str(shown(mark)) for mark in marks)
+
+
+def _ask(ours: Client, small: Client, count: int) -> Mapping[str, Any]:
+    """The same questions to both, one after the other."""
     time.sleep(QUIET_SECONDS)
-    taken: list[float] = []
-    questions = corpus.questions(count + 5)
-    for question in questions:
-        begun = time.perf_counter()
-        client.search(question, limit=10)
-        taken.append(time.perf_counter() - begun)
-    return percentiles(taken[5:])  # the first five warm up
+    taken: tuple[list[float], list[float]] = [], []
+    for question in corpus.questions(count + 5):
+        for client, seconds in zip((ours, small), taken, strict=True):
+            begun = time.perf_counter()
+            client.search(question, limit=10)
+            seconds.append(time.perf_counter() - begun)
+    warm = [seconds[5:] for seconds in taken]  # the first five warm up
+    return {"ours": percentiles(warm[0]), "small": percentiles(warm[1]), "to_small": ratio(*warm)}
 
 
 def _thinned(series: list[tuple[float, int]], most: int = 500) -> list[tuple[float, int]]:

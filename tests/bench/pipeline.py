@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import psutil
 
-from spanstream.encoder.encoder import Encoder, Text
+from spanstream.encoder.encoder import Encoder
 from tests.bench import corpus, work
 from tests.bench.product import Product
 from tests.bench.ratio import ratio
@@ -16,7 +16,6 @@ from tests.bench.result import Result, row
 from tests.bench.sequential import Script
 
 SOURCE = "pipeline"
-BATCH = 32  # documents that the bare encoder gets at once, as the embedder's poll gives it
 
 
 def measure(product: Product, encoder: Encoder, *, short: bool) -> Result:
@@ -43,7 +42,7 @@ def measure(product: Product, encoder: Encoder, *, short: bool) -> Result:
             events = cut(records)
             rates = (
                 count / seconds,
-                count / _encode(encoder, work.texts(events)),
+                count / work.encode(encoder, work.texts(events)),
                 script.rate(records[:scripted], cut(records[:scripted])),
             )
             if repetition >= 0:
@@ -78,14 +77,6 @@ def measure(product: Product, encoder: Encoder, *, short: bool) -> Result:
             "cpu_ms_per_document": per_document,
         },
     }
-
-
-def _encode(encoder: Encoder, texts: Sequence[Text]) -> float:
-    """Seconds for all `texts`, a batch at a time."""
-    begun = time.perf_counter()
-    for start in range(0, len(texts), BATCH):
-        encoder.encode(texts[start : start + BATCH])
-    return time.perf_counter() - begun
 
 
 def _cpu(product: Product) -> dict[str, float]:

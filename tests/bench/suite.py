@@ -38,8 +38,10 @@ def run(names: Collection[str], *, short: bool, say: Say) -> dict[str, Result]:
 def _grown(say: Say) -> Result:
     with tempfile.TemporaryDirectory(prefix="spanstream-growth-") as folder:
         say("growth: starting the product")
-        with running(Path(folder)) as product:
-            result = growth.measure(product, short=False, say=say)
+        with _encoder() as encoder:
+            dtype = encoder.info().dtype
+            with running(Path(folder), dtype=dtype) as product, running(dtype=dtype) as small:
+                result = growth.measure(product, small, encoder, short=False, say=say)
         with running(Path(folder)) as product:
             seconds = product.ready_seconds
     result["figures"]["ready_seconds_grown"] = round(seconds, 2)
@@ -51,7 +53,7 @@ def _shared(chosen: Collection[str], product: Product, encoder: Encoder, *, shor
     results: dict[str, Result] = {}
     capacity = GUESSED_CAPACITY
     if "growth" in chosen:
-        results["growth"] = growth.measure(product, short=short, say=say)
+        results["growth"] = growth.measure(product, product, encoder, short=short, say=say)  # to see that it runs
     if "pipeline" in chosen:
         say("pipeline")
         results["pipeline"] = pipeline.measure(product, encoder, short=short)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from spanstream.embedder.embeddings import text_of
-from spanstream.encoder.encoder import Text
+from spanstream.encoder.encoder import Encoder, Text
 from spanstream.eventlog.log import Outgoing, Record
 from spanstream.events import codec
 from spanstream.events.ids import Key
@@ -17,6 +18,8 @@ from spanstream.ingestor.handler import Handler
 from spanstream.ingestor.parsing.kinds import Kind
 from spanstream.ingestor.parsing.parsed import Parsed
 from spanstream.ingestor.settings import IngestorSettings
+
+BATCH = 32  # documents that the bare encoder gets at once, as the embedder's poll gives it
 
 
 def _refuse(kind: Kind, body: bytes) -> Parsed:
@@ -38,6 +41,14 @@ def cutter() -> Callable[[Iterable[Mapping[str, str]]], list[PassageEvent]]:
 def texts(events: Iterable[PassageEvent]) -> list[Text]:
     """What the embedder asks the encoder for these events."""
     return [text_of(event) for event in events]
+
+
+def encode(encoder: Encoder, asked: Sequence[Text]) -> float:
+    """Seconds for all texts, a batch at a time."""
+    begun = time.perf_counter()
+    for start in range(0, len(asked), BATCH):
+        encoder.encode(asked[start : start + BATCH])
+    return time.perf_counter() - begun
 
 
 def _record(record: Mapping[str, str], offset: int) -> Record:
