@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -211,36 +211,35 @@ def test_ingest_cuts_batches_by_count_and_by_bytes(connect: Connect) -> None:
     assert report.counts.accepted == ingestion.BATCH_RECORDS + 4
 
 
-def test_ingest_reads_no_further_while_too_many_are_pending(connect: Connect) -> None:
-    read = 0
-
-    def items() -> Iterator[dict[str, str]]:
-        nonlocal read
-        for number in range(3 * ingestion.WINDOW):
-            read += 1
-            yield {"id": str(number), "text": ""}
+@pytest.mark.parametrize("options", [{}, {"in_flight": 16}, {"in_flight": 1}], ids=str)
+def test_ingest_reads_no_further_while_as_many_as_allowed_are_pending(
+    connect: Connect, options: dict[str, int]
+) -> None:
+    allowed = options.get("in_flight", ingestion.IN_FLIGHT)
 
     class Slow(Script):
-        """Nothing becomes searchable until it was asked often enough."""
+        """Every other question finds nothing settled, the others everything that was asked about."""
 
-        asked, most = 0, 0
+        asked, pending, most = 0, 0, 0
 
         def __call__(self, request: httpx.Request) -> httpx.Response:
             if request.url.path.endswith(":batch"):
+                self.pending += len(request.content.splitlines())
+                self.most = max(self.most, self.pending)
                 return accepted(request)
+            rows = json.loads(request.content)["documents"]
             self.asked += 1
-            if self.asked < 20:
-                self.most = read
-                rows = [
-                    row | {"source": "docs", "state": "pending"} for row in json.loads(request.content)["documents"]
-                ]
-                return httpx.Response(200, json={"documents": rows})
+            if self.asked % 2:
+                pending = [row | {"source": "docs", "state": "pending"} for row in rows]
+                return httpx.Response(200, json={"documents": pending})
+            self.pending -= len(rows)
             return statuses(request)
 
     script = Slow()
-    report = connect(script).ingest("docs", items())
-    assert script.most <= ingestion.WINDOW + ingestion.BATCH_RECORDS + 1
-    assert report.counts.searchable == 3 * ingestion.WINDOW
+    items = ({"id": str(number), "text": ""} for number in range(3 * allowed))
+    report = connect(script).ingest("docs", items, **options)
+    assert allowed * 0.9 <= script.most <= allowed
+    assert report.counts.searchable == 3 * allowed
 
 
 def test_ingest_gives_up_when_nothing_moves(connect: Connect) -> None:

@@ -12,13 +12,16 @@ from spanstream.client.pending import Tally
 from spanstream.client.results import Failure, Progress, Receipt, Report
 
 BATCH_RECORDS, BATCH_BYTES = 500, 4 << 20  # of one request; what is in memory at once
-WINDOW = 4000  # documents accepted but not settled before the sending waits
+IN_FLIGHT = 4000  # documents accepted but not settled, at most, unless the caller says otherwise
 POLL_SECONDS = 0.25  # between two questions about what is pending
 UNFIT = frozenset({400, 409, 413, 415, 422})  # the fault of one file; other refusals concern all of them
 
 
 class Ingestion:
-    """One ingest. `wait`: until everything is settled. `stall`: seconds without any progress after which to give up."""
+    """One ingest. `wait`: until everything is settled. `stall`: seconds without any progress after which to give up.
+
+    `in_flight`: documents that may be accepted but not settled.
+    """
 
     def __init__(
         self,
@@ -26,12 +29,16 @@ class Ingestion:
         *,
         wait: bool,
         stall: float,
+        in_flight: int,
         on_receipt: Callable[[Receipt], None] | None,
         on_progress: Callable[[Progress], None] | None,
         clock: Callable[[], float],
     ) -> None:
         self._source, self._wait, self._stall, self._clock = source, wait, stall, clock
         self._on_receipt, self._on_progress = on_receipt, on_progress
+        # Half of them at most in one batch, so that some are always on their way while the next are sent.
+        self._records = max(1, min(BATCH_RECORDS, in_flight // 2))
+        self._room = max(0, in_flight - self._records)
         self._tally = Tally(wait)
         self._batch: list[bytes] = []
         self._bytes = 0
@@ -41,7 +48,7 @@ class Ingestion:
     def flow(self) -> Flow[Report]:
         """Send everything that `Next` gives, in order, and wait until it is settled.
 
-        Bounded memory and back-pressure: one batch is held, and nothing more is read while WINDOW documents are pending.
+        Bounded memory and back-pressure: one batch is held, and nothing more is read while the pending leave no room for it.
         """
         while (item := (yield Next())) is not None:
             if isinstance(item, File):
@@ -49,11 +56,11 @@ class Ingestion:
                 yield from self._upload(item)
             else:
                 line = calls.line(item)
-                if len(self._batch) == BATCH_RECORDS or (self._batch and self._bytes + len(line) > BATCH_BYTES):
+                if len(self._batch) == self._records or (self._batch and self._bytes + len(line) > BATCH_BYTES):
                     yield from self._send()
                 self._batch.append(line)
                 self._bytes += len(line)
-            yield from self._look(WINDOW)
+            yield from self._look(self._room)
         yield from self._send()
         yield from self._look(0)
         return self._tally.report()
