@@ -91,6 +91,15 @@ def test_put_names_the_document_in_the_path_and_returns_the_receipt(connect: Con
     }
 
 
+@pytest.mark.parametrize(("source", "id"), [("docs", ".."), ("docs", "."), ("..", "a"), ("docs", "")])
+def test_name_that_a_url_cannot_carry_is_refused_before_it_is_sent(connect: Connect, source: str, id: str) -> None:
+    script = Script()
+    for call in ("delete", "status"):
+        with pytest.raises(sdk.Invalid, match="must not be empty"):
+            getattr(connect(script), call)(source, id)
+    assert not script.requests
+
+
 def test_search_answers_with_hits_down_to_the_span(connect: Connect) -> None:
     span = {"start": 12, "end": 15, "text": "cat", "score": 0.9}
     passage = {"ordinal": 0, "start": 8, "end": 20, "text": "the cat sat", "score": 0.8, "spans": [span]}

@@ -398,6 +398,34 @@ def test_status_is_asked_of_the_gateway(tmp_path: Path) -> None:
         assert api.http.get(path, headers={"authorization": "Bearer x"}).json() == {"state": "searchable"}
 
 
+def test_id_with_dots_between_slashes_reaches_the_gateway_whole(tmp_path: Path) -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(200, json={})
+
+    gateway = httpx.AsyncClient(base_url="http://gateway", transport=httpx.MockTransport(answer))
+    path = "/v1/sources/s/documents/a/../b"  # as no client library would send it
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+    }
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request"}
+
+    async def send(_message: object) -> None:
+        pass
+
+    asyncio.run(Api(tmp_path, gateway=gateway).http.app(scope, receive, send))  # type: ignore[arg-type]
+    assert asked == [b"/v1/sources/s/documents/a%2F..%2Fb"]
+
+
 def test_without_a_gateway_there_is_no_status(api: Api) -> None:
     assert api.http.get(DOCUMENT).status_code == 405
 

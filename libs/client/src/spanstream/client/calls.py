@@ -40,7 +40,7 @@ def upload(source: str, file: File) -> Request:
     headers = {"content-type": file.content_type or "application/octet-stream"}
     return Request(
         "POST",
-        f"/v1/sources/{quote(source, safe='')}/files",
+        f"/v1/sources/{_part(source)}/files",
         ingest=True,
         params=params,
         headers=headers,
@@ -137,11 +137,18 @@ def refused(source: str, id: str, error: errors.Refused) -> Failure:
 
 
 def _documents(source: str) -> str:
-    return f"/v1/sources/{quote(source, safe='')}/documents"
+    return f"/v1/sources/{_part(source)}/documents"
 
 
 def _document(source: str, id: str) -> str:
-    return f"{_documents(source)}/{quote(id, safe='')}"
+    return f"{_documents(source)}/{_part(id)}"
+
+
+def _part(name: str) -> str:
+    """A source or an id as one part of a path; raises Invalid for what a URL cannot carry there."""
+    if name in ("", ".", ".."):
+        raise errors.Invalid(422, "the name of a source and the id of a document must not be empty, '.' or '..'")
+    return quote(name, safe="")
 
 
 def _given(**values: Any) -> dict[str, Any]:
