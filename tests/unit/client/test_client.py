@@ -209,6 +209,31 @@ def test_lines_that_could_not_be_made_durable_are_sent_again(connect: Connect) -
     assert clock.slept == [0.2]
 
 
+def test_line_that_is_refused_is_named_by_its_file_and_number_in_words(connect: Connect) -> None:
+    def refusal(line: int, id: str | None, field: str, detail: str) -> dict[str, Any]:
+        errors = [{"field": field, "detail": detail}]
+        return {
+            "line": line,
+            "id": id,
+            "problem": {"status": 422, "detail": "does not fit the schema", "errors": errors},
+        }
+
+    rows = [refusal(1, None, "line.id", "is missing"), refusal(2, "b", "line", "has both id and _id")]
+    script = Script(httpx.Response(200, content="\n".join(map(json.dumps, rows))))
+    lines = [sdk.Line(b'{"text":"x"}\n', "notes.jsonl:7"), sdk.Line(b'{"id":"b"}\n', "notes.jsonl:9")]
+    report = connect(script).ingest("docs", lines)
+    assert [(failure.id, failure.detail) for failure in report.failures] == [
+        ("notes.jsonl:7", "id is missing"),
+        ("b", "notes.jsonl:9: has both id and _id"),
+    ]
+    assert script.requests[0].content == b'{"text":"x"}\n{"id":"b"}\n'
+
+
+def test_batch_answer_that_is_no_json_is_an_error_of_the_client(connect: Connect) -> None:
+    with pytest.raises(sdk.ServerFailed, match="Spanstream server"):
+        connect(Script(httpx.Response(200, text="<html>"))).ingest("docs", [{"id": "a"}])
+
+
 def test_ingest_cuts_batches_by_count_and_by_bytes(connect: Connect) -> None:
     big = "x" * (ingestion.BATCH_BYTES // 3)
     many = (

@@ -62,6 +62,11 @@ def test_control_characters_never_reach_the_terminal() -> None:
     assert not {"\x1b[2J", "\x07", "\x9b"} & {text[i : i + n] for i in range(len(text)) for n in (1, 4)}
 
 
+def test_what_the_server_would_not_take_is_simply_refused() -> None:
+    refused = Failure("docs", "notes.jsonl:7", "accept", "Invalid", "id is missing")
+    assert "failed docs/notes.jsonl:7  refused: id is missing" in shown(output.failures([refused], 1))
+
+
 def test_failures_beyond_fifty_are_counted() -> None:
     listed = [Failure("docs", str(number), "parse", "EMPTY_TEXT", "") for number in range(60)]
     assert "… and 1950 more" in shown(output.failures(listed, 2000))

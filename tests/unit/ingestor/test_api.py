@@ -289,6 +289,29 @@ def test_a_bad_line_is_reported_and_the_rest_accepted(api: Api, line: Any, statu
     assert [event.id for event in sorted(api.events(), key=lambda event: event.id)] == ["1", "3"]
 
 
+@pytest.mark.parametrize(
+    ("line", "field", "words"),
+    [
+        ({"text": "x"}, "line.id", "is missing"),
+        ({"id": "2", "text": ""}, "line.text", "is empty"),
+        ({"id": 2, "text": "x"}, "line.id", "should be a valid string"),
+        (
+            {"id": "..", "text": "x"},
+            "line",
+            "id must not be '.' or '..', which no URL can carry, not even percent-encoded",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said_in_words(api: Api, line: Any, field: str, words: str) -> None:
+    (row,) = api.batch(line)
+    assert row["problem"]["errors"] == [{"field": field, "detail": words}]
+
+
+def test_place_in_a_line_is_its_column(api: Api) -> None:
+    (row,) = api.batch(b'{"id": ')
+    assert row["problem"]["detail"].startswith("not valid JSON, at column ")
+
+
 def test_blank_lines_count_but_have_no_result(api: Api) -> None:
     assert [row["line"] for row in api.batch(b"", {"id": "1", "text": "x"}, b"  ", {"id": "2", "text": "x"})] == [2, 4]
 

@@ -174,7 +174,7 @@ def _open(
 ) -> tuple[str, Iterable[Any], int | None]:
     """Source, items and number of documents behind one argument."""
     if name == "-":
-        return source or "stdin", (line for line in sys.stdin.buffer if line.strip()), None
+        return source or "stdin", files.lines(sys.stdin.buffer, "stdin"), None
     path = Path(name)
     if not path.exists():
         raise typer.BadParameter(f"no such file or folder: {name}", param_hint="PATH")

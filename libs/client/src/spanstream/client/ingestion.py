@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from spanstream.client import calls, flows
-from spanstream.client.documents import File
+from spanstream.client.documents import File, Line
 from spanstream.client.effects import Flow, Next, Sleep
 from spanstream.client.errors import NotSettled, Refused, Unavailable
 from spanstream.client.pending import Tally
@@ -41,8 +41,9 @@ class Ingestion:
         self._room = max(0, in_flight - self._records)
         self._tally = Tally(wait)
         self._batch: list[bytes] = []
+        self._places: list[str] = []  # of each line of the batch
         self._bytes = 0
-        self._lines = 0  # sent so far
+        self._lines = 0  # read so far
         self._moved = self._asked = clock()
 
     def flow(self) -> Flow[Report]:
@@ -58,7 +59,9 @@ class Ingestion:
                 line = calls.line(item)
                 if len(self._batch) == self._records or (self._batch and self._bytes + len(line) > BATCH_BYTES):
                     yield from self._send()
+                self._lines += 1
                 self._batch.append(line)
+                self._places.append(item.place if isinstance(item, Line) else "")
                 self._bytes += len(line)
             yield from self._look(self._room)
         yield from self._send()
@@ -67,10 +70,10 @@ class Ingestion:
 
     def _send(self) -> Flow[None]:
         """The batch, if there is any; again those of its lines that the server could not make durable just now."""
-        lines, self._batch, self._bytes = self._batch, [], 0
-        first, patience, pause = self._lines + 1, self._stall, flows.FIRST_PAUSE
-        self._lines += len(lines)
-        numbers = list(range(first, first + len(lines)))
+        lines, places = self._batch, self._places
+        self._batch, self._places, self._bytes = [], [], 0
+        patience, pause = self._stall, flows.FIRST_PAUSE
+        numbers = list(range(self._lines - len(lines) + 1, self._lines + 1))
         while lines:
             rows = yield from flows.call(calls.batch(self._source, lines), calls.read_batch, patience)
             settled: set[int] = set()
@@ -80,13 +83,15 @@ class Ingestion:
                     continue
                 settled.add(number - 1)
                 if isinstance(outcome, Refused):
-                    name = id or f"line {numbers[number - 1]}"
-                    outcomes.append(calls.refused(self._source, name, outcome))
+                    place = places[number - 1]
+                    name = id or ("" if place else f"line {numbers[number - 1]}")
+                    outcomes.append(calls.refused(self._source, name, outcome, place))
                 else:
                     outcomes.append(outcome)
             self._note(outcomes)
             lines = [line for i, line in enumerate(lines) if i not in settled]
             numbers = [number for i, number in enumerate(numbers) if i not in settled]
+            places = [place for i, place in enumerate(places) if i not in settled]
             if lines:
                 if pause > patience:
                     raise Unavailable(503, f"{len(lines)} documents could not be made durable in {self._stall:g} s")
