@@ -122,6 +122,13 @@ def create_key(
     file: Annotated[Path, typer.Option("--file", help="The keys file; made if missing.", envvar="AUTH_KEYS_FILE")],
     tenant: Annotated[str, typer.Option("--tenant", help="Whose documents it reads and writes.")] = "default",
     scopes: Annotated[str, typer.Option("--scopes", help="read, write or both.")] = "read,write",
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group",
+            help="It reads only documents of this group, and those without groups; may be repeated. Default: all.",
+        ),
+    ] = None,
 ) -> None:
     """Make a key and print it, once: the file holds only its hash. Services read the file when they start."""
     from spanstream.events.errors import InvalidKey
@@ -133,7 +140,7 @@ def create_key(
         raise typer.BadParameter("read, write or read,write", param_hint="--scopes")
     try:
         Key.checked(tenant, "any", "any")
-        typer.echo(auth.create_key(file, id, tenant, wanted))
+        typer.echo(auth.create_key(file, id, tenant, wanted, group))
     except (InvalidKey, ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
 
