@@ -19,8 +19,11 @@ from typing import Any
 from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
 
+from spanstream.runtime.logs import get_logger
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.settings import SettingsError
+
+log = get_logger()
 
 SCOPES = frozenset({"read", "write"})
 DEFAULT_TENANT = "default"
@@ -52,6 +55,7 @@ class Authenticator:
     def from_file(cls, path: str | None) -> Authenticator:
         """Read the keys; raises SettingsError on an unreadable file, so that nothing starts open by mistake."""
         if path is None:
+            log.warning("no_keys", detail="AUTH_KEYS_FILE is not set: whoever reaches this port is tenant 'default'")
             return cls(None)
         try:
             return cls({entry["id"]: _key(entry) for entry in json.loads(Path(path).read_text())["keys"]})
