@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -42,6 +42,7 @@ def test_nothing_found_is_said() -> None:
 WORDS = st.lists(st.text("ab", min_size=1, max_size=9), min_size=1, max_size=150).map(" ".join)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # it must hold on a busy machine too
 @given(WORDS, st.data())
 def test_long_passage_is_cut_around_its_span_which_stays_whole(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
