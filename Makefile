@@ -11,7 +11,8 @@ STAMP := $(VENV)/.installed
 .PHONY: help install run test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc clean
 
 help: ## Show this help
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
+	awk -F':.*## ' -v on="$$on" -v off="$$off" '/^[a-z-]+:.*## /{printf "  %s%-14s%s %s\n", on, $$1, off, $$2}' $(MAKEFILE_LIST)
 
 # --- Develop ---------------------------------------------------------------------------------------------------------
 install: $(STAMP) ## Create the virtual environment and install everything into it
@@ -21,7 +22,7 @@ $(STAMP): constraints.txt $(wildcard libs/*/pyproject.toml services/*/pyproject.
 	  echo "Spanstream needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make $(or $(MAKECMDGOALS),run) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing (about 3 GB the first time; a few minutes on a fast line) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt || { \
+	@$(BIN)/python tools/install_packages.py || { \
 	  echo; echo "The packages could not be installed. If there was no network: connect once and run the same command again;"; \
 	  echo "later runs need none. If the disk is full: the environment needs about 8 GB below $(CURDIR)/$(VENV)."; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index $(addprefix -e ./,$(MEMBERS))

@@ -1,12 +1,7 @@
-"""The product as its users run it: one `spanstream up` in a folder of its own, spoken to through the public client."""
+"""The product under measurement: its start is timed, and what its processes use can be asked."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,35 +11,21 @@ from pathlib import Path
 
 import psutil
 
-from spanstream.client import Client
+from tests.fixtures import product
 
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+READY_SECONDS = 180
 
 
 @dataclass
-class Product:
-    """A running product."""
+class Product(product.Product):
+    """A running product. `ready_seconds`: what its start took."""
 
-    folder: Path
-    url: str
-    admin: str
-    process: subprocess.Popen[bytes]
-    ready_seconds: float
+    ready_seconds: float = 0.0
 
     @property
     def environment(self) -> dict[str, str]:
         """What a client process needs to reach it."""
-        return os.environ | {"SPANSTREAM_DATA": str(self.folder)}
-
-    def client(self) -> Client:
-        """A client with the key that `up` saved."""
-        os.environ["SPANSTREAM_DATA"] = str(self.folder)
-        return Client()
+        return product.environment(self.folder)
 
     def memory_bytes(self) -> dict[str, int]:
         """Memory of the process and all its children, the broker included.
@@ -65,32 +46,8 @@ class Product:
 def running(folder: Path | None = None, *, dtype: str = "auto") -> Iterator[Product]:
     """Start it on free ports, wait until it is ready, stop it with SIGINT at the end. `dtype`: of its encoder."""
     with tempfile.TemporaryDirectory(prefix="spanstream-bench-") as temporary:
-        data = folder or Path(temporary)
-        port, admin = free_port(), free_port()
-        command = [sys.executable, "-m", "spanstream.client", "up", "--no-samples", "--data", str(data)]
-        command += ["--port", str(port), "--admin-port", str(admin)]
         begun = time.perf_counter()
-        with (data / "bench.log").open("wb") as log:
-            environment = os.environ | {"ENCODER_DTYPE": dtype}
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        try:
-            import httpx
-
-            url = f"http://127.0.0.1:{admin}"
-            while True:
-                if process.poll() is not None or time.perf_counter() - begun > 180:
-                    raise RuntimeError((data / "bench.log").read_text())
-                try:
-                    if httpx.get(url + "/readyz").status_code == 200 and (data / "client.json").exists():
-                        break
-                except httpx.TransportError:
-                    pass
-                time.sleep(0.05)
-            yield Product(data, f"http://127.0.0.1:{port}", url, process, time.perf_counter() - begun)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+        with Product.start(folder or Path(temporary), "--no-samples", ENCODER_DTYPE=dtype) as started:
+            started.wait_ready(READY_SECONDS)
+            started.ready_seconds = time.perf_counter() - begun
+            yield started

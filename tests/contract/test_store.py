@@ -534,6 +534,8 @@ def test_only_live_documents_are_counted(store: Store) -> None:
     store.record_failures([(key("failed"), failure(1))])
     assert store.count(Scope("acme")) == 3
     assert store.sources(Scope("acme")) == {"wiki": 2, "mail": 1}
+    assert store.sources(Scope("acme"), ["mail", "nowhere"]) == {"mail": 1}
+    assert store.sources(Scope("acme"), []) == {}
 
 
 # --- Life ------------------------------------------------------------------------------------------------------------

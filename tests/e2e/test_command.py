@@ -186,6 +186,6 @@ def test_port_in_use_names_the_way_out(product: Product, tmp_path: Path) -> None
         assert done.returncode == 1
         message = " ".join(done.stderr.decode().split())
         assert str(option) in message
-        assert f"with {taken}" in message
+        assert f"spanstream up {taken} 0" in message
         assert "Traceback" not in message
     assert os.path.exists(product.folder / "client.json")

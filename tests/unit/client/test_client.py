@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,15 @@ def test_put_names_the_document_in_the_path_and_returns_the_receipt(connect: Con
         "metadata": {"year": 1},
         "version": 7,
     }
+
+
+@pytest.mark.parametrize(("source", "id"), [("docs", ".."), ("docs", "."), ("..", "a"), ("docs", "")])
+def test_name_that_a_url_cannot_carry_is_refused_before_it_is_sent(connect: Connect, source: str, id: str) -> None:
+    script = Script()
+    for call in ("delete", "status"):
+        with pytest.raises(sdk.Invalid, match="must not be empty"):
+            getattr(connect(script), call)(source, id)
+    assert not script.requests
 
 
 def test_search_answers_with_hits_down_to_the_span(connect: Connect) -> None:
@@ -200,6 +209,31 @@ def test_lines_that_could_not_be_made_durable_are_sent_again(connect: Connect) -
     assert clock.slept == [0.2]
 
 
+def test_line_that_is_refused_is_named_by_its_file_and_number_in_words(connect: Connect) -> None:
+    def refusal(line: int, id: str | None, field: str, detail: str) -> dict[str, Any]:
+        errors = [{"field": field, "detail": detail}]
+        return {
+            "line": line,
+            "id": id,
+            "problem": {"status": 422, "detail": "does not fit the schema", "errors": errors},
+        }
+
+    rows = [refusal(1, None, "line.id", "is missing"), refusal(2, "b", "line", "has both id and _id")]
+    script = Script(httpx.Response(200, content="\n".join(map(json.dumps, rows))))
+    lines = [sdk.Line(b'{"text":"x"}\n', "notes.jsonl:7"), sdk.Line(b'{"id":"b"}\n', "notes.jsonl:9")]
+    report = connect(script).ingest("docs", lines)
+    assert [(failure.id, failure.detail) for failure in report.failures] == [
+        ("notes.jsonl:7", "id is missing"),
+        ("b", "notes.jsonl:9: has both id and _id"),
+    ]
+    assert script.requests[0].content == b'{"text":"x"}\n{"id":"b"}\n'
+
+
+def test_batch_answer_that_is_no_json_is_an_error_of_the_client(connect: Connect) -> None:
+    with pytest.raises(sdk.ServerFailed, match="Spanstream server"):
+        connect(Script(httpx.Response(200, text="<html>"))).ingest("docs", [{"id": "a"}])
+
+
 def test_ingest_cuts_batches_by_count_and_by_bytes(connect: Connect) -> None:
     big = "x" * (ingestion.BATCH_BYTES // 3)
     many = (
@@ -211,36 +245,35 @@ def test_ingest_cuts_batches_by_count_and_by_bytes(connect: Connect) -> None:
     assert report.counts.accepted == ingestion.BATCH_RECORDS + 4
 
 
-def test_ingest_reads_no_further_while_too_many_are_pending(connect: Connect) -> None:
-    read = 0
-
-    def items() -> Iterator[dict[str, str]]:
-        nonlocal read
-        for number in range(3 * ingestion.WINDOW):
-            read += 1
-            yield {"id": str(number), "text": ""}
+@pytest.mark.parametrize("options", [{}, {"in_flight": 16}, {"in_flight": 1}], ids=str)
+def test_ingest_reads_no_further_while_as_many_as_allowed_are_pending(
+    connect: Connect, options: dict[str, int]
+) -> None:
+    allowed = options.get("in_flight", ingestion.IN_FLIGHT)
 
     class Slow(Script):
-        """Nothing becomes searchable until it was asked often enough."""
+        """Every other question finds nothing settled, the others everything that was asked about."""
 
-        asked, most = 0, 0
+        asked, pending, most = 0, 0, 0
 
         def __call__(self, request: httpx.Request) -> httpx.Response:
             if request.url.path.endswith(":batch"):
+                self.pending += len(request.content.splitlines())
+                self.most = max(self.most, self.pending)
                 return accepted(request)
+            rows = json.loads(request.content)["documents"]
             self.asked += 1
-            if self.asked < 20:
-                self.most = read
-                rows = [
-                    row | {"source": "docs", "state": "pending"} for row in json.loads(request.content)["documents"]
-                ]
-                return httpx.Response(200, json={"documents": rows})
+            if self.asked % 2:
+                pending = [row | {"source": "docs", "state": "pending"} for row in rows]
+                return httpx.Response(200, json={"documents": pending})
+            self.pending -= len(rows)
             return statuses(request)
 
     script = Slow()
-    report = connect(script).ingest("docs", items())
-    assert script.most <= ingestion.WINDOW + ingestion.BATCH_RECORDS + 1
-    assert report.counts.searchable == 3 * ingestion.WINDOW
+    items = ({"id": str(number), "text": ""} for number in range(3 * allowed))
+    report = connect(script).ingest("docs", items, **options)
+    assert allowed * 0.9 <= script.most <= allowed
+    assert report.counts.searchable == 3 * allowed
 
 
 def test_ingest_gives_up_when_nothing_moves(connect: Connect) -> None:

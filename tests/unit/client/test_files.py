@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spanstream.client import Document, File, files
+from spanstream.client import Document, File, Line, files
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_folder_gives_known_files_in_order_and_counts_the_rest(folder: Path) -> 
 def test_items_are_documents_files_and_lines(folder: Path) -> None:
     items = list(files.select(folder).items())
     assert items[0] == Document("a.md", "words", content_type="text/markdown")
-    assert items[1:3] == [b'{"_id":"1"}\n', b'{"_id":"2"}\n']
+    assert items[1:3] == [Line(b'{"_id":"1"}\n', "r.jsonl:1"), Line(b'{"_id":"2"}\n', "r.jsonl:3")]
     assert items[4] == File("sub/deep/c.pdf", folder / "sub/deep/c.pdf", "application/pdf")
 
 
@@ -67,3 +67,11 @@ def test_source_name_is_valid(folder: Path, tmp_path: Path) -> None:
     assert files.source_name(folder / "a.md") == "my-notes"
     (tmp_path / "…").mkdir()
     assert files.source_name(tmp_path / "…") == "files"
+
+
+def test_lines_know_their_file_and_number(folder: Path) -> None:
+    selected = files.select(folder, prefix=True)
+    assert [item.place for item in selected.items() if isinstance(item, Line)] == [
+        "My Notes!/r.jsonl:1",
+        "My Notes!/r.jsonl:3",
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -42,6 +42,7 @@ def test_nothing_found_is_said() -> None:
 WORDS = st.lists(st.text("ab", min_size=1, max_size=9), min_size=1, max_size=150).map(" ".join)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # it must hold on a busy machine too
 @given(WORDS, st.data())
 def test_long_passage_is_cut_around_its_span_which_stays_whole(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
@@ -60,6 +61,11 @@ def test_control_characters_never_reach_the_terminal() -> None:
     text += shown(output.status_line(Status("docs", evil, "failed", 0, "parse", "X", evil)), terminal=True)
     text += shown(output.failures([Failure("docs", evil, "parse", "X", evil)], 1), terminal=True)
     assert not {"\x1b[2J", "\x07", "\x9b"} & {text[i : i + n] for i in range(len(text)) for n in (1, 4)}
+
+
+def test_what_the_server_would_not_take_is_simply_refused() -> None:
+    refused = Failure("docs", "notes.jsonl:7", "accept", "Invalid", "id is missing")
+    assert "failed docs/notes.jsonl:7  refused: id is missing" in shown(output.failures([refused], 1))
 
 
 def test_failures_beyond_fifty_are_counted() -> None:

@@ -10,7 +10,9 @@ from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_ID_CHARACTERS, Key, Order, content_hash, head_id, passage_id
 
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
-ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=MAX_ID_CHARACTERS)
+ids = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=MAX_ID_CHARACTERS).filter(
+    lambda id: id not in (".", "..")
+)
 BODY = {"title": "t", "content_type": "text/plain", "body": b"b", "metadata": {"a": 1}, "groups": ["x"]}
 
 
@@ -34,12 +36,20 @@ def test_key_survives_the_record_key(tenant: str, source: str, id: str) -> None:
         ("t", "s", "a\nb"),
         ("t", "s", "a\x00"),
         ("t", "s", "\ud800"),
+        ("t", "..", "i"),
     ],
 )
 def test_key_outside_the_limits_is_refused_without_its_value(tenant: str, source: str, id: str) -> None:
     with pytest.raises(InvalidKey) as caught:
         Key.checked(tenant, source, id)
     assert id == "" or id == "i" or id not in str(caught.value)
+
+
+@pytest.mark.parametrize("id", [".", ".."])
+def test_id_that_no_url_can_carry_is_refused(id: str) -> None:
+    with pytest.raises(InvalidKey, match="URL"):
+        Key.checked("t", "s", id)
+    assert Key.checked("t", "s", f"a/{id}/{id}x").id == f"a/{id}/{id}x"
 
 
 @pytest.mark.parametrize("data", [b"", b"a/b", b"a/b/c/d", b"a/b/%FF", "a/b/é".encode(), b"A/b/c"])

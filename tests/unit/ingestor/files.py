@@ -22,11 +22,12 @@ def pdf(*pages: str, password: str | None = None) -> bytes:
     return file.getvalue()
 
 
-def word() -> bytes:
-    """A DOCX with a heading, a paragraph, a list and a table."""
+def word(title: str = "On bees", heading: str = "Dances") -> bytes:
+    """A DOCX with a heading (if it is not empty), a paragraph, a list and a table."""
     document = docx.Document()
-    document.core_properties.title = "On bees"
-    document.add_heading("Dances", 1)
+    document.core_properties.title = title
+    if heading:
+        document.add_heading(heading, 1)
     document.add_paragraph("Bees dance.")
     document.add_paragraph("in circles", style="List Bullet")
     document.add_paragraph("in eights", style="List Bullet")

@@ -346,6 +346,29 @@ def test_a_bad_line_is_reported_and_the_rest_accepted(api: Api, line: Any, statu
     assert [event.id for event in sorted(api.events(), key=lambda event: event.id)] == ["1", "3"]
 
 
+@pytest.mark.parametrize(
+    ("line", "field", "words"),
+    [
+        ({"text": "x"}, "line.id", "is missing"),
+        ({"id": "2", "text": ""}, "line.text", "is empty"),
+        ({"id": 2, "text": "x"}, "line.id", "should be a valid string"),
+        (
+            {"id": "..", "text": "x"},
+            "line",
+            "id must not be '.' or '..', which no URL can carry, not even percent-encoded",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said_in_words(api: Api, line: Any, field: str, words: str) -> None:
+    (row,) = api.batch(line)
+    assert row["problem"]["errors"] == [{"field": field, "detail": words}]
+
+
+def test_place_in_a_line_is_its_column(api: Api) -> None:
+    (row,) = api.batch(b'{"id": ')
+    assert row["problem"]["detail"].startswith("not valid JSON, at column ")
+
+
 def test_blank_lines_count_but_have_no_result(api: Api) -> None:
     assert [row["line"] for row in api.batch(b"", {"id": "1", "text": "x"}, b"  ", {"id": "2", "text": "x"})] == [2, 4]
 
@@ -453,6 +476,34 @@ def test_status_is_asked_of_the_gateway(tmp_path: Path) -> None:
     with api.http:
         path = "/v1/sources/s/documents/a%2Fb?version=3&wait=1"
         assert api.http.get(path, headers={"authorization": "Bearer x"}).json() == {"state": "searchable"}
+
+
+def test_id_with_dots_between_slashes_reaches_the_gateway_whole(tmp_path: Path) -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path)
+        return httpx.Response(200, json={})
+
+    gateway = httpx.AsyncClient(base_url="http://gateway", transport=httpx.MockTransport(answer))
+    path = "/v1/sources/s/documents/a/../b"  # as no client library would send it
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [],
+    }
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request"}
+
+    async def send(_message: object) -> None:
+        pass
+
+    asyncio.run(Api(tmp_path, gateway=gateway).http.app(scope, receive, send))  # type: ignore[arg-type]
+    assert asked == [b"/v1/sources/s/documents/a%2F..%2Fb"]
 
 
 def test_without_a_gateway_there_is_no_status(api: Api) -> None:

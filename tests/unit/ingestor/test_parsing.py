@@ -172,6 +172,12 @@ def test_docx_paragraphs_lists_tables_and_title() -> None:
     assert parsed.text == "Dances\n\nBees dance.\n\n- in circles\n- in eights\nround | near"
 
 
+@pytest.mark.parametrize("title", ["", "Word Document"])
+def test_docx_without_a_title_is_called_by_its_first_heading(title: str) -> None:
+    assert read(Kind.DOCX, files.word(title)).title == "Dances"
+    assert read(Kind.DOCX, files.word(title, heading="")).title == ""
+
+
 def test_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = files.bomb(300 * 2**20)
     assert len(bomb) < 2**20

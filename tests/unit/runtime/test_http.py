@@ -9,6 +9,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
+from structlog.testing import capture_logs
 
 from spanstream.runtime import admin
 from spanstream.runtime.auth import Authenticator, Identity, create_key
@@ -56,6 +57,20 @@ def server(keys: Path) -> Iterator[HttpServer]:
     server.stop(time.monotonic() + 10)
 
 
+def test_root_leads_to_the_documentation(server: HttpServer) -> None:
+    answer = httpx.get(server.url, follow_redirects=True)
+    assert (answer.status_code, answer.url.path) == (200, "/docs")
+    assert "/" not in httpx.get(f"{server.url}/openapi.json").json()["paths"]
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_running_without_keys_is_said_in_the_log(keyed: bool, keys: Path) -> None:
+    create_key(keys, "one", "default")
+    with capture_logs() as lines:
+        Authenticator.from_file(str(keys) if keyed else None)
+    assert [line["event"] for line in lines] == ([] if keyed else ["no_keys"])
+
+
 @pytest.mark.parametrize(
     ("method", "path", "content", "status", "kind"),
     [
@@ -72,7 +87,8 @@ def test_every_error_is_a_problem_document_without_the_value(
     server: HttpServer, method: str, path: str, content: bytes | None, status: int, kind: str
 ) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    answer = httpx.request(method, server.url + path, content=content, headers={"content-type": "application/json"})
+    with capture_logs():  # unconfigured, structlog would draw the traceback for seconds
+        answer = httpx.request(method, server.url + path, content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()

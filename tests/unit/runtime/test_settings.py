@@ -31,6 +31,13 @@ def test_every_problem_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch)
     assert "EXAMPLE_SIZ: no such setting" in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["EXAMPLE_LOG_URL", "EXAMPLE_AUTH_KEYS_FILE", "EXAMPLE_LOG_LEVEL"])
+def test_prefix_before_a_shared_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "debug")
+    with pytest.raises(SettingsError, match=f"{name}: no such setting of example; {name[8:]} is shared"):
+        Example.read()
+
+
 def test_a_listener_beyond_loopback_needs_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_HTTP_HOST", "0.0.0.0")
     with pytest.raises(SettingsError, match="AUTH_KEYS_FILE"):

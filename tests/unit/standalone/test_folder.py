@@ -29,7 +29,7 @@ def test_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Trouble, match="cannot be written") as caught:
         DataFolder(tmp_path / "file" / "data").open()
-    assert "--data" in caught.value.advice
+    assert "SPANSTREAM_DATA=FOLDER make run" in caught.value.advice
 
 
 def test_full_disk_is_explained(tmp_path: Path) -> None:

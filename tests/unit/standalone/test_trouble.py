@@ -21,7 +21,7 @@ def test_port_in_use_names_the_option() -> None:
                 HttpServer(name, "127.0.0.1", taken)
             trouble = explain(caught.value)
             assert str(taken) in trouble.what
-            assert f" {option} " in trouble.advice
+            assert f"spanstream up {option} 0" in trouble.advice
 
 
 @pytest.mark.parametrize(

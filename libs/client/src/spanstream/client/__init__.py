@@ -2,7 +2,7 @@
 
 from spanstream.client.aio import AsyncClient
 from spanstream.client.client import Client
-from spanstream.client.documents import Document, File
+from spanstream.client.documents import Document, File, Line
 from spanstream.client.errors import (
     Broken,
     Conflict,
@@ -40,6 +40,7 @@ __all__ = [
     "File",
     "Hit",
     "Invalid",
+    "Line",
     "NotFound",
     "NotSettled",
     "Passage",

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from spanstream.client import errors
-from spanstream.client.documents import Document, File, Record
+from spanstream.client.documents import Document, File, Line, Record
 from spanstream.client.effects import Request, Response
 from spanstream.client.results import Failure, Hit, Passage, Receipt, SearchResult, Source, Span, Status
 
@@ -40,7 +40,7 @@ def upload(source: str, file: File) -> Request:
     headers = {"content-type": file.content_type or "application/octet-stream"}
     return Request(
         "POST",
-        f"/v1/sources/{quote(source, safe='')}/files",
+        f"/v1/sources/{_part(source)}/files",
         ingest=True,
         params=params,
         headers=headers,
@@ -77,8 +77,10 @@ def sources() -> Request:
     return Request("GET", "/v1/sources")
 
 
-def line(item: Document | Record | bytes) -> bytes:
+def line(item: Document | Line | Record | bytes) -> bytes:
     """One line of a batch; bytes are taken as a line that is already JSON."""
+    if isinstance(item, Line):
+        item = item.data
     if isinstance(item, bytes):
         return item.strip().replace(b"\n", b" ") + b"\n"
     body = {"id": item.id} | _body(item) if isinstance(item, Document) else item
@@ -93,7 +95,8 @@ def read_receipt(response: Response) -> Receipt:
 def read_batch(response: Response) -> list[tuple[int, Receipt | errors.Refused, str]]:
     """The answer to `batch`: (line number from 1, receipt or refusal, id if the line had one). Lines may be missing."""
     rows = []
-    for row in map(json.loads, response.body.splitlines()):
+    for line in response.body.splitlines():
+        row = _object(Response(response.status, response.headers, line))
         problem = row.get("problem")
         outcome = _receipt(row) if problem is None else errors.from_problem(int(problem.get("status", 422)), problem)
         rows.append((row["line"], outcome, str(row.get("id") or "")))
@@ -131,17 +134,28 @@ def refusal(response: Response) -> errors.Refused:
     return errors.from_problem(response.status, problem, float(after) if after.isdigit() else None)
 
 
-def refused(source: str, id: str, error: errors.Refused) -> Failure:
-    """A document that the server would not take."""
-    return Failure(source, id, "accept", type(error).__name__, str(error))
+def refused(source: str, id: str, error: errors.Refused, place: str = "") -> Failure:
+    """A document that the server would not take; one that stands at a place is named by it, where it has no id."""
+    lines = [(field.removeprefix("line").lstrip("."), wrong) for field, wrong in error.fields if field[:4] == "line"]
+    detail = "; ".join(f"{field} {wrong}".lstrip() for field, wrong in lines) or str(error)
+    if place and id:
+        detail = f"{place}: {detail}"
+    return Failure(source, id or place, "accept", type(error).__name__, detail)
 
 
 def _documents(source: str) -> str:
-    return f"/v1/sources/{quote(source, safe='')}/documents"
+    return f"/v1/sources/{_part(source)}/documents"
 
 
 def _document(source: str, id: str) -> str:
-    return f"{_documents(source)}/{quote(id, safe='')}"
+    return f"{_documents(source)}/{_part(id)}"
+
+
+def _part(name: str) -> str:
+    """A source or an id as one part of a path; raises Invalid for what a URL cannot carry there."""
+    if name in ("", ".", ".."):
+        raise errors.Invalid(422, "the name of a source and the id of a document must not be empty, '.' or '..'")
+    return quote(name, safe="")
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,11 +15,12 @@ import typer
 
 from spanstream.client import files, output
 from spanstream.client.client import Client
-from spanstream.client.errors import NotSettled, Refused, SpanstreamError, Unreachable
+from spanstream.client.errors import Invalid, NotFound, NotSettled, Refused, SpanstreamError, Unreachable
 from spanstream.client.results import Failure, Progress, Report
 
 FAILED, USAGE, UNREACHABLE, REFUSED = 1, 2, 3, 4
 PLUGINS = "spanstream.commands"
+SHOWN_SOURCES = 20  # of those that there are, where an unknown one was named
 
 app = typer.Typer(
     name="spanstream",
@@ -54,6 +56,9 @@ def ingest(
     with Client(url) as client:
         for name in paths:
             chosen, items, total = _open(name, source, prefix=source is not None and len(paths) > 1, skipped=skipped)
+            if total == 0:
+                kinds = " ".join(sorted(files.TEXT.keys() | files.BINARY.keys() | files.RECORDS))
+                err.print(f"nothing to ingest in {name}; these are looked for: {kinds}", markup=False, style="yellow")
             with output.IngestProgress(err, chosen, total, quiet=as_json) as bar:
                 report = _add(report, client.ingest(chosen, items, wait=wait, on_progress=bar))
     if as_json:
@@ -83,12 +88,18 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search; the words that answer best are highlighted inside their passage."""
+    if not query.strip():
+        raise typer.BadParameter("say what to look for, in words", param_hint="QUERY")
     try:
         condition = json.loads(filter) if filter else None
     except ValueError as error:
         raise typer.BadParameter(f"not JSON: {error}", param_hint="--filter") from error
     with Client(url) as client:
-        result = client.search(query, limit=limit, mode=mode, sources=source, filter=condition)
+        try:
+            result = client.search(query, limit=limit, mode=mode, sources=source, filter=condition)
+        except Invalid:
+            _check_sources(client, source or [])
+            raise
     if as_json:
         output.write_json(result)
     else:
@@ -100,13 +111,17 @@ def search(
 def status(
     id: Annotated[str, typer.Argument(help="The document's id.")],
     source: SourceName,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", min=0, help="Of this version, e.g. a receipt's; default: the newest known."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait up to a minute until it is settled.")] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Say whether a document is pending, searchable, deleted or failed, and why."""
     with Client(url) as client:
-        found = client.status(source, id, wait=60 if wait else None)
+        found = client.status(source, id, version=version, wait=60 if wait else None)
     output.write_json(found) if as_json else output.consoles()[0].print(output.status_line(found))
     raise typer.Exit(FAILED if found.state == "failed" or (wait and not found.settled) else 0)
 
@@ -119,16 +134,24 @@ def delete(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Delete a document."""
+    """Delete a document; also one that the index does not know, since it may be on its way."""
+    known = False
     with Client(url) as client:
+        if wait:
+            with suppress(NotFound):
+                known = client.status(source, id).state != "deleted"
         receipt = client.delete(source, id)
         if wait:
             client.wait_searchable([receipt])
     if as_json:
-        output.write_json({"receipt": receipt, "deleted": wait})
-    else:
-        output.consoles()[0].print(
-            f"{'deleted' if wait else 'accepted'}  {output.clean(source)}/{output.clean(id)}", markup=False
+        output.write_json({"receipt": receipt, "deleted": wait} | ({"known": known} if wait else {}))
+        return
+    out, err = output.consoles()
+    out.print(f"{'deleted' if known else 'accepted'}  {output.clean(source)}/{output.clean(id)}", markup=False)
+    if wait and not known:
+        err.print(
+            "The index knew no such document. Is the id right? `spanstream search` shows ids as source/id.",
+            style="yellow",
         )
 
 
@@ -155,6 +178,16 @@ def main() -> None:
         sys.exit(_exit_code(error))
 
 
+def _check_sources(client: Client, named: list[str]) -> None:
+    """Raise BadParameter if any of the named sources has no documents."""
+    found = [source.name for source in client.sources()]
+    if unknown := [name for name in named if name not in found]:
+        there = f"there are: {', '.join(found[:SHOWN_SOURCES])}{' …' if found[SHOWN_SOURCES:] else ''}" if found else ""
+        raise typer.BadParameter(
+            f"no documents in {', '.join(unknown)}; {there or 'there is no document at all yet'}", param_hint="--source"
+        )
+
+
 def _exit_code(error: SpanstreamError) -> int:
     if isinstance(error, Refused) and error.status < 500 and error.status != 429:
         return REFUSED
@@ -174,7 +207,7 @@ def _open(
 ) -> tuple[str, Iterable[Any], int | None]:
     """Source, items and number of documents behind one argument."""
     if name == "-":
-        return source or "stdin", (line for line in sys.stdin.buffer if line.strip()), None
+        return source or "stdin", files.lines(sys.stdin.buffer, "stdin"), None
     path = Path(name)
     if not path.exists():
         raise typer.BadParameter(f"no such file or folder: {name}", param_hint="PATH")

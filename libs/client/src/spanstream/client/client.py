@@ -13,7 +13,7 @@ from spanstream.client import calls, config, flows, transport
 from spanstream.client.documents import Document, File, Item
 from spanstream.client.effects import Flow, Next, Sleep
 from spanstream.client.errors import SpanstreamError
-from spanstream.client.ingestion import Ingestion
+from spanstream.client.ingestion import IN_FLIGHT, Ingestion
 from spanstream.client.results import Progress, Receipt, Report, SearchResult, Source, Status
 
 T = TypeVar("T")
@@ -60,16 +60,23 @@ class Client:
         *,
         wait: bool = True,
         stall: float = 300.0,
+        in_flight: int = IN_FLIGHT,
         on_receipt: Callable[[Receipt], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Report:
         """Upsert any number of documents, records, files, or lines of NDJSON, in order and in bounded memory.
 
-        With `wait` returns when all are searchable or failed, and reads no further while thousands are pending;
-        raises NotSettled if nothing moved for `stall` seconds. A refused or failed document is in the report.
+        With `wait` returns when all are searchable or failed, and reads no further while `in_flight` are pending: few
+        leave room for what others send meanwhile. Raises NotSettled if nothing moved for `stall` seconds. A refused or failed document is in the report.
         """
         ingestion = Ingestion(
-            source, wait=wait, stall=stall, on_receipt=on_receipt, on_progress=on_progress, clock=self._clock
+            source,
+            wait=wait,
+            stall=stall,
+            in_flight=in_flight,
+            on_receipt=on_receipt,
+            on_progress=on_progress,
+            clock=self._clock,
         )
         return self._run(ingestion.flow(), iter(items))
 

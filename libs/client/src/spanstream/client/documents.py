@@ -35,4 +35,12 @@ class File:
     version: int | None = None
 
 
-Item = Document | File | Record
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A record that is JSON already, and where it stands ("notes.jsonl:3"), to be named if it is refused."""
+
+    data: bytes = field(repr=False)
+    place: str
+
+
+Item = Document | File | Line | Record

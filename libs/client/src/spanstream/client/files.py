@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spanstream.client.documents import Document, File, Item
+from spanstream.client.documents import Document, File, Item, Line
 
 TEXT = {
     ".txt": "text/plain",
@@ -42,14 +42,20 @@ class Selection:
         """How many documents there will be. Reads the record files once, to count their lines."""
         return sum(_lines(path) if path.suffix.lower() in RECORDS else 1 for path in self.paths)
 
-    def items(self) -> Iterator[Item | bytes]:
-        """The documents, read when their turn comes; records as lines of JSON."""
+    def items(self) -> Iterator[Item]:
+        """The documents, read when their turn comes; records as lines of JSON, each with its file and number."""
         for path in self.paths:
+            name = self.prefix + path.relative_to(self.folder).as_posix()
             if path.suffix.lower() in RECORDS:
                 with path.open("rb") as file:
-                    yield from (line for line in file if line.strip())
+                    yield from lines(file, name)
             else:
-                yield _document(self.prefix + path.relative_to(self.folder).as_posix(), path)
+                yield _document(name, path)
+
+
+def lines(file: Iterable[bytes], name: str) -> Iterator[Line]:
+    """The lines that are not blank, each with its place: the name and the number from 1."""
+    return (Line(line, f"{name}:{number}") for number, line in enumerate(file, 1) if line.strip())
 
 
 def select(path: Path, *, prefix: bool = False) -> Selection:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from spanstream.client import calls, flows
-from spanstream.client.documents import File
+from spanstream.client.documents import File, Line
 from spanstream.client.effects import Flow, Next, Sleep
 from spanstream.client.errors import NotSettled, Refused, Unavailable
 from spanstream.client.pending import Tally
 from spanstream.client.results import Failure, Progress, Receipt, Report
 
 BATCH_RECORDS, BATCH_BYTES = 500, 4 << 20  # of one request; what is in memory at once
-WINDOW = 4000  # documents accepted but not settled before the sending waits
+IN_FLIGHT = 4000  # documents accepted but not settled, at most, unless the caller says otherwise
 POLL_SECONDS = 0.25  # between two questions about what is pending
 UNFIT = frozenset({400, 409, 413, 415, 422})  # the fault of one file; other refusals concern all of them
 
 
 class Ingestion:
-    """One ingest. `wait`: until everything is settled. `stall`: seconds without any progress after which to give up."""
+    """One ingest. `wait`: until everything is settled. `stall`: seconds without any progress after which to give up.
+
+    `in_flight`: documents that may be accepted but not settled.
+    """
 
     def __init__(
         self,
@@ -26,22 +29,27 @@ class Ingestion:
         *,
         wait: bool,
         stall: float,
+        in_flight: int,
         on_receipt: Callable[[Receipt], None] | None,
         on_progress: Callable[[Progress], None] | None,
         clock: Callable[[], float],
     ) -> None:
         self._source, self._wait, self._stall, self._clock = source, wait, stall, clock
         self._on_receipt, self._on_progress = on_receipt, on_progress
+        # Half of them at most in one batch, so that some are always on their way while the next are sent.
+        self._records = max(1, min(BATCH_RECORDS, in_flight // 2))
+        self._room = max(0, in_flight - self._records)
         self._tally = Tally(wait)
         self._batch: list[bytes] = []
+        self._places: list[str] = []  # of each line of the batch
         self._bytes = 0
-        self._lines = 0  # sent so far
+        self._lines = 0  # read so far
         self._moved = self._asked = clock()
 
     def flow(self) -> Flow[Report]:
         """Send everything that `Next` gives, in order, and wait until it is settled.
 
-        Bounded memory and back-pressure: one batch is held, and nothing more is read while WINDOW documents are pending.
+        Bounded memory and back-pressure: one batch is held, and nothing more is read while the pending leave no room for it.
         """
         while (item := (yield Next())) is not None:
             if isinstance(item, File):
@@ -49,21 +57,23 @@ class Ingestion:
                 yield from self._upload(item)
             else:
                 line = calls.line(item)
-                if len(self._batch) == BATCH_RECORDS or (self._batch and self._bytes + len(line) > BATCH_BYTES):
+                if len(self._batch) == self._records or (self._batch and self._bytes + len(line) > BATCH_BYTES):
                     yield from self._send()
+                self._lines += 1
                 self._batch.append(line)
+                self._places.append(item.place if isinstance(item, Line) else "")
                 self._bytes += len(line)
-            yield from self._look(WINDOW)
+            yield from self._look(self._room)
         yield from self._send()
         yield from self._look(0)
         return self._tally.report()
 
     def _send(self) -> Flow[None]:
         """The batch, if there is any; again those of its lines that the server could not make durable just now."""
-        lines, self._batch, self._bytes = self._batch, [], 0
-        first, patience, pause = self._lines + 1, self._stall, flows.FIRST_PAUSE
-        self._lines += len(lines)
-        numbers = list(range(first, first + len(lines)))
+        lines, places = self._batch, self._places
+        self._batch, self._places, self._bytes = [], [], 0
+        patience, pause = self._stall, flows.FIRST_PAUSE
+        numbers = list(range(self._lines - len(lines) + 1, self._lines + 1))
         while lines:
             rows = yield from flows.call(calls.batch(self._source, lines), calls.read_batch, patience)
             settled: set[int] = set()
@@ -73,13 +83,15 @@ class Ingestion:
                     continue
                 settled.add(number - 1)
                 if isinstance(outcome, Refused):
-                    name = id or f"line {numbers[number - 1]}"
-                    outcomes.append(calls.refused(self._source, name, outcome))
+                    place = places[number - 1]
+                    name = id or ("" if place else f"line {numbers[number - 1]}")
+                    outcomes.append(calls.refused(self._source, name, outcome, place))
                 else:
                     outcomes.append(outcome)
             self._note(outcomes)
             lines = [line for i, line in enumerate(lines) if i not in settled]
             numbers = [number for i, number in enumerate(numbers) if i not in settled]
+            places = [place for i, place in enumerate(places) if i not in settled]
             if lines:
                 if pause > patience:
                     raise Unavailable(503, f"{len(lines)} documents could not be made durable in {self._stall:g} s")

@@ -95,12 +95,17 @@ def failures(found: Iterable[Failure], total: int) -> Group:
     """Documents that failed, with stage and reason."""
     shown = list(found)[:50]
     lines = [
-        Text.assemble(("failed ", "red"), f"{clean(f.source)}/{clean(f.id)}  {f.stage}: {f.reason}: {clean(f.detail)}")
+        Text.assemble(("failed ", "red"), f"{clean(f.source)}/{clean(f.id)}  {_cause(f)}: {clean(f.detail)}")
         for f in shown
     ]
     if total > len(shown):
         lines.append(Text(f"… and {total - len(shown)} more", style="red"))
     return Group(*lines)
+
+
+def _cause(failure: Failure) -> str:
+    """Where it failed and why; what the server would not take was simply refused, and the detail says why."""
+    return "refused" if failure.stage == "accept" else f"{failure.stage}: {failure.reason}"
 
 
 class IngestProgress:

@@ -38,6 +38,8 @@ class Key(NamedTuple):
                 )
         if not 1 <= len(id) <= MAX_ID_CHARACTERS:
             raise InvalidKey(f"id must have 1 to {MAX_ID_CHARACTERS} characters, not {len(id)}")
+        if id in (".", ".."):
+            raise InvalidKey("id must not be '.' or '..', which no URL can carry, not even percent-encoded")
         if _CONTROL.search(id):
             raise InvalidKey("id must not contain control characters or lone surrogates")
         return cls(tenant, source, id)

@@ -17,7 +17,7 @@ from spanstream.runtime.settings import AdminSettings, Settings
 def build(settings: AdminSettings, services: Sequence[Service], configs: Sequence[Settings]) -> HttpServer:
     """The admin server over the process's `services` and the settings they were built from."""
 
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter()
 
     def answer(states: dict[str, bool]) -> Response:
         failing = [name for name, fine in states.items() if not fine]

@@ -11,7 +11,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,11 @@ from typing import Any
 from fastapi import Request
 from fastapi.security.utils import get_authorization_scheme_param
 
+from spanstream.runtime.logs import get_logger
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.settings import SettingsError
+
+log = get_logger()
 
 SCOPES = frozenset({"read", "write"})
 DEFAULT_TENANT = "default"
@@ -52,6 +55,7 @@ class Authenticator:
     def from_file(cls, path: str | None) -> Authenticator:
         """Read the keys; raises SettingsError on an unreadable file, so that nothing starts open by mistake."""
         if path is None:
+            log.warning("no_keys", detail="AUTH_KEYS_FILE is not set: whoever reaches this port is tenant 'default'")
             return cls(None)
         try:
             return cls({entry["id"]: _key(entry) for entry in json.loads(Path(path).read_text())["keys"]})
@@ -89,15 +93,21 @@ def _key(entry: Mapping[str, Any]) -> _Key:
     return _Key(entry["sha256"], Identity(entry["tenant"], SCOPES & set(entry["scopes"]), entry["id"], groups))
 
 
-def create_key(path: Path, key_id: str, tenant: str, scopes: frozenset[str] = SCOPES) -> str:
-    """Add a key to the file (made with mode 0600 if missing), replacing one of the same id; returns the token."""
+def create_key(
+    path: Path, key_id: str, tenant: str, scopes: frozenset[str] = SCOPES, groups: Sequence[str] | None = None
+) -> str:
+    """Add a key to the file (made with mode 0600 if missing), replacing one of the same id; returns the token.
+
+    `groups` None: it sees every group of the tenant.
+    """
     if "_" in key_id:
         raise ValueError("a key id must not contain '_'")
     secret = secrets.token_urlsafe(32).replace("_", "-")
     entries = json.loads(path.read_text())["keys"] if path.exists() else []
     entries = [entry for entry in entries if entry["id"] != key_id]
     digest = hashlib.sha256(secret.encode()).hexdigest()
-    entries.append({"id": key_id, "tenant": tenant, "scopes": sorted(scopes), "sha256": digest})
+    entry: dict[str, Any] = {"id": key_id, "tenant": tenant, "scopes": sorted(scopes), "sha256": digest}
+    entries.append(entry | ({} if groups is None else {"groups": sorted(set(groups))}))
     temporary = path.with_suffix(".new")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump({"keys": entries}, file, indent=2)

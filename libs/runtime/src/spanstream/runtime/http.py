@@ -8,6 +8,7 @@ import time
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spanstream.runtime import problems, tracing
@@ -27,6 +28,7 @@ class HttpServer:
         self.app = FastAPI(title=title, version=version)
         problems.install(self.app)
         self.app.add_middleware(_Traced)
+        self.app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # The protocol is named because asyncio switches Nagle's algorithm off only where it is: else an answer in two
         # writes (head, body) waits for the peer's delayed acknowledgement, 40 ms.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +34,10 @@ TYPES = {
     500: "internal",
     503: "unavailable",
 }
+
+
+_KNOWN = {"missing": "is missing", "extra_forbidden": "is no field of this request"}
+_SUBJECT = re.compile(r"^(Value error, |(Input|String|List|Dictionary|Data) (?=should ))")
 
 
 class Problem(Exception):
@@ -70,8 +75,13 @@ def response(problem: Problem) -> JSONResponse:
 
 def invalid(items: Sequence[Any], *where: str) -> Problem:
     """The problem behind a failed validation, from pydantic's `errors()`: field paths below `where`, never values."""
-    errors = [(".".join([*where, *map(str, item["loc"])])[:MAX_PATH], item["msg"]) for item in items[:MAX_ERRORS]]
+    errors = [(".".join([*where, *map(str, item["loc"])])[:MAX_PATH], _words(item)) for item in items[:MAX_ERRORS]]
     return Problem(422, "the request does not fit the schema", errors=errors)
+
+
+def _words(item: Any) -> str:
+    """What is wrong, as the rest of a sentence that begins with the field."""
+    return _KNOWN.get(item["type"]) or _SUBJECT.sub("", item["msg"])
 
 
 def install(app: FastAPI) -> None:

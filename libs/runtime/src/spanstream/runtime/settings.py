@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from typing import Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")  # user and password in front of a host
@@ -32,11 +34,12 @@ class Settings(BaseSettings):
     def read(cls, **overrides: Any) -> Self:
         """From the environment; raises SettingsError with one line per problem, unknown variables of our prefix included."""
         prefix = cls.model_config.get("env_prefix") or ""
-        known = {(prefix + name).upper() for name in cls.model_fields}
-        unknown = [
-            name for name in os.environ if prefix and name.upper().startswith(prefix) and name.upper() not in known
+        known = {_variable(prefix, name, field) for name, field in cls.model_fields.items()}
+        problems = [
+            f"{name}: no such setting of {prefix.rstrip('_').lower()}{_shared(name.upper().removeprefix(prefix), known)}"
+            for name in os.environ
+            if prefix and name.upper().startswith(prefix) and name.upper() not in known
         ]
-        problems = [f"{name}: no such setting of {prefix.rstrip('_').lower()}" for name in unknown]
         try:
             settings = cls(**overrides)
         except ValidationError as error:
@@ -56,9 +59,17 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if changed_only and value == field.get_default(call_default_factory=True):
                 continue
-            variable = field.validation_alias if isinstance(field.validation_alias, str) else (prefix + name).upper()
-            result[variable] = _redacted(value)
+            result[_variable(prefix, name, field)] = _redacted(value)
         return result
+
+
+def _variable(prefix: str, name: str, field: FieldInfo) -> str:
+    """The environment variable of a field: its own name, or that of a setting that several services share."""
+    return field.validation_alias if isinstance(field.validation_alias, str) else (prefix + name).upper()
+
+
+def _shared(name: str, known: Collection[str]) -> str:
+    return f"; {name} is shared by the services and has no prefix" if name in known else ""
 
 
 def _redacted(value: Any) -> Any:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from spanstream.store.lexical import LEXICAL_VERSION
+from spanstream.store.store import Store
 
 SEGMENTER = "passages/1"  # how the ingestor cuts texts; raised with it, so that two ways of cutting are never mixed
 
@@ -22,3 +23,10 @@ class Generation:
         """Names the collections: lower case letters, digits, '.', '_' and '-'."""
         parts = (self.release, str(self.dimension), SEGMENTER, LEXICAL_VERSION)
         return "-".join(re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-") for part in parts)
+
+
+def opened(store: Store, release: str, dimension: int) -> Generation:
+    """Open the store's generation for an encoder of this release and dimension; raises StoreUnavailable."""
+    generation = Generation(release, dimension)
+    store.open(generation.name, generation.dimension)
+    return generation

@@ -116,10 +116,11 @@ class Index:
         """How many live documents the scope and condition admit."""
         return self._engine.count(_DOCUMENTS, conditions.visible(scope, where, conditions.live()))
 
-    def sources(self, scope: Scope) -> Mapping[str, int]:
-        """Source -> number of live documents."""
-        seen = conditions.visible(scope, None, conditions.live())
-        return self._engine.tally(_DOCUMENTS, "source", seen, MAX_SOURCES)
+    def sources(self, scope: Scope, among: Sequence[str] | None = None) -> Mapping[str, int]:
+        """Source -> number of live documents, of all or of those `among` these that have any."""
+        named = None if among is None else Match("source", tuple(among))
+        seen = conditions.visible(scope, named, conditions.live())
+        return self._engine.tally(_DOCUMENTS, "source", seen, MAX_SOURCES if among is None else max(1, len(among)))
 
     # --- Search ---
 

@@ -84,8 +84,8 @@ class Store(Protocol):
         """How many live documents the scope and condition admit."""
         ...
 
-    def sources(self, scope: Scope) -> Mapping[str, int]:
-        """Source -> number of live documents."""
+    def sources(self, scope: Scope, among: Sequence[str] | None = None) -> Mapping[str, int]:
+        """Source -> number of live documents, of at most 10,000 sources; with `among` of those of these that have any."""
         ...
 
     def maintain(self) -> bool:

@@ -127,7 +127,7 @@ def _seen(head: Head, scope: Scope) -> Head | None:
 def _refuse_unknown_sources(store: Store, scope: Scope, question: Question) -> None:
     """A misspelt source is an error, not an empty answer."""
     named = set(named_sources(question.where))
-    if named and named - set(store.sources(scope)):
+    if named and named - set(store.sources(scope, sorted(named))):
         errors = [("body.filter", "names a source that has no documents")]
         raise Problem(422, "the request does not fit the index", errors=errors)
 

@@ -167,12 +167,13 @@ def _inner(value: Any) -> list[Any]:
 
 
 def named_sources(condition: Condition | None) -> Iterator[str]:
-    """The sources that a filter names, so that a misspelt one can be told from an empty answer."""
+    """The sources that a filter asks for, so that a misspelt one can be told from an empty answer.
+
+    What a filter excludes may well be absent.
+    """
     match condition:
         case Match(field="source", values=values):
             yield from map(str, values)
         case AllOf(conditions) | AnyOf(conditions):
             for inner in conditions:
                 yield from named_sources(inner)
-        case Not(inner):
-            yield from named_sources(inner)

@@ -8,7 +8,7 @@ from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
 from spanstream.runtime.logs import get_logger
 from spanstream.store.errors import StoreUnavailable
-from spanstream.store.generation import Generation
+from spanstream.store.generation import Generation, opened
 from spanstream.store.store import Store
 
 log = get_logger()
@@ -35,8 +35,7 @@ class Index:
         while not stop.is_set():
             try:
                 info = self._encoder.info()
-                generation = Generation(info.release, info.dimension)
-                self._store.open(generation.name, generation.dimension)
+                generation = opened(self._store, info.release, info.dimension)
             except (EncoderError, StoreUnavailable) as error:
                 log.info("index_waits", error=type(error).__name__, detail=str(error))
                 stop.wait(RETRY_SECONDS)

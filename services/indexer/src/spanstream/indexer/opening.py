@@ -11,7 +11,7 @@ from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Record
 from spanstream.indexer.handler import Indexer, Result
 from spanstream.store.errors import StoreUnavailable
-from spanstream.store.generation import Generation
+from spanstream.store.generation import opened
 from spanstream.store.store import Store
 
 RETRY_SECONDS = 0.5
@@ -39,8 +39,7 @@ class Opening:
     def _open(self) -> Indexer:
         try:
             info = self._encoder.info()
-            generation = Generation(info.release, info.dimension)
-            self._store.open(generation.name, generation.dimension)
+            generation = opened(self._store, info.release, info.dimension)
         except (EncoderError, StoreUnavailable) as error:
             raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error
         return Indexer(self._store, generation, lambda: time.time_ns() // 1000)

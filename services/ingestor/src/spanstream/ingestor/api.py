@@ -3,6 +3,7 @@
 # No `from __future__ import annotations`: FastAPI reads the routes' annotations, which name local variables.
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import httpx
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -133,8 +134,8 @@ def router(
     if gateway is not None:
 
         @routes.get("/v1/sources/{source}/documents/{id:path}", summary="What became of a document")
-        async def status(request: Request) -> Response:
-            return await _forward(gateway, request)
+        async def status(request: Request, source: str, id: str) -> Response:
+            return await _forward(gateway, request, source, id)
 
     return routes
 
@@ -166,10 +167,12 @@ def _answer(receipt: Receipt) -> Response:
     return Response(body.model_dump_json(), 200 if receipt.unchanged else 202, media_type="application/json")
 
 
-async def _forward(gateway: httpx.AsyncClient, request: Request) -> Response:
-    """The gateway's answer to the same path, query and caller."""
+async def _forward(gateway: httpx.AsyncClient, request: Request, source: str, id: str) -> Response:
+    """The gateway's answer about the same document, to the same query and caller."""
     headers = {name: request.headers[name] for name in ("authorization", "traceparent") if name in request.headers}
-    url = httpx.URL(path=request.scope.get("raw_path", b"").decode("ascii"), query=request.url.query.encode())
+    # Encoded anew: a part '..' between slashes that came as they are would be taken out on the way.
+    path = f"/v1/sources/{quote(source, safe='')}/documents/{quote(id, safe='')}"
+    url = httpx.URL(path, query=request.url.query.encode() or None)
     try:
         answer = await gateway.get(url, headers=headers, timeout=_FORWARD_SECONDS)
     except httpx.HTTPError as error:

@@ -81,7 +81,7 @@ class Batch:
         try:
             key = Key.checked(self._caller.tenant, self._source, body.id)
         except InvalidKey as error:
-            raise Problem(422, "the line does not fit the schema", errors=[("line.id", str(error))]) from error
+            raise Problem(422, "the line does not fit the schema", errors=[("line", str(error))]) from error
         return upsert(key, body, self._max_text_bytes)
 
 

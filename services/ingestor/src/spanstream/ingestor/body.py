@@ -62,12 +62,13 @@ def json_object(data: bytes) -> dict[str, Any]:
         if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
             raise Problem(400, "send JSON as UTF-8 without a byte order mark") from error
         if "UTF-8" in error.msg:
-            raise Problem(422, "the body is not valid UTF-8") from error
+            raise Problem(422, "not valid UTF-8") from error
         if "surrogate" in error.msg:
             raise Problem(422, "a string contains a lone surrogate") from error
-        raise Problem(400, f"not valid JSON, at line {error.lineno} column {error.colno}") from error
+        line = f"line {error.lineno}, " if error.lineno > 1 else ""  # a line of a batch has lines of its own only
+        raise Problem(400, f"not valid JSON, at {line}column {error.colno}") from error
     if not isinstance(value, dict):
-        raise Problem(422, "the body must be a JSON object")
+        raise Problem(422, 'not a JSON object, which looks like {"text": "…"}')
     return value
 
 

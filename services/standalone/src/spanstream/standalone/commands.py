@@ -19,22 +19,46 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGETS = "ingestor,embedder,indexer,gateway,encoder"
 
-Targets = Annotated[str, typer.Option("--target", help="Which services to run, separated by commas.")]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Data folder; default: SPANSTREAM_DATA, else ~/.local/share/spanstream.")
+# Words of the help are cut where one is wider than its column: no long word without a space or a hyphen.
+Targets = Annotated[
+    str,
+    typer.Option(
+        "--target",
+        metavar="NAMES",
+        show_default=False,
+        help="Which services to run, separated by commas; default: ingestor, embedder, indexer, gateway, encoder.",
+    ),
 ]
-Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the API; 0 takes a free one.")]
-AdminPort = Annotated[int, typer.Option("--admin-port", min=0, max=65535, help="Port of metrics and health.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="FOLDER", help="Data folder; default: SPANSTREAM_DATA, else spanstream below ~/.local/share."
+    ),
+]
+Port = Annotated[
+    int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port of the API; 0 takes a free one.")
+]
+AdminPort = Annotated[
+    int, typer.Option("--admin-port", metavar="PORT", min=0, max=65535, help="Port of metrics and health.")
+]
 LogUrl = Annotated[
-    str | None, typer.Option("--log-url", envvar="LOG_URL", help="kafka://host:port; default: a Kafka of our own.")
+    str | None,
+    typer.Option("--log-url", metavar="URL", envvar="LOG_URL", help="kafka://host:port; default: a Kafka of our own."),
 ]
 StoreUrl = Annotated[
     str | None,
-    typer.Option("--store-url", envvar="STORE_URL", help="A Qdrant server; default: the engine in this process."),
+    typer.Option(
+        "--store-url", metavar="URL", envvar="STORE_URL", help="A Qdrant server; default: the engine in this process."
+    ),
 ]
 EncoderUrl = Annotated[
     str | None,
-    typer.Option("--encoder-url", envvar="ENCODER_URL", help="http://…; default: the model in this process."),
+    typer.Option(
+        "--encoder-url",
+        metavar="URL",
+        envvar="ENCODER_URL",
+        help="http://host:port; default: the model in this process.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -53,7 +77,9 @@ def up(
     processes: Annotated[
         bool, typer.Option("--processes", help="A process for each service; needs --store-url of a Qdrant server.")
     ] = False,
-    log_to: Annotated[str, typer.Option("--log-to", help="file (in the data folder) or stderr.")] = "file",
+    log_to: Annotated[
+        str, typer.Option("--log-to", metavar="WHERE", help="file (in the data folder) or stderr.")
+    ] = "file",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the addresses as JSON once everything is ready.")
     ] = False,
@@ -122,6 +148,13 @@ def create_key(
     file: Annotated[Path, typer.Option("--file", help="The keys file; made if missing.", envvar="AUTH_KEYS_FILE")],
     tenant: Annotated[str, typer.Option("--tenant", help="Whose documents it reads and writes.")] = "default",
     scopes: Annotated[str, typer.Option("--scopes", help="read, write or both.")] = "read,write",
+    group: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group",
+            help="It reads only documents of this group, and those without groups; may be repeated. Default: all.",
+        ),
+    ] = None,
 ) -> None:
     """Make a key and print it, once: the file holds only its hash. Services read the file when they start."""
     from spanstream.events.errors import InvalidKey
@@ -133,7 +166,7 @@ def create_key(
         raise typer.BadParameter("read, write or read,write", param_hint="--scopes")
     try:
         Key.checked(tenant, "any", "any")
-        typer.echo(auth.create_key(file, id, tenant, wanted))
+        typer.echo(auth.create_key(file, id, tenant, wanted, group))
     except (InvalidKey, ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -118,33 +118,30 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
 def _services(
     plan: Plan, configs: dict[str, Any], log_url: str, local: LoadingEncoder | None, http: HttpServer
 ) -> tuple[list[Service], list[Closeable]]:
-    """The topics and the targets, consumers before producers, and what they share."""
-    from spanstream.encoder.opening import open_encoder
+    """The topics and the targets, consumers before producers, and what they share.
+
+    An encoder in another process is nothing to share: each opens its own, with the limits in its own settings.
+    """
     from spanstream.eventlog.opening import open_log
 
     log = open_log(log_url)
     resources: list[Closeable] = [log]
     services: list[Service] = [Topics(log)]
-    encoder: Encoder
-    if local is not None:
-        encoder = local
-    else:
-        encoder = open_encoder(plan.encoder_url)
-        resources.append(encoder)
     store: Store | None = None
     if plan.targets & {"indexer", "gateway"}:
         from spanstream.store.opening import open_store
 
-        store = open_store(plan.store_url)
+        key = (configs.get("indexer") or configs["gateway"]).store_api_key
+        store = open_store(plan.store_url, key.get_secret_value() if key else None)
         resources.append(store)
     if "indexer" in plan.targets:
         from spanstream.indexer import service as indexer
 
-        services.append(indexer.build(configs["indexer"], log=log, store=store, encoder=encoder))
+        services.append(indexer.build(configs["indexer"], log=log, store=store, encoder=local))
     if "embedder" in plan.targets:
         from spanstream.embedder import service as embedder
 
-        services.append(embedder.build(configs["embedder"], log=log, encoder=encoder))
+        services.append(embedder.build(configs["embedder"], log=log, encoder=local))
     if local is not None:
         # After the embedder, hence stopped before it: it then gives a long batch back instead of finishing it, which
         # could take half a minute.
@@ -158,7 +155,7 @@ def _services(
     if "gateway" in plan.targets:
         from spanstream.gateway import service as gateway
 
-        services.append(gateway.build(configs["gateway"], store=store, encoder=encoder, http=http))
+        services.append(gateway.build(configs["gateway"], store=store, encoder=local, http=http))
     return services, resources
 
 

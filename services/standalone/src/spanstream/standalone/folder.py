@@ -10,6 +10,7 @@ from typing import IO
 
 from spanstream.client import config
 from spanstream.runtime.auth import DEFAULT_TENANT, create_key
+from spanstream.standalone.calling import elsewhere
 from spanstream.standalone.trouble import Trouble
 
 FREE_BYTES = 1 << 30  # the broker refuses below half of this, and an index that cannot grow helps nobody
@@ -37,7 +38,7 @@ class DataFolder:
         except OSError as error:
             raise Trouble(
                 f"The data folder {self.path} cannot be written: {error.strerror}.",
-                "Choose another one with --data FOLDER, or correct its permissions.",
+                f"Correct its permissions, or choose another one: {elsewhere()}.",
             ) from error
         try:
             self._own(self._lock)  # 2
@@ -59,7 +60,7 @@ class DataFolder:
             lock.seek(0)
             raise Trouble(
                 f"Another Spanstream (process {lock.read().strip() or 'unknown'}) uses the data folder {self.path}.",
-                "Use that one, stop it first (Ctrl-C in its terminal), or choose another folder with --data FOLDER.",
+                f"Use that one, stop it first (Ctrl-C in its terminal), or choose another folder: {elsewhere()}.",
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -70,7 +71,7 @@ class DataFolder:
         if free < wanted:
             raise Trouble(
                 f"Only {free >> 20} MB are free on the disk of {self.path}; {wanted >> 20} MB are needed.",
-                "Free some space, or choose a folder on another disk with --data FOLDER.",
+                f"Free some space, or choose a folder on another disk: {elsewhere()}.",
             )
 
     def key(self) -> str:

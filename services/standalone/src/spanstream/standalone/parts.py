@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from spanstream.eventlog.log import Log  # a protocol: no Kafka client
 from spanstream.events.topics import ALL
+from spanstream.runtime.logs import get_logger
 from spanstream.runtime.service import Report
+
+log = get_logger()
 
 
 class Topics:
@@ -62,6 +66,12 @@ class Shared:
         return True
 
     def stop(self, deadline: float) -> None:
-        """Close everything."""
+        """Close everything, unless the deadline is over: then a service was late and a thread of it may still use this.
+
+        What stays open ends with the process, as after a kill, which loses nothing.
+        """
+        if time.monotonic() >= deadline:
+            log.warning("shared_left_open", reason="a service did not stop in time")
+            return
         for resource in self._resources:
             resource.close()

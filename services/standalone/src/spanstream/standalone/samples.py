@@ -12,10 +12,12 @@ from spanstream.client import Client, Document, Progress, output
 from spanstream.standalone import corpus
 
 QUESTIONS = (
-    "How do I remove a folder and everything in it, the whole directory tree?",
+    "How do I find the largest items of a list without sorting all of it?",
     "wait until several threads have reached the same point",
     "Which random numbers are safe for passwords?",
 )
+# A person's own document waits for no more than these, a few seconds; more at once are hardly faster.
+IN_FLIGHT = 32
 
 
 class Stopped(Exception):
@@ -38,7 +40,7 @@ def ingest(client: Client, documents: list[Document], console: Console, stop: th
             if stop.is_set():
                 raise Stopped
 
-        report = client.ingest(corpus.SOURCE, documents, on_progress=progress)
+        report = client.ingest(corpus.SOURCE, documents, in_flight=IN_FLIGHT, on_progress=progress)
     if report.counts.failed:
         console.print(output.failures(report.failures, report.counts.failed))
 

@@ -6,6 +6,7 @@ import errno
 
 from spanstream.runtime.http import PortInUse
 from spanstream.runtime.settings import SettingsError
+from spanstream.standalone.calling import command, elsewhere
 
 _DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -28,14 +29,14 @@ def explain(error: BaseException) -> Trouble:
             option = "--admin-port" if " for admin" in str(error) else "--port"
             return Trouble(
                 f"{_sentence(error)}",
-                f"Stop the other program, or choose another port with {option} (0 takes any free one).",
+                f"Stop the other program, or choose another port: {command()} up {option} 0 takes any free one.",
             )
         case SettingsError() | ValueError():
             return Trouble("The settings are not valid.", str(error))
         case OSError(errno=number) if number in _DISK:
             return Trouble("The disk is full.", "Free some space and start again; nothing that was accepted is lost.")
         case PermissionError():
-            return Trouble(f"{_sentence(error)}", "Choose another data folder with --data.")
+            return Trouble(f"{_sentence(error)}", f"Choose another data folder: {elsewhere()}.")
     # Known by name: their modules load Java's or the index's machinery, which may be what failed to load.
     if type(error).__name__ in {"BrokerError", "StoreCorrupt", "ModelNotFound", "ModelUnsupported"}:
         what, _, advice = _sentence(error).partition("\n")

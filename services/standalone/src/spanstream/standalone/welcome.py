@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import threading
 import time
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from spanstream.client import Client, SpanstreamError, config, output
 from spanstream.runtime.service import Service
-from spanstream.standalone import samples
+from spanstream.standalone import calling, samples
 
 TICK_SECONDS = 0.05
 
@@ -87,7 +86,9 @@ class Welcome:
 
 def addresses(url: str, admin_url: str, folder: Path, documents: int | None) -> Text:
     """Where everything is and what to do next, a line each."""
-    command = _command(folder)
+    command = calling.command()
+    if folder != config.data_folder().absolute():
+        command = f"SPANSTREAM_DATA={shlex.quote(str(folder))} {command}"
     rows = {
         "Documents": f"{documents} can be searched" if documents is not None else None,
         "Search API": f"{url}/v1/search",
@@ -105,15 +106,3 @@ def addresses(url: str, admin_url: str, folder: Path, documents: int | None) -> 
             text.append(f"  {name:17}", style="dim")
             text.append(f"{value}\n")
     return text
-
-
-def _command(folder: Path) -> str:
-    """How to call `spanstream` from here."""
-    beside = Path(sys.executable).parent / "spanstream"
-    found = shutil.which("spanstream")
-    if found and Path(found).resolve() == beside.resolve():
-        command = "spanstream"
-    else:
-        command = str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
-    elsewhere = folder != config.data_folder().absolute()
-    return f"SPANSTREAM_DATA={shlex.quote(str(folder))} {command}" if elsewhere else command

@@ -24,10 +24,11 @@ from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError, relea
 
 _RATIO_APPLIES_FROM = 2**20  # bytes unpacked; a small file may well be all zeros
 _ENCRYPTED_FLAG = 0x1
+_NO_TITLES = ("", "Word Document")  # what python-docx puts into a document that has none
 
 
 def parse(data: bytes, limits: Limits) -> Parsed:
-    """Text and the core title. Raises ParseError ENCRYPTED, PARSE_FAILED, PARSE_LIMIT or TYPE_UNSUPPORTED."""
+    """Text and the core title, else the first heading. Raises ParseError ENCRYPTED, PARSE_FAILED, PARSE_LIMIT or TYPE_UNSUPPORTED."""
     if data.startswith(OLE):
         if "EncryptedPackage".encode("utf-16-le") in data:
             raise ParseError(REASON_ENCRYPTED, "the document needs a password")
@@ -42,6 +43,8 @@ def parse(data: bytes, limits: Limits) -> Parsed:
             if characters > limits.text_characters:
                 raise ParseError(REASON_PARSE_LIMIT, f"more than {limits.text_characters} characters of text")
         title = (document.core_properties.title or "").strip()
+        if title in _NO_TITLES:
+            title = _heading(document)
     except (
         PackageNotFoundError,
         zipfile.BadZipFile,
@@ -84,9 +87,15 @@ def _blocks(document: Document) -> Iterator[str]:
             yield from _rows(item)
             yield ""
         elif text := item.text.strip():
-            yield f"- {text}" if _listed(item) else text
-            if not _listed(item):
+            yield f"- {text}" if _styled(item, "List") else text
+            if not _styled(item, "List"):
                 yield ""
+
+
+def _heading(document: Document) -> str:
+    """The first title or heading in the body; empty if there is none."""
+    headings = (paragraph.text.strip() for paragraph in document.paragraphs if _styled(paragraph, "Title", "Heading"))
+    return next(filter(None, headings), "")
 
 
 def _rows(table: Table) -> Iterator[str]:
@@ -94,5 +103,5 @@ def _rows(table: Table) -> Iterator[str]:
         yield " | ".join(cell.text.strip().replace("\n", " ") for cell in row.cells)
 
 
-def _listed(paragraph: Paragraph) -> bool:
-    return paragraph.style is not None and (paragraph.style.name or "").startswith("List")
+def _styled(paragraph: Paragraph, *names: str) -> bool:
+    return paragraph.style is not None and (paragraph.style.name or "").startswith(names)

@@ -1,0 +1,116 @@
+"""What the command says and asks for; a server of a few lines on this machine answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from spanstream.client import cli
+
+
+class Server(ThreadingHTTPServer):
+    """Answers a method and a path with (status, JSON); remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, str], tuple[int, Any]] = {}
+        self.asked: list[str] = []
+        server = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                server.asked.append(f"{self.command} {self.path}")
+                status, body = server.answers[self.command, self.path.partition("?")[0]]
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_POST = do_DELETE = do_GET  # noqa: N815 named by the base class
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Answer)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    for name in ("SPANSTREAM_INGEST_URL", "SPANSTREAM_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SPANSTREAM_DATA", str(tmp_path / "none"))
+    with Server() as server:
+        monkeypatch.setenv("SPANSTREAM_URL", f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments), env={"COLUMNS": "200", "TERM": "dumb"})
+
+
+DOCUMENT = "/v1/sources/kb/documents/a"
+STATUS = {"source": "kb", "id": "a", "state": "searchable", "version": 3, "failure": None}
+
+
+def test_empty_question_is_a_usage_error(server: Server) -> None:
+    done = run("search", "  ")
+    assert done.exit_code == cli.USAGE
+    assert "say what to look for" in done.output
+    assert not server.asked
+
+
+def test_unknown_source_is_named_with_those_that_there_are(server: Server) -> None:
+    server.answers["POST", "/v1/search"] = 422, {"detail": "the request does not fit the index"}
+    server.answers["GET", "/v1/sources"] = 200, {"sources": [{"source": "wiki", "documents": 2}]}
+    done = run("search", "bees", "--source", "wiki", "--source", "wikki")
+    assert done.exit_code == cli.USAGE
+    assert "no documents in wikki; there are: wiki" in done.output
+
+
+def test_status_asks_for_the_version_given(server: Server) -> None:
+    server.answers["GET", DOCUMENT] = 200, STATUS
+    assert run("status", "a", "--source", "kb", "--version", "3").exit_code == 0
+    assert server.asked == [f"GET {DOCUMENT}?version=3"]
+
+
+def deleting(server: Server, known: tuple[int, Any]) -> Result:
+    server.answers["GET", DOCUMENT] = known
+    server.answers["DELETE", DOCUMENT] = 202, {"source": "kb", "id": "a", "version": 4}
+    gone = STATUS | {"state": "deleted", "version": 4}
+    server.answers["POST", "/v1/sources/kb/documents:status"] = 200, {"documents": [gone]}
+    return run("delete", "a", "--source", "kb")
+
+
+def test_known_document_is_deleted(server: Server) -> None:
+    done = deleting(server, (200, STATUS))
+    assert done.exit_code == 0
+    assert done.stdout == "deleted  kb/a\n"
+
+
+@pytest.mark.parametrize("known", [(404, {"detail": "no such document"}), (200, STATUS | {"state": "deleted"})])
+def test_deletion_of_an_unknown_document_is_accepted_with_a_warning(server: Server, known: tuple[int, Any]) -> None:
+    done = deleting(server, known)
+    assert done.exit_code == 0
+    assert done.stdout == "accepted  kb/a\n"
+    assert "knew no such document" in done.stderr
+
+
+def test_folder_without_documents_says_what_is_looked_for(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("ingest", str(tmp_path / "empty"))
+    assert "nothing to ingest in" in done.stderr
+    assert ".docx .htm .html .jsonl .markdown .md .ndjson .pdf" in done.stderr
+    assert not server.asked
