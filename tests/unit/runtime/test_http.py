@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,9 @@ def server(keys: Path) -> Iterator[HttpServer]:
 def test_root_leads_to_the_documentation(server: HttpServer) -> None:
     answer = httpx.get(server.url, follow_redirects=True)
     assert (answer.status_code, answer.url.path) == (200, "/docs")
+    links = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+    assert links
+    assert all(httpx.get(server.url + link).status_code == 200 for link in links), "loads from elsewhere"
     assert "/" not in httpx.get(f"{server.url}/openapi.json").json()["paths"]
 
 

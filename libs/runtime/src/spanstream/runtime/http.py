@@ -7,7 +7,8 @@ import threading
 import time
 
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
+from fastapi_offline import FastAPIOffline
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,7 +26,8 @@ class HttpServer:
     def __init__(self, name: str, host: str, port: int, *, title: str = "Spanstream", version: str = "0.1.0") -> None:
         """Bind at once, so that the address is known and a port in use is found before anything starts."""
         self.name = name
-        self.app = FastAPI(title=title, version=version)
+        # Its documentation pages load nothing from elsewhere, which FastAPI's own do.
+        self.app = FastAPIOffline(title=title, version=version)
         problems.install(self.app)
         self.app.add_middleware(_Traced)
         self.app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
