@@ -17,7 +17,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import Stemmer
@@ -57,7 +57,8 @@ _stem = Stemmer.Stemmer("english", 0).stemWord  # its cache is off: ours keeps r
 def document_terms(text: str, title: str = "") -> Sparse:
     """The weights of a passage; its title counts like words of the text."""
     parts, wholes = _count(f"{title}\n{text}" if title else text)
-    counts = parts + wholes
+    counts = parts.copy()
+    counts.update(wholes)
     frequencies = np.fromiter(counts.values(), np.float32, len(counts))
     saturation = K1 * (1 - B + B * parts.total() / AVERAGE_LENGTH)
     return _sparse(counts, frequencies * (K1 + 1) / (frequencies + np.float32(saturation)))
@@ -82,15 +83,10 @@ def _count(text: str) -> tuple[Counter[int], Counter[int]]:
     """Term id -> frequency, of parts and of compounds as a whole."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    parts: Counter[int] = Counter()
-    wholes: Counter[int] = Counter()
-    for word in _WORD.findall(text):
-        of_parts, of_whole = _term_ids(word)
-        for term in of_parts:
-            parts[term] += 1
-        for term in of_whole:
-            wholes[term] += 1
-    return parts, wholes
+    ids = [_term_ids(word) for word in _WORD.findall(text)]
+    return Counter(chain.from_iterable(parts for parts, _ in ids)), Counter(
+        chain.from_iterable(whole for _, whole in ids)
+    )
 
 
 @lru_cache(maxsize=CACHED_WORDS)
