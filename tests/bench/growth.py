@@ -158,7 +158,12 @@ def _ask(ours: Client, small: Client, count: int) -> Mapping[str, Any]:
             client.search(question, limit=10)
             seconds.append(time.perf_counter() - begun)
     warm = [seconds[5:] for seconds in taken]  # the first five warm up
-    return {"ours": percentiles(warm[0]), "small": percentiles(warm[1]), "to_small": ratio(*warm)}
+    compared = ratio(*warm)
+    return {
+        "ours": percentiles(warm[0]),
+        "small": percentiles(warm[1]),
+        "to_small": {name: compared[name] for name in ("ratio", "interval")},
+    }
 
 
 def _thinned(series: list[tuple[float, int]], most: int = 500) -> list[tuple[float, int]]:

@@ -15,7 +15,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition  # type: ignore[import-untyped]
 
 from spanstream.eventlog import sizes
-from spanstream.eventlog.errors import Fatal, LogUnavailable, PositionGone, TooLarge
+from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone, TooLarge
 from spanstream.eventlog.log import Consumer, Headers, Log, Outgoing, Record
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.eventlog.opening import open_log
@@ -248,9 +248,20 @@ def test_a_group_whose_next_record_is_gone_stops_and_a_new_group_starts_at_the_o
         with pytest.raises(PositionGone, match=f"group {group}: .*{topic}/0"):
             read(late, 1)
         late.close()
+        assert cluster.log.skip_lost(group) == {(topic, 0): 2}  # 3 and 4
+        assert cluster.log.skip_lost(group) == {}
+        again = cluster.log.consumer(group, [topic])
+        assert [record.offset for record in read(again, 5)] == [5, 6, 7, 8, 9]
         fresh = cluster.log.consumer(f"{group}-new", [topic])
         assert [record.offset for record in read(fresh, 5)] == [5, 6, 7, 8, 9]
         fresh.close()
+        cluster.publish(topic, *numbered(1))
+        admin = KafkaAdminClient(bootstrap_servers=[kafka_url.removeprefix("kafka://")])
+        admin.delete_records({TopicPartition(topic, 0): -1})
+        admin.close()
+        with pytest.raises(EventLogError, match="has members"):
+            cluster.log.skip_lost(group)
+        again.close()
 
 
 def test_rewind_reads_the_same_records_again_in_order(cluster: Cluster, group: str) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from torch import nn
 
 from spanstream.representations.forward import Bert, Transformer, forward_pass, reads
+from spanstream.representations.model import load
 
 SMALL = {
     "vocab_size": 100,
@@ -95,3 +98,9 @@ def test_a_copy_in_another_type_leaves_the_original() -> None:
 
 def test_other_models_run_as_they_are() -> None:
     assert isinstance(forward_pass(network("mpnet")), Transformer)
+
+
+def test_rows_are_padded_to_tiles_but_not_beyond_the_window() -> None:
+    model = replace(load("minilm"), network=forward_pass(network("bert")), max_tokens=40)  # 40 positions, not 48
+    assert model.states([np.arange(5, 45, dtype=np.int32)]).shape == (1, 40, 32)
+    assert model.states([np.arange(5, 8, dtype=np.int32), np.arange(5, 24, dtype=np.int32)]).shape == (2, 19, 32)

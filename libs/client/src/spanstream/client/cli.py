@@ -6,7 +6,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,11 +134,15 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Delete a document; also one that the index does not know, since it may be on its way."""
-    known = False
+    known: bool | None = None
     with Client(url) as client:
         if wait:
-            with suppress(NotFound):
+            try:
                 known = client.status(source, id).state != "deleted"
+            except NotFound:
+                known = False
+            except SpanstreamError:
+                pass  # a question on the side: the delete goes out, whatever its answer
         receipt = client.delete(source, id)
         if wait:
             client.wait_searchable([receipt])
@@ -147,8 +150,11 @@ def delete(
         output.write_json({"receipt": receipt, "deleted": wait} | ({"known": known} if wait else {}))
         return
     out, err = output.consoles()
-    out.print(f"{'deleted' if known else 'accepted'}  {output.clean(source)}/{output.clean(id)}", markup=False)
-    if wait and not known:
+    out.print(
+        f"{'deleted' if known or (wait and known is None) else 'accepted'}  {output.clean(source)}/{output.clean(id)}",
+        markup=False,
+    )
+    if known is False:
         err.print(
             "The index knew no such document. Is the id right? `spanstream search` shows ids as source/id.",
             style="yellow",

@@ -22,6 +22,7 @@ from kafka.errors import (
     InvalidProducerEpochError,
     KafkaError,
     LogTruncationError,
+    NoError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     OutOfOrderSequenceNumberError,
@@ -112,6 +113,25 @@ class KafkaLog:
             slots = _partitions(admin, topic)
             offsets = admin.list_group_offsets({group: slots})[group]
         return {slot.partition: max(0, offsets[slot].offset) if slot in offsets else 0 for slot in slots}
+
+    def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
+        with self._admin() as admin:
+            positions = {
+                slot: at.offset for slot, at in admin.list_group_offsets(group)[group].items() if at.offset >= 0
+            }
+            oldest = admin.list_partition_offsets(dict.fromkeys(positions, OffsetSpec.EARLIEST))
+            newest = admin.list_partition_offsets(dict.fromkeys(positions, OffsetSpec.LATEST))
+            held = {
+                slot: min(max(position, oldest[slot].offset), newest[slot].offset)
+                for slot, position in positions.items()
+            }
+            moved = {slot: offset for slot, offset in held.items() if offset != positions[slot]}
+            wanted = {slot: OffsetAndMetadata(at, "", -1) for slot, at in moved.items()}
+            outcomes = admin.alter_group_offsets(group, wanted) if wanted else {}
+        for error in outcomes.values():
+            if error is not NoError:
+                raise EventLogError(f"group {group} cannot be moved while it has members: {error.__name__}")
+        return {(slot.topic, slot.partition): max(0, offset - positions[slot]) for slot, offset in moved.items()}
 
     def ready(self) -> bool:
         try:
@@ -233,7 +253,7 @@ class Consumer:
             places = ", ".join(f"{slot.topic}/{slot.partition}" for slot in sorted(slots))
             raise PositionGone(
                 f"group {self._group}: the log no longer holds what comes next in {places}: retention was faster than"
-                " this group, or the log was cut. Ingest again what was lost, then set the group's offsets"
+                " this group, or the log was cut. Let it go on with `spanstream topics skip`, then ingest again what was lost"
             ) from error
         except KafkaError as error:
             if error.retriable:

@@ -143,6 +143,13 @@ class Log(Protocol):
         """Partition -> offset the group reads next; 0 where it has committed nothing."""
         ...
 
+    def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
+        """Let a group without members go on where records are left; by (topic, partition) how many it will never read.
+
+        Moves only positions that a poll would answer with PositionGone; 0 where the log was cut below a position.
+        """
+        ...
+
     def ready(self) -> bool:
         """Whether the cluster answers now (a short, bounded question)."""
         ...

@@ -61,6 +61,9 @@ class MemoryLog:
             known = self.groups.setdefault(group, _Group()).committed
             return {partition: known.get((topic, partition), 0) for partition in range(len(self._partitions(topic)))}
 
+    def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
+        return {}  # nothing is ever forgotten
+
     def ready(self) -> bool:
         return True
 

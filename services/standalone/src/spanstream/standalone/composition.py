@@ -29,7 +29,7 @@ MODEL = "inproc:minilm"
 class Plan:
     """What to run where. `log_url` none: a local broker.
 
-    `encoder_url` is "inproc:<model>", the model in this process, exactly if "encoder" is among the targets.
+    `skip_lost`: go on behind records that the log has lost. `encoder_url` is "inproc:<model>", the model in this process, exactly if "encoder" is among the targets.
     """
 
     targets: frozenset[str]
@@ -39,6 +39,7 @@ class Plan:
     log_url: str | None
     store_url: str
     encoder_url: str
+    skip_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _services(
 
     log = open_log(log_url)
     resources: list[Closeable] = [log]
-    services: list[Service] = [Topics(log)]
+    services: list[Service] = [Topics(log, skip_lost=plan.skip_lost)]
     store: Store | None = None
     if plan.targets & {"indexer", "gateway"}:
         from spanstream.store.opening import open_store

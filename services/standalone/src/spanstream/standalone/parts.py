@@ -13,18 +13,24 @@ from spanstream.runtime.service import Report
 
 log = get_logger()
 
+GROUPS = sorted({group for topic in ALL for group in topic.consumers})
+
 
 class Topics:
-    """Creates the missing topics once the log answers."""
+    """Creates the missing topics once the log answers, and lets groups go on behind lost records if that is wanted."""
 
     name = "topics"
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, skip_lost: bool) -> None:
         self._log = log
+        self._skip_lost = skip_lost
 
     def start(self, report: Report) -> None:
         """Create what is missing."""
         self._log.ensure_topics(ALL)
+        for group in GROUPS if self._skip_lost else ():
+            for (topic, partition), records in self._log.skip_lost(group).items():
+                log.warning("records_skipped", group=group, topic=topic, partition=partition, records=records)
 
     def live(self) -> bool:
         """Always."""

@@ -128,7 +128,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         log_url = broker.url
         services.append(Ahead(broker))
     log = open_log(log_url)
-    services += [Shared([log]), Topics(log)]
+    services += [Shared([log]), Topics(log, skip_lost=plan.skip_lost)]
 
     ports = {name: _free_port() for name in ORDER}
     ports["gateway"] = plan.port or ports["gateway"]

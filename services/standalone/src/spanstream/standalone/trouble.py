@@ -41,6 +41,11 @@ def explain(error: BaseException) -> Trouble:
     if type(error).__name__ in {"BrokerError", "StoreCorrupt", "ModelNotFound", "ModelUnsupported"}:
         what, _, advice = _sentence(error).partition("\n")
         return Trouble(what, advice)
+    if type(error).__name__ == "PositionGone":
+        return Trouble(
+            "Some events expired before they were processed, so their documents are not searchable.",
+            f"Start with {command()} up --skip-lost to go on with the rest, then ingest again what is missing. ({error})",
+        )
     return Trouble(
         f"Something unexpected happened: {type(error).__name__}: {error}",
         "The log has the details. Starting again is safe: nothing that was accepted is lost.",
