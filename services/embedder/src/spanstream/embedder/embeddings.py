@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.events.v1.embedding_pb2 import VECTOR_TYPE_FLOAT16, EmbeddingEvent
@@ -89,8 +88,3 @@ def _slice(event: PassageEvent, first: int, last: int) -> PassageEvent:
     part.text_offset = start
     part.passages.extend(passages)
     return part
-
-
-def float16(data: bytes, dimension: int) -> NDArray[np.float16]:
-    """The vectors [n, dimension] in a field of an embedding event of type FLOAT16."""
-    return np.frombuffer(data, "<f2").reshape(-1, dimension)
