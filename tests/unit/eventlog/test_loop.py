@@ -484,6 +484,22 @@ def test_run_finishes_and_commits_the_current_step_then_closes() -> None:
     assert bench.consumer.assignment() == frozenset()
 
 
+def test_isolation_that_takes_too_long_puts_the_rest_back() -> None:
+    def handle(records: Sequence[Record]) -> list[Outgoing]:
+        if len(records) > 1:
+            raise ValueError
+        bench.clock.now += 50
+        return echo(records)
+
+    bench = Bench(handle)
+    bench.put(b"a", b"b", b"c", b"d", b"e")
+    bench.loop.step()
+    assert (bench.committed, bench.watcher.events) == (3, ["handled 3"])
+    bench.loop.step()
+    assert [record.value for record in bench.written(OUT)] == [b"a", b"b", b"c", b"d", b"e"]
+    assert bench.committed == 5
+
+
 def test_run_closes_and_raises_what_no_step_survives() -> None:
     bench = Bench(scripted(Fatal("gone")))
     bench.put(b"a")

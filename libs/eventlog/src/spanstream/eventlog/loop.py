@@ -10,6 +10,7 @@ from spanstream.eventlog import sizes, traces
 from spanstream.eventlog.breaker import Breaker
 from spanstream.eventlog.dead_letters import crash, dead_letter
 from spanstream.eventlog.errors import Fatal, LogUnavailable, Retry
+from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Consumer, Outgoing, Producer, Record, Rejected
 from spanstream.eventlog.observer import Observer, Silent
 
@@ -27,7 +28,8 @@ class Loop:
 
     `handle` gets the records of one poll, in order per key, and returns values: messages to publish, or records to
     reject with a reason. It raises `Retry` when the world is wrong for now. Anything else it raises is a bug: the
-    records are then handled one by one, once, and those that raise again are rejected with HANDLER_CRASH.
+    records are then handled one by one, once, and those that raise again are rejected with HANDLER_CRASH. Once the poll
+    has taken POLL_SECONDS, those that were not handled yet are put back.
     """
 
     def __init__(
@@ -89,22 +91,23 @@ class Loop:
             return
         with self._observer.step(records):
             try:
-                results = self._apply(records)  # 3 materialised inside the guard
+                done, results = self._apply(records)  # 3 materialised inside the guard
                 rejections = [result for result in results if isinstance(result, Rejected)]
-                self._breaker.check(records, rejections)
-                self._publish(records, results)  # 4 outputs and dead letters, each acknowledged
+                self._breaker.check(done, rejections)
+                self._publish(done, results)  # 4 outputs and dead letters, each acknowledged
             except Retry as wait:
                 self._put_back(records, wait)
                 return
             except LogUnavailable as error:  # perhaps half-sent: sent again whole, with the same keys and ids
                 self._put_back(records, Retry(PUBLISH_RETRY, str(error)))
                 return
-            self._breaker.count(records, rejections)
+            self._consumer.rewind(records[len(done) :])
+            self._breaker.count(done, rejections)
             if rejections:
                 self._observer.rejected(rejections)
             self._observer.published([result for result in results if isinstance(result, Outgoing)])
-            self._observer.handled(records)
-            self._uncommitted |= {(record.topic, record.partition): record for record in records}
+            self._observer.handled(done)
+            self._uncommitted |= {(record.topic, record.partition): record for record in done}
             if self._clock() - self._committed_at >= self._commit_seconds:
                 self._commit()  # 5
 
@@ -133,13 +136,22 @@ class Loop:
         """Whether it polled within `max_age` seconds, which must exceed the longest batch; callable from any thread."""
         return self._clock() - self._last_poll <= max_age
 
-    def _apply(self, records: Sequence[Record]) -> list[Result]:
+    def _apply(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[Result]]:
+        """The records handled, all or the first of them, and what became of them."""
         try:
-            return self._checked(records)
+            return records, self._checked(records)
         except (Retry, LogUnavailable, Fatal):
             raise
         except Exception:  # noqa: BLE001 isolation: whose fault it is shows one by one
-            return [result for record in records for result in self._alone(record)]
+            return self._isolated(records)
+
+    def _isolated(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[Result]]:
+        results: list[Result] = []
+        for count, record in enumerate(records):
+            if count and self._clock() - self._last_poll >= POLL_SECONDS:
+                return records[:count], results
+            results += self._alone(record)
+        return records, results
 
     def _alone(self, record: Record) -> list[Result]:
         try:
