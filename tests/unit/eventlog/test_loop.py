@@ -94,7 +94,14 @@ class FlakyProducer:
 class Bench:
     """A loop with everything around it."""
 
-    def __init__(self, handle: Handler, *, max_records: int = 10, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handler,
+        *,
+        max_records: int = 10,
+        breaker: Breaker | None = None,
+        flush: Callable[[], None] | None = None,
+    ) -> None:
         self.clock = Clock()
         self.log = MemoryLog(self.clock)
         self.log.ensure_topics(topics.ALL)
@@ -110,6 +117,7 @@ class Bench:
             breaker=breaker,
             clock=self.clock,
             poll_wait=0.0,
+            flush=flush,
         )
 
     def put(self, *values: bytes, headers: Headers = ()) -> None:
@@ -542,4 +550,25 @@ def test_commits_may_wait_while_records_come_and_flush_first() -> None:
     loop.step()  # idle: at once, but the flush fails
     assert (len(done), sum(log.committed("stage", IN).values())) == (2, 2)
     loop.step()
+    assert len(done) == 2  # not before the time it asked for
+    now[0] += 1.0
+    loop.step()
     assert (done[-1], sum(log.committed("stage", IN).values())) == ("flush at 2", 4)
+
+
+def test_a_flush_that_fails_is_told_and_shows_as_lag_until_it_succeeds() -> None:
+    errors = [Retry(5.0, "the disk is full")] * 2
+
+    def flush() -> None:
+        if errors:
+            raise errors.pop()
+
+    bench = Bench(echo, flush=flush)
+    stamp = int(bench.clock.now * 1000)
+    bench.put(b"a", b"b")
+    for _ in range(8):
+        bench.loop.step()
+        bench.clock.now += 2.0
+    assert bench.watcher.events == ["handled 2", "retried 1 after 5.0", "retried 1 after 5.0"]
+    assert set(bench.watcher.lags[1:-1]) == {(0, stamp)}
+    assert (bench.watcher.lags[-1], bench.committed) == ((0, None), 2)

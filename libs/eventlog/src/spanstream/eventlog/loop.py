@@ -49,7 +49,8 @@ class Loop:
         """`group` names the stage in dead letters; `clock` counts seconds.
 
         `flush` makes effects durable and runs before each commit; while records keep coming a commit waits until
-        `commit_seconds` have passed since the last. It may raise Retry: then the commit waits too.
+        `commit_seconds` have passed since the last. It may raise Retry: then the commit waits as long, and the lag's age
+        counts from what was handled.
         """
         self._group = group
         self._consumer = consumer
@@ -68,6 +69,8 @@ class Loop:
         self._commit_seconds = commit_seconds
         self._committed_at = clock()
         self._uncommitted: dict[tuple[str, int], Record] = {}  # the last record handled per partition
+        self._flush_at = clock()  # not before: later than now after a flush that failed
+        self._unflushed_ms: int | None = None  # of the oldest record that the flush which failed is about
 
     def run(self, stop: threading.Event) -> None:
         """Step until `stop`; the current step finishes and commits. Raises what no step may survive."""
@@ -80,7 +83,10 @@ class Loop:
             self._producer.close()
 
     def step(self) -> None:
-        """1 resume, 2 poll, 3 handle, 4 publish, 5 commit: always in this order. Between two polls nothing is in flight."""
+        """1 resume, 2 poll, 3 handle, 4 publish, 5 commit: always in this order. Between two polls nothing is in flight.
+
+        With `commit_seconds` some steps leave out 5, and a later one commits for them too.
+        """
         self._resume_if_due()  # 1
         records = self._consumer.poll(self._wait())  # 2 the assignment changes here and nowhere else
         self._last_poll = self._clock()  #   live() compares this stamp with now
@@ -113,7 +119,7 @@ class Loop:
 
     def _commit(self) -> None:
         """Last offset + 1 of each partition that is still ours, synchronously, once the effects are durable."""
-        if not self._uncommitted:
+        if not self._uncommitted or self._clock() < self._flush_at:
             return
         held = self._consumer.assignment()
         records = [record for place, record in self._uncommitted.items() if place in held]
@@ -122,11 +128,15 @@ class Loop:
             try:
                 if self._flush is not None:
                     self._flush()
-            except Retry:  # handled, but not durable: tried again with the next commit
+            except Retry as wait:  # handled, but not durable
+                self._flush_at = self._clock() + wait.after
+                self._unflushed_ms = self._unflushed_ms or min(record.timestamp_ms for record in records)
+                self._observer.retried(records, wait)
                 return
             if not self._consumer.commit(records):
                 self._observer.commit_unknown(records)
         self._uncommitted = {}
+        self._unflushed_ms = None
 
     def ready(self) -> bool:
         """Whether it holds partitions; callable from any thread."""
@@ -200,5 +210,6 @@ class Loop:
         if self._clock() - self._lag_at < LAG_INTERVAL:
             return
         self._lag_at = self._clock()
-        oldest = min((record.timestamp_ms for record in records), default=self._oldest_ms)
+        stamps = [*(record.timestamp_ms for record in records), self._oldest_ms, self._unflushed_ms]
+        oldest = min((stamp for stamp in stamps if stamp is not None), default=None)
         self._observer.lag(sum(self._consumer.lag().values()), oldest)
