@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -359,6 +359,17 @@ def test_any_number_of_documents_refused_by_name_does_not_stop_the_loop() -> Non
 def test_unreadable_records_count_towards_the_limit() -> None:
     def reject(records: Sequence[Record]) -> list[Rejected]:
         return [Rejected(record, REASON_ENVELOPE_UNREADABLE, "not an event") for record in records]
+
+    bench = Bench(reject, max_records=1, breaker=Breaker(limit=5, window=10))
+    bench.put(*(b"%d" % number for number in range(10)))
+    with pytest.raises(DeadLetterLimitExceeded):
+        bench.steps(10)
+    assert bench.committed == 4
+
+
+def test_rejections_of_records_as_an_earlier_poll_brought_them_count_too() -> None:
+    def reject(records: Sequence[Record]) -> list[Rejected]:
+        return [Rejected(replace(record), REASON_ENVELOPE_UNREADABLE, "not an event") for record in records]
 
     bench = Bench(reject, max_records=1, breaker=Breaker(limit=5, window=10))
     bench.put(*(b"%d" % number for number in range(10)))
