@@ -9,9 +9,8 @@ from typing import Self
 from spanstream.runtime.problems import Problem
 
 RETRY_SECONDS = 1  # most bodies are durable within one
-WAIT_SECONDS = (
-    10.0  # that a batch whose answer has begun waits for room; it must end, or half-read lines wait for each other
-)
+# That a batch whose answer has begun waits for room. It must end, or batches with half-read lines wait for each other.
+WAIT_SECONDS = 10.0
 LOOK_SECONDS = 0.02  # between two looks for room
 
 
