@@ -180,6 +180,22 @@ def test_a_poll_returns_at_most_max_records(cluster: Cluster, group: str) -> Non
     assert max(seen) == 4
 
 
+def test_a_partition_that_fills_every_poll_does_not_starve_the_others(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    keys = {partition_of(key, 3): key for key in (b"key %d" % number for number in range(20))}
+    cluster.publish(topic, *((key, b"v") for key in keys.values() for _ in range(8)))
+    consumer = cluster.log.consumer(group, [topic], max_records=4)
+    seen: set[int] = set()
+    for _ in range(100):
+        read = [record.partition for record in consumer.poll(0.1)]
+        cluster.publish(topic, *((keys[partition], b"more") for partition in read))
+        seen.update(read)
+        if len(seen) == 3:
+            break
+    consumer.close()
+    assert seen == {0, 1, 2}
+
+
 def test_a_poll_waits_and_returns_as_soon_as_there_is_a_record(cluster: Cluster, group: str) -> None:
     topic = cluster.topic()
     consumer = cluster.log.consumer(group, [topic])

@@ -11,6 +11,7 @@ from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUna
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog import sizes
 from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events import codec
 from spanstream.events.ids import Key
@@ -157,6 +158,39 @@ def test_a_text_on_which_the_encoder_fails_is_rejected_while_it_answers_the_cana
     assert [read(first).origin.id, read(last).origin.id] == ["a", "c"]
     assert encoder.calls == [3, 1, *(1, 1, 1, 1), *(1, 1), *(1, 1)]  # a canary after every failure
     assert waits == [1.0, 1.0]
+
+
+def test_slow_poison_is_put_back_in_time_and_its_attempts_are_remembered() -> None:
+    now = 0.0
+
+    class Slow(Recording):
+        """Takes 55 s to fail, and no time otherwise."""
+
+        def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+            nonlocal now
+            try:
+                return super().encode(texts)
+            except EncoderFailed:
+                now += 55
+                raise
+
+    encoder = Slow()
+    embedding = Embedding(encoder, sleep=lambda seconds: None, clock=lambda: now)
+    texts = ["it breaks", "fine", "breaks too", "breaks as well", "breaks at last"]
+    records = [record(event(text, id=f"d{i}"), i) for i, text in enumerate(texts)]
+    polls = 0
+    while True:
+        before, polls = now, polls + 1
+        try:
+            results = embedding(records)
+            break
+        except Retry:
+            assert now - before < POLL_SECONDS + 55
+    assert polls > 3
+    assert [result.crashes if isinstance(result, Rejected) else 0 for result in results] == [3, 0, 3, 3, 3]
+    assert now == 55 * (1 + 4 * 3)  # once together, then each three times
+    embedding([records[1]])
+    assert encoder.calls[-1] == 1  # nothing is remembered of a poll that was finished
 
 
 def test_an_encoder_that_fails_on_the_canary_too_is_waited_for() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -94,7 +94,14 @@ class FlakyProducer:
 class Bench:
     """A loop with everything around it."""
 
-    def __init__(self, handle: Handler, *, max_records: int = 10, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handler,
+        *,
+        max_records: int = 10,
+        breaker: Breaker | None = None,
+        flush: Callable[[], None] | None = None,
+    ) -> None:
         self.clock = Clock()
         self.log = MemoryLog(self.clock)
         self.log.ensure_topics(topics.ALL)
@@ -110,6 +117,7 @@ class Bench:
             breaker=breaker,
             clock=self.clock,
             poll_wait=0.0,
+            flush=flush,
         )
 
     def put(self, *values: bytes, headers: Headers = ()) -> None:
@@ -359,6 +367,17 @@ def test_unreadable_records_count_towards_the_limit() -> None:
     assert bench.committed == 4
 
 
+def test_rejections_of_records_as_an_earlier_poll_brought_them_count_too() -> None:
+    def reject(records: Sequence[Record]) -> list[Rejected]:
+        return [Rejected(replace(record), REASON_ENVELOPE_UNREADABLE, "not an event") for record in records]
+
+    bench = Bench(reject, max_records=1, breaker=Breaker(limit=5, window=10))
+    bench.put(*(b"%d" % number for number in range(10)))
+    with pytest.raises(DeadLetterLimitExceeded):
+        bench.steps(10)
+    assert bench.committed == 4
+
+
 def test_documents_that_a_handler_contained_never_stop_the_loop() -> None:
     """Fifty files that kill a parser's process in one poll are an attack, not a deploy; and the restart would meet them again."""
 
@@ -484,6 +503,22 @@ def test_run_finishes_and_commits_the_current_step_then_closes() -> None:
     assert bench.consumer.assignment() == frozenset()
 
 
+def test_isolation_that_takes_too_long_puts_the_rest_back() -> None:
+    def handle(records: Sequence[Record]) -> list[Outgoing]:
+        if len(records) > 1:
+            raise ValueError
+        bench.clock.now += 50
+        return echo(records)
+
+    bench = Bench(handle)
+    bench.put(b"a", b"b", b"c", b"d", b"e")
+    bench.loop.step()
+    assert (bench.committed, bench.watcher.events) == (3, ["handled 3"])
+    bench.loop.step()
+    assert [record.value for record in bench.written(OUT)] == [b"a", b"b", b"c", b"d", b"e"]
+    assert bench.committed == 5
+
+
 def test_run_closes_and_raises_what_no_step_survives() -> None:
     bench = Bench(scripted(Fatal("gone")))
     bench.put(b"a")
@@ -526,4 +561,25 @@ def test_commits_may_wait_while_records_come_and_flush_first() -> None:
     loop.step()  # idle: at once, but the flush fails
     assert (len(done), sum(log.committed("stage", IN).values())) == (2, 2)
     loop.step()
+    assert len(done) == 2  # not before the time it asked for
+    now[0] += 1.0
+    loop.step()
     assert (done[-1], sum(log.committed("stage", IN).values())) == ("flush at 2", 4)
+
+
+def test_a_flush_that_fails_is_told_and_shows_as_lag_until_it_succeeds() -> None:
+    errors = [Retry(5.0, "the disk is full")] * 2
+
+    def flush() -> None:
+        if errors:
+            raise errors.pop()
+
+    bench = Bench(echo, flush=flush)
+    stamp = int(bench.clock.now * 1000)
+    bench.put(b"a", b"b")
+    for _ in range(8):
+        bench.loop.step()
+        bench.clock.now += 2.0
+    assert bench.watcher.events == ["handled 2", "retried 1 after 5.0", "retried 1 after 5.0"]
+    assert set(bench.watcher.lags[1:-1]) == {(0, stamp)}
+    assert (bench.watcher.lags[-1], bench.committed) == ((0, None), 2)

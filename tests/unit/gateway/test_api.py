@@ -446,6 +446,31 @@ def test_failure_of_a_version_of_other_groups_is_as_unknown(empty: Corpus, tmp_p
         assert (answer.json()["state"], answer.json()["failure"]["version"]) == ("failed", 2)
 
 
+def test_deleted_document_that_had_only_failed_is_as_unknown_to_other_groups(empty: Corpus, tmp_path: Path) -> None:
+    for id, groups in (("secret", ("staff",)), ("shared", ("staff", "guest"))):
+        (record,) = document(id, ["red fish"], groups=groups).records()
+        letter = dead_letter(Rejected(record, REASON_INDEX_REJECTED, "no"), stage="indexer", failed_at_us=1)
+        assert letter is not None
+        empty.index([Record(letter.topic, 0, 0, letter.key, letter.value)])
+        empty.index([deleted(Key("acme", "wiki", id), 2)])
+    api, headers = guest(empty, tmp_path)
+    assert is_problem(api.client.get("/v1/sources/wiki/documents/secret", headers=headers), 404)
+    assert api.client.get("/v1/sources/wiki/documents/shared", headers=headers).json()["state"] == "deleted"
+
+
+def test_failure_of_unknown_groups_is_for_callers_without_groups(empty: Corpus, tmp_path: Path) -> None:
+    empty.index([failed(Key("acme", "wiki", id), 1) for id in ("bad", "gone")])  # without the record that failed
+    empty.index([deleted(Key("acme", "wiki", "gone"), 2)])
+    api, headers = guest(empty, tmp_path)
+    for id in ("bad", "gone"):
+        assert is_problem(api.client.get(f"/v1/sources/wiki/documents/{id}", headers=headers), 404)
+    everyone = create_key(tmp_path / "keys.json", "all", "acme")
+    api = Api(empty, tmp_path / "keys.json")
+    for id, state in (("bad", "failed"), ("gone", "deleted")):
+        answer = api.client.get(f"/v1/sources/wiki/documents/{id}", headers={"authorization": f"Bearer {everyone}"})
+        assert answer.json()["state"] == state
+
+
 def test_many_searches_at_once_agree(shared: Api) -> None:
     expected = [hit["id"] for hit in shared.search("red fish swims")["hits"]]
     with ThreadPoolExecutor(8) as pool:

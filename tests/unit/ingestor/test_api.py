@@ -266,6 +266,12 @@ class Arriving:
         if not more:
             await self.done
 
+    async def answered(self, messages: int) -> None:
+        """Wait for so much of the answer: its head is the first message."""
+        while len(self.answer) < messages:
+            assert not self.done.done(), self.answer
+            await asyncio.sleep(0.001)
+
     @property
     def status(self) -> int:
         return int(self.answer[0]["status"])
@@ -293,10 +299,47 @@ def test_beyond_the_bytes_held_at_once_a_request_is_503_and_later_ones_pass(
         for other in others:
             await other.send(b'{"text": "Bees."}', more=False)
             assert other.status == 202
-        for _ in range(3):  # a batch takes all the room here, and gives it back
+        for _ in range(3):  # a batch may need all the room here
             batch = Arriving(api, "POST", BATCH)
             await batch.send(b'{"id": "a", "text": "Bees."}', more=False)
             assert batch.status == 200
+
+    asyncio.run(crowd())
+
+
+def test_batches_hold_what_was_sent_and_not_answered_yet(tmp_path: Path) -> None:
+    room = 8 * 2**20 + 2 * (2000 + 2**20)
+    api = Api(tmp_path, max_text_bytes=1000, max_file_bytes=2**20, max_held_body_bytes=room)
+    half = 2**19
+
+    async def crowd() -> None:
+        batches = [Arriving(api, "POST", BATCH) for _ in range(30)]
+        for batch in batches:
+            await batch.answered(1)
+        for batch in batches:
+            for messages in (2, 3):
+                await batch.send(b'{"id": "a", "text": "Bees."}' + b" " * half)
+                await batch.send(b"\n")
+                await batch.answered(messages)
+        put = Arriving(api, "PUT", DOCUMENT)
+        await put.send(b'{"text": "Bees."}', more=False)
+        assert put.status == 202
+
+        others = [Arriving(api, "PUT", DOCUMENT) for _ in range(room // half)]
+        for other in others:
+            await other.send(b" " * half)
+        await batches[0].send(b'{"id": "late", "text": "Bees."}' + b" " * half)
+        for other in others:
+            await other.send(b'{"text": "Bees."}', more=False)
+            assert other.status == 202
+        await batches[0].send(b"", more=False)  # it waited for room
+        assert b'"id":"late"' in batches[0].answer[3]["body"]
+        for batch in batches[1:]:
+            await batch.send(b"", more=False)
+
+        whole = Arriving(api, "POST", BATCH)
+        await whole.send(b"", more=False)
+        assert whole.status == 200  # nothing is held any more
 
     asyncio.run(crowd())
 

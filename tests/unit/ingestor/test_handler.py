@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events import codec
 from spanstream.events.ids import Key, content_hash
@@ -28,7 +29,7 @@ from spanstream.events.v1.failure_pb2 import (
 )
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
-from spanstream.ingestor.handler import POLL_SECONDS, Cutting, Handler
+from spanstream.ingestor.handler import Cutting, Handler
 from spanstream.ingestor.parsing.formats import parse
 from spanstream.ingestor.parsing.kinds import Kind
 from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParserUnavailable
@@ -42,10 +43,9 @@ def parse_here(kind: Kind, data: bytes) -> Parsed:
     return parse(kind, data, Limits())
 
 
-def record(event: DocumentEvent, key: Key | None = KEY) -> Record:
-    return Record(
-        "documents.v1", 0, next(_offsets), key and key.encode(), event.SerializeToString(), codec.headers(event)
-    )
+def record(event: DocumentEvent, key: Key | None = KEY, partition: int = 0) -> Record:
+    value = event.SerializeToString()
+    return Record("documents.v1", partition, next(_offsets), key and key.encode(), value, codec.headers(event))
 
 
 def event(**fields: Any) -> DocumentEvent:
@@ -229,23 +229,53 @@ def test_a_parser_that_does_not_start_is_no_fault_of_the_document(blobs: Blobs) 
         Handler(blobs, away, Cutting(), remembered_keys=1)([record(event(text="x", content_type="text/html"))])
 
 
-def test_a_poll_of_slow_documents_is_put_back_in_time_and_goes_on_where_it_was(blobs: Blobs) -> None:
-    now, parsed = 0.0, 0
+class Slow:
+    """A parser that takes 50 s for a document, on a clock of its own."""
 
-    def slow(kind: Kind, data: bytes) -> Parsed:
-        nonlocal now, parsed
-        now, parsed = now + 50, parsed + 1
+    def __init__(self, blobs: Blobs) -> None:
+        self.now, self.parsed = 0.0, 0
+        self.handler = Handler(blobs, self._parse, Cutting(), remembered_keys=1, clock=lambda: self.now)
+
+    def _parse(self, kind: Kind, data: bytes) -> Parsed:
+        self.now, self.parsed = self.now + 50, self.parsed + 1
         return Parsed(data.decode(), "", "slow/1")
 
-    handler = Handler(blobs, slow, Cutting(), remembered_keys=1, clock=lambda: now)
-    records = [record(event(text=f"Bee {i}.", content_type="text/html", version=i)) for i in range(5)]
+    def records(self, count: int, partition: int = 0) -> list[Record]:
+        events = [event(text=f"Bee {i}.", content_type="text/html", version=i) for i in range(count)]
+        return [record(one, partition=partition) for one in events]
+
+
+def test_a_poll_of_slow_documents_is_put_back_in_time_and_goes_on_where_it_was(blobs: Blobs) -> None:
+    slow = Slow(blobs)
+    records = slow.records(5)
     with pytest.raises(Retry):
-        handler(records)
-    assert now < POLL_SECONDS + 50
-    assert [one.version for one in passages(handler(records))] == [0, 1, 2, 3, 4]
-    assert parsed == 5
-    passages(handler(records[:1]))  # delivered once more: nothing is remembered of a poll that was finished
-    assert parsed == 6
+        slow.handler(records)
+    assert slow.now < POLL_SECONDS + 50
+    assert [one.version for one in passages(slow.handler(records))] == [0, 1, 2, 3, 4]
+    assert slow.parsed == 5
+    passages(slow.handler(records[:1]))  # delivered once more: nothing is remembered of a poll that was finished
+    assert slow.parsed == 6
+
+
+def test_polls_of_slow_documents_from_several_partitions_in_turn_all_end(blobs: Blobs) -> None:
+    slow = Slow(blobs)
+    polls = [slow.records(5, partition) for partition in (0, 1)]
+    for poll in polls:
+        with pytest.raises(Retry):
+            slow.handler(poll)
+    for poll in polls:
+        assert len(passages(slow.handler(poll))) == 5
+    assert slow.parsed == 10
+
+
+def test_what_is_done_of_a_poll_is_not_done_again_for_its_records_alone(blobs: Blobs) -> None:
+    slow = Slow(blobs)
+    records = slow.records(4)
+    with pytest.raises(Retry):
+        slow.handler(records)
+    for one in records:
+        assert len(passages(slow.handler([one]))) == 1
+    assert slow.parsed == 4
 
 
 def guesses(handler: Handler, *given: DocumentEvent) -> list[bool]:

@@ -95,8 +95,8 @@ def read_receipt(response: Response) -> Receipt:
 def read_batch(response: Response) -> list[tuple[int, Receipt | errors.Refused, str]]:
     """The answer to `batch`: (line number from 1, receipt or refusal, id if the line had one). Lines may be missing."""
     rows = []
-    for line in response.body.splitlines():
-        row = _object(Response(response.status, response.headers, line))
+    for data in response.body.splitlines():
+        row = _object(Response(response.status, response.headers, data))
         problem = row.get("problem")
         outcome = _receipt(row) if problem is None else errors.from_problem(int(problem.get("status", 422)), problem)
         rows.append((row["line"], outcome, str(row.get("id") or "")))

@@ -67,7 +67,8 @@ class Client:
         """Upsert any number of documents, records, files, or lines of NDJSON, in order and in bounded memory.
 
         With `wait` returns when all are searchable or failed, and reads no further while `in_flight` are pending: few
-        leave room for what others send meanwhile. Raises NotSettled if nothing moved for `stall` seconds. A refused or failed document is in the report.
+        leave room for what others send meanwhile. Raises NotSettled if nothing moved for `stall` seconds. A refused or
+        failed document is in the report.
         """
         ingestion = Ingestion(
             source,

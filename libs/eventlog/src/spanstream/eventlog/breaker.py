@@ -15,8 +15,8 @@ from spanstream.events.v1.failure_pb2 import (
 
 # Only what our code or a producer's code got wrong counts. A document that a parser refused by name (empty, encrypted,
 # a type we do not read), or that killed the parser's own process, says nothing about the deploy: thousands of those in
-# a row are a folder of scans or an attack, not a fault. A record that broke the handler
-# itself, or the encoder behind it, always counts.
+# a row are a folder of scans or an attack, not a fault. A record that broke the handler itself, or the encoder behind
+# it, always counts.
 SUSPECT = frozenset({REASON_ENVELOPE_UNREADABLE, REASON_SCHEMA_UNKNOWN, REASON_SCHEMA_INVALID})
 
 
@@ -42,8 +42,13 @@ class Breaker:
 
 
 def _flags(records: Sequence[Record], rejections: Sequence[Rejected]) -> list[bool]:
-    suspect = {id(one.record) for one in rejections if _suspect(one)}
-    return [id(record) in suspect for record in records]
+    suspect = {_place(one.record) for one in rejections if _suspect(one)}
+    return [_place(record) in suspect for record in records]
+
+
+def _place(record: Record) -> tuple[str, int, int]:
+    """A rejection may name the record as an earlier poll brought it."""
+    return record.topic, record.partition, record.offset
 
 
 def _suspect(rejection: Rejected) -> bool:

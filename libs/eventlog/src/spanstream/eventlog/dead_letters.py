@@ -56,13 +56,12 @@ def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoin
 
 
 def crash(record: Record, error: Exception) -> Rejected:
-    """The rejection of a record on which the handler raised: the error's type and place, never its words, which may
-    quote the document."""
+    """The rejection of a record on which the handler raised, in its batch and then alone: the error's type and place,
+    never its words, which may quote the document.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
-    return Rejected(
-        record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}", crashes=2
-    )  # in its batch, then alone
+    return Rejected(record, REASON_HANDLER_CRASH, f"{type(error).__name__}{place}", crashes=2)
 
 
 def _message(topic: str, event: FailureEvent) -> Outgoing:

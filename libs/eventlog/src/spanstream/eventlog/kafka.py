@@ -31,13 +31,13 @@ from kafka.errors import (
 
 from spanstream.eventlog import sizes
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone
+from spanstream.eventlog.intervals import MAX_POLL_INTERVAL
 from spanstream.eventlog.log import Outgoing, Position, Record
 from spanstream.eventlog.room import Room
 from spanstream.events.topics import Topic
 
 log = logging.getLogger(__name__)
 
-MAX_POLL_INTERVAL = 600.0  # seconds a handler may take before its partitions move: at least 5 of the worst batches
 COMMIT_SECONDS = 10.0
 MAX_UNACKNOWLEDGED_BYTES = 64 << 20  # of one producer: its client has no bound of its own
 CLOSE_SECONDS = 5.0

@@ -10,6 +10,7 @@ from spanstream.eventlog import sizes, traces
 from spanstream.eventlog.breaker import Breaker
 from spanstream.eventlog.dead_letters import crash, dead_letter
 from spanstream.eventlog.errors import Fatal, LogUnavailable, Retry
+from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Consumer, Outgoing, Producer, Record, Rejected
 from spanstream.eventlog.observer import Observer, Silent
 
@@ -27,7 +28,8 @@ class Loop:
 
     `handle` gets the records of one poll, in order per key, and returns values: messages to publish, or records to
     reject with a reason. It raises `Retry` when the world is wrong for now. Anything else it raises is a bug: the
-    records are then handled one by one, once, and those that raise again are rejected with HANDLER_CRASH.
+    records are then handled one by one, once, and those that raise again are rejected with HANDLER_CRASH. Once the poll
+    has taken POLL_SECONDS, those that were not handled yet are put back.
     """
 
     def __init__(
@@ -47,7 +49,8 @@ class Loop:
         """`group` names the stage in dead letters; `clock` counts seconds.
 
         `flush` makes effects durable and runs before each commit; while records keep coming a commit waits until
-        `commit_seconds` have passed since the last. It may raise Retry: then the commit waits too.
+        `commit_seconds` have passed since the last. It may raise Retry: then the commit waits as long, and the lag's age
+        counts from what was handled.
         """
         self._group = group
         self._consumer = consumer
@@ -66,6 +69,8 @@ class Loop:
         self._commit_seconds = commit_seconds
         self._committed_at = clock()
         self._uncommitted: dict[tuple[str, int], Record] = {}  # the last record handled per partition
+        self._flush_at = clock()  # not before: later than now after a flush that failed
+        self._unflushed_ms: int | None = None  # of the oldest record that the flush which failed is about
 
     def run(self, stop: threading.Event) -> None:
         """Step until `stop`; the current step finishes and commits. Raises what no step may survive."""
@@ -78,7 +83,10 @@ class Loop:
             self._producer.close()
 
     def step(self) -> None:
-        """1 resume, 2 poll, 3 handle, 4 publish, 5 commit: always in this order. Between two polls nothing is in flight."""
+        """1 resume, 2 poll, 3 handle, 4 publish, 5 commit: always in this order. Between two polls nothing is in flight.
+
+        With `commit_seconds` some steps leave out 5, and a later one commits for them too.
+        """
         self._resume_if_due()  # 1
         records = self._consumer.poll(self._wait())  # 2 the assignment changes here and nowhere else
         self._last_poll = self._clock()  #   live() compares this stamp with now
@@ -89,28 +97,29 @@ class Loop:
             return
         with self._observer.step(records):
             try:
-                results = self._apply(records)  # 3 materialised inside the guard
+                done, results = self._apply(records)  # 3 materialised inside the guard
                 rejections = [result for result in results if isinstance(result, Rejected)]
-                self._breaker.check(records, rejections)
-                self._publish(records, results)  # 4 outputs and dead letters, each acknowledged
+                self._breaker.check(done, rejections)
+                self._publish(done, results)  # 4 outputs and dead letters, each acknowledged
             except Retry as wait:
                 self._put_back(records, wait)
                 return
             except LogUnavailable as error:  # perhaps half-sent: sent again whole, with the same keys and ids
                 self._put_back(records, Retry(PUBLISH_RETRY, str(error)))
                 return
-            self._breaker.count(records, rejections)
+            self._consumer.rewind(records[len(done) :])
+            self._breaker.count(done, rejections)
             if rejections:
                 self._observer.rejected(rejections)
             self._observer.published([result for result in results if isinstance(result, Outgoing)])
-            self._observer.handled(records)
-            self._uncommitted |= {(record.topic, record.partition): record for record in records}
+            self._observer.handled(done)
+            self._uncommitted |= {(record.topic, record.partition): record for record in done}
             if self._clock() - self._committed_at >= self._commit_seconds:
                 self._commit()  # 5
 
     def _commit(self) -> None:
         """Last offset + 1 of each partition that is still ours, synchronously, once the effects are durable."""
-        if not self._uncommitted:
+        if not self._uncommitted or self._clock() < self._flush_at:
             return
         held = self._consumer.assignment()
         records = [record for place, record in self._uncommitted.items() if place in held]
@@ -119,11 +128,15 @@ class Loop:
             try:
                 if self._flush is not None:
                     self._flush()
-            except Retry:  # handled, but not durable: tried again with the next commit
+            except Retry as wait:  # handled, but not durable
+                self._flush_at = self._clock() + wait.after
+                self._unflushed_ms = self._unflushed_ms or min(record.timestamp_ms for record in records)
+                self._observer.retried(records, wait)
                 return
             if not self._consumer.commit(records):
                 self._observer.commit_unknown(records)
         self._uncommitted = {}
+        self._unflushed_ms = None
 
     def ready(self) -> bool:
         """Whether it holds partitions; callable from any thread."""
@@ -133,13 +146,22 @@ class Loop:
         """Whether it polled within `max_age` seconds, which must exceed the longest batch; callable from any thread."""
         return self._clock() - self._last_poll <= max_age
 
-    def _apply(self, records: Sequence[Record]) -> list[Result]:
+    def _apply(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[Result]]:
+        """The records handled, all or the first of them, and what became of them."""
         try:
-            return self._checked(records)
+            return records, self._checked(records)
         except (Retry, LogUnavailable, Fatal):
             raise
         except Exception:  # noqa: BLE001 isolation: whose fault it is shows one by one
-            return [result for record in records for result in self._alone(record)]
+            return self._isolated(records)
+
+    def _isolated(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[Result]]:
+        results: list[Result] = []
+        for count, record in enumerate(records):
+            if count and self._clock() - self._last_poll >= POLL_SECONDS:
+                return records[:count], results
+            results += self._alone(record)
+        return records, results
 
     def _alone(self, record: Record) -> list[Result]:
         try:
@@ -188,5 +210,6 @@ class Loop:
         if self._clock() - self._lag_at < LAG_INTERVAL:
             return
         self._lag_at = self._clock()
-        oldest = min((record.timestamp_ms for record in records), default=self._oldest_ms)
+        stamps = [*(record.timestamp_ms for record in records), self._oldest_ms, self._unflushed_ms]
+        oldest = min((stamp for stamp in stamps if stamp is not None), default=None)
         self._observer.lag(sum(self._consumer.lag().values()), oldest)

@@ -190,8 +190,10 @@ class MemoryConsumer:
             return []
         taken: list[Record] = []
         for slot in list(self._positions):
+            if len(taken) == self._max_records:
+                break
             offset = self._positions.pop(slot)
             records = self._records(slot)[offset : offset + self._max_records - len(taken)]
-            self._positions[slot] = offset + len(records)  # moves to the end: the next poll begins with another one
+            self._positions[slot] = offset + len(records)  # moves to the end: the next poll begins with others
             taken += records
         return taken

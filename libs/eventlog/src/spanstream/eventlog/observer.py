@@ -27,7 +27,7 @@ class Observer(Protocol):
         ...
 
     def handled(self, records: Sequence[Record]) -> None:
-        """Their effects are durable."""
+        """What they led to is published, or written: durable once their offsets are committed, see `flush` of the loop."""
         ...
 
     def crashed(self, record: Record, error: Exception) -> None:
@@ -39,7 +39,7 @@ class Observer(Protocol):
         ...
 
     def retried(self, records: Sequence[Record], wait: Retry) -> None:
-        """They were put back and will be read again."""
+        """They were put back and will be read again; or they were handled, and their commit waits for the flush."""
         ...
 
     def commit_unknown(self, records: Sequence[Record]) -> None:
@@ -47,7 +47,9 @@ class Observer(Protocol):
         ...
 
     def lag(self, records: int, oldest_ms: int | None) -> None:
-        """Records not yet read, and when the oldest one read but not finished was stamped; None: nothing is waiting."""
+        """Records not yet read, and when the oldest one read but not finished, or not flushed, was stamped; None: nothing
+        is waiting.
+        """
         ...
 
 

@@ -53,7 +53,11 @@ CONSUMER_PUBLISHED = Counter(
 CONSUMER_FAILED = Counter(
     "consumer_records_failed_total", "Records dead-lettered, by group and reason.", ["group", "reason"]
 )
-CONSUMER_RETRIES = Counter("consumer_retries_total", "Batches put back because a dependency was not there.", ["group"])
+CONSUMER_RETRIES = Counter(
+    "consumer_retries_total",
+    "Batches put back, or their commits put off, because a dependency was not there or a poll took too long.",
+    ["group"],
+)
 CONSUMER_COMMIT_UNKNOWN = Counter(
     "consumer_commits_unknown_total", "Commits whose outcome is unknown; the records may be seen again.", ["group"]
 )

@@ -23,8 +23,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The last failure of a document that is newer than what its head shows. `groups` of the version that failed, where
-    they could be read: who may see it.
+    """The last failure of a document that is newer than what its head shows. `groups` of the version that failed: who
+    may see it.
     """
 
     version: int

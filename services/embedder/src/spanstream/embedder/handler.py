@@ -13,7 +13,9 @@ from spanstream.encoder.encoder import Encoded, Encoder, Text, check, refuse_mal
 from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.eventlog import sizes, traces
 from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.eventlog.unfinished import Unfinished
 from spanstream.events import codec
 from spanstream.events.errors import Undecodable
 from spanstream.events.topics import EMBEDDINGS
@@ -44,21 +46,29 @@ class _Job:
 
 
 class Embedding:
-    """The embedder's handler. Raises Retry while the encoder does not answer; rejects only what can never be encoded."""
+    """The embedder's handler, of one loop. Raises Retry while the encoder does not answer, and for a poll that takes too
+    long; rejects only what can never be encoded.
+    """
 
     def __init__(
         self,
         encoder: Encoder,
         limit: int = EMBEDDINGS.max_message_bytes,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`limit`: bytes of a message; a larger event goes in parts. `sleep` waits between attempts, seconds."""
+        """`limit`: bytes of a message; a larger event goes in parts. `sleep` waits between attempts, `clock` counts, both
+        in seconds.
+        """
         self._encoder = encoder
         self._limit = limit
         self._sleep = sleep
+        self._clock = clock
+        self._known: Unfinished[Encoded | Rejected] = Unfinished()  # of texts that were asked alone
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """1 read, 2 encode what needs it, all at once, 3 build the outputs in the order of the records."""
+        self._known.begin(records)
         read = [self._read(record) for record in records]  # 1
         jobs = [item for item in read if isinstance(item, _Job)]
         answers = iter(self._encode(jobs))  # 2
@@ -82,26 +92,39 @@ class Embedding:
         return _Job(record, event, text)
 
     def _encode(self, jobs: Sequence[_Job]) -> list[Encoded | Rejected]:
+        """In order. Once the poll is to be put back, texts are asked alone, and it goes on where it was."""
         if not jobs:
             return []
-        try:
-            return list(self._ask([job.text for job in jobs]))
-        except (EncoderRejected, InvalidVectors):
-            pass  # whose fault it is shows one by one
-        except EncoderFailed:
-            self._sing()
-        answers = [self._alone(job) for job in jobs]
-        for _ in range(ATTEMPTS - 1):  # all together, so that the waits do not add up
-            if not any(isinstance(answer, Rejected) and answer.crashes for answer in answers):
-                break
-            self._sleep(RETRY_SECONDS)
-            answers = [
-                self._alone(job, answer.crashes) if isinstance(answer, Rejected) and answer.crashes else answer
-                for job, answer in zip(jobs, answers, strict=True)
-            ]
-        return answers
+        end = self._clock() + POLL_SECONDS
+        if all(self._known.get(job.record) is None for job in jobs):
+            try:
+                return list(self._ask([job.text for job in jobs]))
+            except (EncoderRejected, InvalidVectors):
+                pass  # whose fault it is shows one by one
+            except EncoderFailed:
+                self._sing()
+        asked = 0
+        for attempt in range(ATTEMPTS):  # all together, so that the waits do not add up
+            due = [job for job in jobs if self._crashes(job) == attempt]
+            if not due:
+                continue
+            if attempt:
+                self._sleep(RETRY_SECONDS)
+            for job in due:
+                if asked and self._clock() >= end:
+                    raise Retry(0.0, f"a poll of {len(jobs)} texts takes more than {POLL_SECONDS:.0f} seconds")
+                self._known.put(job.record, self._alone(job, attempt))
+                asked += 1
+        return [self._known.take(job.record) for job in jobs]
 
-    def _alone(self, job: _Job, crashes: int = 0) -> Encoded | Rejected:
+    def _crashes(self, job: _Job) -> int | None:
+        """How often the encoder failed on this text alone; None once that is over."""
+        known = self._known.get(job.record)
+        if known is None:
+            return 0
+        return known.crashes or None if isinstance(known, Rejected) else None
+
+    def _alone(self, job: _Job, crashes: int) -> Encoded | Rejected:
         try:
             return self._ask([job.text])[0]
         except (EncoderRejected, InvalidVectors) as error:

@@ -29,12 +29,11 @@ def build(
             settings.encoder_url, timeout=settings.encoder_timeout_seconds, in_flight=settings.encoder_in_flight
         )
         owned.append(encoder)
-    handle = Embedding(encoder)
     observer = ConsumerObserver(GROUP)
     members = []
     for _ in range(loops or settings.loops):
         consumer = log.consumer(GROUP, [PASSAGES.name], max_records=settings.max_poll_records)
-        members.append(Loop(GROUP, consumer, log.producer(), handle, observer=observer))
+        members.append(Loop(GROUP, consumer, log.producer(), Embedding(encoder), observer=observer))
 
     def close() -> None:
         for each in owned:

@@ -7,10 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.runtime.settings import Settings
-
-# Seconds a poll may take: a fifth of the 600 s after which its partitions would move.
-POLL_SECONDS = 120.0
 
 
 class EmbedderSettings(Settings):

@@ -12,9 +12,8 @@ from spanstream.events.ids import Key
 from spanstream.store.points import Failure, Head, State
 
 TICK_SECONDS = 0.015
-REST = (
-    19  # times as long as the last read took: waiting takes at most a twentieth of a core, however many are waited for
-)
+# Times as long as the last read took: waiting takes at most a twentieth of a core, however many are waited for.
+REST = 19
 
 
 class Outcome(StrEnum):

@@ -14,8 +14,9 @@ hold for each key as if it were alone:
     8 delete the passages that the re-read heads leave behind
     9 note failures on heads                                      per poll
 
-Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 8, else it vanishes meanwhile; the commit last, else work is lost.
-A crash anywhere repeats from 1 with the same ids and changes nothing that was done.
+Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 8, else it vanishes
+meanwhile; the commit last, else work is lost. A crash anywhere repeats from 1 with the same ids and changes nothing
+that was done.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ Result = Outgoing | Rejected
 
 UNAVAILABLE_SECONDS = 1.0
 WAITING_SECONDS = 30.0  # a delete the store refuses waits for a person; it is never a dead letter
+# Of a failure whose record cannot be read: a group that nobody is in, so that only callers without groups see it.
+UNKNOWN_GROUPS = ("\0unknown",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +193,17 @@ class Indexer:
         return replace(head, dense=document_vector(event, written))
 
     def _tombstone(self, change: Change, before: Head | None) -> Head:
-        """A deleted document is known of to those who knew of it before."""
+        """A deleted document is known of to those who knew of it before, be it only that it had failed."""
+        groups = before.groups if before else ()
+        if before and before.state is State.ABSENT and before.failure:
+            groups = before.failure.groups
         return Head(
             key=change.key,
             version=change.version,
             state=State.DELETED,
             content_hash=change.content_hash,
             body_version=change.version,
-            groups=before.groups if before else (),
+            groups=groups,
             accepted_at_us=change.parts[0].event.origin.accepted_at_us,
             indexed_at_us=self._now_us(),
         )
@@ -237,7 +243,8 @@ def _same_content(change: Change, head: Head | None) -> bool:
 
 def _conflicts(changes: Iterable[Change], heads: Mapping[Key, Head], detail: str) -> Iterator[Rejected]:
     """Other content under the version that a head already showed: the source gave one version twice, and someone should
-    know, whichever of the two wins."""
+    know, whichever of the two wins. Best effort: of a poll that is put back after the flip nothing is told again.
+    """
     for change in changes:
         head = heads.get(change.key)
         if head is None or head.state is not State.LIVE or change.kind is Kind.DELETE:
@@ -267,5 +274,6 @@ def _failure(record: Record) -> Iterator[tuple[Key, Failure]]:
         known = event.reason in Reason.values()  # else a newer release's: its number has to do
         reason = Reason.Name(event.reason).removeprefix("REASON_") if known else str(event.reason)
         failed = envelope(event.topic, event.value)
-        groups = tuple(failed.groups) if failed and (failed.tenant, failed.source, failed.id) == key else ()
+        readable = failed and (failed.tenant, failed.source, failed.id) == key
+        groups = tuple(failed.groups) if failed and readable else UNKNOWN_GROUPS
         yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us, groups)

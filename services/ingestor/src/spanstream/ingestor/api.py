@@ -112,9 +112,10 @@ def router(
             raise Problem(415, "send the documents as application/x-ndjson")
         who = Caller(caller.tenant, request.headers.get("authorization"))
         work = Batch(acceptance, who, source, max_line_bytes=max_body, max_text_bytes=max_text)
-        results = work.results(lines(chunks(request), max_body))
         share = budget.share()
-        share.take(min(_length(request, settings.batch_bytes), settings.batch_bytes))
+        results = work.results(lines(chunks(request), max_body, share), share)
+        with budget.share() as room:  # said before the answer begins; from then on, lines wait for room
+            room.take(min(_length(request, settings.batch_bytes), settings.batch_bytes))
         return DuplexResponse(results, share, media_type="application/x-ndjson")
 
     @routes.post(

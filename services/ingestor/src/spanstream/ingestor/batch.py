@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 import orjson
@@ -44,13 +44,15 @@ class Batch:
         self._max_line_bytes = max_line_bytes
         self._max_text_bytes = max_text_bytes
 
-    async def results(self, lines: AsyncIterator[Line]) -> AsyncIterator[bytes]:
-        """Result lines, several per item. Memory is bounded by one group of lines."""
-        async for group in _grouped(lines):
-            answer, available = await asyncio.to_thread(self._process, group)
-            yield answer
-            if not available:
-                return
+    async def results(self, lines: AsyncIterator[Line], share: Share) -> AsyncGenerator[bytes, None]:
+        """Result lines, several per item. Memory is bounded by one group of lines, which `share` holds until then."""
+        async with aclosing(_grouped(lines)) as groups:
+            async for group in groups:
+                answer, available = await asyncio.to_thread(self._process, group)
+                share.give(sum(len(line or b"") for _, line in group))
+                yield answer
+                if not available:
+                    return
 
     def _process(self, group: Sequence[Line]) -> tuple[bytes, bool]:
         """The group's result lines, and whether the log took it."""
@@ -107,7 +109,7 @@ def _validated(fields: dict[str, Any]) -> RecordBody:
         raise invalid(error, "line") from error
 
 
-async def _grouped(lines: AsyncIterator[Line]) -> AsyncIterator[list[Line]]:
+async def _grouped(lines: AsyncIterator[Line]) -> AsyncGenerator[list[Line], None]:
     """Groups of lines: full ones, and what there is when no more arrives for a moment, since the client may be waiting."""
     group: list[Line] = []
     size = 0
@@ -155,12 +157,14 @@ def _refused(number: int, id: Any, problem: Problem) -> Callable[[Sequence[Recei
 class DuplexResponse(StreamingResponse):
     """Streams while the request still arrives. The usual class would itself read the request, to see the client go."""
 
-    def __init__(self, content: AsyncIterator[bytes], share: Share, media_type: str) -> None:
-        """`share` is given back at the end."""
+    def __init__(self, content: AsyncGenerator[bytes, None], share: Share, media_type: str) -> None:
+        """`content` is closed at the end, and then `share` given back: in this order, since it is read ahead."""
         super().__init__(content, media_type=media_type)
+        self._content = content
         self._share = share
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything. A request that breaks off ends the answer: its head is sent, and nobody reads on."""
         with self._share, suppress(Problem):
-            await self.stream_response(send)
+            async with aclosing(self._content):
+                await self.stream_response(send)

@@ -72,22 +72,39 @@ def json_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-async def lines(stream: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[tuple[int, bytes | None]]:
-    """Numbered lines (from 1), blank ones left out; None for one over `max_bytes`, of which nothing more is kept."""
+async def lines(stream: AsyncIterator[bytes], max_bytes: int, share: Share) -> AsyncIterator[tuple[int, bytes | None]]:
+    """Numbered lines (from 1), blank ones left out; None for one over `max_bytes`, of which nothing more is kept.
+
+    `share` holds what is kept, and the bytes of each line yielded: whoever takes the line gives them back. Raises
+    Problem 503 where it finds no room.
+    """
     kept: list[bytes] = []
     size, number = 0, 1
-    async for chunk in stream:
-        *ended, rest = chunk.split(b"\n")
-        for piece in ended:
+    async for piece in _pieces(stream):
+        if piece is not None:
             size += len(piece)
-            if size > max_bytes:
-                yield number, None
-            elif line := b"".join([*kept, piece]).strip():
-                yield number, line
-            kept, size, number = [], 0, number + 1
-        size += len(rest)
-        kept = [*kept, rest] if size <= max_bytes else []
-    if size > max_bytes:
-        yield number, None
-    elif line := b"".join(kept).strip():
-        yield number, line
+            if size <= max_bytes:
+                await share.wait(len(piece))
+                kept.append(piece)
+            else:
+                share.give(sum(map(len, kept)))
+                kept = []
+            continue
+        line = b"".join(kept).strip()
+        share.give(sum(map(len, kept)) - len(line))
+        if size > max_bytes:
+            yield number, None
+        elif line:
+            yield number, line
+        kept, size, number = [], 0, number + 1
+
+
+async def _pieces(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes | None]:
+    """What arrives of each line, and None where it ends."""
+    async for chunk in stream:
+        first, *others = chunk.split(b"\n")
+        yield first
+        for piece in others:
+            yield None
+            yield piece
+    yield None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
 from spanstream.runtime.problems import Problem
 
 RETRY_SECONDS = 1  # most bodies are durable within one
+# That a batch whose answer has begun waits for room. It must end, or batches with half-read lines wait for each other.
+WAIT_SECONDS = 10.0
+LOOK_SECONDS = 0.02  # between two looks for room
 
 
 class Budget:
@@ -36,6 +40,18 @@ class Share:
         self._budget.held_bytes += size
         self._bytes += size
 
+    async def wait(self, size: int, seconds: float = WAIT_SECONDS) -> None:
+        """Hold `size` bytes more, once there is room. Raises Problem 503 after `seconds`."""
+        end = asyncio.get_running_loop().time() + seconds
+        while self._budget.held_bytes + size > self._budget.max_bytes and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(LOOK_SECONDS)
+        self.take(size)
+
+    def give(self, size: int) -> None:
+        """Hold `size` bytes less."""
+        self._budget.held_bytes -= size
+        self._bytes -= size
+
     def __enter__(self) -> Self:
         """Nothing is held yet that was not taken."""
         return self
@@ -44,5 +60,4 @@ class Share:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give everything back."""
-        self._budget.held_bytes -= self._bytes
-        self._bytes = 0
+        self.give(self._bytes)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.eventlog.unfinished import Unfinished
 from spanstream.events import codec
 from spanstream.events.errors import Undecodable
 from spanstream.events.ids import content_hash
@@ -38,9 +40,6 @@ from spanstream.ingestor.segmentation import SEGMENTER, Passage, passages
 
 BLOB_RETRY_SECONDS = 5.0
 PARSER_RETRY_SECONDS = 5.0
-# After so long a poll's other records are put back: a fifth of the 600 s after which its partitions would move, which
-# leaves room for a last document, a start of the parsers' process, and publishing.
-POLL_SECONDS = 120.0
 Result = Outgoing | Rejected
 Parse = Callable[[Kind, bytes], Parsed]
 _WORD = re.compile(r"\w+")
@@ -80,21 +79,19 @@ class Handler:
         self._parsed = parsed
         self._seen: Recent[bytes, tuple[int, bytes]] = Recent(remembered_keys)  # key -> version, content hash
         self._clock = clock
-        self._done: dict[tuple[str, int, int], list[Result]] = {}  # of a poll that was put back half-way
+        self._done: Unfinished[list[Result]] = Unfinished()
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """In the order of the records. A poll that takes too long is put back, and goes on where it was when it returns."""
-        places = {(record.topic, record.partition, record.offset): record for record in records}
-        self._done = {place: results for place, results in self._done.items() if place in places}
+        self._done.begin(records)
         end = self._clock() + POLL_SECONDS
-        for place, record in places.items():
-            if place in self._done:
+        for record in records:
+            if self._done.get(record) is not None:
                 continue
             if self._clock() >= end:
                 raise Retry(0.0, f"a poll of {len(records)} records takes more than {POLL_SECONDS:.0f} seconds")
-            self._done[place] = self._results(record)
-        done, self._done = self._done, {}
-        return [result for place in places for result in done[place]]
+            self._done.put(record, self._results(record))
+        return [result for record in records for result in self._done.take(record)]
 
     def _results(self, record: Record) -> list[Result]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import httpx
@@ -36,6 +37,7 @@ def build(
     blobs: Blobs | None = None,
     heads: Heads | None = None,
     http: HttpServer | None = None,
+    parser: Parser | None = None,
 ) -> Service:
     """The ingestor. What it is not given it makes from `settings`, and closes at the end.
 
@@ -48,15 +50,13 @@ def build(
     blobs = blobs or Blobs(settings.blob_url)
     parts: list[Service] = []
     if "worker" in settings.role_names:
-        parts.append(_worker(settings, log, blobs))
+        parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits)))
     if "api" in settings.role_names:
         parts += _api(settings, log, blobs, heads, http, closed)
     return Ingestor(parts, closed)
 
 
-def _worker(settings: IngestorSettings, log: Log, blobs: Blobs) -> Service:
-    parser = Parser(settings.limits)
-
+def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser) -> Service:
     def parsed(name: str, passages: int) -> None:
         metrics.INGESTOR_PARSED.labels(name).inc()
         metrics.INGESTOR_PASSAGES.inc(passages)
@@ -64,8 +64,13 @@ def _worker(settings: IngestorSettings, log: Log, blobs: Blobs) -> Service:
     handler = Handler(blobs, parser.parse, settings.cutting, remembered_keys=settings.remembered_keys, parsed=parsed)
     consumer = log.consumer(GROUP, [DOCUMENTS.name], max_records=settings.max_poll_records)
     loop = Loop(GROUP, consumer, log.producer(), handler, observer=ConsumerObserver(GROUP))
+
+    def run(stop: threading.Event) -> None:
+        parser.start()
+        loop.run(stop)
+
     return ThreadService(
-        "ingestor-worker", [loop.run], live=lambda: loop.live(LIVE_SECONDS), ready=loop.ready, closed=parser.close
+        "ingestor-worker", [run], live=lambda: loop.live(LIVE_SECONDS), ready=loop.ready, closed=parser.close
     )
 
 

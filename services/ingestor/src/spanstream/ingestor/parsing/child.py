@@ -1,7 +1,8 @@
 """The child process that reads untrusted formats: `python -m spanstream.ingestor.parsing.child FD LIMITS`.
 
-It is a plain new interpreter, so it carries nothing of its parent but one connection. It says READY once; a request is the media type,
-a newline and the document's bytes; an answer is a JSON object. JSON, because unpickling would trust the child.
+It is a plain new interpreter, so it carries nothing of its parent but one connection. It says READY once; a request is
+the media type, a newline and the document's bytes; an answer is a JSON object. JSON, because unpickling would trust the
+child.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _MODULES = {
 
 
 def parse(kind: Kind, data: bytes, limits: Limits) -> Parsed:
-    """Parse in this process; raises ParseError. Modules load on first use: a worker that sees no PDF needs no PDFium."""
+    """Parse in this process; raises ParseError. A module that `load` has not imported yet is imported on first use."""
     check(kind, data)
     module = _module(kind)
     try:

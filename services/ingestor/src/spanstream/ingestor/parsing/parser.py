@@ -24,8 +24,12 @@ class Parser:
         self._sandbox = sandbox or Sandbox(limits)
         self._broken: Recent[bytes, ParseError] = Recent(1_000)
 
+    def start(self) -> None:
+        """Start the child process. Raises ParserUnavailable: an installation that cannot read is found before a document."""
+        self._sandbox.start()
+
     def parse(self, kind: Kind, data: bytes) -> Parsed:
-        """Raises ParseError."""
+        """Raises ParseError, and ParserUnavailable where the child process does not start."""
         if kind in (Kind.TEXT, Kind.JSON) or (kind is Kind.MARKDOWN and len(data) <= _INLINE_MARKDOWN_BYTES):
             return formats.parse(kind, data, self._limits)
         digest = hashlib.blake2b(data, digest_size=16, person=kind.name.encode()).digest()

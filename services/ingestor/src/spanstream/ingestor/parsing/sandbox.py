@@ -1,7 +1,7 @@
 """Parsers of untrusted binary formats run in a child process that may die, hang or grow without harm to the worker.
 
-One child, started on first use and used again (a start costs about half a second, a document about a millisecond).
-A child that dies or is late costs its document, and is replaced.
+One child, used again and again (a start costs about half a second, a document about a millisecond). A child that dies
+or is late costs its document, and is replaced.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ class Sandbox:
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+
+    def start(self) -> None:
+        """Start the child now; otherwise the first document does. Raises ParserUnavailable."""
+        with self._lock:
+            self._child()
 
     def parse(self, kind: Kind, data: bytes) -> Parsed:
         """Raises ParserUnavailable, or ParseError: also PARSE_LIMIT for a document that takes too long and HANDLER_CRASH
