@@ -19,9 +19,9 @@ from tests.bench.result import Result, row
 
 SOURCE, LOAD_SOURCE = "freshness", "load"
 PATIENCE = 30.0  # seconds after which a probe is lost
-PROBES_PER_SECOND = 4
+PROBES_PER_SECOND = 2
 LOAD = 0.7  # of the measured capacity
-PAUSE = 0.005  # between two searches under load, so that the asking is not itself the load
+PAUSE = 0.02  # between two searches under load, so that the asking is not itself the load; it counts as waiting
 
 
 @dataclass
