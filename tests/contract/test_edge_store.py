@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -173,3 +174,32 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
 def test_an_address_of_no_store_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="STORE_URL"):
         open_store(url)
+
+
+def test_flush_brings_both_logs_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[Path] = set()
+    monkeypatch.setattr(os, "fsync", lambda opened: synced.add(Path(os.readlink(f"/proc/self/fd/{opened}"))))
+    store = opened(tmp_path)
+    store.upsert_passages([passage(Key("acme", "wiki", "d"), 0)])
+    synced.clear()
+    store.flush()
+    for collection in ("documents", "passages"):
+        log = tmp_path / "g" / collection / "wal"
+        assert synced >= {log, *log.iterdir()}
+    store.close()
+
+
+def test_maintenance_cuts_the_logs_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept() -> int:
+        return int(json.loads((tmp_path / "g" / "passages" / "wal" / "first-index").read_text())["ack_index"])
+
+    store = opened(tmp_path)
+    before = kept()
+    for i in range(10):
+        store.upsert_passages([passage(Key("acme", "wiki", "d"), i)])
+    store.maintain()
+    assert kept() == before  # too early
+    monkeypatch.setattr("spanstream.store.edge.SHARD_FLUSH_SECONDS", 0.0)
+    store.maintain()
+    assert kept() == before + 10
+    store.close()

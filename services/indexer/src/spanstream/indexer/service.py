@@ -21,8 +21,8 @@ from spanstream.store.opening import open_store
 from spanstream.store.store import Store
 
 GROUP = "indexer"
-# A flush takes 20 to 100 ms and, in process, stops every other thread meanwhile: at every poll it took a quarter of all time.
-COMMIT_SECONDS = 5.0
+# A flush waits for the disk: 1 to 50 ms in process, and a request to a server.
+COMMIT_SECONDS = 1.0
 LIVE_SECONDS = 120.0  # without a poll it hangs: a poll takes about a second of a slow store
 
 
