@@ -24,7 +24,7 @@ def measure(product: Product, encoder: Encoder, *, short: bool) -> Result:
     `encoder` runs in this process with the dtype of the product's; product and peers never run at the same time. The
     script gets fewer of the texts, because it is slow.
     """
-    count, scripted, repetitions = (20, 4, 2) if short else (1000, 150, 7)
+    count, scripted, repetitions = (20, 4, 2) if short else (400, 60, 15)
     cut, script = work.cutter(), Script()
     ours: list[float] = []
     bare: list[float] = []
