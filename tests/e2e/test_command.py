@@ -17,7 +17,7 @@ from tests.fixtures.product import COMMAND, Product, command, environment, free_
 def test_folder_of_mixed_formats_is_found_to_the_span(product: Product, notes: Path) -> None:
     done = product.run("ingest", str(notes))
     assert done.returncode == 0, done.stderr.decode()
-    assert "5 accepted, 0 of them unchanged, 5 searchable, 0 failed" in done.stdout.decode()
+    assert "notes: 5 searchable\n" in done.stdout.decode()
     assert "skipped 1 files of other types: 1 .raw" in done.stderr.decode()
 
     found = product.json("search", "where is the spare key hidden", "--source", "notes", "-n", "1")

@@ -23,7 +23,7 @@ def test_everything_is_still_there_after_a_stop_or_a_kill(tmp_path: Path, number
         if number == signal.SIGINT:
             assert code == 0, first.terminal
             assert time.monotonic() - begun < 10
-            assert "Stopped after" in first.terminal
+            assert "Stopped." in first.terminal
     with Product.start(tmp_path, "--no-samples") as second:
         second.wait_ready()
         (hit,) = second.json("search", "where does the ferry leave", "-n", "1")["hits"]

@@ -51,10 +51,11 @@ def ingest(
     or .ndjson file is a document: a JSON object with _id, title, text and any metadata. Hidden files are left out.
     """
     out, err = output.consoles()
-    report, skipped = Report(Progress()), Counter[str]()
+    report, skipped, sources = Report(Progress()), Counter[str](), list[str]()
     with Client(url) as client:
         for name in paths:
             chosen, items, total = _open(name, source, prefix=source is not None and len(paths) > 1, skipped=skipped)
+            sources.append(chosen)
             if total == 0:
                 kinds = " ".join(sorted(files.TEXT.keys() | files.BINARY.keys() | files.RECORDS))
                 err.print(f"nothing to ingest in {name}; these are looked for: {kinds}", markup=False, style="yellow")
@@ -63,16 +64,11 @@ def ingest(
     if as_json:
         output.write_json({"counts": report.counts, "skipped": skipped, "failures": report.failures})
     else:
-        counts = report.counts
-        out.print(
-            f"{counts.accepted} accepted, {counts.unchanged} of them unchanged, {counts.searchable} searchable, {counts.failed} failed"
-            if wait
-            else f"{counts.accepted} accepted, {counts.unchanged} of them unchanged, {counts.failed} refused"
-        )
+        out.print(f"{', '.join(dict.fromkeys(sources))}: {_summary(report.counts, wait)}", markup=False)
         if skipped:
             kinds = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common(8))
             err.print(f"skipped {skipped.total()} files of other types: {kinds}", markup=False, style="dim")
-        err.print(output.failures(report.failures, counts.failed)) if counts.failed else None
+        err.print(output.failures(report.failures, report.counts.failed)) if report.counts.failed else None
     raise typer.Exit(FAILED if report.counts.failed else 0)
 
 
@@ -220,6 +216,13 @@ def _open(
     selection = files.select(path, prefix=prefix)
     skipped.update(selection.skipped)
     return source or files.source_name(path), selection.items(), selection.total()
+
+
+def _summary(counts: Progress, wait: bool) -> str:
+    taken, what = (counts.searchable, "searchable") if wait else (counts.accepted, "accepted")
+    unchanged = f" ({counts.unchanged} of them unchanged)" if counts.unchanged else ""
+    failed = f", {counts.failed} {'failed' if wait else 'refused'}" if counts.failed else ""
+    return f"{taken} {what}{unchanged}{failed}"
 
 
 def _add(one: Report, other: Report) -> Report:

@@ -127,22 +127,21 @@ class IngestProgress:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("searchable"),
-            TextColumn("[dim]{task.fields[accepted]} accepted[/]"),
+            TextColumn("[dim]{task.fields[others]}[/]"),
             TimeElapsedColumn(),
             console=console,
             disable=quiet or not console.is_terminal,
         )
-        self._task = self._bar.add_task(title, total=total, accepted=0)
+        self._task = self._bar.add_task(title, total=total, others="")
 
     def __call__(self, counts: Progress) -> None:
         """Show these counts."""
         total = self._total if self._total is not None else counts.accepted
-        self._bar.update(self._task, completed=counts.searchable + counts.failed, total=total, accepted=counts.accepted)
+        others = f"{counts.accepted} accepted" + (f", {counts.failed} failed" if counts.failed else "")
+        self._bar.update(self._task, completed=counts.searchable, total=total, others=others)
         if self._bar.disable and not self._quiet and self._clock() - self._last >= LINE_SECONDS:
             self._last = self._clock()
-            self._console.print(
-                f"{self._title}: {counts.searchable} of {total} searchable, {counts.accepted} accepted", markup=False
-            )
+            self._console.print(f"{self._title}: {counts.searchable} of {total} searchable, {others}", markup=False)
 
     def __enter__(self) -> Self:
         """Start drawing."""

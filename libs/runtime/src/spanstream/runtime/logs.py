@@ -61,6 +61,8 @@ def configure(level: str = "info", *, stream: Any = None) -> None:
     # Third-party chatter at info would repeat per record; what matters of it is counted in our metrics.
     for name in ("kafka", "httpx", "httpcore", "uvicorn.access", "pypdfium2", "trafilatura"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # It warns of each of its own tasks that took over 0.1 s, which a busy machine makes of any.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(root.level),

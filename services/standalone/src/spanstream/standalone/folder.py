@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -35,6 +36,8 @@ class DataFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # 1
             self.log.parent.mkdir(exist_ok=True)
             self._lock = open(self.path / "lock", "a+")  # noqa: SIM115 held until `close`, or the end of the process
+            with tempfile.TemporaryFile(dir=self.path):
+                pass  # an old lock may be writable where nothing new can be made
         except OSError as error:
             raise Trouble(
                 f"The data folder {self.path} cannot be written: {error.strerror}.",

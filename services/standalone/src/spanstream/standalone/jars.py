@@ -32,7 +32,7 @@ def class_path(listing: Path, progress: Callable[[str], None], resolver: Resolve
     known = [Path(line) for line in lines]
     if heading == COORDINATES and known and all(jar.is_file() for jar in known):
         return known
-    progress(f"Getting Apache Kafka (about {MEGABYTES} MB, once) ...")
+    progress(f"Getting Apache Kafka (about {MEGABYTES} MB, if this machine has it not yet; a minute or two) ...")
     jars = list(resolver(COORDINATES))
     listing.write_text("\n".join([COORDINATES, *map(str, jars)]) + "\n")
     return jars

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def up(
     if failures:
         errors.print(_panel(explain(failures[0]), None if logs_to_stderr else folder.log))
     elif code == 0:
-        console.print(f"Stopped after {time.monotonic() - began:.0f} s.", style="dim")
+        console.print("Stopped.", style="dim")
     return code
 
 
