@@ -89,6 +89,6 @@ def test_progress_bar_counts_searchable_documents() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=100, force_terminal=True, color_system=None)
     with output.IngestProgress(console, "corpus", 10) as bar:
-        bar(Progress(accepted=9, searchable=4))
+        bar(Progress(accepted=9, searchable=4, failed=2))
     assert "4/10" in stream.getvalue()
-    assert "9 accepted" in stream.getvalue()
+    assert "9 accepted, 2 failed" in stream.getvalue()
