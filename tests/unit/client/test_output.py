@@ -73,7 +73,9 @@ def test_failures_beyond_fifty_are_counted() -> None:
     assert "… and 1950 more" in shown(output.failures(listed, 2000))
 
 
-@pytest.mark.parametrize(("quiet", "lines"), [(False, ["corpus: 4 of 10 searchable, 9 accepted, 1 failed"]), (True, [])])
+@pytest.mark.parametrize(
+    ("quiet", "lines"), [(False, ["corpus: 4 of 10 searchable, 9 accepted, 1 failed"]), (True, [])]
+)
 def test_progress_is_plain_lines_now_and_then_without_a_terminal(quiet: bool, lines: list[str]) -> None:
     stream, now = io.StringIO(), 0.0
     bar = output.IngestProgress(Console(file=stream, width=100), "corpus", 10, quiet=quiet, clock=lambda: now)

@@ -24,7 +24,7 @@ from spanstream.events.v1.failure_pb2 import (
     FailureEvent,
 )
 
-IN, OUT = topics.DOCUMENTS.name, topics.PASSAGES.name
+IN, OUT = topics.PASSAGES.name, topics.EMBEDDINGS.name
 KEY = b"t/s/1"
 
 
@@ -365,6 +365,16 @@ def test_unreadable_records_count_towards_the_limit() -> None:
     with pytest.raises(DeadLetterLimitExceeded):
         bench.steps(10)
     assert bench.committed == 4
+
+
+def test_what_anyone_may_write_never_stops_the_loop_because_it_is_unreadable() -> None:
+    records = [Record(topics.DOCUMENTS.name, 0, offset, b"k", b"garbage") for offset in range(2000)]
+    breaker = Breaker()
+    unreadable = [Rejected(record, REASON_ENVELOPE_UNREADABLE, "not an event") for record in records]
+    breaker.check(records, unreadable)
+    crashed = [Rejected(record, REASON_HANDLER_CRASH, "KeyError", crashes=1) for record in records]
+    with pytest.raises(DeadLetterLimitExceeded):
+        breaker.check(records, crashed)
 
 
 def test_rejections_of_records_as_an_earlier_poll_brought_them_count_too() -> None:

@@ -142,6 +142,13 @@ def test_a_file_is_read_from_the_blob_store_and_gives_the_title(handler: Handler
     assert found.content_hash == hashed
 
 
+def test_the_content_hash_of_a_text_is_computed_not_believed(handler: Handler) -> None:
+    (first,) = passages(handler([record(event(version=1, text="Otters swim.", content_hash=b"x" * 32))]))
+    (second,) = passages(handler([record(event(version=2, text="Badgers dig.", content_hash=b"x" * 32))]))
+    assert b"x" * 32 != first.content_hash != second.content_hash
+    assert not second.unchanged
+
+
 def test_a_changed_blob_is_rejected(handler: Handler, blobs: Blobs) -> None:
     given = event(blob=blobs.put("t", b"other"), content_type="text/plain", content_hash=bytes(32))
     assert reason(handler([record(given)])) == REASON_BLOB_HASH

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -101,7 +102,8 @@ def test_markdown_front_matter_gives_the_title() -> None:
 )
 def test_markdown_of_the_inline_size_is_read_in_seconds(source: str) -> None:
     began = time.monotonic()
-    read(Kind.MARKDOWN, source.encode())
+    with suppress(ParseError):
+        read(Kind.MARKDOWN, source.encode())
     assert time.monotonic() - began < 10
 
 
@@ -126,6 +128,25 @@ def test_short_html_keeps_inline_text_together_and_margins_out() -> None:
     parsed = read(Kind.HTML, source)
     assert parsed.text == "Bees dance well.\n- one\n- two\nx  =\n 1"
     assert parsed.parser.startswith("lxml/")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<div>" * 400 + "innermost pelican" + "</div>" * 400 + "<p>After words.</p>",
+        "<font size=2>innermost pelican " * 300 + "<p>After words.</p>",
+    ],
+)
+def test_html_is_read_to_its_end_however_badly_it_is_nested(source: str) -> None:
+    parsed = read(Kind.HTML, f"<p>Outer words.</p>{source}".encode())
+    assert "innermost pelican" in parsed.text
+    assert parsed.text.endswith("After words.")
+
+
+def test_what_is_nested_too_deep_to_read_is_refused_not_cut() -> None:
+    assert refusal(Kind.HTML, b"<p>Outer.</p>" + b"<div>" * 200_000 + b"inner") == REASON_PARSE_LIMIT
+    assert refusal(Kind.MARKDOWN, b"Outer.\n\n" + b">" * 200 + b" inner\n\nAfter.") == REASON_PARSE_LIMIT
+    assert "inner" in read(Kind.MARKDOWN, b">" * 40 + b" inner").text
 
 
 def test_html_without_an_element_fails() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -50,6 +52,15 @@ def server(keys: Path) -> Iterator[HttpServer]:
     @router.get("/who")
     def who(identity: Identity = Depends(auth.requires("read"))) -> str:
         return identity.tenant
+
+    @router.get("/named/{name}")
+    def named(name: str) -> str:
+        return name
+
+    @router.get("/slow")
+    async def slow() -> int:
+        await asyncio.sleep(30)
+        return 1
 
     server = HttpServer("test", "127.0.0.1", 0)
     server.include(router)
@@ -150,3 +161,19 @@ def test_admin_port_tells_live_ready_metrics_and_config() -> None:
         assert httpx.get(server.url + "/config?diff=1").json() == {"HTTP_PORT": 81, "ADMIN_PORT": 0}
     finally:
         server.stop(time.monotonic() + 10)
+
+
+def test_a_path_that_is_not_utf8_is_refused(server: HttpServer) -> None:
+    assert httpx.get(server.url + "/named/%C3%A4").json() == "\u00e4"
+    for raw in ("a%FF", "%ED%A0%80"):
+        refused = httpx.get(f"{server.url}/named/{raw}")
+        assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
+
+
+def test_a_request_that_a_stop_cuts_is_answered_503(server: HttpServer) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.get, server.url + "/slow", timeout=30)
+        time.sleep(0.5)
+        server.stop(time.monotonic() + 10)
+        assert answer.result(20).status_code == 503
+        assert answer.result().headers["content-type"] == "application/problem+json"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from spanstream.eventlog.errors import DeadLetterLimitExceeded
 from spanstream.eventlog.log import Record, Rejected
+from spanstream.events.topics import DOCUMENTS
 from spanstream.events.v1.failure_pb2 import (
     REASON_ENVELOPE_UNREADABLE,
     REASON_SCHEMA_INVALID,
@@ -16,7 +17,8 @@ from spanstream.events.v1.failure_pb2 import (
 # Only what our code or a producer's code got wrong counts. A document that a parser refused by name (empty, encrypted,
 # a type we do not read), or that killed the parser's own process, says nothing about the deploy: thousands of those in
 # a row are a folder of scans or an attack, not a fault. A record that broke the handler itself, or the encoder behind
-# it, always counts.
+# it, always counts. What is unreadable on a topic that anyone writes to says nothing either: one producer's garbage must
+# not stop the consumer for all.
 SUSPECT = frozenset({REASON_ENVELOPE_UNREADABLE, REASON_SCHEMA_UNKNOWN, REASON_SCHEMA_INVALID})
 
 
@@ -52,4 +54,5 @@ def _place(record: Record) -> tuple[str, int, int]:
 
 
 def _suspect(rejection: Rejected) -> bool:
-    return rejection.crashes > 0 or rejection.reason in SUSPECT
+    ours = rejection.record.topic != DOCUMENTS.name
+    return rejection.crashes > 0 or (ours and rejection.reason in SUSPECT)

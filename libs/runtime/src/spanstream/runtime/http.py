@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
+from urllib.parse import unquote_to_bytes
 
 import uvicorn
 from fastapi import APIRouter
 from fastapi_offline import FastAPIOffline
 from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spanstream.runtime import problems, tracing
+from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import Report
 
 
@@ -30,6 +33,7 @@ class HttpServer:
         self.app = FastAPIOffline(title=title, version=version)
         problems.install(self.app)
         self.app.add_middleware(_Traced)
+        self.app.add_middleware(_Guarded)
         self.app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # The protocol is named because asyncio switches Nagle's algorithm off only where it is: else an answer in two
@@ -109,3 +113,34 @@ class _Traced:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         with tracing.server_span(f"HTTP {scope['method']}", headers):
             await self._app(scope, receive, send)
+
+
+class _Guarded:
+    """What the framework would get wrong around all routes: paths that are not UTF-8, and requests cut by a stop."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            unquote_to_bytes(scope["raw_path"]).decode()
+        except UnicodeDecodeError:  # decoded leniently, different ids would become one
+            await problems.response(Problem(400, "the path is not UTF-8, percent-encoded"))(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, noted)
+        except asyncio.CancelledError:  # the server stops and waits no longer
+            if begun:
+                raise
+            stopping = Problem(503, "the service is stopping; send it again", retry_after=1)
+            await problems.response(stopping)(scope, receive, send)

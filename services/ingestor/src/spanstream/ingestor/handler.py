@@ -154,7 +154,7 @@ class Handler:
                 raise Undecodable(REASON_TENANT_MISMATCH, "the blob belongs to another tenant")
 
     def _read(self, event: DocumentEvent) -> tuple[Parsed, bytes]:
-        """The parsed body and the content hash, compared where the event carries one."""
+        """The parsed body and the content hash; a blob must have the one that the event carries, if it does."""
         kind = by_media_type(event.content_type or Kind.TEXT)
         if kind is None:
             raise ParseError(REASON_TYPE_UNSUPPORTED, "no parser for this content type")
@@ -164,17 +164,12 @@ class Handler:
             metadata = from_struct(event.metadata)
         except InvalidMetadata as error:
             raise Undecodable(REASON_SCHEMA_INVALID, f"metadata: {error}") from error
-        hashed = event.content_hash
-        if in_blob or not hashed:
-            hashed = content_hash(
-                title=event.title,
-                content_type=event.content_type,
-                body=body,
-                metadata=metadata,
-                groups=event.groups,
-            )
-            if event.content_hash and hashed != event.content_hash:
-                raise ParseError(REASON_BLOB_HASH, "the blob is not what was accepted")
+        # Never the event's own word: with a hash that stayed the same its new text would count as unchanged.
+        hashed = content_hash(
+            title=event.title, content_type=event.content_type, body=body, metadata=metadata, groups=event.groups
+        )
+        if in_blob and event.content_hash and hashed != event.content_hash:
+            raise ParseError(REASON_BLOB_HASH, "the blob is not what was accepted")
         if kind is Kind.TEXT and not in_blob:
             return Parsed(event.text, "", plain.PARSER), hashed
         try:

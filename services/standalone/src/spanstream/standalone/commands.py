@@ -169,7 +169,10 @@ def create_key(
     id: Annotated[str, typer.Argument(help="A name for the key; one of the same name is replaced.")],
     file: Annotated[Path, typer.Option("--file", help="The keys file; made if missing.", envvar="AUTH_KEYS_FILE")],
     tenant: Annotated[str, typer.Option("--tenant", help="Whose documents it reads and writes.")] = "default",
-    scopes: Annotated[str, typer.Option("--scopes", help="read, write or both.")] = "read,write",
+    scopes: Annotated[
+        str | None,
+        typer.Option("--scopes", help="read, write or both; default: both, with --group read.", show_default=False),
+    ] = None,
     group: Annotated[
         list[str] | None,
         typer.Option(
@@ -183,7 +186,8 @@ def create_key(
     from spanstream.events.ids import Key
     from spanstream.runtime import auth
 
-    wanted = frozenset(scopes.split(","))
+    # Groups bound what a key reads, not what it writes: one that overwrites what it cannot see has to be asked for.
+    wanted = frozenset((scopes or ("read" if group else "read,write")).split(","))
     if wanted - auth.SCOPES:
         raise typer.BadParameter("read, write or read,write", param_hint="--scopes")
     try:

@@ -8,16 +8,21 @@ from collections.abc import Iterator, Sequence
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from spanstream.events.v1.failure_pb2 import REASON_PARSE_LIMIT
 from spanstream.ingestor.parsing import text as plain
-from spanstream.ingestor.parsing.parsed import Limits, Parsed, release
+from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError, release
 
 _TAG = re.compile(r"<[^<>]*>")
+_LEVELS = 100  # quotes and lists within each other
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<fields>(?:(?!---[ \t]*\n).*\n)*?)---[ \t]*(?:\n|\Z)")
 _FRONT_TITLE = re.compile(r"^title:[ \t]*(?P<title>.+)$", re.MULTILINE)
 
 
 def parse(data: bytes, limits: Limits) -> Parsed:
-    """Blocks, an empty line between them. The title is the front matter's, else the first first-level heading."""
+    """Blocks, an empty line between them. The title is the front matter's, else the first first-level heading.
+
+    Raises ParseError PARSE_LIMIT.
+    """
     text, _ = plain.decode(data)
     text = text.replace("\r\n", "\n")
     title = ""
@@ -25,7 +30,9 @@ def parse(data: bytes, limits: Limits) -> Parsed:
         text = text[front.end() :]
         if named := _FRONT_TITLE.search(front["fields"]):
             title = named["title"].strip().strip("\"'")
-    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    tokens = MarkdownIt("commonmark", {"maxNesting": _LEVELS}).enable(["table", "strikethrough"]).parse(text)
+    if any(token.level + token.nesting >= _LEVELS for token in tokens):  # what is deeper was left out
+        raise ParseError(REASON_PARSE_LIMIT, f"blocks are nested more than {_LEVELS} levels deep")
     if not title:
         headings = (i + 1 for i, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h1")
         first = next(headings, None)
