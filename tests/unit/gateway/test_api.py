@@ -513,3 +513,21 @@ def test_a_name_that_the_caller_made_up_is_422_and_not_repeated_at_length(shared
     answer = shared.client.post("/v1/search", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert len(answer.content) < 1000
+
+
+def test_description_names_the_key_and_the_problems_of_every_route(shared: Api) -> None:
+    described = shared.client.get("/openapi.json").json()
+    operations = [operation for path in described["paths"].values() for operation in path.values()]
+    assert len(operations) == 4
+    for operation in operations:
+        assert operation["security"] == [{"key": []}]
+        problems = {status: each["content"] for status, each in operation["responses"].items() if status >= "400"}
+        assert {"401", "403", "503"} <= problems.keys()
+        reference = {"$ref": "#/components/schemas/ProblemBody"}
+        assert all(content == {"application/problem+json": {"schema": reference}} for content in problems.values())
+    assert {"400", "415", "422"} <= described["paths"]["/v1/search"]["post"]["responses"].keys()
+    assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    models = described["components"]["schemas"]
+    assert {"ProblemBody", "WrongField"} <= models.keys()
+    assert "HTTPValidationError" not in models
+    assert shared.client.post("/v1/search", json={}).json().keys() == models["ProblemBody"]["properties"].keys()

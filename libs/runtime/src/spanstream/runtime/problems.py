@@ -10,12 +10,15 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from spanstream.runtime.logs import get_logger
 
 log = get_logger()
 
+MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20  # of one problem
 MAX_PATH = 200  # characters of a field's path: callers make up names
 
@@ -36,6 +39,7 @@ TYPES = {
 }
 
 
+_MODELS = "#/components/schemas/"  # where an OpenAPI description keeps them
 _KNOWN = {"missing": "is missing", "extra_forbidden": "is no field of this request"}
 _SUBJECT = re.compile(r"^(Value error, |(Input|String|List|Dictionary|Data) (?=should ))")
 
@@ -62,6 +66,29 @@ class Problem(Exception):
         return body
 
 
+class WrongField(BaseModel):
+    """A part of the request, such as `body.limit`, and what is wrong with it."""
+
+    field: str
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """What is wrong (RFC 9457). `title` is the last word of `type`; `request_id` finds the request in the server's log."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[WrongField] = []
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's published description: the problems that it may answer with. `install` describes their body."""
+    return {status: {"description": TYPES[status]} for status in statuses}
+
+
 def response(problem: Problem) -> JSONResponse:
     """The HTTP response for a problem."""
     headers = {}
@@ -70,7 +97,7 @@ def response(problem: Problem) -> JSONResponse:
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     body = problem.body() | {"request_id": uuid.uuid4().hex}
-    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+    return JSONResponse(body, problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def invalid(items: Sequence[Any], *where: str) -> Problem:
@@ -85,7 +112,15 @@ def _words(item: Any) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem document."""
+    """Make every error of `app` a problem document, and its published description say so."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = describe()
+        _describe_problems(schema)
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]
 
     @app.exception_handler(Problem)
     async def _problem(_request: Request, error: Problem) -> JSONResponse:
@@ -108,3 +143,18 @@ def install(app: FastAPI) -> None:
             "request_failed", path=request.scope["route"].path if "route" in request.scope else "", exc_info=error
         )
         return response(Problem(500, "an unexpected error; it has been logged"))
+
+
+def _describe_problems(schema: dict[str, Any]) -> None:
+    """Give every error of an OpenAPI description the body it has here, instead of the framework's; idempotent."""
+    body = {"content": {MEDIA_TYPE: {"schema": {"$ref": f"{_MODELS}{ProblemBody.__name__}"}}}}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, answer in operation["responses"].items():
+                if status[0] in "45":
+                    answer |= body
+    models = schema.setdefault("components", {}).setdefault("schemas", {})
+    for framework in ("HTTPValidationError", "ValidationError"):
+        models.pop(framework, None)
+    _, ours = models_json_schema([(ProblemBody, "serialization")], ref_template=f"{_MODELS}{{model}}")
+    models |= ours["$defs"]
