@@ -231,6 +231,20 @@ def test_bad_body_is_a_problem(shared: Api, content: bytes) -> None:
     assert answer.status_code in (400, 422)
 
 
+@pytest.mark.parametrize("path", ["/v1/search", "/v1/sources/wiki/documents:status"])
+@pytest.mark.parametrize("type", ["application/x-www-form-urlencoded", "text/plain", "application/jsonl", None])
+def test_body_that_is_not_called_json_is_an_unsupported_type(shared: Api, path: str, type: str | None) -> None:
+    answer = shared.client.post(path, content=b'{"query": "x"}', headers={"content-type": type} if type else {})
+    assert is_problem(answer, 415)
+    assert "application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("type", ["application/json", "Application/JSON; charset=utf-8", "application/x+json"])
+def test_body_called_json_that_is_no_object_does_not_fit(shared: Api, type: str) -> None:
+    assert is_problem(shared.client.post("/v1/search", content=b"[]", headers={"content-type": type}), 422, "body")
+    assert is_problem(shared.client.post("/v1/search"), 422, "body")
+
+
 def test_error_never_repeats_what_was_sent(shared: Api) -> None:
     answer = shared.client.post("/v1/search", json={"query": "x", "filter": {"field": "source", "eq": "canary-word"}})
     assert "canary" not in answer.text

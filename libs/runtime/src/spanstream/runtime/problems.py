@@ -41,6 +41,7 @@ TYPES = {
 
 _MODELS = "#/components/schemas/"  # where an OpenAPI description keeps them
 _KNOWN = {"missing": "is missing", "extra_forbidden": "is no field of this request"}
+_JSON = re.compile(r"application/([^;]+\+)?json\s*(;|$)", re.IGNORECASE)  # the types whose bodies the framework reads
 _SUBJECT = re.compile(r"^(Value error, |(Input|String|List|Dictionary|Data) (?=should ))")
 
 
@@ -131,10 +132,13 @@ def install(app: FastAPI) -> None:
         return response(Problem(error.status_code, str(error.detail)))
 
     @app.exception_handler(RequestValidationError)
-    async def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
         items = error.errors()
         if any(item["type"] == "json_invalid" for item in items):
             return response(Problem(400, "the body is not valid JSON"))
+        unread = any(tuple(item["loc"]) == ("body",) and item["type"] != "missing" for item in items)
+        if unread and not _JSON.match(request.headers.get("content-type", "")):
+            return response(Problem(415, "send the request as application/json"))
         return response(invalid(items))
 
     @app.exception_handler(Exception)
