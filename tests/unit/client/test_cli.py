@@ -80,6 +80,41 @@ def test_unknown_source_is_named_with_those_that_there_are(server: Server) -> No
     assert "no documents in wikki; there are: wiki" in done.output
 
 
+@pytest.mark.parametrize(
+    ("options", "field", "shown"),
+    [
+        ([], "body.filter.all.1.field", "filter.all.1.field"),
+        (["--source", "wiki"], "body.filter.all.1.all.1.field", "filter.all.1.field"),
+        (["--source", "wiki"], "body.filter.all.1.field", "filter.field"),
+        (["--source", "wiki"], "body.filter.all.0.in.0", "source.in.0"),
+        (["--source", "wiki"], "body.filter.all.10", "filter.all.10"),
+        ([], "body.limit", "limit"),
+    ],
+)
+def test_refused_filter_is_told_under_the_path_that_was_typed(
+    server: Server, options: list[str], field: str, shown: str
+) -> None:
+    wrong = {"field": field, "detail": "must be source, id or metadata.NAME"}
+    server.answers["POST", "/v1/search"] = 422, {"detail": "the request does not fit the schema", "errors": [wrong]}
+    server.answers["GET", "/v1/sources"] = 200, {"sources": [{"source": "wiki", "documents": 2}]}
+    done = run("search", "bees", "--filter", '{"all": []}', *options)
+    expected = f"the request does not fit the schema; {shown}: must be source, id or metadata.NAME"
+    assert str(done.exception) == expected
+
+
+@pytest.mark.parametrize("filter", ["{", "[1]", "null", "lang=en"])
+def test_filter_that_is_no_json_object_is_a_usage_error(server: Server, filter: str) -> None:
+    done = run("search", "bees", "--filter", filter)
+    assert done.exit_code == cli.USAGE
+    assert "--filter" in done.output
+    assert not server.asked
+
+
+def test_help_of_search_shows_a_filter_that_is_json() -> None:
+    shown = " ".join(run("search", "--help").output.replace("│", " ").split())
+    assert json.loads(shown.partition("'")[2].partition("'")[0]) == {"field": "metadata.lang", "in": ["en"]}
+
+
 def test_status_asks_for_the_version_given(server: Server) -> None:
     server.answers["GET", DOCUMENT] = 200, STATUS
     assert run("status", "a", "--source", "kb", "--version", "3").exit_code == 0

@@ -209,6 +209,24 @@ def test_bad_search_is_a_problem_that_names_the_field(shared: Api, body: Any, fi
 
 
 @pytest.mark.parametrize(
+    ("filter", "field"),
+    [
+        ({"field": "lang", "eq": "en"}, "body.filter.field"),
+        ({"all": [{"field": "id", "eq": "a"}, {"field": "lang", "eq": "en"}]}, "body.filter.all.1.field"),
+        ({"not": {"any": [{"field": "lang\n", "eq": "en"}]}}, "body.filter.not.any.0.field"),
+    ],
+)
+def test_unknown_field_of_a_filter_is_told_under_its_path_as_sent(shared: Api, filter: Any, field: str) -> None:
+    errors = shared.client.post("/v1/search", json={"query": "x", "filter": filter}).json()["errors"]
+    assert errors == [{"field": field, "detail": "must be source, id or metadata.NAME"}]
+
+
+def test_schema_of_a_filter_says_which_fields_there_are(shared: Api) -> None:
+    field = shared.client.get("/openapi.json").json()["components"]["schemas"]["Comparison"]["properties"]["field"]
+    assert field["pattern"].startswith("^(source|id|metadata")
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"",

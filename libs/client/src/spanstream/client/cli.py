@@ -19,6 +19,10 @@ from spanstream.client.results import Failure, Progress, Report
 
 FAILED, USAGE, UNREACHABLE, REFUSED = 1, 2, 3, 4
 PLUGINS = "spanstream.commands"
+FILTER_HELP = (
+    """A condition as JSON: '{"field": "metadata.lang", "in": ["en"]}', also eq, gte, gt, lte, lt; '"""
+    """{"all": [...]}', any, not combine them. Fields: source, id, metadata.NAME."""
+)
 SHOWN_SOURCES = 20  # of those that there are, where an unknown one was named
 
 app = typer.Typer(
@@ -82,23 +86,20 @@ def search(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many documents.")] = 5,
     mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
-    filter: Annotated[str | None, typer.Option("--filter", help="A filter on metadata, as JSON.")] = None,
+    filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Search; the words that answer best are highlighted inside their passage."""
     if not query.strip():
         raise typer.BadParameter("say what to look for, in words", param_hint="QUERY")
-    try:
-        condition = json.loads(filter) if filter else None
-    except ValueError as error:
-        raise typer.BadParameter(f"not JSON: {error}", param_hint="--filter") from error
+    condition = _condition(filter) if filter else None
     with Client(url) as client:
         try:
             result = client.search(query, limit=limit, mode=mode, sources=source, filter=condition)
-        except Invalid:
+        except Invalid as error:
             _check_sources(client, source or [])
-            raise
+            raise _as_typed(error, source, condition) from error
     if as_json:
         output.write_json(result)
     else:
@@ -182,6 +183,29 @@ def main() -> None:
     except SpanstreamError as error:
         sys.stderr.write(f"spanstream: {output.clean(str(error))}{_advice(error)}\n")
         sys.exit(_exit_code(error))
+
+
+def _condition(text: str) -> dict[str, Any]:
+    try:
+        condition = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="--filter") from error
+    if not isinstance(condition, dict):
+        raise typer.BadParameter(
+            'not a JSON object, such as {"field": "metadata.lang", "in": ["en"]}', param_hint="--filter"
+        )
+    return condition
+
+
+def _as_typed(error: Invalid, sources: list[str] | None, condition: dict[str, Any] | None) -> Invalid:
+    """The same with the paths of what was typed: sources and a filter are sent as one filter, {"all": [sources, filter]}."""
+    names = {"filter.all.0": "source", "filter.all.1": "filter"} if sources and condition else {}
+    fields = []
+    for field, wrong in error.fields:
+        path = field.removeprefix("body.")
+        inner = next((name for name in names if path == name or path.startswith(f"{name}.")), "")
+        fields.append((names.get(inner, "") + path.removeprefix(inner), wrong))
+    return Invalid(error.status, error.detail, fields, error.request_id)
 
 
 def _check_sources(client: Client, named: list[str]) -> None:

@@ -22,11 +22,12 @@ class NotSettled(SpanstreamError):
 
 
 class Refused(SpanstreamError):
-    """The server said no. `status` is the HTTP status, `fields` lists (field path, what is wrong with it)."""
+    """The server said no. `status` is the HTTP status, `detail` its one sentence, `fields` lists (field path, what is wrong with it)."""
 
     def __init__(self, status: int, detail: str, fields: Sequence[tuple[str, str]] = (), request_id: str = "") -> None:
         super().__init__("; ".join([detail, *(f"{field}: {wrong}" for field, wrong in fields)]))
         self.status = status
+        self.detail = detail
         self.fields = tuple(fields)
         self.request_id = request_id
 

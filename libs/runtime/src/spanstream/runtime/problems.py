@@ -102,9 +102,16 @@ def response(problem: Problem) -> JSONResponse:
 
 
 def invalid(items: Sequence[Any], *where: str) -> Problem:
-    """The problem behind a failed validation, from pydantic's `errors()`: field paths below `where`, never values."""
-    errors = [(".".join([*where, *map(str, item["loc"])])[:MAX_PATH], _words(item)) for item in items[:MAX_ERRORS]]
+    """The problem behind a failed validation, from pydantic's `errors()`: field paths below `where`, never values.
+
+    A part in angle brackets is a union's tag, which the caller did not write, and is left out of the path.
+    """
+    errors = [(".".join([*where, *_path(item)])[:MAX_PATH], _words(item)) for item in items[:MAX_ERRORS]]
     return Problem(422, "the request does not fit the schema", errors=errors)
+
+
+def _path(item: Any) -> list[str]:
+    return [part for part in map(str, item["loc"]) if not (part.startswith("<") and part.endswith(">"))]
 
 
 def _words(item: Any) -> str:
