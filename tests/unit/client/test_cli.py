@@ -115,6 +115,13 @@ def test_help_of_search_shows_a_filter_that_is_json() -> None:
     assert json.loads(shown.partition("'")[2].partition("'")[0]) == {"field": "metadata.lang", "in": ["en"]}
 
 
+def test_refused_caller_is_told_where_a_key_would_come_from(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answers["GET", "/v1/sources"] = 401, {"detail": "send a valid API key"}
+    assert "send a valid API key; no usable client.json in " in str(run("sources").exception)
+    monkeypatch.setenv("SPANSTREAM_API_KEY", "sps_old_key")
+    assert "the key that was sent is not the server's" in str(run("sources").exception)
+
+
 def test_status_asks_for_the_version_given(server: Server) -> None:
     server.answers["GET", DOCUMENT] = 200, STATUS
     assert run("status", "a", "--source", "kb", "--version", "3").exit_code == 0

@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from spanstream.client import files, output
+from spanstream.client import config, files, output
 from spanstream.client.client import Client
-from spanstream.client.errors import Invalid, NotFound, NotSettled, Refused, SpanstreamError, Unreachable
+from spanstream.client.errors import (
+    Invalid,
+    NotFound,
+    NotSettled,
+    Refused,
+    SpanstreamError,
+    Unauthorised,
+    Unreachable,
+    Unusable,
+)
 from spanstream.client.results import Failure, Progress, Report
 
 FAILED, USAGE, UNREACHABLE, REFUSED = 1, 2, 3, 4
@@ -56,7 +66,7 @@ def ingest(
     """
     out, err = output.consoles()
     report, skipped = Report(Progress()), Counter[str]()
-    with Client(url) as client:
+    with _connect(url) as client:
         for name in paths:
             chosen, items, total = _open(name, source, prefix=source is not None and len(paths) > 1, skipped=skipped)
             if total == 0:
@@ -94,7 +104,7 @@ def search(
     if not query.strip():
         raise typer.BadParameter("say what to look for, in words", param_hint="QUERY")
     condition = _condition(filter) if filter else None
-    with Client(url) as client:
+    with _connect(url) as client:
         try:
             result = client.search(query, limit=limit, mode=mode, sources=source, filter=condition)
         except Invalid as error:
@@ -120,7 +130,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say whether a document is pending, searchable, deleted or failed, and why."""
-    with Client(url) as client:
+    with _connect(url) as client:
         found = client.status(source, id, version=version, wait=60 if wait else None)
     output.write_json(found) if as_json else output.consoles()[0].print(output.status_line(found))
     raise typer.Exit(FAILED if found.state == "failed" or (wait and not found.settled) else 0)
@@ -136,7 +146,7 @@ def delete(
 ) -> None:
     """Delete a document; also one that the index does not know, since it may be on its way."""
     known: bool | None = None
-    with Client(url) as client:
+    with _connect(url) as client:
         if wait:
             try:
                 known = client.status(source, id).state != "deleted"
@@ -165,7 +175,7 @@ def delete(
 @app.command()
 def sources(url: Url = None, as_json: Json = False) -> None:
     """List the sources and their numbers of documents."""
-    with Client(url) as client:
+    with _connect(url) as client:
         found = client.sources()
     output.write_json({"sources": found}) if as_json else output.consoles()[0].print(output.sources(found))
 
@@ -183,6 +193,22 @@ def main() -> None:
     except SpanstreamError as error:
         sys.stderr.write(f"spanstream: {output.clean(str(error))}{_advice(error)}\n")
         sys.exit(_exit_code(error))
+
+
+@contextmanager
+def _connect(url: str | None) -> Iterator[Client]:
+    """A client; that its key is missing or wrong is told with what to do."""
+    with Client(url) as client:
+        try:
+            yield client
+        except Unauthorised as error:
+            if error.status != 401:
+                raise
+            sent = client.connection.api_key is not None
+            advice = (
+                "the key that was sent is not the server's; set SPANSTREAM_API_KEY" if sent else config.why_no_key()
+            )
+            raise Unauthorised(401, f"{error.detail}; {advice}", error.fields, error.request_id) from error
 
 
 def _condition(text: str) -> dict[str, Any]:
@@ -221,14 +247,14 @@ def _check_sources(client: Client, named: list[str]) -> None:
 def _exit_code(error: SpanstreamError) -> int:
     if isinstance(error, Refused) and error.status < 500 and error.status != 429:
         return REFUSED
+    if isinstance(error, Unusable):
+        return USAGE
     return FAILED if isinstance(error, NotSettled) else UNREACHABLE
 
 
 def _advice(error: SpanstreamError) -> str:
     if isinstance(error, Unreachable):
         return "; start one with `spanstream up`, or name another with --url or SPANSTREAM_URL"
-    if isinstance(error, Refused) and error.status == 401:
-        return "; set SPANSTREAM_API_KEY"
     return ""
 
 

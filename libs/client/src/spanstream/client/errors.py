@@ -17,6 +17,10 @@ class Broken(Unreachable):
     """The connection broke or timed out on the way: the outcome is unknown; the same again is safe."""
 
 
+class Unusable(SpanstreamError):
+    """What `spanstream up` saved cannot be read: mend the file, remove it, or give address and key yourself."""
+
+
 class NotSettled(SpanstreamError):
     """Accepted documents became neither searchable nor failed within the time allowed; they are safe and still on their way."""
 
