@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,18 @@ def test_refused_caller_is_told_where_a_key_would_come_from(server: Server, monk
     assert "send a valid API key; no usable client.json in " in str(run("sources").exception)
     monkeypatch.setenv("SPANSTREAM_API_KEY", "sps_old_key")
     assert "the key that was sent is not the server's" in str(run("sources").exception)
+
+
+def test_version_is_printed() -> None:
+    done = run("--version")
+    assert (done.exit_code, done.stdout) == (0, f"spanstream {version('spanstream-client')}\n")
+
+
+@pytest.mark.parametrize("command", ["ingest", "search", "status", "delete", "sources"])
+def test_help_names_where_address_and_key_come_from(command: str) -> None:
+    shown = run(command, "--help").output
+    assert "SPANSTREAM_URL" in shown
+    assert "SPANSTREAM_API_KEY" in shown
 
 
 def test_status_asks_for_the_version_given(server: Server) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,9 +44,29 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Url = Annotated[str | None, typer.Option("--url", help="Server address; default: SPANSTREAM_URL, else the local one.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="Server address; default: SPANSTREAM_URL, else the local one. Its key: SPANSTREAM_API_KEY, else the saved one.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 SourceName = Annotated[str, typer.Option("--source", help="The source of the document.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spanstream {version('spanstream-client')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
 
 
 @app.command()
