@@ -15,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from spanstream.client import cli
+from spanstream.client.errors import NotFound, Unusable
 
 
 class Server(ThreadingHTTPServer):
@@ -123,6 +124,15 @@ def test_refused_caller_is_told_where_a_key_would_come_from(server: Server, monk
     assert "the key that was sent is not the server's" in str(run("sources").exception)
 
 
+def test_damaged_saved_file_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SPANSTREAM_URL", raising=False)
+    monkeypatch.setenv("SPANSTREAM_DATA", str(tmp_path))
+    (tmp_path / "client.json").write_text("{")
+    error = run("sources").exception
+    assert isinstance(error, Unusable)
+    assert cli._exit_code(error) == cli.USAGE
+
+
 def test_version_is_printed() -> None:
     done = run("--version")
     assert (done.exit_code, done.stdout) == (0, f"spanstream {version('spanstream-client')}\n")
@@ -139,6 +149,16 @@ def test_status_asks_for_the_version_given(server: Server) -> None:
     server.answers["GET", DOCUMENT] = 200, STATUS
     assert run("status", "a", "--source", "kb", "--version", "3").exit_code == 0
     assert server.asked == [f"GET {DOCUMENT}?version=3"]
+
+
+def test_status_of_an_unknown_document_says_what_to_check(server: Server) -> None:
+    server.answers["GET", DOCUMENT] = 404, {"detail": "no such document"}
+    said = "the index knows no such document: is the id right (`spanstream search` shows them as source/id)?"
+    now, waited = (run("status", "a", "--source", "kb", *options).exception for options in ((), ("--wait",)))
+    assert str(now) == f"{said} If you have just sent it, try --wait."
+    assert str(waited) == said
+    assert isinstance(now, NotFound)
+    assert cli._exit_code(now) == cli.REFUSED
 
 
 def deleting(server: Server, known: tuple[int, Any]) -> Result:

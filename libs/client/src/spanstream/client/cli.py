@@ -151,7 +151,12 @@ def status(
 ) -> None:
     """Say whether a document is pending, searchable, deleted or failed, and why."""
     with _connect(url) as client:
-        found = client.status(source, id, version=version, wait=60 if wait else None)
+        try:
+            found = client.status(source, id, version=version, wait=60 if wait else None)
+        except NotFound as error:
+            what = "the index knows no such document: is the id right (`spanstream search` shows them as source/id)?"
+            later = "" if wait else " If you have just sent it, try --wait."
+            raise NotFound(error.status, what + later, error.fields, error.request_id) from error
     output.write_json(found) if as_json else output.consoles()[0].print(output.status_line(found))
     raise typer.Exit(FAILED if found.state == "failed" or (wait and not found.settled) else 0)
 
