@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from spanstream.client import cli
+from spanstream.client.errors import NotFound, Unusable
 
 
 class Server(ThreadingHTTPServer):
@@ -80,10 +82,83 @@ def test_unknown_source_is_named_with_those_that_there_are(server: Server) -> No
     assert "no documents in wikki; there are: wiki" in done.output
 
 
+@pytest.mark.parametrize(
+    ("options", "field", "shown"),
+    [
+        ([], "body.filter.all.1.field", "filter.all.1.field"),
+        (["--source", "wiki"], "body.filter.all.1.all.1.field", "filter.all.1.field"),
+        (["--source", "wiki"], "body.filter.all.1.field", "filter.field"),
+        (["--source", "wiki"], "body.filter.all.0.in.0", "source.in.0"),
+        (["--source", "wiki"], "body.filter.all.10", "filter.all.10"),
+        ([], "body.limit", "limit"),
+    ],
+)
+def test_refused_filter_is_told_under_the_path_that_was_typed(
+    server: Server, options: list[str], field: str, shown: str
+) -> None:
+    wrong = {"field": field, "detail": "must be source, id or metadata.NAME"}
+    server.answers["POST", "/v1/search"] = 422, {"detail": "the request does not fit the schema", "errors": [wrong]}
+    server.answers["GET", "/v1/sources"] = 200, {"sources": [{"source": "wiki", "documents": 2}]}
+    done = run("search", "bees", "--filter", '{"all": []}', *options)
+    expected = f"the request does not fit the schema; {shown}: must be source, id or metadata.NAME"
+    assert str(done.exception) == expected
+
+
+@pytest.mark.parametrize("filter", ["{", "[1]", "null", "lang=en"])
+def test_filter_that_is_no_json_object_is_a_usage_error(server: Server, filter: str) -> None:
+    done = run("search", "bees", "--filter", filter)
+    assert done.exit_code == cli.USAGE
+    assert "--filter" in done.output
+    assert not server.asked
+
+
+def test_help_of_search_shows_a_filter_that_is_json() -> None:
+    shown = " ".join(run("search", "--help").output.replace("│", " ").split())
+    assert json.loads(shown.partition("'")[2].partition("'")[0]) == {"field": "metadata.lang", "in": ["en"]}
+
+
+def test_refused_caller_is_told_where_a_key_would_come_from(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answers["GET", "/v1/sources"] = 401, {"detail": "send a valid API key"}
+    assert "send a valid API key; no usable client.json in " in str(run("sources").exception)
+    monkeypatch.setenv("SPANSTREAM_API_KEY", "sps_old_key")
+    assert "the key that was sent is not the server's" in str(run("sources").exception)
+
+
+def test_damaged_saved_file_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SPANSTREAM_URL", raising=False)
+    monkeypatch.setenv("SPANSTREAM_DATA", str(tmp_path))
+    (tmp_path / "client.json").write_text("{")
+    error = run("sources").exception
+    assert isinstance(error, Unusable)
+    assert cli._exit_code(error) == cli.USAGE
+
+
+def test_version_is_printed() -> None:
+    done = run("--version")
+    assert (done.exit_code, done.stdout) == (0, f"spanstream {version('spanstream-client')}\n")
+
+
+@pytest.mark.parametrize("command", ["ingest", "search", "status", "delete", "sources"])
+def test_help_names_where_address_and_key_come_from(command: str) -> None:
+    shown = run(command, "--help").output
+    assert "SPANSTREAM_URL" in shown
+    assert "SPANSTREAM_API_KEY" in shown
+
+
 def test_status_asks_for_the_version_given(server: Server) -> None:
     server.answers["GET", DOCUMENT] = 200, STATUS
     assert run("status", "a", "--source", "kb", "--version", "3").exit_code == 0
     assert server.asked == [f"GET {DOCUMENT}?version=3"]
+
+
+def test_status_of_an_unknown_document_says_what_to_check(server: Server) -> None:
+    server.answers["GET", DOCUMENT] = 404, {"detail": "no such document"}
+    said = "the index knows no such document: is the id right (`spanstream search` shows them as source/id)?"
+    now, waited = (run("status", "a", "--source", "kb", *options).exception for options in ((), ("--wait",)))
+    assert str(now) == f"{said} If you have just sent it, try --wait."
+    assert str(waited) == said
+    assert isinstance(now, NotFound)
+    assert cli._exit_code(now) == cli.REFUSED
 
 
 def deleting(server: Server, known: tuple[int, Any]) -> Result:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import pytest
+
 from spanstream.client import config
+from spanstream.client.errors import Unusable
 
 SAVED = {"url": "http://saved:1", "api_key": "saved-key"}
 
@@ -33,9 +36,36 @@ def test_saved_file_is_readable_by_its_owner_only_and_the_key_is_not_shown(tmp_p
     assert "saved-key" not in repr(config.resolve(environment={"SPANSTREAM_DATA": str(tmp_path)}))
 
 
-def test_damaged_file_counts_as_none(tmp_path: Path) -> None:
-    (tmp_path / config.FILE).write_text("[1")
-    assert config.resolve(environment={"SPANSTREAM_DATA": str(tmp_path)}).url == config.DEFAULT_URL
+@pytest.mark.parametrize("content", [b"[1", b"", b"[1]", b"\xff"])
+def test_damaged_file_is_named_where_it_is_needed(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / config.FILE).write_bytes(content)
+    environment = {"SPANSTREAM_DATA": str(tmp_path)}
+    with pytest.raises(Unusable, match=str(tmp_path / config.FILE)):
+        config.resolve(environment=environment)
+    assert config.resolve("http://argument:3", environment=environment).api_key is None
+
+
+def test_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / config.FILE).mkdir()  # root reads whatever its mode says
+    with pytest.raises(Unusable, match="cannot read"):
+        config.resolve(environment={"SPANSTREAM_DATA": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no usable client.json in {folder}; is SPANSTREAM_DATA the same as the server's?"),
+        ("{}", "no usable client.json in {folder}; is SPANSTREAM_DATA the same as the server's?"),
+        ("{", "{folder}/client.json is not valid JSON"),
+        ('{"url": "http://saved:1", "api_key": "k"}', "the key in {folder}/client.json is for http://saved:1"),
+    ],
+)
+def test_missing_key_is_explained(tmp_path: Path, content: str | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / config.FILE).write_text(content)
+    why = config.why_no_key({"SPANSTREAM_DATA": str(tmp_path)})
+    assert why.startswith(said.format(folder=tmp_path))
+    assert "set SPANSTREAM_API_KEY" in why
 
 
 def test_data_folder_follows_the_desktop_convention(tmp_path: Path) -> None:

@@ -209,6 +209,24 @@ def test_bad_search_is_a_problem_that_names_the_field(shared: Api, body: Any, fi
 
 
 @pytest.mark.parametrize(
+    ("filter", "field"),
+    [
+        ({"field": "lang", "eq": "en"}, "body.filter.field"),
+        ({"all": [{"field": "id", "eq": "a"}, {"field": "lang", "eq": "en"}]}, "body.filter.all.1.field"),
+        ({"not": {"any": [{"field": "lang\n", "eq": "en"}]}}, "body.filter.not.any.0.field"),
+    ],
+)
+def test_unknown_field_of_a_filter_is_told_under_its_path_as_sent(shared: Api, filter: Any, field: str) -> None:
+    errors = shared.client.post("/v1/search", json={"query": "x", "filter": filter}).json()["errors"]
+    assert errors == [{"field": field, "detail": "must be source, id or metadata.NAME"}]
+
+
+def test_schema_of_a_filter_says_which_fields_there_are(shared: Api) -> None:
+    field = shared.client.get("/openapi.json").json()["components"]["schemas"]["Comparison"]["properties"]["field"]
+    assert field["pattern"].startswith("^(source|id|metadata")
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"",
@@ -229,6 +247,20 @@ def test_bad_body_is_a_problem(shared: Api, content: bytes) -> None:
     answer = shared.client.post("/v1/search", content=content, headers={"content-type": "application/json"})
     assert is_problem(answer, answer.status_code)
     assert answer.status_code in (400, 422)
+
+
+@pytest.mark.parametrize("path", ["/v1/search", "/v1/sources/wiki/documents:status"])
+@pytest.mark.parametrize("type", ["application/x-www-form-urlencoded", "text/plain", "application/jsonl", None])
+def test_body_that_is_not_called_json_is_an_unsupported_type(shared: Api, path: str, type: str | None) -> None:
+    answer = shared.client.post(path, content=b'{"query": "x"}', headers={"content-type": type} if type else {})
+    assert is_problem(answer, 415)
+    assert "application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("type", ["application/json", "Application/JSON; charset=utf-8", "application/x+json"])
+def test_body_called_json_that_is_no_object_does_not_fit(shared: Api, type: str) -> None:
+    assert is_problem(shared.client.post("/v1/search", content=b"[]", headers={"content-type": type}), 422, "body")
+    assert is_problem(shared.client.post("/v1/search"), 422, "body")
 
 
 def test_error_never_repeats_what_was_sent(shared: Api) -> None:
@@ -513,3 +545,21 @@ def test_a_name_that_the_caller_made_up_is_422_and_not_repeated_at_length(shared
     answer = shared.client.post("/v1/search", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert len(answer.content) < 1000
+
+
+def test_description_names_the_key_and_the_problems_of_every_route(shared: Api) -> None:
+    described = shared.client.get("/openapi.json").json()
+    operations = [operation for path in described["paths"].values() for operation in path.values()]
+    assert len(operations) == 4
+    for operation in operations:
+        assert operation["security"] == [{"key": []}]
+        problems = {status: each["content"] for status, each in operation["responses"].items() if status >= "400"}
+        assert {"401", "403", "503"} <= problems.keys()
+        reference = {"$ref": "#/components/schemas/ProblemBody"}
+        assert all(content == {"application/problem+json": {"schema": reference}} for content in problems.values())
+    assert {"400", "415", "422"} <= described["paths"]["/v1/search"]["post"]["responses"].keys()
+    assert described["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    models = described["components"]["schemas"]
+    assert {"ProblemBody", "WrongField"} <= models.keys()
+    assert "HTTPValidationError" not in models
+    assert shared.client.post("/v1/search", json={}).json().keys() == models["ProblemBody"]["properties"].keys()

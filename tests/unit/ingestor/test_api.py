@@ -559,3 +559,15 @@ def test_the_published_description_states_bodies_and_limits(api: Api) -> None:
     assert body["additionalProperties"] is False
     assert body["properties"]["title"]["maxLength"] == 2000
     assert "multipart/form-data" in paths["/v1/sources/{source}/files"]["post"]["requestBody"]["content"]
+
+
+def test_description_names_the_key_and_the_problems_of_every_route(tmp_path: Path) -> None:
+    described = Api(tmp_path, gateway=httpx.AsyncClient()).http.get("/openapi.json").json()
+    operations = [operation for path in described["paths"].values() for operation in path.values()]
+    assert len(operations) == 5
+    for operation in operations:
+        assert operation["security"] == [{"key": []}]
+        for status in ("401", "403", "422", "503"):
+            assert operation["responses"][status]["content"].keys() == {"application/problem+json"}
+    put = described["paths"]["/v1/sources/{source}/documents/{id}"]["put"]["responses"]
+    assert {"200", "202", "400", "413", "415"} <= put.keys()

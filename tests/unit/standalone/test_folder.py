@@ -51,6 +51,12 @@ def test_lost_key_is_replaced(tmp_path: Path) -> None:
     assert folder.key() != folder.key()  # nothing was saved in between
 
 
+def test_damaged_saved_file_gets_a_new_key(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    (tmp_path / config.FILE).write_text("{")
+    assert folder.key()
+
+
 def test_damaged_key_file_is_explained(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     folder.keys.write_text("{")

@@ -16,6 +16,7 @@ from spanstream.client.errors import (
     Unauthorised,
     Unavailable,
     Unreachable,
+    Unusable,
 )
 from spanstream.client.results import (
     Failure,
@@ -58,4 +59,5 @@ __all__ = [
     "Unauthorised",
     "Unavailable",
     "Unreachable",
+    "Unusable",
 ]

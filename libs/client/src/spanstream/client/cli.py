@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from spanstream.client import files, output
+from spanstream.client import config, files, output
 from spanstream.client.client import Client
-from spanstream.client.errors import Invalid, NotFound, NotSettled, Refused, SpanstreamError, Unreachable
+from spanstream.client.errors import (
+    Invalid,
+    NotFound,
+    NotSettled,
+    Refused,
+    SpanstreamError,
+    Unauthorised,
+    Unreachable,
+    Unusable,
+)
 from spanstream.client.results import Failure, Progress, Report
 
 FAILED, USAGE, UNREACHABLE, REFUSED = 1, 2, 3, 4
 PLUGINS = "spanstream.commands"
+FILTER_HELP = (
+    """A condition as JSON: '{"field": "metadata.lang", "in": ["en"]}', also eq, gte, gt, lte, lt; '"""
+    """{"all": [...]}', any, not combine them. Fields: source, id, metadata.NAME."""
+)
 SHOWN_SOURCES = 20  # of those that there are, where an unknown one was named
 
 app = typer.Typer(
@@ -30,9 +44,29 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Url = Annotated[str | None, typer.Option("--url", help="Server address; default: SPANSTREAM_URL, else the local one.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="Server address; default: SPANSTREAM_URL, else the local one. Its key: SPANSTREAM_API_KEY, else the saved one.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 SourceName = Annotated[str, typer.Option("--source", help="The source of the document.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spanstream {version('spanstream-client')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
 
 
 @app.command()
@@ -52,7 +86,7 @@ def ingest(
     """
     out, err = output.consoles()
     report, skipped, sources = Report(Progress()), Counter[str](), list[str]()
-    with Client(url) as client:
+    with _connect(url) as client:
         for name in paths:
             chosen, items, total = _open(name, source, prefix=source is not None and len(paths) > 1, skipped=skipped)
             sources.append(chosen)
@@ -78,23 +112,20 @@ def search(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many documents.")] = 5,
     mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
-    filter: Annotated[str | None, typer.Option("--filter", help="A filter on metadata, as JSON.")] = None,
+    filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Search; the words that answer best are highlighted inside their passage."""
     if not query.strip():
         raise typer.BadParameter("say what to look for, in words", param_hint="QUERY")
-    try:
-        condition = json.loads(filter) if filter else None
-    except ValueError as error:
-        raise typer.BadParameter(f"not JSON: {error}", param_hint="--filter") from error
-    with Client(url) as client:
+    condition = _condition(filter) if filter else None
+    with _connect(url) as client:
         try:
             result = client.search(query, limit=limit, mode=mode, sources=source, filter=condition)
-        except Invalid:
+        except Invalid as error:
             _check_sources(client, source or [])
-            raise
+            raise _as_typed(error, source, condition) from error
     if as_json:
         output.write_json(result)
     else:
@@ -115,8 +146,13 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say whether a document is pending, searchable, deleted or failed, and why."""
-    with Client(url) as client:
-        found = client.status(source, id, version=version, wait=60 if wait else None)
+    with _connect(url) as client:
+        try:
+            found = client.status(source, id, version=version, wait=60 if wait else None)
+        except NotFound as error:
+            what = "the index knows no such document: is the id right (`spanstream search` shows them as source/id)?"
+            later = "" if wait else " If you have just sent it, try --wait."
+            raise NotFound(error.status, what + later, error.fields, error.request_id) from error
     output.write_json(found) if as_json else output.consoles()[0].print(output.status_line(found))
     raise typer.Exit(FAILED if found.state == "failed" or (wait and not found.settled) else 0)
 
@@ -131,7 +167,7 @@ def delete(
 ) -> None:
     """Delete a document; also one that the index does not know, since it may be on its way."""
     known: bool | None = None
-    with Client(url) as client:
+    with _connect(url) as client:
         if wait:
             try:
                 known = client.status(source, id).state != "deleted"
@@ -160,7 +196,7 @@ def delete(
 @app.command()
 def sources(url: Url = None, as_json: Json = False) -> None:
     """List the sources and their numbers of documents."""
-    with Client(url) as client:
+    with _connect(url) as client:
         found = client.sources()
     output.write_json({"sources": found}) if as_json else output.consoles()[0].print(output.sources(found))
 
@@ -180,6 +216,45 @@ def main() -> None:
         sys.exit(_exit_code(error))
 
 
+@contextmanager
+def _connect(url: str | None) -> Iterator[Client]:
+    """A client; that its key is missing or wrong is told with what to do."""
+    with Client(url) as client:
+        try:
+            yield client
+        except Unauthorised as error:
+            if error.status != 401:
+                raise
+            sent = client.connection.api_key is not None
+            advice = (
+                "the key that was sent is not the server's; set SPANSTREAM_API_KEY" if sent else config.why_no_key()
+            )
+            raise Unauthorised(401, f"{error.detail}; {advice}", error.fields, error.request_id) from error
+
+
+def _condition(text: str) -> dict[str, Any]:
+    try:
+        condition = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"not JSON: {error}", param_hint="--filter") from error
+    if not isinstance(condition, dict):
+        raise typer.BadParameter(
+            'not a JSON object, such as {"field": "metadata.lang", "in": ["en"]}', param_hint="--filter"
+        )
+    return condition
+
+
+def _as_typed(error: Invalid, sources: list[str] | None, condition: dict[str, Any] | None) -> Invalid:
+    """The same with the paths of what was typed: sources and a filter are sent as one filter, {"all": [sources, filter]}."""
+    names = {"filter.all.0": "source", "filter.all.1": "filter"} if sources and condition else {}
+    fields = []
+    for field, wrong in error.fields:
+        path = field.removeprefix("body.")
+        inner = next((name for name in names if path == name or path.startswith(f"{name}.")), "")
+        fields.append((names.get(inner, "") + path.removeprefix(inner), wrong))
+    return Invalid(error.status, error.detail, fields, error.request_id)
+
+
 def _check_sources(client: Client, named: list[str]) -> None:
     """Raise BadParameter if any of the named sources has no documents."""
     found = [source.name for source in client.sources()]
@@ -193,14 +268,14 @@ def _check_sources(client: Client, named: list[str]) -> None:
 def _exit_code(error: SpanstreamError) -> int:
     if isinstance(error, Refused) and error.status < 500 and error.status != 429:
         return REFUSED
+    if isinstance(error, Unusable):
+        return USAGE
     return FAILED if isinstance(error, NotSettled) else UNREACHABLE
 
 
 def _advice(error: SpanstreamError) -> str:
     if isinstance(error, Unreachable):
         return "; start one with `spanstream up`, or name another with --url or SPANSTREAM_URL"
-    if isinstance(error, Refused) and error.status == 401:
-        return "; set SPANSTREAM_API_KEY"
     return ""
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spanstream.client.errors import Unusable
+
 DEFAULT_URL = "http://127.0.0.1:8700"
 FILE = "client.json"
 
@@ -36,8 +38,16 @@ def resolve(
     *,
     environment: Mapping[str, str] = os.environ,
 ) -> Connection:
-    """The connection to use. The saved key is sent only to the saved addresses, never to another server."""
-    saved = read(data_folder(environment))
+    """The connection to use. The saved key is sent only to the saved addresses, never to another server.
+
+    Raises Unusable if the address is to come from a file that cannot be read.
+    """
+    try:
+        saved = read(data_folder(environment))
+    except Unusable:
+        if not (url or environment.get("SPANSTREAM_URL")):
+            raise
+        saved = {}
     chosen = (url or environment.get("SPANSTREAM_URL") or saved.get("url") or DEFAULT_URL).rstrip("/")
     ours = chosen == saved.get("url")
     beside = saved.get("ingest_url", chosen) if ours else chosen
@@ -49,12 +59,34 @@ def resolve(
 
 
 def read(folder: Path) -> dict[str, str]:
-    """What is saved: `url`, `api_key`, and where they apply `ingest_url` and `log_url`; empty if unreadable."""
+    """What is saved: `url`, `api_key`, and where they apply `ingest_url` and `log_url`; empty if there is no file.
+
+    Raises Unusable for a file that cannot be read, or is not JSON.
+    """
+    path = folder / FILE
     try:
-        saved = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError):
+        saved = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    return {name: value for name, value in saved.items() if isinstance(value, str)} if isinstance(saved, dict) else {}
+    except OSError as error:
+        raise Unusable(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise Unusable(f"{path} is not valid JSON; `spanstream up` writes it anew") from error
+    if not isinstance(saved, dict):
+        raise Unusable(f"{path} is not a JSON object; `spanstream up` writes it anew")
+    return {name: value for name, value in saved.items() if isinstance(value, str)}
+
+
+def why_no_key(environment: Mapping[str, str] = os.environ) -> str:
+    """Why no saved key was sent to a server that asked for one, and what to do."""
+    folder = data_folder(environment)
+    try:
+        saved = read(folder)
+    except Unusable as error:
+        return f"{error}; or set SPANSTREAM_API_KEY"
+    if "url" in saved and "api_key" in saved:
+        return f"the key in {folder / FILE} is for {saved['url']}; set SPANSTREAM_API_KEY for another server"
+    return f"no usable {FILE} in {folder}; is SPANSTREAM_DATA the same as the server's? or set SPANSTREAM_API_KEY"
 
 
 def save(folder: Path, values: Mapping[str, str]) -> Path:

@@ -17,16 +17,21 @@ class Broken(Unreachable):
     """The connection broke or timed out on the way: the outcome is unknown; the same again is safe."""
 
 
+class Unusable(SpanstreamError):
+    """What `spanstream up` saved cannot be read: mend the file, remove it, or give address and key yourself."""
+
+
 class NotSettled(SpanstreamError):
     """Accepted documents became neither searchable nor failed within the time allowed; they are safe and still on their way."""
 
 
 class Refused(SpanstreamError):
-    """The server said no. `status` is the HTTP status, `fields` lists (field path, what is wrong with it)."""
+    """The server said no. `status` is the HTTP status, `detail` its one sentence, `fields` lists (field path, what is wrong with it)."""
 
     def __init__(self, status: int, detail: str, fields: Sequence[tuple[str, str]] = (), request_id: str = "") -> None:
         super().__init__("; ".join([detail, *(f"{field}: {wrong}" for field, wrong in fields)]))
         self.status = status
+        self.detail = detail
         self.fields = tuple(fields)
         self.request_id = request_id
 

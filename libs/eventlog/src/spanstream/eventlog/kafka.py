@@ -362,5 +362,5 @@ def _new_topic(topic: Topic) -> dict[str, Any]:
 
 
 def _translated(error: KafkaError) -> EventLogError:
-    reason = f"Kafka: {type(error).__name__}: {error}"
+    reason = f"Kafka: {error}"  # which begins with the name of its class
     return LogUnavailable(reason) if error.retriable or isinstance(error, _SEQUENCE_LOST) else Fatal(reason)

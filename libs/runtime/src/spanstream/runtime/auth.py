@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
 from spanstream.runtime.logs import get_logger
@@ -27,6 +28,9 @@ log = get_logger()
 
 SCOPES = frozenset({"read", "write"})
 DEFAULT_TENANT = "default"
+
+# For the published description alone, also of routes that hand the header on: what verifies is the Authenticator.
+BEARER = Security(HTTPBearer(scheme_name="key", description="An API key, `sps_…`.", auto_error=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,10 @@ class Authenticator:
             raise Problem(401, "send a valid API key as 'Authorization: Bearer <key>'")
         return key.identity
 
-    def requires(self, scope: str) -> Callable[[Request], Identity]:
+    def requires(self, scope: str) -> Callable[..., Identity]:
         """A FastAPI dependency: the caller's identity, if it may `scope`."""
 
-        def dependency(request: Request) -> Identity:
+        def dependency(request: Request, _described: object = BEARER) -> Identity:
             identity = self.verify(request.headers.get("authorization"))
             if scope not in identity.scopes:
                 raise Problem(403, f"this key has no '{scope}' scope")

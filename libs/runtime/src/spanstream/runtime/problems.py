@@ -10,12 +10,15 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from spanstream.runtime.logs import get_logger
 
 log = get_logger()
 
+MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20  # of one problem
 MAX_PATH = 200  # characters of a field's path: callers make up names
 
@@ -36,7 +39,9 @@ TYPES = {
 }
 
 
+_MODELS = "#/components/schemas/"  # where an OpenAPI description keeps them
 _KNOWN = {"missing": "is missing", "extra_forbidden": "is no field of this request"}
+_JSON = re.compile(r"application/([^;]+\+)?json\s*(;|$)", re.IGNORECASE)  # the types whose bodies the framework reads
 _SUBJECT = re.compile(r"^(Value error, |(Input|String|List|Dictionary|Data) (?=should ))")
 
 
@@ -62,6 +67,29 @@ class Problem(Exception):
         return body
 
 
+class WrongField(BaseModel):
+    """A part of the request, such as `body.limit`, and what is wrong with it."""
+
+    field: str
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """What is wrong (RFC 9457). `title` is the last word of `type`; `request_id` finds the request in the server's log."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[WrongField] = []
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's published description: the problems that it may answer with. `install` describes their body."""
+    return {status: {"description": TYPES[status]} for status in statuses}
+
+
 def response(problem: Problem) -> JSONResponse:
     """The HTTP response for a problem."""
     headers = {}
@@ -70,13 +98,20 @@ def response(problem: Problem) -> JSONResponse:
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     body = problem.body() | {"request_id": uuid.uuid4().hex}
-    return JSONResponse(body, problem.status, headers, media_type="application/problem+json")
+    return JSONResponse(body, problem.status, headers, media_type=MEDIA_TYPE)
 
 
 def invalid(items: Sequence[Any], *where: str) -> Problem:
-    """The problem behind a failed validation, from pydantic's `errors()`: field paths below `where`, never values."""
-    errors = [(".".join([*where, *map(str, item["loc"])])[:MAX_PATH], _words(item)) for item in items[:MAX_ERRORS]]
+    """The problem behind a failed validation, from pydantic's `errors()`: field paths below `where`, never values.
+
+    A part in angle brackets is a union's tag, which the caller did not write, and is left out of the path.
+    """
+    errors = [(".".join([*where, *_path(item)])[:MAX_PATH], _words(item)) for item in items[:MAX_ERRORS]]
     return Problem(422, "the request does not fit the schema", errors=errors)
+
+
+def _path(item: Any) -> list[str]:
+    return [part for part in map(str, item["loc"]) if not (part.startswith("<") and part.endswith(">"))]
 
 
 def _words(item: Any) -> str:
@@ -85,7 +120,15 @@ def _words(item: Any) -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem document."""
+    """Make every error of `app` a problem document, and its published description say so."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = describe()
+        _describe_problems(schema)
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]
 
     @app.exception_handler(Problem)
     async def _problem(_request: Request, error: Problem) -> JSONResponse:
@@ -96,10 +139,13 @@ def install(app: FastAPI) -> None:
         return response(Problem(error.status_code, str(error.detail)))
 
     @app.exception_handler(RequestValidationError)
-    async def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
         items = error.errors()
         if any(item["type"] == "json_invalid" for item in items):
             return response(Problem(400, "the body is not valid JSON"))
+        unread = any(tuple(item["loc"]) == ("body",) and item["type"] != "missing" for item in items)
+        if unread and not _JSON.match(request.headers.get("content-type", "")):
+            return response(Problem(415, "send the request as application/json"))
         return response(invalid(items))
 
     @app.exception_handler(Exception)
@@ -108,3 +154,18 @@ def install(app: FastAPI) -> None:
             "request_failed", path=request.scope["route"].path if "route" in request.scope else "", exc_info=error
         )
         return response(Problem(500, "an unexpected error; it has been logged"))
+
+
+def _describe_problems(schema: dict[str, Any]) -> None:
+    """Give every error of an OpenAPI description the body it has here, instead of the framework's; idempotent."""
+    body = {"content": {MEDIA_TYPE: {"schema": {"$ref": f"{_MODELS}{ProblemBody.__name__}"}}}}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, answer in operation["responses"].items():
+                if status[0] in "45":
+                    answer |= body
+    models = schema.setdefault("components", {}).setdefault("schemas", {})
+    for framework in ("HTTPValidationError", "ValidationError"):
+        models.pop(framework, None)
+    _, ours = models_json_schema([(ProblemBody, "serialization")], ref_template=f"{_MODELS}{{model}}")
+    models |= ours["$defs"]

@@ -28,7 +28,7 @@ from spanstream.gateway.search import Question, Searcher, admits
 from spanstream.gateway.status import Watch, status
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS
-from spanstream.runtime.problems import Problem
+from spanstream.runtime.problems import Problem, responses
 from spanstream.store.errors import StoreError, StoreRejected
 from spanstream.store.generation import Generation
 from spanstream.store.points import Head, State
@@ -42,7 +42,7 @@ def router(
     store: Store, searcher: Searcher, generation: Callable[[], Generation], authenticator: Authenticator
 ) -> APIRouter:
     """The routes. `generation()` raises StoreUnavailable until the index is open."""
-    routes = APIRouter()
+    routes = APIRouter(responses=responses(401, 403, 503))
     reader = Depends(authenticator.requires("read"))
 
     def read(keys: Sequence[Key]) -> Mapping[Key, Head]:
@@ -51,7 +51,7 @@ def router(
 
     watch = Watch(read)
 
-    @routes.post("/v1/search", summary="Search", response_model=SearchResponse)
+    @routes.post("/v1/search", summary="Search", response_model=SearchResponse, responses=responses(400, 415, 422))
     def search(request: SearchRequest, caller: Identity = reader) -> SearchResponse:
         began = time.monotonic()
         scope, question = _scope(caller), request.question()
@@ -68,7 +68,11 @@ def router(
             counts = store.sources(_scope(caller))
         return SourcesResponse(sources=[SourceCount(source=name, documents=counts[name]) for name in sorted(counts)])
 
-    @routes.get("/v1/sources/{source}/documents/{id:path}", summary="What became of a document")
+    @routes.get(
+        "/v1/sources/{source}/documents/{id:path}",
+        summary="What became of a document",
+        responses=responses(404, 422),
+    )
     async def document(
         source: str,
         id: str,
@@ -84,7 +88,11 @@ def router(
             raise Problem(404, "no such document, or it has not arrived yet: ask for the receipt's version, or wait")
         return DocumentStatus.of(source, id, status(head, version))
 
-    @routes.post("/v1/sources/{source}/documents:status", summary="What became of many documents")
+    @routes.post(
+        "/v1/sources/{source}/documents:status",
+        summary="What became of many documents",
+        responses=responses(400, 415, 422),
+    )
     async def documents(source: str, request: StatusRequest, caller: Identity = reader) -> StatusResponse:
         scope = _scope(caller)
         wanted = {

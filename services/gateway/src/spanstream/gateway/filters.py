@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -30,6 +31,14 @@ MAX_CONDITIONS = 64
 FIELD = r"^(source|id|metadata(\.[^.\[\]\"\x00-\x1f]{1,64}){1,8})$"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?")
 
+
+def _known_field(name: str) -> str:
+    if not re.fullmatch(FIELD, name):
+        raise ValueError("must be source, id or metadata.NAME")
+    return name
+
+
+FieldName = Annotated[str, AfterValidator(_known_field)]
 Text = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
 Integer = Annotated[StrictInt, Field(ge=-MAX_VERSION, le=MAX_VERSION)]
 Number = Integer | Annotated[StrictFloat, Field(allow_inf_nan=False)]
@@ -55,7 +64,11 @@ class Comparison(_Closed):
         },
     )
 
-    field: str = Field(pattern=FIELD, max_length=256, description="source, id, or a dotted path below metadata")
+    field: FieldName = Field(
+        max_length=256,
+        description="source, id, or a dotted path below metadata",
+        json_schema_extra={"pattern": FIELD},
+    )
     eq: StrictBool | Number | Text | None = None
     in_: list[StrictBool | Integer | Text] | None = Field(None, alias="in", min_length=1, max_length=MAX_VALUES)
     gte: Bound | None = None
@@ -128,17 +141,18 @@ class Negation(_Closed):
 
 
 def _kind(value: Any) -> str:
+    """The tag of the filter's form. In angle brackets it is left out of the paths that errors name."""
     for name in ("all", "any", "not"):
         if (isinstance(value, dict) and name in value) or getattr(value, name.replace("not", "not_"), None) is not None:
-            return name
-    return "field"
+            return f"<{name}>"
+    return "<field>"
 
 
 Filter = Annotated[
-    Annotated[Every, Tag("all")]
-    | Annotated[AnyOne, Tag("any")]
-    | Annotated[Negation, Tag("not")]
-    | Annotated[Comparison, Tag("field")],
+    Annotated[Every, Tag("<all>")]
+    | Annotated[AnyOne, Tag("<any>")]
+    | Annotated[Negation, Tag("<not>")]
+    | Annotated[Comparison, Tag("<field>")],
     Discriminator(_kind),
 ]
 for _model in (Every, AnyOne, Negation):

@@ -23,8 +23,8 @@ from spanstream.ingestor.documents import Delete, DocumentBody, FileFields, Reco
 from spanstream.ingestor.heads import Caller
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime import metrics
-from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.problems import TYPES, Problem
+from spanstream.runtime.auth import BEARER, Authenticator, Identity
+from spanstream.runtime.problems import TYPES, Problem, responses
 
 _FORWARD_SECONDS = 90.0  # above the longest wait that the gateway allows
 _JSON = frozenset({"", "application/json"})
@@ -61,7 +61,7 @@ def router(
     acceptance: Acceptance, authenticator: Authenticator, settings: IngestorSettings, gateway: httpx.AsyncClient | None
 ) -> APIRouter:
     """The routes. With `gateway`, document status is forwarded to it."""
-    routes = APIRouter(route_class=_CountedRoute, tags=["ingest"])
+    routes = APIRouter(route_class=_CountedRoute, tags=["ingest"], responses=responses(401, 403, 422, 503))
     writer = Annotated[Identity, Depends(authenticator.requires("write"))]
     max_text, max_body = settings.max_text_bytes, settings.max_body_bytes
     budget = Budget(settings.max_held_body_bytes)
@@ -75,7 +75,7 @@ def router(
     @routes.put(
         "/v1/sources/{source}/documents/{id:path}",
         summary="Insert or replace a document",
-        responses=accepted,
+        responses=accepted | responses(400, 413, 415),
         openapi_extra=_body("application/json", DocumentBody),
     )
     async def put(request: Request, source: str, id: str, caller: writer) -> Response:
@@ -103,6 +103,7 @@ def router(
         "stand for `id`, and fields without a meaning here become metadata. A line that is refused has status "
         "`error` and its problem; the rest is accepted. A line without a result was not accepted. Read while you "
         "send, or send at most a few thousand lines a request.",
+        responses=responses(415),
         openapi_extra=_body("application/x-ndjson", RecordBody),
         response_class=Response,
     )
@@ -123,7 +124,7 @@ def router(
         summary="Insert or replace a document from a file",
         description="The file as the body (`filename` or `id`, `title`, `version`, `metadata` as JSON and `groups` "
         "separated by commas in the query), or a multipart form with `file` and the same fields.",
-        responses=accepted,
+        responses=accepted | responses(400, 413, 415),
         openapi_extra=_body("application/octet-stream", FileFields, binary=True),
     )
     async def file(request: Request, source: str, caller: writer) -> Response:
@@ -134,7 +135,12 @@ def router(
 
     if gateway is not None:
 
-        @routes.get("/v1/sources/{source}/documents/{id:path}", summary="What became of a document")
+        @routes.get(
+            "/v1/sources/{source}/documents/{id:path}",
+            summary="What became of a document",
+            responses=responses(404),
+            dependencies=[BEARER],
+        )
         async def status(request: Request, source: str, id: str) -> Response:
             return await _forward(gateway, request, source, id)
 

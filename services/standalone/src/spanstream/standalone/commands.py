@@ -261,10 +261,12 @@ def _plan(
 @contextmanager
 def _log(url: str | None) -> Iterator[Log]:
     """The log at the address given, or of the Spanstream that runs on this machine's data folder."""
-    from spanstream.eventlog.errors import EventLogError
+    from spanstream.eventlog.errors import EventLogError, LogUnavailable
     from spanstream.eventlog.opening import open_log
 
-    url = url or client_config.read(client_config.data_folder()).get("log_url")
+    folder = client_config.data_folder()
+    saved = None if url else client_config.read(folder).get("log_url")
+    url = url or saved
     if not url:
         typer.echo("No log: start one with `spanstream up`, or name one with --log-url or LOG_URL.", err=True)
         raise typer.Exit(3)
@@ -274,8 +276,12 @@ def _log(url: str | None) -> Iterator[Log]:
         raise typer.BadParameter(str(error), param_hint="--log-url") from error
     try:
         yield log
+    except LogUnavailable as error:
+        where = f"{url}, which {folder / client_config.FILE} names" if saved else url
+        typer.echo(f"No log answers at {where}; start one with `spanstream up`, or name one with --log-url.", err=True)
+        raise typer.Exit(3) from error
     except EventLogError as error:
-        typer.echo(f"The log at {url} does not answer: {error}", err=True)
+        typer.echo(f"The log at {url} does not do this: {error}", err=True)
         raise typer.Exit(3) from error
     finally:
         log.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from spanstream.client import config
+from spanstream.client.errors import Unusable
 from spanstream.runtime.auth import DEFAULT_TENANT, create_key
 from spanstream.standalone.calling import elsewhere
 from spanstream.standalone.trouble import Trouble
@@ -79,7 +80,10 @@ class DataFolder:
 
     def key(self) -> str:
         """The API key of this machine's owner, made at the first start. Raises Trouble if its files are damaged."""
-        saved = config.read(self.path).get("api_key")
+        try:
+            saved = config.read(self.path).get("api_key")
+        except Unusable:
+            saved = None  # the file is written anew
         if saved and self.keys.exists():
             return saved
         try:

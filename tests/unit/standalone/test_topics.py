@@ -1,0 +1,38 @@
+"""What the commands on topics say where the log is in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from spanstream.client import config
+from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable
+from spanstream.standalone import commands
+
+HINT = "; start one with `spanstream up`, or name one with --log-url.\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "said"),
+    [
+        ("memory:given", LogUnavailable("Kafka: no"), "No log answers at memory:given" + HINT),
+        (None, LogUnavailable("Kafka: no"), "No log answers at memory:saved, which {folder}/client.json names" + HINT),
+        ("memory:given", Fatal("no such group"), "The log at memory:given does not do this: no such group\n"),
+    ],
+)
+def test_log_that_fails_is_named_with_what_to_do(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    url: str | None,
+    error: EventLogError,
+    said: str,
+) -> None:
+    monkeypatch.setenv("SPANSTREAM_DATA", str(tmp_path))
+    config.save(tmp_path, {"log_url": "memory:saved"})
+    with pytest.raises(typer.Exit) as caught, commands._log(url):
+        raise error
+    assert caught.value.exit_code == 3
+    assert capsys.readouterr().err == said.format(folder=tmp_path)
