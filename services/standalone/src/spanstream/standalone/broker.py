@@ -268,8 +268,8 @@ class LocalBroker:
         return BrokerError(
             f"Kafka {what} its data folder {self._folder}.\n"
             f"Its own words are in {self._log}.\n"
-            "Start again: nothing that was accepted is lost. Only if that fails again, the data is damaged; then move\n"
-            f"{self._folder} away: it is made anew, and documents have to be ingested again."
+            "Start again: nothing that was accepted is lost. Only if that fails too, the data is damaged:\n"
+            f"move {self._folder} away and start again; it is made anew, and documents have to be ingested again."
         )
 
 
