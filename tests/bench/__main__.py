@@ -31,10 +31,13 @@ def main() -> int:
 
     machine = facts.machine()
     print(json.dumps(machine, indent=1))
-    results = suite.run(arguments.only, short=arguments.short, say=say)
-    print(table(results))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"machine": machine, "short": arguments.short, "results": results}, indent=1))
+    results: dict[str, Result] = {}
+    for name, result in suite.run(arguments.only, short=arguments.short, say=say):
+        results[name] = result
+        print(table({name: result}), flush=True)
+        whole = {"machine": machine, "short": arguments.short, "results": results}
+        arguments.out.write_text(json.dumps(whole, indent=1))
     print(arguments.out)
     if "growth" in results:
         picture = arguments.out.with_suffix(".png")

@@ -20,20 +20,18 @@ CAPACITY_DOCUMENTS, SHORT_CAPACITY_DOCUMENTS = 500, 20  # that say how much fres
 Say = Callable[[str], None]
 
 
-def run(names: Collection[str], *, short: bool, say: Say) -> dict[str, Result]:
-    """name -> result. Short: one product for all; else growth gets one of its own, which is then started again."""
+def run(names: Collection[str], *, short: bool, say: Say) -> Iterator[tuple[str, Result]]:
+    """Each name and its result, as they come. Short: one product for all; else growth gets one of its own."""
     chosen = set(names)
-    results: dict[str, Result] = {}
     if "growth" in chosen and not short:
         chosen.remove("growth")
-        results["growth"] = _grown(say)
+        yield "growth", _grown(say)
     if not chosen:
-        return results
+        return
     with _encoder() as encoder:
         say(f"starting the product, encoder in {encoder.info().dtype}")
         with running(dtype=encoder.info().dtype) as product:
-            results |= _shared(chosen, product, encoder, short=short, say=say)
-    return results
+            yield from _shared(chosen, product, encoder, short=short, say=say)
 
 
 def _grown(say: Say) -> Result:
@@ -50,21 +48,21 @@ def _grown(say: Say) -> Result:
     return result
 
 
-def _shared(chosen: Collection[str], product: Product, encoder: Encoder, *, short: bool, say: Say) -> dict[str, Result]:
-    results: dict[str, Result] = {}
+def _shared(
+    chosen: Collection[str], product: Product, encoder: Encoder, *, short: bool, say: Say
+) -> Iterator[tuple[str, Result]]:
     if "growth" in chosen:
-        results["growth"] = growth.measure(product, product, encoder, short=short, say=say)  # to see that it runs
+        yield "growth", growth.measure(product, product, encoder, short=short, say=say)  # to see that it runs
     if "pipeline" in chosen:
         say("pipeline")
-        results["pipeline"] = pipeline.measure(product, encoder, short=short)
+        yield "pipeline", pipeline.measure(product, encoder, short=short)
     if "freshness" in chosen:
         say("freshness")
         capacity = _capacity(product, SHORT_CAPACITY_DOCUMENTS if short else CAPACITY_DOCUMENTS)
-        results["freshness"] = freshness.measure(product, capacity, short=short)
+        yield "freshness", freshness.measure(product, capacity, short=short)
     if "reingest" in chosen:
         say("reingest")
-        results["reingest"] = reingest.measure(product, short=short)
-    return results
+        yield "reingest", reingest.measure(product, short=short)
 
 
 def _capacity(product: Product, documents: int) -> float:

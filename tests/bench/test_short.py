@@ -10,7 +10,7 @@ from tests.bench.__main__ import table
 
 
 def test_short_form_of_everything(tmp_path: Path) -> None:
-    results = suite.run(suite.NAMES, short=True, say=lambda line: None)
+    results = dict(suite.run(suite.NAMES, short=True, say=lambda line: None))
 
     assert set(results) == set(suite.NAMES)
     broken = {name: guard for name, each in results.items() for guard, held in each["guards"].items() if not held}
