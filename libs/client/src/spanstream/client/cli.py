@@ -183,7 +183,7 @@ def delete(
         return
     out, err = output.consoles()
     out.print(
-        f"{'deleted' if known or (wait and known is None) else 'accepted'}  {output.clean(source)}/{output.clean(id)}",
+        f"{'deleted' if wait and known is not False else 'accepted'}  {output.clean(source)}/{output.clean(id)}",
         markup=False,
     )
     if known is False:

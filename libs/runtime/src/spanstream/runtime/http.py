@@ -100,31 +100,33 @@ class HttpServer:
         self._socket.close()
 
 
-class _Traced:
-    """Pure ASGI, because the framework's middleware class would buffer between two streams."""
+class _Around:
+    """Something around every request. Pure ASGI, because the framework's middleware class would buffer between two streams."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+        around = self._request if scope["type"] == "http" else self._app
+        await around(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError
+
+
+class _Traced(_Around):
+    """A span, below the caller's if it sent one."""
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         with tracing.server_span(f"HTTP {scope['method']}", headers):
             await self._app(scope, receive, send)
 
 
-class _Guarded:
+class _Guarded(_Around):
     """What the framework would get wrong around all routes: paths that are not UTF-8, and requests cut by a stop."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
         async def noted(message: Message) -> None:
