@@ -21,7 +21,7 @@ from spanstream.store.opening import open_store
 from spanstream.store.store import Store
 
 GROUP = "indexer"
-# A flush waits for the disk: 1 to 50 ms in process, and a request to a server.
+# A flush waits for the disk: 1 to 50 ms in process; a server flushes by itself.
 COMMIT_SECONDS = 1.0
 LIVE_SECONDS = 120.0  # without a poll it hangs: a poll takes about a second of a slow store
 

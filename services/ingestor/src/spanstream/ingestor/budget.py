@@ -21,6 +21,10 @@ class Budget:
         self.max_bytes = max_bytes
         self.held_bytes = 0
 
+    def has_room(self, size: int) -> bool:
+        """Whether `size` bytes more may be held."""
+        return self.held_bytes + size <= self.max_bytes
+
     def share(self) -> Share:
         """One request's share, empty at first."""
         return Share(self)
@@ -35,15 +39,16 @@ class Share:
 
     def take(self, size: int) -> None:
         """Hold `size` bytes more. Raises Problem 503 where the budget has no room."""
-        if self._budget.held_bytes + size > self._budget.max_bytes:
+        if not self._budget.has_room(size):
             raise Problem(503, "too many bytes are being received; send it again", retry_after=RETRY_SECONDS)
         self._budget.held_bytes += size
         self._bytes += size
 
     async def wait(self, size: int, seconds: float = WAIT_SECONDS) -> None:
         """Hold `size` bytes more, once there is room. Raises Problem 503 after `seconds`."""
-        end = asyncio.get_running_loop().time() + seconds
-        while self._budget.held_bytes + size > self._budget.max_bytes and asyncio.get_running_loop().time() < end:
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while not self._budget.has_room(size) and clock() < end:
             await asyncio.sleep(LOOK_SECONDS)
         self.take(size)
 
