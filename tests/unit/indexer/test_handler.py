@@ -179,7 +179,7 @@ def test_passages_that_nothing_names_any_more_are_deleted_even_when_the_kill_was
 ) -> None:
     index(document(1).records())
     with pytest.raises(Killed):
-        Indexer(Faulty(store, at=4), GENERATION, lambda: NOW)(document(2, ["new"]).records())
+        Indexer(Faulty(store, at=3), GENERATION, lambda: NOW)(document(2, ["new"]).records())
     assert head(store).version == 2
     index(document(2, ["new"]).records())
     assert {
@@ -309,17 +309,22 @@ def test_kill_at_any_call_of_the_store_then_redelivery_ends_in_the_same_state(st
     ends = set()
     killed_at, killed = 0, True
     while killed:
-        old, gone, new, bad = (Key(f"tenant{killed_at}", "wiki", id) for id in ("old", "gone", "new", "bad"))
+        old, gone, new, bad, half = (
+            Key(f"tenant{killed_at}", "wiki", id) for id in ("old", "gone", "new", "bad", "half")
+        )
         scope = Scope(old.tenant)
         three = ["a."], ["b."], ["c."]
+        here, coming = document(1, key=half).records(2)
         poll = [
             *document(2, *three, key=old).records(2),
             deleted(gone, 2),
             *document(3, *three, key=old).records(unchanged=True),
             *document(1, key=new).records(),
+            coming,
             failed(bad, 1),
         ]
-        Indexer(store, GENERATION, lambda: NOW)([*document(1, key=old).records(), *document(1, key=gone).records()])
+        before = [*document(1, key=old).records(), *document(1, key=gone).records(), here]
+        Indexer(store, GENERATION, lambda: NOW)(before)
         try:
             Indexer(Faulty(store, at=killed_at, lost=lost), GENERATION, lambda: NOW)(poll)
             killed = False
@@ -329,7 +334,7 @@ def test_kill_at_any_call_of_the_store_then_redelivery_ends_in_the_same_state(st
                 shown[key.id].add((version, ordinal))
             assert shown["old"] in ({(1, 0), (1, 1)}, {(2, 0), (2, 1), (2, 2)})
         Indexer(store, GENERATION, lambda: NOW)(poll)
-        heads = store.heads([old, gone, new, bad]).values()
+        heads = store.heads([old, gone, new, bad, half]).values()
         ends.add(
             (
                 frozenset((key.id, version, ordinal) for key, version, ordinal in found(store, scope)),

@@ -34,15 +34,21 @@ from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, Pos
 from spanstream.eventlog.intervals import MAX_POLL_INTERVAL
 from spanstream.eventlog.log import Outgoing, Position, Record
 from spanstream.eventlog.room import Room
+from spanstream.eventlog.selector import Selector
 from spanstream.events.topics import Topic
 
 log = logging.getLogger(__name__)
 
-COMMIT_SECONDS = 10.0
+COMMIT_TIMEOUT = 10.0  # seconds
 MAX_UNACKNOWLEDGED_BYTES = 64 << 20  # of one producer: its client has no bound of its own
 CLOSE_SECONDS = 5.0
 
-_CLIENT = {"reconnect_backoff_max_ms": 1_000, "allow_auto_create_topics": False, "metrics_enabled": False}
+_CLIENT = {
+    "reconnect_backoff_max_ms": 1_000,
+    "allow_auto_create_topics": False,
+    "metrics_enabled": False,
+    "selector": Selector,
+}
 PRODUCER = {
     **_CLIENT,
     "enable_idempotence": True,  # said explicitly: a conflicting setting then raises instead of switching it off
@@ -290,7 +296,7 @@ class Consumer:
             TopicPartition(one.topic, one.partition): OffsetAndMetadata(one.offset + 1, "", -1) for one in records
         }
         try:
-            self._connected().commit(offsets, timeout_ms=int(COMMIT_SECONDS * 1000))
+            self._connected().commit(offsets, timeout_ms=int(COMMIT_TIMEOUT * 1000))
         except AuthorizationError as error:
             raise _translated(error) from error
         except KafkaError as error:

@@ -12,7 +12,7 @@ SMALL_CALL = 512  # tokens: a query, or one short document
 # Small calls may pass the large ones this often in a row; then a large one gets a turn, so that none waits for ever.
 _PASSES = 8
 # Rows of large calls are sorted together up to this many batches: enough for 0.95 fill, and a bound on the wait of the first.
-_HORIZON = 16
+_HORIZON = 4
 
 
 class Sized(Protocol):

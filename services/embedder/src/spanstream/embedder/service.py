@@ -6,6 +6,7 @@ from spanstream.embedder.handler import Embedding
 from spanstream.embedder.settings import EmbedderSettings
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
+from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
@@ -33,7 +34,8 @@ def build(
     members = []
     for _ in range(loops or settings.loops):
         consumer = log.consumer(GROUP, [PASSAGES.name], max_records=settings.max_poll_records)
-        members.append(Loop(GROUP, consumer, log.producer(), Embedding(encoder), observer=observer))
+        handler = Embedding(encoder)
+        members.append(Loop(GROUP, consumer, log.producer(), handler, observer=observer, commit_seconds=COMMIT_SECONDS))
 
     def close() -> None:
         for each in owned:

@@ -8,7 +8,8 @@ hold for each key as if it were alone:
     2 read the heads                                              per round
     3 skip what a head already supersedes
     4 write the passages, under ids that follow from their content
-    5 count: a version is complete when the store holds exactly its `passage_count` passages
+    5 count: a version is complete when the store holds exactly its `passage_count` passages. One that the poll
+      brought whole needs no counting: the store has just taken them all
     6 flip the heads of complete versions and of deletes (tombstones, also for unknown documents), and re-read
     7 bump the heads of unchanged documents; a wrong guess goes back to be embedded
     8 delete the passages that the re-read heads leave behind
@@ -62,6 +63,11 @@ class _Upsert:
     @property
     def origin(self) -> PassageEvent:
         return self.change.parts[0].event.origin
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all passages of the version."""
+        return {passage.ordinal for passage in self.passages} == set(range(self.origin.passage_count))
 
 
 class Indexer:
@@ -155,10 +161,12 @@ class Indexer:
 
         Raises Retry where the store holds fewer than were just written: write again.
         """
-        bodies = [(upsert.change.key, upsert.change.version, upsert.change.content_hash) for upsert in upserts]
+        complete = [upsert for upsert in upserts if upsert.whole]
+        partial = [upsert for upsert in upserts if not upsert.whole]
+        bodies = [(upsert.change.key, upsert.change.version, upsert.change.content_hash) for upsert in partial]
         counts = self._store.count_passages(bodies) if bodies else []
-        complete, rejected = [], []
-        for upsert, count in zip(upserts, counts, strict=True):
+        rejected = []
+        for upsert, count in zip(partial, counts, strict=True):
             total = upsert.origin.passage_count
             if count == total:
                 complete.append(upsert)

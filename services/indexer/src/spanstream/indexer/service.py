@@ -7,6 +7,7 @@ import threading
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
@@ -21,8 +22,6 @@ from spanstream.store.opening import open_store
 from spanstream.store.store import Store
 
 GROUP = "indexer"
-# A flush waits for the disk: 1 to 50 ms in process; a server flushes by itself.
-COMMIT_SECONDS = 1.0
 LIVE_SECONDS = 120.0  # without a poll it hangs: a poll takes about a second of a slow store
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import httpx
 
+from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
@@ -63,7 +64,9 @@ def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser) 
 
     handler = Handler(blobs, parser.parse, settings.cutting, remembered_keys=settings.remembered_keys, parsed=parsed)
     consumer = log.consumer(GROUP, [DOCUMENTS.name], max_records=settings.max_poll_records)
-    loop = Loop(GROUP, consumer, log.producer(), handler, observer=ConsumerObserver(GROUP))
+    loop = Loop(
+        GROUP, consumer, log.producer(), handler, observer=ConsumerObserver(GROUP), commit_seconds=COMMIT_SECONDS
+    )
 
     def run(stop: threading.Event) -> None:
         parser.start()
