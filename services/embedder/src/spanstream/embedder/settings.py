@@ -24,7 +24,12 @@ class EmbedderSettings(Settings):
         le=64,
         description="consumers in this process: while one waits for Kafka, another one's texts are encoded",
     )
-    max_poll_records: int = Field(32, ge=1, le=500, description="records per poll")
+    max_poll_records: int = Field(
+        8,
+        ge=1,
+        le=500,
+        description="records per poll: what is encoded together is late together; batches are made across polls",
+    )
     seconds_per_record: float = Field(
         3.0, gt=0, description="worst seconds to encode one record; max_poll_records times this must stay within 120 s"
     )
