@@ -13,7 +13,7 @@ from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import EncoderUnavailable, InvalidVectors
 from spanstream.representations.calibration import calibrate
 from spanstream.representations.local import LocalEncoder
-from spanstream.representations.model import Model, Tokens
+from spanstream.representations.model import Model
 from spanstream.representations.rows import plan
 
 NONE = np.empty((0, 2), np.int32)
@@ -66,8 +66,8 @@ def test_a_long_context_leaves_the_text_its_room(minilm: Model, encoder: LocalEn
     text = asked("The wing stalls.", (4, 8), context="title " * 2000)
     (result,) = encoder.encode([text])
     assert result.tokens.tolist() == [1]
-    context, tokens = minilm.tokenize([text.context])[0], minilm.tokenize([text.text])[0]
-    assert all(len(row.ids) <= minilm.max_tokens for row in plan(minilm, text, tokens, context).rows)
+    (read,) = minilm.read([text], query=False)
+    assert all(len(row.ids) <= minilm.max_tokens for row in plan(minilm, text, read).rows)
 
 
 PIECES = st.sampled_from(
@@ -129,25 +129,25 @@ def test_a_sentence_of_a_long_text_is_pooled_from_one_window(minilm: Model) -> N
     starts = np.arange(0, 60 * len(sentence), len(sentence), dtype=np.int32)
     ranges = np.stack([starts, starts + len(sentence)], axis=1)
     text = Text(sentence * 60, ranges, "A title", starts)
-    tokens, context = minilm.tokenize([text.text])[0], minilm.tokenize([text.context])[0]
-    made = plan(minilm, text, tokens, context)
-    pieces = np.concatenate([row.pieces for row in made.rows])
+    (read,) = minilm.read([text], query=False)
+    made = plan(minilm, text, read)
+    targets = np.concatenate([row.pieces.targets for row in made.rows])
+    bounds = np.concatenate([row.pieces.bounds for row in made.rows])
     assert len(made.rows) > 3
-    assert all((pieces[:, 0] == i).sum() == 1 for i in range(60))
-    whole = pieces[pieces[:, 0] == 60]
+    assert all((targets == i).sum() == 1 for i in range(60))
+    whole = bounds[targets == 60]
     # all tokens once, and the title once
-    assert (whole[:, 2] - whole[:, 1]).sum() == len(tokens.ids) + len(context.ids)
+    assert (whole[:, 1] - whole[:, 0]).sum() == len(read.tokens.ids) + len(read.context)
 
 
 def test_a_long_text_has_the_mean_over_all_its_tokens(minilm: Model, encoder: LocalEncoder) -> None:
     text = asked("A wing stalls when the angle is large. " * 100, (0, 10), (0, 3900))
     (result,) = encoder.encode([text])
-    tokens = minilm.tokenize([text.text])[0]
-    made = plan(minilm, text, tokens, Tokens(np.empty(0, np.int32), np.empty((0, 2), np.int32)))
+    made = plan(minilm, text, *minilm.read([text], query=False))
     total = np.zeros(384)
     for row in made.rows:
         states = minilm.states([row.ids])[0].numpy()
-        for target, first, last in row.pieces.tolist():
+        for target, (first, last) in zip(row.pieces.targets, row.pieces.bounds, strict=True):
             total += states[first:last].sum(0) if target == 2 else 0
     np.testing.assert_allclose(result.whole, unit(total), atol=1e-5)
     np.testing.assert_array_equal(result.ranges[1], result.whole)
@@ -162,7 +162,7 @@ def test_states_that_are_not_finite_are_never_returned() -> None:
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             return torch.full((*ids.shape, 4), float("nan"))
 
-    broken = LocalEncoder(_with_network(Broken(), dimension=4))
+    broken = LocalEncoder(_with_network(Broken(), width=4))
     with pytest.raises(InvalidVectors):
         broken.encode([asked("text", (0, 4))])
     broken.close()
@@ -179,7 +179,7 @@ def test_a_failure_of_the_model_reaches_its_caller_and_no_other() -> None:
                 raise MemoryError("no room")
             return torch.ones(*ids.shape, 4)
 
-    picky = LocalEncoder(_with_network(Picky(), dimension=4))
+    picky = LocalEncoder(_with_network(Picky(), width=4))
     with pytest.raises(MemoryError):
         picky.encode([asked("word " * 100)])
     assert len(picky.encode([asked("word")])) == 1
@@ -199,7 +199,7 @@ def test_closing_fails_what_waits() -> None:
             leave.wait(20)
             return torch.ones(*ids.shape, 4)
 
-    slow = LocalEncoder(_with_network(Slow(), dimension=4), budget=64)
+    slow = LocalEncoder(_with_network(Slow(), width=4), budget=64)
     outcome: list[BaseException | list[Encoded]] = []
 
     def ask() -> None:
@@ -248,9 +248,9 @@ def test_a_megabyte_is_read_in_windows(minilm: Model, encoder: LocalEncoder, lon
     assert np.isfinite(result.ranges).all()
 
 
-def _with_network(network: torch.nn.Module, dimension: int) -> Model:
+def _with_network(network: torch.nn.Module, width: int) -> Model:
     from dataclasses import replace
 
     from spanstream.representations.model import load
 
-    return replace(load("minilm"), network=network, dimension=dimension)
+    return replace(load("minilm"), network=network, width=width, dimension=width)

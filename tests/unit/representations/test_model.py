@@ -69,7 +69,7 @@ def test_pooling_length_and_lower_casing_are_obeyed(folder: Path) -> None:
 
 
 def test_what_is_not_supported_is_refused_at_load(folder: Path) -> None:
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_max_tokens": True}))
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "attention"}))
     with pytest.raises(ModelUnsupported, match="pooling"):
         load(str(folder))
     (folder / "model.safetensors").unlink()

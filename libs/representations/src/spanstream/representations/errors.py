@@ -13,3 +13,7 @@ class ModelNotFound(RepresentationError):
 
 class ModelUnsupported(RepresentationError):
     """The folder is readable, but asks for something this library does not do: choose another model."""
+
+
+class ReleaseInvalid(RepresentationError):
+    """A release file with an unknown key or a wrong value, or that does not fit its model: correct the file."""

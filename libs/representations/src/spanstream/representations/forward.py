@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from spanstream.representations.errors import ModelUnsupported
 
 # Their position ids begin behind the padding id, BERT's at 0.
 ROBERTA = ("roberta", "xlm-roberta", "camembert")
@@ -56,8 +59,8 @@ class Bert(nn.Module):
     Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2019.
     """
 
-    def __init__(self, network: Any) -> None:
-        """`network`: a model for which `reads` holds."""
+    def __init__(self, network: Any, layers: Sequence[int]) -> None:
+        """`network`: a model for which `reads` holds. `layers`: as of `forward_pass`, counted from 0."""
         super().__init__()
         config, embeddings = network.config, network.embeddings
         first = config.pad_token_id + 1 if config.model_type in ROBERTA else 0
@@ -65,8 +68,9 @@ class Bert(nn.Module):
         self.words = embeddings.word_embeddings
         self.positions = nn.Parameter(positions.detach().clone(), requires_grad=False)
         self.norm = embeddings.LayerNorm
-        layers = [Layer(each, config.num_attention_heads) for each in network.encoder.layer]
-        self.layers = nn.ModuleList(layers)
+        self.averaged = list(layers)
+        read = network.encoder.layer[: max(layers)]
+        self.layers = nn.ModuleList([Layer(each, config.num_attention_heads) for each in read])
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """`ids` [rows, length] int64, `lengths` [rows] -> [rows, length, width]."""
@@ -75,30 +79,48 @@ class Bert(nn.Module):
         padding = torch.arange(length, device=ids.device)[None] >= lengths[:, None]
         mask = torch.zeros(rows, length, dtype=states.dtype, device=ids.device).masked_fill(padding, float("-inf"))
         mask = mask.view(rows, 1, 1, length).expand(rows, 1, length, length)
-        for layer in self.layers:
+        kept = [states] if 0 in self.averaged else []
+        for number, layer in enumerate(self.layers):
             states = layer(states, mask)
-        return states
+            if number + 1 in self.averaged:
+                kept.append(states)
+        return kept[0] if len(kept) == 1 else torch.stack(kept).mean(dim=0)
 
 
 class Transformer(nn.Module):
     """Any other model of transformers, as it is."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, layers: Sequence[int]) -> None:
         super().__init__()
         self.network = network
+        self.averaged = list(layers)
+        stack = getattr(getattr(network, "encoder", None), "layer", None)
+        if isinstance(stack, nn.ModuleList):  # else it computes the layers above for nothing
+            network.encoder.layer = stack[: max(layers)]
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """`ids` [rows, length] int64, `lengths` [rows] -> [rows, length, width]."""
         mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
-        states: torch.Tensor = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-        return states
+        output = self.network(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
+        kept = [output.hidden_states[number] for number in self.averaged]
+        return kept[0] if len(kept) == 1 else torch.stack(kept).mean(dim=0)
 
 
-def forward_pass(network: Any) -> nn.Module:
-    """A module `(ids, lengths) -> states` with the weights of a transformers model, ready to run."""
+def forward_pass(network: Any, layers: Sequence[int] = (-1,)) -> nn.Module:
+    """A module `(ids, lengths) -> states` with the weights of a transformers model, ready to run.
+
+    The states are the mean of those after each of `layers`: 0 are the embeddings, 1 is the first layer, -1 the last.
+    Layers above the highest one are not computed (early exit). Raises ModelUnsupported for a layer that is not there.
+    """
+    count = int(network.config.num_hidden_layers)
+    if not layers or not all(-count - 1 <= layer <= count for layer in layers):
+        raise ModelUnsupported(
+            f"layers {list(layers)} of a model that has {count}: name 0 to {count}, or -1 for the last"
+        )
+    numbers = sorted({layer % (count + 1) for layer in layers})
     if not reads(network):
-        return Transformer(network).eval().requires_grad_(False)
-    module = Bert(network).eval().requires_grad_(False)  # a compiled copy of others would keep their history
+        return Transformer(network, numbers).eval().requires_grad_(False)
+    module = Bert(network, numbers).eval().requires_grad_(False)  # a compiled copy of others would keep their history
     if not _COMPILABLE:
         return module
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.representations.backlog import Backlog
 from spanstream.representations.calibration import Calibration, calibrate
 from spanstream.representations.model import Model, load
-from spanstream.representations.pooling import Pool, piece_sums
+from spanstream.representations.pooling import Pool, pooled
 from spanstream.representations.rows import Row, plan
 
 # A batch takes about this long, which is what a query waits for at most when it finds one running.
@@ -74,7 +74,7 @@ class LocalEncoder:
         self._observe = observe
         parameter = next(model.network.parameters())
         dtype = str(parameter.dtype).removeprefix("torch.")
-        self._info = EncoderInfo(model.name, model.dimension, model.max_tokens, dtype, str(parameter.device))
+        self._info = EncoderInfo(model.release, model.dimension, model.max_tokens, dtype, str(parameter.device))
         self._backlog: Backlog[_Item] = Backlog(budget)
         self._changed = threading.Condition()
         self._closed = False
@@ -88,15 +88,14 @@ class LocalEncoder:
         """Release, dimension, window, dtype, device."""
         return self._info
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
         """One result per text, in order. Raises EncoderRejected, InvalidVectors, or EncoderUnavailable once closed."""
         refuse_malformed(texts)
         if not texts:
             return []
-        tokens = self._model.tokenize([text.text for text in texts])
-        contexts = self._model.tokenize([text.context for text in texts])
-        plans = [plan(self._model, *item) for item in zip(texts, tokens, contexts, strict=True)]
-        call = _Call([Pool(made, self._model.dimension) for made in plans], sum(len(made.rows) for made in plans))
+        reads = self._model.read(texts, query=query)
+        plans = [plan(self._model, text, read) for text, read in zip(texts, reads, strict=True)]
+        call = _Call([Pool(self._model, made) for made in plans], sum(len(made.rows) for made in plans))
         items = [_Item(row, pool, call) for made, pool in zip(plans, call.pools, strict=True) for row in made.rows]
         with self._changed:
             if self._closed:
@@ -138,11 +137,11 @@ class LocalEncoder:
     def _read(self, batch: Sequence[_Item]) -> None:
         start = time.perf_counter()
         states = self._model.states([item.row.ids for item in batch])
-        sums = piece_sums(states, [item.row.pieces for item in batch])
+        added = pooled(self._model, states, [item.row.pieces for item in batch])
         lengths = [item.length for item in batch]
         with self._reading:
-            for item, added in zip(batch, sums, strict=True):
-                item.pool.add(item.row.pieces[:, 0], added)
+            for item, sums in zip(batch, added, strict=True):
+                item.pool.add(item.row.pieces, sums)
                 item.call.waiting -= 1
                 if item.call.waiting == 0 and not item.call.done.done():
                     item.call.done.set_result(None)

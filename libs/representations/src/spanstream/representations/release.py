@@ -1,0 +1,157 @@
+"""A release: the file that says which model makes the vectors and how. Two vectors compare only within one release.
+
+    release: minilm-spans-1             # its name; what follows is optional but for the model
+    model_name_or_path: minilm          # a folder (relative to this file), a Hugging Face name, or minilm
+    revision: sha256:...                # of weights and tokenizer, checked on load
+    dtype: auto                         # auto | float32 | bfloat16 | float16
+    max_seq_length: 256                 # tokens of a window
+    prompts: {query: "", document: ""}  # read before each text
+    include_prompt: true                # whether the whole text's vector pools the prompt
+    pooling: {pooling_mode: mean, layers: [-1]}
+    windows: {overlap_tokens: 64}
+    granularities: {span: {operator: pooling}}   # pooling | ends | mean_ends
+    truncate_dim: 192                   # the first components only
+
+What it does not say is as the model's own folder has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from spanstream.representations.errors import ReleaseInvalid
+from spanstream.representations.poolings import Operator, Pooling
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+SUFFIXES = (".yaml", ".yml")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a release file says; None where the model's folder decides."""
+
+    name: str
+    model: str
+    revision: str | None = None
+    dtype: str = "auto"
+    max_seq_length: int | None = None
+    query_prompt: str | None = None
+    document_prompt: str | None = None
+    include_prompt: bool | None = None
+    pooling: Pooling | None = None
+    layers: tuple[int, ...] = (-1,)
+    overlap_tokens: int = 64
+    operator: Operator = Operator.POOLING
+    truncate_dim: int | None = None
+
+
+def read_release(path: Path) -> Release:
+    """Read a release file. Raises ReleaseInvalid, which names the key and what may stand there."""
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ReleaseInvalid(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ReleaseInvalid(f"{path}: not YAML: {error}") from error
+    try:
+        return _release(_Keys("", document), path.parent)
+    except ReleaseInvalid as error:
+        raise ReleaseInvalid(f"{path}: {error}") from error
+
+
+def _release(top: _Keys, folder: Path) -> Release:
+    prompts, pooling = top.keys("prompts"), top.keys("pooling")
+    windows, granularities = top.keys("windows"), top.keys("granularities")
+    span = granularities.keys("span")
+    model = top.required("model_name_or_path", str)
+    if (folder / model).is_dir():
+        model = str(folder / model)
+    mode, operator = pooling.choice("pooling_mode", list(Pooling)), span.choice("operator", list(Operator))
+    release = Release(
+        name=top.required("release", str),
+        model=model,
+        revision=top.get("revision", str),
+        dtype=top.choice("dtype", DTYPES) or "auto",
+        max_seq_length=top.positive("max_seq_length"),
+        query_prompt=prompts.get("query", str),
+        document_prompt=prompts.get("document", str),
+        include_prompt=top.get("include_prompt", bool),
+        pooling=Pooling(mode) if mode else None,
+        layers=_layers(pooling.get("layers", list)),
+        overlap_tokens=windows.positive("overlap_tokens") or 64,
+        operator=Operator(operator) if operator else Operator.POOLING,
+        truncate_dim=top.positive("truncate_dim"),
+    )
+    for keys in (top, prompts, pooling, windows, granularities, span):
+        keys.refuse_others()
+    return release
+
+
+def _layers(found: list[Any] | None) -> tuple[int, ...]:
+    if found is None:
+        return (-1,)
+    if not found or not all(isinstance(layer, int) and not isinstance(layer, bool) for layer in found):
+        raise ReleaseInvalid("pooling.layers must be a list of layer numbers, such as [-1] or [1, -1]")
+    return tuple(found)
+
+
+class _Keys:
+    """A mapping of the file, which knows what has been asked of it."""
+
+    def __init__(self, at: str, found: Any) -> None:
+        if not isinstance(found, Mapping):
+            raise ReleaseInvalid(f"{at.rstrip('.') or 'the file'} must hold keys and values")
+        self._at = at
+        self._found = found
+        self._asked: list[str] = []
+
+    def keys(self, key: str) -> _Keys:
+        """The mapping below `key`; empty where there is none."""
+        self._asked.append(key)
+        return _Keys(f"{self._at}{key}.", self._found.get(key) or {})
+
+    def get(self, key: str, kind: type[T]) -> T | None:
+        """The value, None where it is not given."""
+        self._asked.append(key)
+        value = self._found.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise ReleaseInvalid(f"{self._at}{key} must be {_KINDS[kind]}, not {value!r}")
+        return value
+
+    def required(self, key: str, kind: type[T]) -> T:
+        """The value, which must be there."""
+        value = self.get(key, kind)
+        if not value:
+            raise ReleaseInvalid(f"{self._at}{key} is missing")
+        return value
+
+    def positive(self, key: str) -> int | None:
+        """A number above 0."""
+        value = self.get(key, int)
+        if value is not None and value < 1:
+            raise ReleaseInvalid(f"{self._at}{key} must be above 0, not {value}")
+        return value
+
+    def choice(self, key: str, allowed: list[Any] | tuple[str, ...]) -> str | None:
+        """One of these."""
+        value = self.get(key, str)
+        if value is not None and value not in allowed:
+            raise ReleaseInvalid(f"{self._at}{key} must be one of {', '.join(allowed)}, not {value!r}")
+        return value
+
+    def refuse_others(self) -> None:
+        """Raise for a key that nobody asked for."""
+        for key in self._found:
+            if key not in self._asked:
+                raise ReleaseInvalid(f"{self._at}{key} is not known here; known are {', '.join(self._asked)}")
+
+
+_KINDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
