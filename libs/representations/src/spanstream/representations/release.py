@@ -151,7 +151,7 @@ class _Keys:
         """Raise for a key that nobody asked for."""
         for key in self._found:
             if key not in self._asked:
-                raise ReleaseInvalid(f"{self._at}{key} is not known here; known are {', '.join(self._asked)}")
+                raise ReleaseInvalid(f"{self._at}{key} is not known here; known are {', '.join(sorted(self._asked))}")
 
 
 _KINDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
