@@ -6,7 +6,7 @@ import selectors
 from typing import Any
 
 
-class Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # which class it is depends on the system
+class Selector(selectors.DefaultSelector):
     """The system's best, with a cheap answer for what is not registered.
 
     kafka-python 3.0.12 asks for a socket's key before each wait, and mostly it has none. The base class then says so in
