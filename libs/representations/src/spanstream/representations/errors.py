@@ -1,4 +1,4 @@
-"""Errors of the representations: all are found at load."""
+"""Errors of the representations: of models and fitted files, all found at load, and of fitting."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ class ModelNotFound(RepresentationError):
 
 class ModelUnsupported(RepresentationError):
     """The folder is readable, but asks for something this library does not do: choose another model."""
+
+
+class TransformInvalid(RepresentationError):
+    """Stages, a sample or a file that cannot be used as they are: correct what the message names."""
+
+
+class TransformMismatch(RepresentationError):
+    """Fitted for another model, dimension or release file: name the right file, or fit again."""
