@@ -81,9 +81,7 @@ def test_zca_stays_nearest_and_has_the_cosines_of_pca() -> None:
 def test_full_shrinkage_only_centres() -> None:
     vectors = sample()
     shrunk = fitted([{"type": "whiten", "shrinkage": 1}], vectors)
-    np.testing.assert_allclose(
-        shrunk.apply(vectors), fitted([{"type": "center"}], vectors).apply(vectors), atol=1e-5
-    )
+    np.testing.assert_allclose(shrunk.apply(vectors), fitted([{"type": "center"}], vectors).apply(vectors), atol=1e-5)
 
 
 def test_nothing_is_left_along_a_removed_component() -> None:

@@ -58,13 +58,13 @@ class Stage(ABC):
 
     @staticmethod
     def rows(dimension: int, parameters: Mapping[str, Value]) -> int:
-        """How many vectors of `dimension` a sample must have at least to fit this stage."""
+        """How many vectors of `dimension` it takes at least to fit this; raises TransformInvalid if a parameter exceeds it."""
         return _FEWEST
 
     @classmethod
     @abstractmethod
     def fit(cls, sample: Array, parameters: Mapping[str, Value]) -> Self:
-        """The stage fitted on `sample` [n, d], of at least `rows`; raises TransformInvalid if a parameter does not suit d."""
+        """The stage fitted on `sample` [n, d] of at least `rows` vectors."""
 
     @abstractmethod
     def apply(self, vectors: Array) -> Array:
@@ -170,12 +170,12 @@ class Pca(Stage):
     @staticmethod
     def rows(dimension: int, parameters: Mapping[str, Value]) -> int:
         """So many vectors span at most one axis less."""
-        return max(_FEWEST, 2 * int(parameters["dimension"]))
+        return max(_FEWEST, 2 * _at_most(Pca.KIND, "dimension", parameters, dimension))
 
     @classmethod
     def fit(cls, sample: Array, parameters: Mapping[str, Value]) -> Self:
         """See Stage."""
-        wanted = _at_most(cls.KIND, "dimension", int(parameters["dimension"]), sample.shape[1])
+        wanted = int(parameters["dimension"])
         _, axes = _principal_axes(sample)
         return cls(wanted, _mean(sample), _float32(axes[:, :wanted]))
 
@@ -205,12 +205,12 @@ class RemoveComponents(Stage):
     @staticmethod
     def rows(dimension: int, parameters: Mapping[str, Value]) -> int:
         """So many vectors span at most one axis less."""
-        return max(_FEWEST, 2 * int(parameters["count"]))
+        return max(_FEWEST, 2 * _at_most(RemoveComponents.KIND, "count", parameters, dimension - 1))
 
     @classmethod
     def fit(cls, sample: Array, parameters: Mapping[str, Value]) -> Self:
         """See Stage."""
-        count = _at_most(cls.KIND, "count", int(parameters["count"]), sample.shape[1] - 1)
+        count = int(parameters["count"])
         _, axes = _principal_axes(sample)
         return cls(count, _mean(sample), _float32(axes[:, :count]))
 
@@ -260,12 +260,13 @@ class Truncate(Stage):
     @staticmethod
     def rows(dimension: int, parameters: Mapping[str, Value]) -> int:
         """Nothing is fitted."""
+        _at_most(Truncate.KIND, "dimension", parameters, dimension)
         return 0
 
     @classmethod
     def fit(cls, sample: Array, parameters: Mapping[str, Value]) -> Self:
         """See Stage."""
-        return cls(_at_most(cls.KIND, "dimension", int(parameters["dimension"]), sample.shape[1]))
+        return cls(int(parameters["dimension"]))
 
     def apply(self, vectors: Array) -> Array:
         """See Stage."""
@@ -302,7 +303,9 @@ def _principal_axes(sample: Array) -> tuple[NDArray[np.float64], NDArray[np.floa
     return variances, axes * np.where(largest < 0, -1, 1)
 
 
-def _at_most(kind: str, name: str, wanted: int, most: int) -> int:
+def _at_most(kind: str, name: str, parameters: Mapping[str, Value], most: int) -> int:
+    """The parameter of that name."""
+    wanted = int(parameters[name])
     if wanted > most:
         raise TransformInvalid(f"{name} {wanted} of {kind}: the vectors that reach it allow at most {most}")
     return wanted

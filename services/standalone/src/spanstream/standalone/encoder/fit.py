@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -70,6 +71,8 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
     reader = Reader()
     with _bar(quiet=as_json) as bar:
         passages, total = draw(_counted(reader.passages(paths, sys.stdin.buffer), bar), size)
+        if len(passages) < 2:
+            raise typer.BadParameter(f"{len(passages)} passages in all of it; give more texts", param_hint="PATH")
         # Float32 whatever is fastest here: the same texts must give the same numbers.
         task = bar.add_task(f"loading {model}", total=None)
         encoder = open_local(model, dtype="float32")
@@ -191,13 +194,12 @@ def _report(
     for name, values in measures.items():
         table.add_row(name, *(f"{value:d}" if isinstance(value, int) else f"{value:.3f}" for value in values))
     out.print(table)
-    out.print(
-        f"\n{chain.rows} of {facts['passages']} passages, {chain.release}; written to {facts['file']}\n", markup=False
-    )
-    lines = [f"  - {{{', '.join(f'{key}: {value}' for key, value in transform.items())}}}" for transform in transforms]
+    out.print(f"\n{chain.rows} of {facts['passages']} passages, {chain.release}", markup=False)
+    out.print(f"written to {facts['file']}, version {chain.version}\n", markup=False, soft_wrap=True)
+    lines = [f"  - {json.dumps(transform)}" for transform in transforms]
     out.print("\n".join(["transforms:", *lines]), markup=False, soft_wrap=True)
     for line in unread[:_SHOWN]:
-        err.print(f"not read: {output.clean(line)}", markup=False, style="yellow")
+        err.print(f"not read: {output.clean(line)}", markup=False, style="yellow", soft_wrap=True)
     if len(unread) > _SHOWN:
         err.print(f"… and {len(unread) - _SHOWN} more not read", style="yellow")
 
