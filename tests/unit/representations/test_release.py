@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from spanstream.encoder.encoder import Encoded, Text
-from spanstream.representations.errors import ReleaseInvalid
+from spanstream.representations.errors import ReleaseInvalid, TransformMismatch
 from spanstream.representations.local import LocalEncoder
 from spanstream.representations.model import Model, fingerprint, load
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.release import Release, read_release
+from spanstream.representations.transforms import Chain, fit, parse_stages
 from tests.unit.representations.tiny import WIDTH, WINDOW, build
 
 TEXT = "The wing stalls. A cat sleeps on the flat plate. Heat rose."
@@ -123,7 +124,7 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        ({"truncate_dim": WIDTH + 1}, "truncate_dim is 33, the model has 32"),
+        ({"truncate_dim": WIDTH + 1}, "truncate_dim is 33, the vectors have 32"),
         ({"max_seq_length": WINDOW + 1}, "max_seq_length is 65, the model reads 64"),
         ({"query_prompt": "word " * 60}, "a prompt has .* more than a quarter of the 64"),
         ({"revision": "sha256:00"}, "the release asks for sha256:00"),
@@ -236,3 +237,41 @@ def test_queries_and_documents_have_their_own_prompts(folder: Path) -> None:
     plain = encoded(folder, asked("query: " + TEXT, SENTENCES + 7))
     np.testing.assert_allclose(query.whole, plain.whole, atol=1e-5)
     np.testing.assert_allclose(query.ranges, plain.ranges, atol=1e-5)
+
+
+def fitted(folder: Path, file: Path, **choices: Any) -> Release:
+    """A release with transforms that were fitted on vectors of this model."""
+    model = load(Release("tiny", str(folder)))
+    sample = np.random.default_rng(5).normal(size=(200, WIDTH)).astype(np.float32)
+    specs = parse_stages([{"type": "center"}, {"type": "pca", "dimension": 8}])
+    chain = fit(specs, unit(sample), release=model.release, fingerprint=model.fingerprint)
+    chain.save(file)
+    return Release("tiny", str(folder), transforms=tuple(chain.specs), transforms_file=file, **choices)
+
+
+def test_transforms_are_behind_the_pool_and_in_the_name(folder: Path, tmp_path: Path) -> None:
+    release = fitted(folder, tmp_path / "fitted.safetensors")
+    model = load(release)
+    assert (model.dimension, model.width) == (8, WIDTH)
+    assert model.release != load(Release("tiny", str(folder))).release
+    local = LocalEncoder(model)
+    found, plain = local.encode([asked()])[0], encoded(folder)
+    local.close()
+    chain = Chain.load(tmp_path / "fitted.safetensors")
+    np.testing.assert_allclose(found.ranges, chain.apply(plain.ranges), atol=1e-5)
+    np.testing.assert_allclose(found.whole, chain.apply(plain.whole[None])[0], atol=1e-5)
+
+
+def test_transforms_of_another_model_are_refused(folder: Path, tmp_path: Path) -> None:
+    release = fitted(folder, tmp_path / "fitted.safetensors", pooling=Pooling.CLS)
+    with pytest.raises(TransformMismatch, match="fitted on another model"):
+        load(release)
+
+
+def test_transforms_without_their_file_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "release: a\nmodel_name_or_path: m\ntransforms: [{type: truncate, dimension: 3}]")
+    with pytest.raises(ReleaseInvalid, match="transforms_file go together"):
+        read_release(path)
+    path = write(tmp_path, "release: a\nmodel_name_or_path: m\ntransforms: [{type: twist}]\ntransforms_file: x")
+    with pytest.raises(ReleaseInvalid, match="twist"):
+        read_release(path)

@@ -1,4 +1,4 @@
-"""Errors of the representations: all are found at load."""
+"""Errors of the representations: of models and fitted files, all found at load, and of fitting."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ class ModelUnsupported(RepresentationError):
 
 class ReleaseInvalid(RepresentationError):
     """A release file with an unknown key or a wrong value, or that does not fit its model: correct the file."""
+
+
+class TransformInvalid(RepresentationError):
+    """Stages, a sample or a file that cannot be used as they are: correct what the message names."""
+
+
+class TransformMismatch(RepresentationError):
+    """Fitted for another model, dimension or release file: name the right file, or fit again."""

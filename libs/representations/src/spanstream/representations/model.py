@@ -22,9 +22,10 @@ from tokenizers import Tokenizer, normalizers
 from spanstream.encoder.encoder import Text
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported, ReleaseInvalid
 from spanstream.representations.forward import ROBERTA, forward_pass
-from spanstream.representations.modules import Dense, Head, Modules, Truncate, read_modules
+from spanstream.representations.modules import Dense, Head, Transforms, Truncate, read_modules
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.release import SUFFIXES, Release, read_release
+from spanstream.representations.transforms import Chain
 
 MINILM = "all-MiniLM-L6-v2"
 # Longer texts are tokenised piece by piece, which bounds the tokenizer's memory (about 150 bytes a token).
@@ -145,7 +146,8 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
     fast = _plain(tokenizer.backend_tokenizer, lower=modules.lower)
     framed = fast.encode("a")
     real = [i for i, special in enumerate(framed.special_tokens_mask) if not special]
-    heads, dimension = _heads(modules, release, network.config.hidden_size)
+    heads = [head for head in modules.heads if isinstance(head, Dense)]
+    dimension = len(heads[-1].bias) if heads else network.config.hidden_size
     limits = (release.max_seq_length, modules.max_seq_length, tokenizer.model_max_length, _positions(network.config))
     model = Model(
         name=release.name,
@@ -161,14 +163,14 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
         max_tokens=_max_tokens(release, limits),
         width=network.config.hidden_size,
         dimension=dimension,
-        heads=heads,
+        heads=modules.heads,
         before=tuple(framed.ids[: real[0]]),
         after=tuple(framed.ids[real[-1] + 1 :]),
         padding=tokenizer.pad_token_id or 0,
         landmark=next(id for id in (tokenizer.sep_token_id, tokenizer.eos_token_id, framed.ids[-1]) if id is not None),
     )
     _check(model)
-    return replace(model, fingerprint=_identity(model, release))
+    return _transformed(replace(model, fingerprint=_identity(model, release)), release)
 
 
 def named(name: str) -> Release:
@@ -217,23 +219,27 @@ def _identity(model: Model, release: Release) -> str:
         "prompts": [model.query_prompt, model.document_prompt],
         "overlap": model.overlap,
         "max_tokens": model.max_tokens,
-        "truncate_dim": release.truncate_dim,
     }
     return hashlib.sha256((model.fingerprint + json.dumps(choices)).encode()).hexdigest()
 
 
-def _heads(modules: Modules, release: Release, width: int) -> tuple[tuple[Head, ...], int]:
-    """What stands behind the pool, and the components of its vectors. Raises ReleaseInvalid."""
-    heads: list[Head] = list(modules.heads)
-    dimension = width
-    for head in heads:
-        dimension = len(head.bias) if isinstance(head, Dense) else dimension
+def _transformed(model: Model, release: Release) -> Model:
+    """With the release's transforms behind it. Raises ReleaseInvalid, TransformInvalid or TransformMismatch."""
+    heads, dimension, choices = model.heads, model.dimension, dict[str, object]()
+    if release.transforms_file is not None:
+        specs = list(release.transforms)
+        chain = Chain.load(release.transforms_file, specs=specs, dimension=dimension, fingerprint=model.fingerprint)
+        heads, dimension = (*heads, Transforms(chain)), chain.dimension(dimension)
+        choices["transforms"] = chain.version
     if release.truncate_dim is not None:
         if release.truncate_dim > dimension:
-            raise ReleaseInvalid(f"truncate_dim is {release.truncate_dim}, the model has {dimension} components")
-        heads.append(Truncate(release.truncate_dim))
-        dimension = release.truncate_dim
-    return tuple(heads), dimension
+            raise ReleaseInvalid(f"truncate_dim is {release.truncate_dim}, the vectors have {dimension} components")
+        heads, dimension = (*heads, Truncate(release.truncate_dim)), release.truncate_dim
+        choices["truncate_dim"] = dimension
+    if not choices:
+        return model
+    name = hashlib.sha256((model.fingerprint + json.dumps(choices)).encode()).hexdigest()
+    return replace(model, heads=heads, dimension=dimension, fingerprint=name)
 
 
 def _max_tokens(release: Release, limits: tuple[int | None, ...]) -> int:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from spanstream.representations.errors import ModelUnsupported
 from spanstream.representations.poolings import Pooling
+from spanstream.representations.transforms import Chain
 
 _ACTIVATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "Identity": lambda values: values,
@@ -61,7 +62,18 @@ class Truncate:
         return vectors[:, : self.dimension]
 
 
-Head = Dense | Normalize | Truncate
+@dataclass(frozen=True, slots=True)
+class Transforms:
+    """What was fitted on this model's unit vectors."""
+
+    chain: Chain
+
+    def apply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[n, d] -> [n, d'], of unit length."""
+        return self.chain.apply(Normalize().apply(vectors).astype(np.float32)).astype(np.float64)
+
+
+Head = Dense | Normalize | Transforms | Truncate
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@
     pooling: {pooling_mode: mean, layers: [-1]}
     windows: {overlap_tokens: 64}
     granularities: {span: {operator: pooling}}   # pooling | ends | mean_ends
+    transforms: [{type: center, fitted: "sha256:..."}]   # in order; `spanstream encoder fit` prints and fits them
+    transforms_file: fitted.safetensors # that holds what was fitted (relative to this file)
     truncate_dim: 192                   # the first components only
 
 What it does not say is as the model's own folder has it.
@@ -24,8 +26,9 @@ from typing import Any, TypeVar
 
 import yaml
 
-from spanstream.representations.errors import ReleaseInvalid
+from spanstream.representations.errors import ReleaseInvalid, TransformInvalid
 from spanstream.representations.poolings import Operator, Pooling
+from spanstream.representations.transforms import StageSpec, parse_stages
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 SUFFIXES = (".yaml", ".yml")
@@ -48,6 +51,8 @@ class Release:
     layers: tuple[int, ...] = (-1,)
     overlap_tokens: int = 64
     operator: Operator = Operator.POOLING
+    transforms: tuple[StageSpec, ...] = ()
+    transforms_file: Path | None = None
     truncate_dim: int | None = None
 
 
@@ -61,7 +66,7 @@ def read_release(path: Path) -> Release:
         raise ReleaseInvalid(f"{path}: not YAML: {error}") from error
     try:
         return _release(_Keys("", document), path.parent)
-    except ReleaseInvalid as error:
+    except (ReleaseInvalid, TransformInvalid) as error:
         raise ReleaseInvalid(f"{path}: {error}") from error
 
 
@@ -72,6 +77,7 @@ def _release(top: _Keys, folder: Path) -> Release:
     model = top.required("model_name_or_path", str)
     if (folder / model).is_dir():
         model = str(folder / model)
+    file = top.get("transforms_file", str)
     mode, operator = pooling.choice("pooling_mode", list(Pooling)), span.choice("operator", list(Operator))
     release = Release(
         name=top.required("release", str),
@@ -86,8 +92,12 @@ def _release(top: _Keys, folder: Path) -> Release:
         layers=_layers(pooling.get("layers", list)),
         overlap_tokens=windows.positive("overlap_tokens") or 64,
         operator=Operator(operator) if operator else Operator.POOLING,
+        transforms=tuple(parse_stages(top.get("transforms", list) or [])),
+        transforms_file=folder / file if file else None,
         truncate_dim=top.positive("truncate_dim"),
     )
+    if bool(release.transforms) != bool(release.transforms_file):
+        raise ReleaseInvalid("transforms and transforms_file go together: `spanstream encoder fit` makes both")
     for keys in (top, prompts, pooling, windows, granularities, span):
         keys.refuse_others()
     return release

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spanstream.client import config as client_config
+from spanstream.standalone.encoder import app as encoder  # noqa: F401 found here by its entry point
 
 if TYPE_CHECKING:
     from spanstream.eventlog.log import Log

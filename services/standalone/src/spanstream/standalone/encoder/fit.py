@@ -1,0 +1,239 @@
+"""`spanstream encoder fit`: fit what vectors pass after the encoder, on a sample of passages, and keep it in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.progress import Progress
+
+    from spanstream.encoder.encoder import Encoder
+    from spanstream.representations.transforms import Chain
+    from spanstream.standalone.encoder.passages import Passage
+
+_CALL = 128  # passages of one call: enough for all threads of the encoder, few enough for the bar and Ctrl-C
+_SHOWN = 5  # documents that could not be read
+
+
+def fit(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Files, folders, or - for NDJSON on stdin, as for ingest.")
+    ],
+    stages: Annotated[
+        str,
+        typer.Option(
+            "--stages",
+            help="In order, separated by commas: center, standardize, clip:DEVIATIONS, whiten, pca:DIMENSION, "
+            "remove_components:COUNT, truncate:DIMENSION. More after a further colon: whiten:0.1:method=pca.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write what was fitted (safetensors).")],
+    model: Annotated[str, typer.Option("--model", help="minilm, a folder, or a Hugging Face name.")] = "minilm",
+    sample: Annotated[
+        int, typer.Option("--sample", min=1, help="How many passages to draw, the same each time.")
+    ] = 5000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Fit transforms of vectors (centring, whitening, fewer dimensions) on passages of texts like yours.
+
+    It prints the lines for a release file, and writes what they name.
+
+    It reads texts, not the index, whose vectors are transformed already.
+    """
+    with _told():
+        _fit(paths, stages, out, model, sample, as_json)
+
+
+def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_json: bool) -> None:
+    import numpy as np
+
+    from spanstream.representations.local import open_local
+    from spanstream.representations.model import find
+    from spanstream.representations.transforms import fit as fit_chain
+    from spanstream.representations.transforms import parse_stages
+    from spanstream.standalone.encoder.passages import Reader, draw
+
+    specs = parse_stages([entry(stage) for stage in stages.split(",")])
+    if not out.parent.is_dir() or out.is_dir():
+        raise typer.BadParameter(f"{out} is no file in a folder that exists", param_hint="--out")
+    if missing := [name for name in paths if name != "-" and not Path(name).exists()]:
+        raise typer.BadParameter(f"no such file or folder: {missing[0]}", param_hint="PATH")
+    reader = Reader()
+    with _bar(quiet=as_json) as bar:
+        passages, total = draw(_counted(reader.passages(paths, sys.stdin.buffer), bar), size)
+        if len(passages) < 2:
+            raise typer.BadParameter(f"{len(passages)} passages in all of it; give more texts", param_hint="PATH")
+        # Float32 whatever is fastest here: the same texts must give the same numbers.
+        task = bar.add_task(f"loading {model}", total=None)
+        encoder = open_local(model, dtype="float32")
+        bar.remove_task(task)
+        try:
+            origin = {"release": encoder.info().release, "fingerprint": _fingerprint(find(model))}
+            # On zeros first, which takes no time: what cannot be fitted is found before minutes of encoding.
+            fit_chain(specs, np.zeros((len(passages), encoder.info().dimension), np.float32), **origin)
+            before = _encoded(encoder, passages, bar)
+        finally:
+            encoder.close()
+        chain = fit_chain(specs, before, **origin)
+    chain.save(out)
+    _report(chain, before, {"file": str(out), "passages": total, "unread": len(reader.unread)}, reader.unread, as_json)
+
+
+def entry(stage: str) -> dict[str, Any]:
+    """A stage as typed, such as "pca:192" or "whiten:0.1:method=pca", as a release file has it; the first value needs no name."""
+    from spanstream.representations.stages import KINDS
+
+    kind, *values = (part.strip() for part in stage.split(":"))
+    names = list(KINDS[kind].PARAMETERS) if kind in KINDS else []
+    found: dict[str, Any] = {"type": kind}
+    for number, text in enumerate(values):
+        name, given, value = text.rpartition("=")
+        if not given:
+            if number > 0 or not names:
+                raise typer.BadParameter(f"{stage!r}: {text!r} is no NAME=VALUE of {kind}", param_hint="--stages")
+            name = names[0]
+        found[name.strip()] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _fingerprint(folder: Path) -> str:
+    """SHA-256 of a model's weights and tokenizer, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".safetensors", ".bin", ".model") or path.name in ("tokenizer.json", "vocab.txt"):
+            digest.update(path.name.encode())
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _counted(passages: Iterable[Passage], bar: Progress) -> Iterator[Passage]:
+    task = bar.add_task("reading passages", total=None)
+    for passage in passages:
+        yield passage
+        bar.advance(task)
+
+
+def _encoded(encoder: Encoder, passages: Sequence[Passage], bar: Progress) -> NDArray[np.float32]:
+    """The passages' vectors [n, d]."""
+    import numpy as np
+
+    from spanstream.encoder.encoder import Text
+
+    none = np.empty((0, 2), np.int32)
+    vectors = np.empty((len(passages), encoder.info().dimension), np.float32)
+    task = bar.add_task("encoding", total=len(passages))
+    for start in range(0, len(passages), _CALL):
+        part = passages[start : start + _CALL]
+        results = encoder.encode([Text(passage.text, none, passage.title) for passage in part])
+        vectors[start : start + len(part)] = [result.whole for result in results]
+        bar.advance(task, len(part))
+    return vectors
+
+
+def mean_cosine(vectors: NDArray[np.float32]) -> float:
+    """Mean cosine of all pairs of unit vectors [n, d], n >= 2: 0 in all directions alike, 1 collapsed."""
+    import numpy as np
+
+    count = len(vectors)
+    return float((np.square(vectors.sum(axis=0, dtype=np.float64)).sum() - count) / (count * (count - 1)))
+
+
+def effective_rank(vectors: NDArray[np.float32]) -> float:
+    """Exponential of the entropy of the singular values of vectors [n, d] (Roy and Vetterli 2007): 1 collapsed, d at most."""
+    import numpy as np
+
+    values = np.linalg.svd(vectors.astype(np.float64), compute_uv=False)
+    shares = values[values > 1e-12 * values.max()] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def _report(
+    chain: Chain, before: NDArray[np.float32], facts: dict[str, Any], unread: Sequence[str], as_json: bool
+) -> None:
+    """What was fitted, and what it does to the sample itself."""
+    from rich.table import Table
+
+    from spanstream.client import output
+
+    after = chain.apply(before)
+    measures = {
+        "dimensions": (before.shape[1], after.shape[1]),
+        "mean cosine of pairs": (mean_cosine(before), mean_cosine(after)),
+        "effective rank": (effective_rank(before), effective_rank(after)),
+    }
+    transforms = [spec.entry() for spec in chain.specs]
+    if as_json:
+        compared = {name.replace(" ", "_"): {"before": old, "after": new} for name, (old, new) in measures.items()}
+        origin = {"release": chain.release, "fingerprint": chain.fingerprint, "sample": chain.rows}
+        output.write_json({**facts, "version": chain.version, **origin, "transforms": transforms, "measures": compared})
+        return
+    out, err = output.consoles()
+    table = Table("of the sample", box=None)
+    for name in ("before", "after"):
+        table.add_column(name, justify="right")
+    for name, values in measures.items():
+        table.add_row(name, *(f"{value:d}" if isinstance(value, int) else f"{value:.3f}" for value in values))
+    out.print(table)
+    out.print(f"\n{chain.rows} of {facts['passages']} passages, {chain.release}", markup=False)
+    out.print(f"written to {facts['file']}, version {chain.version}\n", markup=False, soft_wrap=True)
+    lines = [f"  - {json.dumps(transform)}" for transform in transforms]
+    out.print("\n".join(["transforms:", *lines]), markup=False, soft_wrap=True)
+    for line in unread[:_SHOWN]:
+        err.print(f"not read: {output.clean(line)}", markup=False, style="yellow", soft_wrap=True)
+    if len(unread) > _SHOWN:
+        err.print(f"… and {len(unread) - _SHOWN} more not read", style="yellow")
+
+
+@contextmanager
+def _bar(*, quiet: bool) -> Iterator[Progress]:
+    """On standard error; none where that is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from spanstream.client import output
+
+    _, console = output.consoles()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
+        yield bar
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What goes wrong as one line and an exit code: 2 for what was asked, 1 for what broke, 130 for Ctrl-C."""
+    from spanstream.encoder.errors import EncoderError
+    from spanstream.ingestor.parsing.parsed import ParserUnavailable
+    from spanstream.representations.errors import RepresentationError
+    from spanstream.runtime.settings import SettingsError
+
+    try:
+        yield
+    except (RepresentationError, SettingsError) as error:
+        raise typer.BadParameter(str(error)) from error
+    except OSError as error:
+        raise typer.BadParameter(f"{error.filename or 'the file'}: {error.strerror}") from error
+    except (EncoderError, ParserUnavailable) as error:
+        typer.echo(f"Nothing was written: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted; nothing was written", err=True)
+        raise typer.Exit(130) from None
