@@ -19,8 +19,9 @@ from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.representations.backlog import Backlog
 from spanstream.representations.calibration import Calibration, calibrate
-from spanstream.representations.model import Model, load
+from spanstream.representations.model import Model, load, named
 from spanstream.representations.pooling import Pool, pooled
+from spanstream.representations.release import Release
 from spanstream.representations.rows import Row, plan
 
 # A batch takes about this long, which is what a query waits for at most when it finds one running.
@@ -88,6 +89,11 @@ class LocalEncoder:
         """Release, dimension, window, dtype, device."""
         return self._info
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all that makes its vectors what they are."""
+        return self._model.fingerprint
+
     def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
         """One result per text, in order. Raises EncoderRejected, InvalidVectors, or EncoderUnavailable once closed."""
         refuse_malformed(texts)
@@ -154,24 +160,28 @@ def _fail(call: _Call, error: Exception) -> None:
 
 
 def open_local(
-    name: str = "minilm",
+    name: str | Release = "minilm",
     *,
     dtype: str = "auto",
     device: str = "cpu",
     threads: int | None = None,
     observe: Observer = lambda tokens, padded, seconds: None,
 ) -> LocalEncoder:
-    """Load a model and start its encoder; `auto` calibrates. `threads`: batches at once; none: as many as cores, one on a GPU.
+    """Load a model or a release and start its encoder. `dtype` decides where the release leaves it; `auto` calibrates.
 
-    On a CPU torch itself is set to one thread, for the whole process. Raises ModelNotFound or ModelUnsupported.
+    `threads`: batches at once; none: as many as cores, one on a GPU. On a CPU torch itself is set to one thread, for the
+    whole process. Raises ModelNotFound, ModelUnsupported, ReleaseInvalid, TransformInvalid or TransformMismatch.
     """
+    release = named(name) if isinstance(name, str) else name
+    if release.dtype != "auto":
+        dtype = release.dtype
     if threads is None:
         threads = os.cpu_count() or 1 if device == "cpu" else 1
     if device == "cpu":
         torch.set_num_threads(1)
     if dtype != "auto":
-        return LocalEncoder(load(name, dtype=getattr(torch, dtype), device=device), threads=threads, observe=observe)
-    model, calibration = calibrate(load(name, device=device))
+        return LocalEncoder(load(release, dtype=getattr(torch, dtype), device=device), threads=threads, observe=observe)
+    model, calibration = calibrate(load(release, device=device))
     budget = _ACCELERATOR_BUDGET
     if device == "cpu":
         budget = int(min(max(calibration.tokens_per_second * _BATCH_SECONDS, _MIN_BUDGET), _MAX_BUDGET))

@@ -55,7 +55,9 @@ class EncoderSettings(Settings):
     url: str | None = Field(None, description="the address under which others reach it; not used here")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8082, ge=0, le=65535, description="0: a free one")
-    model: str = Field("minilm", description="a folder, a Hugging Face name, or minilm: the packaged all-MiniLM-L6-v2")
+    model: str = Field(
+        "minilm", description="minilm (the packaged one), a folder, a Hugging Face name, or a release file"
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: measured at start")
     device: str = Field("cpu", description="of torch: cpu, cuda, cuda:1 …")
     threads: int | None = Field(None, ge=1, le=1024, description="of torch; none: as many as cores")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +38,9 @@ def fit(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write what was fitted (safetensors).")],
-    model: Annotated[str, typer.Option("--model", help="minilm, a folder, or a Hugging Face name.")] = "minilm",
+    model: Annotated[
+        str, typer.Option("--model", help="minilm, a folder, a Hugging Face name, or a release file.")
+    ] = "minilm",
     sample: Annotated[
         int, typer.Option("--sample", min=1, help="How many passages to draw, the same each time.")
     ] = 5000,
@@ -58,7 +60,7 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
     import numpy as np
 
     from spanstream.representations.local import open_local
-    from spanstream.representations.model import find
+    from spanstream.representations.model import named
     from spanstream.representations.transforms import fit as fit_chain
     from spanstream.representations.transforms import parse_stages
     from spanstream.standalone.encoder.passages import Reader, draw
@@ -75,10 +77,11 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
             raise typer.BadParameter(f"{len(passages)} passages in all of it; give more texts", param_hint="PATH")
         # Float32 whatever is fastest here: the same texts must give the same numbers.
         task = bar.add_task(f"loading {model}", total=None)
-        encoder = open_local(model, dtype="float32")
+        release = replace(named(model), transforms=(), transforms_file=None, truncate_dim=None, dtype="float32")
+        encoder = open_local(release)
         bar.remove_task(task)
         try:
-            origin = {"release": encoder.info().release, "fingerprint": _fingerprint(find(model))}
+            origin = {"release": encoder.info().release, "fingerprint": encoder.fingerprint}
             # On zeros first, which takes no time: what cannot be fitted is found before minutes of encoding.
             fit_chain(specs, np.zeros((len(passages), encoder.info().dimension), np.float32), **origin)
             before = _encoded(encoder, passages, bar)
@@ -113,17 +116,6 @@ def _value(text: str) -> int | float | str:
         except ValueError:
             pass
     return text
-
-
-def _fingerprint(folder: Path) -> str:
-    """SHA-256 of a model's weights and tokenizer, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".bin", ".model") or path.name in ("tokenizer.json", "vocab.txt"):
-            digest.update(path.name.encode())
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _counted(passages: Iterable[Passage], bar: Progress) -> Iterator[Passage]:
@@ -197,7 +189,8 @@ def _report(
     out.print(f"\n{chain.rows} of {facts['passages']} passages, {chain.release}", markup=False)
     out.print(f"written to {facts['file']}, version {chain.version}\n", markup=False, soft_wrap=True)
     lines = [f"  - {json.dumps(transform)}" for transform in transforms]
-    out.print("\n".join(["transforms:", *lines]), markup=False, soft_wrap=True)
+    lines = ["transforms:", *lines, f"transforms_file: {facts['file']}"]
+    out.print("\n".join(lines), markup=False, soft_wrap=True)
     for line in unread[:_SHOWN]:
         err.print(f"not read: {output.clean(line)}", markup=False, style="yellow", soft_wrap=True)
     if len(unread) > _SHOWN:
