@@ -1,4 +1,4 @@
-"""Retrieval measures with paired bootstrap intervals."""
+"""The development sets, and what they are measured with."""
 
 from __future__ import annotations
 
@@ -46,19 +46,3 @@ def _lines(path: Path) -> list[dict[str, str]]:
 def _table(path: Path) -> list[list[str]]:
     with path.open(encoding="utf-8") as file:
         return list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-
-
-def ndcg(ranked: Sequence[str], relevant: Mapping[str, float], depth: int = 10) -> float:
-    """Normalised discounted cumulative gain with linear gains, 0..1 (Järvelin and Kekäläinen 2002)."""
-    gains = sorted((grade for grade in relevant.values() if grade > 0), reverse=True)[:depth]
-    ideal = sum(gain / math.log2(rank + 2) for rank, gain in enumerate(gains))
-    found = (max(relevant.get(document, 0.0), 0.0) for document in ranked[:depth])
-    return sum(gain / math.log2(rank + 2) for rank, gain in enumerate(found)) / ideal if ideal else 0.0
-
-
-def interval(values: Sequence[float] | NDArray[np.float64], *, resamples: int = 10_000) -> tuple[float, float, float]:
-    """Mean and its 95 % percentile bootstrap interval; give differences per query for a paired comparison."""
-    data = np.asarray(values, np.float64)
-    chosen = np.random.default_rng(0).integers(0, len(data), (resamples, len(data)))
-    low, high = np.percentile(data[chosen].mean(axis=1), (2.5, 97.5))
-    return float(data.mean()), float(low), float(high)
