@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from spanstream.representations.bootstrap import interval
+from spanstream.representations.measures import ndcg
+from spanstream.standalone.encoder.judgements import read_collection
+
+__all__ = ["Dataset", "interval", "load", "ndcg"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +26,10 @@ class Dataset:
 
 def load(folder: Path) -> Dataset:
     """Read a set; only judged queries are kept."""
-    relevant: dict[str, dict[str, float]] = {}
-    for query, document, grade in _table(folder / "qrels.tsv"):
-        relevant.setdefault(query, {})[document] = float(grade)
     spans: dict[str, list[tuple[str, int, int]]] = {}
     if (folder / "spans.tsv").exists():
-        for query, document, start, end, *_ in _table(folder / "spans.tsv"):
-            spans.setdefault(query, []).append((document, int(start), int(end)))
-    texts = {row["_id"]: row["text"] for row in _lines(folder / "queries.jsonl")}
-    queries = {query: texts[query] for query in relevant if query in texts}
-    return Dataset(folder.name, _lines(folder / "corpus.jsonl"), queries, relevant, spans)
-
-
-def _lines(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def _table(path: Path) -> list[list[str]]:
-    with path.open(encoding="utf-8") as file:
-        return list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+        with (folder / "spans.tsv").open(encoding="utf-8") as file:
+            for query, document, start, end, *_ in list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]:
+                spans.setdefault(query, []).append((document, int(start), int(end)))
+    judged = read_collection(folder)
+    return Dataset(folder.name, judged.documents, judged.queries, judged.relevant, spans)

@@ -58,7 +58,7 @@ def isotropy(vectors: Vectors) -> float:
 
 def effective_rank(vectors: Vectors) -> float:
     """Exponential of the entropy of the singular values, of vectors as they are: 1 collapsed, d all axes alike (Roy and Vetterli 2007)."""
-    values = _singular(vectors.astype(np.float64))
+    values = _singular(vectors)
     shares = values / values.sum()
     shares = shares[shares > _TINY]
     return float(np.exp(-(shares * np.log(shares)).sum()))
@@ -111,7 +111,8 @@ def outlier_dimensions(vectors: Vectors, deviations: float = 3.0) -> NDArray[np.
 
 def energy(vectors: Vectors) -> NDArray[np.float64]:
     """Mean square of each dimension [d]; of unit vectors the sum is 1, so each is what the dimension adds to a cosine."""
-    return np.square(vectors.astype(np.float64)).mean(axis=0)
+    mean: NDArray[np.float64] = np.square(vectors.astype(np.float64)).mean(axis=0)
+    return mean
 
 
 def part_similarities(whole: Vectors, parts: Vectors) -> NDArray[np.float64]:
@@ -119,11 +120,12 @@ def part_similarities(whole: Vectors, parts: Vectors) -> NDArray[np.float64]:
 
     Their fall from first to last is the position bias (Coelho et al. 2024): what stands late in a text counts less.
     """
-    return np.einsum("md,mpd->mp", whole.astype(np.float64), parts.astype(np.float64))
+    cosines: NDArray[np.float64] = np.einsum("md,mpd->mp", whole.astype(np.float64), parts.astype(np.float64))
+    return cosines
 
 
-def _singular(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.linalg.svd(matrix, compute_uv=False)
+def _singular(matrix: Vectors) -> NDArray[np.float64]:
+    return np.linalg.svd(matrix.astype(np.float64), compute_uv=False)
 
 
 def _others(vectors: Vectors) -> Iterator[NDArray[np.float32]]:

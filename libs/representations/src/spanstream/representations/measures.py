@@ -25,21 +25,22 @@ def recall(ranked: Sequence[str], relevant: Mapping[str, float], depth: int = 10
 
 def pearson(x: ArrayLike, y: ArrayLike, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Correlation of `x` and `y`, [n] or [r, n]; item i counts `counts` [r, n] times. Result [r], 0 where one is constant."""
-    x, y = np.atleast_2d(np.asarray(x, np.float64)), np.atleast_2d(np.asarray(y, np.float64))
-    counts = np.ones((1, x.shape[1])) if counts is None else counts
+    a, b = np.atleast_2d(np.asarray(x, np.float64)), np.atleast_2d(np.asarray(y, np.float64))
+    counts = np.ones((1, a.shape[1])) if counts is None else counts
     total = counts.sum(axis=1, keepdims=True)
-    x = x - (counts * x).sum(axis=1, keepdims=True) / total
-    y = y - (counts * y).sum(axis=1, keepdims=True) / total
-    spread = np.sqrt((counts * x * x).sum(axis=1) * (counts * y * y).sum(axis=1))
-    together = (counts * x * y).sum(axis=1)
-    return np.divide(together, spread, out=np.zeros_like(together), where=spread > 1e-12 * total[:, 0])
+    a = a - (counts * a).sum(axis=1, keepdims=True) / total
+    b = b - (counts * b).sum(axis=1, keepdims=True) / total
+    spread = np.sqrt((counts * a * a).sum(axis=1) * (counts * b * b).sum(axis=1))
+    together: NDArray[np.float64] = (counts * a * b).sum(axis=1)
+    correlation: NDArray[np.float64] = np.zeros_like(together)
+    return np.divide(together, spread, out=correlation, where=spread > 1e-12 * total[:, 0])
 
 
 def spearman(x: ArrayLike, y: ArrayLike, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Rank correlation of `x` [n] and `y` [n], equal values sharing their middle rank; `counts` and result as in `pearson`."""
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    counts = np.ones((1, len(x))) if counts is None else counts
-    return pearson(_ranks(x, counts), _ranks(y, counts), counts)
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    counts = np.ones((1, len(a))) if counts is None else counts
+    return pearson(_ranks(a, counts), _ranks(b, counts), counts)
 
 
 def _ranks(values: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:

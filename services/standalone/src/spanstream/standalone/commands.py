@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spanstream.client import config as client_config
+from spanstream.standalone.encoder import app as encoder
 
 if TYPE_CHECKING:
     from spanstream.eventlog.log import Log
     from spanstream.standalone.composition import Plan
+
+__all__ = ["config", "encoder", "keys", "topics", "up"]
 
 DEFAULT_TARGETS = "ingestor,embedder,indexer,gateway,encoder"
 

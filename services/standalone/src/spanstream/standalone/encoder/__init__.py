@@ -1,0 +1,12 @@
+"""`spanstream encoder`: what can be said about a model, and what is fitted for one. Heavy imports are in the commands."""
+
+from __future__ import annotations
+
+import typer
+
+from spanstream.standalone.encoder.compare import compare
+from spanstream.standalone.encoder.diagnose import diagnose
+
+app = typer.Typer(help="Look into the encoder: diagnose its vectors, compare models.", no_args_is_help=True)
+app.command()(diagnose)
+app.command()(compare)
