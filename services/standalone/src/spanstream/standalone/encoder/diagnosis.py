@@ -33,8 +33,8 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All measures, and the distributions behind them: `spectrum` [min(n, d)], `occurrences` [n], cosines of `random` and
-    of `neighbouring` pairs (parts of one text that follow each other), cosines of texts with their parts `positions` [m, PARTS].
+    """All measures, and the distributions behind them: `spectrum` [min(n, d)], `occurrences` [n], cosines of parts of
+    different texts (`random`; of whole texts where there are no parts) and of parts that follow each other (`neighbouring`), cosines of texts with their parts `positions` [m, PARTS].
     """
 
     measures: list[Measure]
@@ -115,14 +115,16 @@ def diagnose(
             Measure("end", end, "with its last fifth", (0.4, 1)),
             Measure("position bias", start - end, "start less end; above 0: the end counts less", (-0.1, 0.1)),
         ]
-    return Diagnosis(measures, diagnostics.spectrum(vectors), found, _random(vectors), neighbouring.ravel(), positions)
+    random = _random(parts if len(owners) > 1 else vectors[:, None])
+    return Diagnosis(measures, diagnostics.spectrum(vectors), found, random, neighbouring.ravel(), positions)
 
 
-def _random(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Cosines of random pairs of different texts."""
-    count = len(vectors)
+def _random(parts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cosines of random pairs of parts, [m, p, d], of different texts."""
+    texts, each, _ = parts.shape
     source = np.random.default_rng(0)
-    left = source.integers(0, count, _RANDOM_PAIRS)
-    right = (left + source.integers(1, count, _RANDOM_PAIRS)) % count
-    cosines: NDArray[np.float64] = np.einsum("pd,pd->p", *(vectors[side].astype(np.float64) for side in (left, right)))
+    left = source.integers(0, texts, _RANDOM_PAIRS)
+    right = (left + source.integers(1, texts, _RANDOM_PAIRS)) % texts
+    one, other = (parts[of, source.integers(0, each, _RANDOM_PAIRS)].astype(np.float64) for of in (left, right))
+    cosines: NDArray[np.float64] = np.einsum("pd,pd->p", one, other)
     return cosines

@@ -43,7 +43,8 @@ def _spectrum(panel: Axes, diagnosis: Diagnosis) -> None:
 
 def _occurrences(panel: Axes, diagnosis: Diagnosis) -> None:
     found = diagnosis.occurrences
-    panel.hist(found, bins=min(60, max(10, int(found.max()) + 1)), color=_BLUE)
+    width = int(found.max()) // 50 + 1  # whole numbers in each bar, or they are not comparable
+    panel.hist(found, bins=list(range(0, int(found.max()) + width + 1, width)), color=_BLUE)
     panel.axvline(NEIGHBOURS, color=_ORANGE, linewidth=1.5, label=f"mean, {NEIGHBOURS}")
     panel.set_yscale("log")
     panel.set(title="Hubs: how often a text is a neighbour", ylabel="texts (log scale)")
@@ -54,14 +55,15 @@ def _occurrences(panel: Axes, diagnosis: Diagnosis) -> None:
 def _similarities(panel: Axes, diagnosis: Diagnosis) -> None:
     bins = np.linspace(-0.4, 1, 57)
     for cosines, name, colour in (
-        (diagnosis.random, "random texts", _GREY),
-        (diagnosis.neighbouring, "neighbouring parts of one text", _ORANGE),
+        (diagnosis.random, "of different texts", _GREY),
+        (diagnosis.neighbouring, "neighbours in one text", _ORANGE),
     ):
         if len(cosines):
             weights = np.full(len(cosines), 100 / len(cosines))
             label = f"{name}, mean {cosines.mean():.2f}"
             panel.hist(np.clip(cosines, -0.4, 1), list(bins), weights=weights, color=colour, alpha=0.65, label=label)
-    panel.set(title="Cosines of pairs: the less overlap the better", xlabel="cosine", ylabel="% of the pairs")
+    panel.set(title="Cosines of parts of texts: the less overlap the better", xlabel="cosine", ylabel="% of the pairs")
+    panel.margins(y=0.25)  # room for the legend
     panel.legend(frameon=False)
 
 
