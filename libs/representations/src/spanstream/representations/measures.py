@@ -33,7 +33,8 @@ def pearson(x: ArrayLike, y: ArrayLike, counts: NDArray[np.float64] | None = Non
     spread = np.sqrt((counts * a * a).sum(axis=1) * (counts * b * b).sum(axis=1))
     together: NDArray[np.float64] = (counts * a * b).sum(axis=1)
     correlation: NDArray[np.float64] = np.zeros_like(together)
-    return np.divide(together, spread, out=correlation, where=spread > 1e-12 * total[:, 0])
+    np.divide(together, spread, out=correlation, where=spread > 1e-12 * total[:, 0])
+    return correlation
 
 
 def spearman(x: ArrayLike, y: ArrayLike, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:

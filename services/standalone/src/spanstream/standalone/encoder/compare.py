@@ -46,6 +46,7 @@ def compare(
     with encoding.interruptible(), encoding.progress(quiet=as_json) as bar:
         if isinstance(judged, judgements.Pairs):
             one, other = (_cosines(model, side, judged, bar) for model, side in ((a, "A"), (b, "B")))
+            bar.add_task("resampling", total=None)  # seconds for thousands of pairs
             rows = comparison.compare_correlations(one, other, judged.scores)
         else:
             first, second = (_scores(model, side, judged, bar) for model, side in ((a, "A"), (b, "B")))
