@@ -35,7 +35,7 @@ class Row:
     def sentence(self, a: str, b: str) -> str:
         """What follows, in plain words."""
         value, low, high = self.difference
-        between = f"95 % interval of B less A {low:+.2f} to {high:+.2f}, {self.items} paired {self._unit()}"
+        between = f"95 % interval of B less A {low:+.2f} to {high:+.2f}, over {self.items} {self._unit()}"
         if self.items < MIN_ITEMS:
             return f"{self.items} {self._unit()} are too few to tell; at least {MIN_ITEMS} are needed."
         if not self.shown:
