@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from spanstream.representations.transforms import Chain, parse_stages
 from spanstream.standalone.commands import encoder
-from spanstream.standalone.encoder.fit import effective_rank, entry, mean_cosine
+from spanstream.standalone.encoder.fit import entry
 from spanstream.standalone.encoder.passages import Passage, Reader, draw
 
 WORDS = [
@@ -125,15 +125,6 @@ def test_every_passage_has_the_same_chance() -> None:
     assert 450 < np.mean(numbers) < 550
     assert draw(passages, 300) == (drawn, total)
     assert draw(passages[:7], 300) == (passages[:7], 7)
-
-
-def test_measures_know_their_extremes() -> None:
-    collapsed = np.tile(np.eye(1, 8, dtype=np.float32), (50, 1))
-    assert mean_cosine(collapsed) == pytest.approx(1)
-    assert effective_rank(collapsed) == pytest.approx(1)
-    axes = np.vstack([np.eye(8), -np.eye(8)]).astype(np.float32)
-    assert mean_cosine(axes) == pytest.approx(-1 / 15)
-    assert effective_rank(axes) == pytest.approx(8)
 
 
 def test_help_is_whole_in_eighty_columns() -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from spanstream.standalone.encoder.compare import compare
+from spanstream.standalone.encoder.diagnose import diagnose
 from spanstream.standalone.encoder.fit import fit
 
-app = typer.Typer(help="Look into the encoder, and fit what follows it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look into the encoder: diagnose its vectors, compare models, fit what follows it.", no_args_is_help=True
+)
+app.command()(diagnose)
+app.command()(compare)
 app.command()(fit)

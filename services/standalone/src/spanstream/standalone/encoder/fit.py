@@ -17,11 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.progress import Progress
 
-    from spanstream.encoder.encoder import Encoder
     from spanstream.representations.transforms import Chain
     from spanstream.standalone.encoder.passages import Passage
 
-_CALL = 128  # passages of one call: enough for all threads of the encoder, few enough for the bar and Ctrl-C
 _SHOWN = 5  # documents that could not be read
 
 
@@ -63,6 +61,7 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
     from spanstream.representations.model import named
     from spanstream.representations.transforms import fit as fit_chain
     from spanstream.representations.transforms import parse_stages
+    from spanstream.standalone.encoder.encoding import progress, vectors
     from spanstream.standalone.encoder.passages import Reader, draw
 
     specs = parse_stages([entry(stage) for stage in stages.split(",")])
@@ -71,7 +70,7 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
     if missing := [name for name in paths if name != "-" and not Path(name).exists()]:
         raise typer.BadParameter(f"no such file or folder: {missing[0]}", param_hint="PATH")
     reader = Reader()
-    with _bar(quiet=as_json) as bar:
+    with progress(quiet=as_json) as bar:
         passages, total = draw(_counted(reader.passages(paths, sys.stdin.buffer), bar), size)
         if len(passages) < 2:
             raise typer.BadParameter(f"{len(passages)} passages in all of it; give more texts", param_hint="PATH")
@@ -84,7 +83,7 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
             origin = {"release": encoder.info().release, "fingerprint": encoder.fingerprint}
             # On zeros first, which takes no time: what cannot be fitted is found before minutes of encoding.
             fit_chain(specs, np.zeros((len(passages), encoder.info().dimension), np.float32), **origin)
-            before = _encoded(encoder, passages, bar)
+            before = vectors(encoder, [one.text for one in passages], bar, "encoding", [one.title for one in passages])
         finally:
             encoder.close()
         chain = fit_chain(specs, before, **origin)
@@ -125,40 +124,6 @@ def _counted(passages: Iterable[Passage], bar: Progress) -> Iterator[Passage]:
         bar.advance(task)
 
 
-def _encoded(encoder: Encoder, passages: Sequence[Passage], bar: Progress) -> NDArray[np.float32]:
-    """The passages' vectors [n, d]."""
-    import numpy as np
-
-    from spanstream.encoder.encoder import Text
-
-    none = np.empty((0, 2), np.int32)
-    vectors = np.empty((len(passages), encoder.info().dimension), np.float32)
-    task = bar.add_task("encoding", total=len(passages))
-    for start in range(0, len(passages), _CALL):
-        part = passages[start : start + _CALL]
-        results = encoder.encode([Text(passage.text, none, passage.title) for passage in part])
-        vectors[start : start + len(part)] = [result.whole for result in results]
-        bar.advance(task, len(part))
-    return vectors
-
-
-def mean_cosine(vectors: NDArray[np.float32]) -> float:
-    """Mean cosine of all pairs of unit vectors [n, d], n >= 2: 0 in all directions alike, 1 collapsed."""
-    import numpy as np
-
-    count = len(vectors)
-    return float((np.square(vectors.sum(axis=0, dtype=np.float64)).sum() - count) / (count * (count - 1)))
-
-
-def effective_rank(vectors: NDArray[np.float32]) -> float:
-    """Exponential of the entropy of the singular values of vectors [n, d] (Roy and Vetterli 2007): 1 collapsed, d at most."""
-    import numpy as np
-
-    values = np.linalg.svd(vectors.astype(np.float64), compute_uv=False)
-    shares = values[values > 1e-12 * values.max()] / values.sum()
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
 def _report(
     chain: Chain, before: NDArray[np.float32], facts: dict[str, Any], unread: Sequence[str], as_json: bool
 ) -> None:
@@ -166,12 +131,13 @@ def _report(
     from rich.table import Table
 
     from spanstream.client import output
+    from spanstream.representations import diagnostics
 
     after = chain.apply(before)
     measures = {
         "dimensions": (before.shape[1], after.shape[1]),
-        "mean cosine of pairs": (mean_cosine(before), mean_cosine(after)),
-        "effective rank": (effective_rank(before), effective_rank(after)),
+        "mean cosine of pairs": (diagnostics.mean_cosine(before), diagnostics.mean_cosine(after)),
+        "effective rank": (diagnostics.effective_rank(before), diagnostics.effective_rank(after)),
     }
     transforms = [spec.entry() for spec in chain.specs]
     if as_json:
@@ -195,19 +161,6 @@ def _report(
         err.print(f"not read: {output.clean(line)}", markup=False, style="yellow", soft_wrap=True)
     if len(unread) > _SHOWN:
         err.print(f"… and {len(unread) - _SHOWN} more not read", style="yellow")
-
-
-@contextmanager
-def _bar(*, quiet: bool) -> Iterator[Progress]:
-    """On standard error; none where that is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from spanstream.client import output
-
-    _, console = output.consoles()
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        yield bar
 
 
 @contextmanager

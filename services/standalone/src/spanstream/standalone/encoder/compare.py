@@ -1,0 +1,113 @@
+"""`spanstream encoder compare`: two models on one set of judgements, and whether a difference is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spanstream.client import output
+from spanstream.standalone.encoder import encoding, judgements
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from spanstream.standalone.encoder.comparison import Row
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A model's name or folder.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="FOLDER",
+            help="Judgements: corpus.jsonl, queries.jsonl and qrels.tsv as in BEIR, or pairs.tsv with a score and two texts.",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Compare two models on judged queries or scored pairs, and say whether a difference is shown.
+
+    Queries find documents by exact search over whole-text vectors. The interval is a paired bootstrap of 10,000 resamples.
+    """
+    try:
+        judged = judgements.read(data)
+    except (judgements.Unreadable, OSError) as error:
+        raise typer.BadParameter(str(error), param_hint="--data") from error
+    from spanstream.standalone.encoder import comparison
+
+    with encoding.interruptible(), encoding.progress(quiet=as_json) as bar:
+        if isinstance(judged, judgements.Pairs):
+            one, other = (_cosines(model, side, judged, bar) for model, side in ((a, "A"), (b, "B")))
+            bar.add_task("resampling", total=None)  # seconds for thousands of pairs
+            rows = comparison.compare_correlations(one, other, judged.scores)
+        else:
+            first, second = (_scores(model, side, judged, bar) for model, side in ((a, "A"), (b, "B")))
+            rows = comparison.compare_rankings(first, second)
+    sentence = rows[0].sentence(a, b)
+    if as_json:
+        output.write_json(
+            {"a": a, "b": b, "data": str(data), "rows": [_plain(row) for row in rows], "sentence": sentence}
+        )
+        return
+    out, _ = output.consoles()
+    out.print(_table(rows))
+    out.print(sentence, markup=False)
+
+
+def _cosines(model: str, side: str, judged: judgements.Pairs, bar: Progress) -> NDArray[np.float64]:
+    """Of each pair [n]."""
+    import numpy as np
+
+    with encoding.opened(model, bar, side) as encoder:
+        left = encoding.vectors(encoder, judged.left, bar, f"{side}: first texts").astype(np.float64)
+        right = encoding.vectors(encoder, judged.right, bar, f"{side}: second texts").astype(np.float64)
+    cosines: NDArray[np.float64] = np.einsum("nd,nd->n", left, right)
+    return cosines
+
+
+def _scores(model: str, side: str, judged: judgements.Collection, bar: Progress) -> dict[str, NDArray[np.float64]]:
+    """Of each query [q], by measure."""
+    from spanstream.standalone.encoder.comparison import ranking_scores
+
+    texts = [document["text"] for document in judged.documents]
+    titles = [str(document.get("title") or "") for document in judged.documents]
+    with encoding.opened(model, bar, side) as encoder:
+        documents = encoding.vectors(encoder, texts, bar, f"{side}: documents", titles)
+        queries = encoding.vectors(encoder, list(judged.queries.values()), bar, f"{side}: queries")
+    return ranking_scores(judged, queries, documents)
+
+
+def _plain(row: Row) -> dict[str, object]:
+    return {
+        "measure": row.measure,
+        "a": row.a,
+        "b": row.b,
+        "difference": row.difference.value,
+        "interval": [row.difference.low, row.difference.high],
+        "items": row.items,
+        "shown": row.shown,
+    }
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    from rich.table import Table
+
+    table = Table("measure", box=None)
+    for name in ("A", "B", "B - A", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("difference")
+    for row in rows:
+        value, low, high = row.difference
+        between = f"{low:+.2f} to {high:+.2f}"
+        table.add_row(
+            row.measure, f"{row.a:.2f}", f"{row.b:.2f}", f"{value:+.2f}", between, "shown" if row.shown else "not shown"
+        )
+    return table

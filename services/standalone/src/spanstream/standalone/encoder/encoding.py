@@ -1,0 +1,78 @@
+"""A model in this process for as long as a command needs it, and texts through it under a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from spanstream.encoder.encoder import Encoder, Text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+NO_RANGES = np.empty((0, 2), np.int32)
+_CALL = 64  # texts of one call: enough for every thread of the encoder, few enough for the bar and Ctrl-C
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends the command with a line of its own and the exit code that shells expect."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted; nothing was written", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Progress]:
+    """A bar on standard error; none where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
+        yield bar
+
+
+@contextmanager
+def opened(model: str, bar: Progress, option: str) -> Iterator[Encoder]:
+    """The encoder of that name or folder, closed afterwards; raises BadParameter, naming `option`, if there is none."""
+    from spanstream.representations.errors import RepresentationError
+    from spanstream.representations.local import open_local
+
+    task = bar.add_task(f"loading {model}", total=None)
+    try:
+        encoder = open_local(model)
+    except RepresentationError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+    bar.remove_task(task)
+    try:
+        yield encoder
+    finally:
+        encoder.close()
+
+
+def vectors(
+    encoder: Encoder, texts: Sequence[str], bar: Progress, what: str, titles: Sequence[str] | None = None
+) -> NDArray[np.float32]:
+    """The whole texts' vectors [n, d]; titles are read before the texts, as for documents."""
+    found = np.empty((len(texts), encoder.info().dimension), np.float32)
+    task = bar.add_task(what, total=len(texts))
+    for start in range(0, len(texts), _CALL):
+        several = range(start, min(start + _CALL, len(texts)))
+        asked = [Text(_whole(texts[i]), NO_RANGES, context=_whole(titles[i]) if titles else "") for i in several]
+        found[start : several.stop] = [encoded.whole for encoded in encoder.encode(asked)]
+        bar.update(task, completed=several.stop)
+    return found
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which JSON can spell and no model reads."""
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,98 @@
+"""What people judged, read from a folder: queries with their relevant documents, or pairs of texts with scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FORMS = "a folder with corpus.jsonl, queries.jsonl and qrels.tsv (BEIR's form), or with pairs.tsv (score and two texts)"
+
+
+class Unreadable(Exception):
+    """The folder does not hold judgements in a known form: the message says what is missing or wrong, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """`documents` have _id, title and text; only judged queries are kept (id -> text); `relevant`: query -> document -> grade."""
+
+    documents: list[dict[str, str]] = field(repr=False)
+    queries: dict[str, str] = field(repr=False)
+    relevant: dict[str, dict[str, float]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Texts side by side and the score of each pair, all of one length."""
+
+    left: list[str] = field(repr=False)
+    right: list[str] = field(repr=False)
+    scores: list[float] = field(repr=False)
+
+
+def read(folder: Path) -> Collection | Pairs:
+    """Whichever form the folder has. Raises Unreadable."""
+    if (folder / "pairs.tsv").is_file():
+        return read_pairs(folder / "pairs.tsv")
+    if not folder.is_dir():
+        raise Unreadable(f"{folder} is not a folder; needed is {FORMS}")
+    return read_collection(folder)
+
+
+def read_collection(folder: Path) -> Collection:
+    """A folder in BEIR's form; its qrels.tsv may also be qrels/test.tsv. Raises Unreadable."""
+    judgements = folder / "qrels.tsv" if (folder / "qrels.tsv").is_file() else folder / "qrels" / "test.tsv"
+    for path in (folder / "corpus.jsonl", folder / "queries.jsonl", judgements):
+        if not path.is_file():
+            raise Unreadable(f"{folder} has no {path.relative_to(folder)}; needed is {FORMS}")
+    relevant: dict[str, dict[str, float]] = {}
+    for number, (query, document, grade, *_) in _table(judgements, 3):
+        relevant.setdefault(query, {})[document] = _number(grade, judgements, number)
+    texts = {record["_id"]: record["text"] for record in _records(folder / "queries.jsonl")}
+    queries = {query: texts[query] for query in relevant if query in texts}
+    documents = list(_records(folder / "corpus.jsonl"))
+    if not queries or not documents:
+        raise Unreadable(f"{folder} has no judged query, or no document: do the ids in {judgements.name} match?")
+    return Collection(documents, queries, relevant)
+
+
+def read_pairs(path: Path) -> Pairs:
+    """A table with a header whose first three columns are a score and two texts. Raises Unreadable."""
+    pairs = Pairs([], [], [])
+    for number, (score, left, right, *_) in _table(path, 3):
+        pairs.scores.append(_number(score, path, number))
+        pairs.left.append(left)
+        pairs.right.append(right)
+    if not pairs.scores:
+        raise Unreadable(f"{path} has no pairs")
+    return pairs
+
+
+def _records(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line)
+                yield {**record, "_id": str(record["_id"]), "text": str(record["text"])}
+            except (ValueError, KeyError, TypeError) as error:
+                raise Unreadable(f"{path}:{number} is not a JSON object with _id and text") from error
+
+
+def _table(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
+    """The rows below the header, with their line numbers."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
+            if number > 1 and row:
+                if len(row) < columns:
+                    raise Unreadable(f"{path}:{number} has {len(row)} columns, separated by tabs; {columns} are needed")
+                yield number, row
+
+
+def _number(text: str, path: Path, line: int) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise Unreadable(f"{path}:{line} has no number where the grade or score is expected") from error
