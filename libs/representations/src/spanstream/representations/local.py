@@ -18,6 +18,7 @@ import torch
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse_malformed
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.representations.backlog import Backlog
+from spanstream.representations.cache import WindowCache, key_of
 from spanstream.representations.calibration import Calibration, calibrate
 from spanstream.representations.model import Model, load, named
 from spanstream.representations.pooling import Pool, pooled
@@ -50,6 +51,7 @@ class _Item:
     row: Row
     pool: Pool
     call: _Call
+    key: bytes  # in the cache; empty where there is none
 
     @property
     def length(self) -> int:
@@ -67,12 +69,17 @@ class LocalEncoder:
         threads: int = 1,
         calibration: Calibration | None = None,
         observe: Observer = lambda tokens, padded, seconds: None,
+        cache: WindowCache | None = None,
     ) -> None:
-        """`budget`: tokens of a batch. `threads`: batches at once. `observe(tokens, padded tokens, seconds)` is called after each batch."""
+        """`budget`: tokens of a batch. `threads`: batches at once. `observe(tokens, padded tokens, seconds)` is called after each batch.
+
+        `cache`: of what documents' windows gave; it is closed with the encoder.
+        """
         self.calibration = calibration
         self.budget = budget
         self._model = model
         self._observe = observe
+        self._cache = cache
         parameter = next(model.network.parameters())
         dtype = str(parameter.dtype).removeprefix("torch.")
         self._info = EncoderInfo(model.release, model.dimension, model.max_tokens, dtype, str(parameter.device))
@@ -102,13 +109,16 @@ class LocalEncoder:
         reads = self._model.read(texts, query=query)
         plans = [plan(self._model, text, read) for text, read in zip(texts, reads, strict=True)]
         call = _Call([Pool(self._model, made) for made in plans], sum(len(made.rows) for made in plans))
-        items = [_Item(row, pool, call) for made, pool in zip(plans, call.pools, strict=True) for row in made.rows]
+        rows = [(row, pool) for made, pool in zip(plans, call.pools, strict=True) for row in made.rows]
+        items = [_Item(row, pool, call, b"" if query else self._key(row)) for row, pool in rows]
+        items = self._unknown(items)
         with self._changed:
             if self._closed:
                 raise EncoderUnavailable("the encoder is closed")
             self._backlog.add(items)
             self._changed.notify_all()
-        call.done.result()
+        if items:
+            call.done.result()
         results = [pool.result() for pool in call.pools]
         check(texts, results, self._model.dimension)
         return results
@@ -126,6 +136,23 @@ class LocalEncoder:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        if self._cache is not None:
+            self._cache.close()
+
+    def _key(self, row: Row) -> bytes:
+        return key_of(self._model.fingerprint + self._info.dtype, row) if self._cache else b""
+
+    def _unknown(self, items: list[_Item]) -> list[_Item]:
+        """Those that the model has to read; the others' sums are in the pools afterwards."""
+        keys = [item.key for item in items if item.key]
+        if self._cache is None or not keys:
+            return items
+        known = self._cache.get(keys, self._model.width)
+        for item in items:
+            if item.key in known:
+                item.pool.add(item.row.pieces, known[item.key])
+                item.call.waiting -= 1
+        return [item for item in items if item.key not in known]
 
     def _run(self) -> None:
         while True:
@@ -152,6 +179,8 @@ class LocalEncoder:
                 if item.call.waiting == 0 and not item.call.done.done():
                     item.call.done.set_result(None)
             self._observe(sum(lengths), max(lengths) * len(lengths), time.perf_counter() - start)
+        if self._cache is not None:
+            self._cache.put((item.key, sums) for item, sums in zip(batch, added, strict=True) if item.key)
 
 
 def _fail(call: _Call, error: Exception) -> None:
@@ -166,6 +195,7 @@ def open_local(
     device: str = "cpu",
     threads: int | None = None,
     observe: Observer = lambda tokens, padded, seconds: None,
+    cache: WindowCache | None = None,
 ) -> LocalEncoder:
     """Load a model or a release and start its encoder. `dtype` decides where the release leaves it; `auto` calibrates.
 
@@ -180,9 +210,10 @@ def open_local(
     if device == "cpu":
         torch.set_num_threads(1)
     if dtype != "auto":
-        return LocalEncoder(load(release, dtype=getattr(torch, dtype), device=device), threads=threads, observe=observe)
+        model = load(release, dtype=getattr(torch, dtype), device=device)
+        return LocalEncoder(model, threads=threads, observe=observe, cache=cache)
     model, calibration = calibrate(load(release, device=device))
     budget = _ACCELERATOR_BUDGET
     if device == "cpu":
         budget = int(min(max(calibration.tokens_per_second * _BATCH_SECONDS, _MIN_BUDGET), _MAX_BUDGET))
-    return LocalEncoder(model, budget=budget, threads=threads, calibration=calibration, observe=observe)
+    return LocalEncoder(model, budget=budget, threads=threads, calibration=calibration, observe=observe, cache=cache)

@@ -1,0 +1,154 @@
+"""What was read before is not read again, is the same to the bit, and the cache is never the reason of a failure."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spanstream.encoder.encoder import Encoded, Text
+from spanstream.representations.cache import WindowCache
+from spanstream.representations.local import LocalEncoder
+from spanstream.representations.model import Model, load
+from spanstream.representations.release import Release
+from tests.unit.representations.tiny import LINES, build
+
+SENTENCE = "The boundary layer on a flat plate grows with the distance. "
+FILE = "windows.sqlite"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("cached") / "tiny", "bert", {"pooling_mode": "mean"})
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return load(str(folder))
+
+
+def sentences(count: int) -> list[str]:
+    """No two alike, for a small vocabulary too."""
+    words = " ".join(LINES[:3]).split()
+    return [f"{words[i % len(words)]} {words[(i * 7 + i // len(words)) % len(words)]} {SENTENCE}" for i in range(count)]
+
+
+def document(several: list[str]) -> Text:
+    ends = np.cumsum([len(sentence) for sentence in several])
+    starts = ends - [len(sentence) for sentence in several]
+    ranges = np.stack([starts, ends], axis=1).astype(np.int32)
+    return Text("".join(several), ranges, "A title", starts.astype(np.int32), context_ranges=1)
+
+
+class Reads:
+    """An encoder with a cache, and the rows that its model had to read."""
+
+    def __init__(self, model: Model, folder: Path, limit: int = 1 << 30) -> None:
+        self.rows = 0
+        self.counts: list[tuple[int, int]] = []
+        cache = WindowCache(folder, limit, lambda hits, misses: self.counts.append((hits, misses)))
+        self._encoder = LocalEncoder(model, cache=cache)
+        states = self._encoder._model.states
+
+        def counted(rows: Any) -> Any:
+            self.rows += len(rows)
+            return states(rows)
+
+        class Counted:
+            def __getattr__(self, name: str) -> Any:
+                return counted if name == "states" else getattr(model, name)
+
+        self._encoder._model = Counted()  # type: ignore[assignment]
+
+    def read(self, text: Text, *, query: bool = False) -> tuple[Encoded, int]:
+        """The answer, and how many rows were read for it."""
+        before = self.rows
+        (result,) = self._encoder.encode([text], query=query)
+        return result, self.rows - before
+
+    def close(self) -> None:
+        self._encoder.close()
+
+
+def same(one: Encoded, other: Encoded) -> bool:
+    return np.array_equal(one.whole, other.whole) and np.array_equal(one.ranges, other.ranges)
+
+
+def test_what_was_read_is_found_again_also_by_the_next_process(model: Model, tmp_path: Path) -> None:
+    text = document(sentences(40))
+    first = Reads(model, tmp_path)
+    fresh, rows = first.read(text)
+    assert rows > 5
+    first.close()
+    second = Reads(model, tmp_path)
+    again, none = second.read(text)
+    second.close()
+    assert none == 0
+    assert second.counts == [(rows, 0)]
+    assert same(fresh, again)
+
+
+def test_an_edit_reads_only_the_windows_it_touches(minilm: Model, tmp_path: Path) -> None:
+    several = sentences(200)
+    reads = Reads(minilm, tmp_path)
+    before, rows = reads.read(document(several))
+    after, few = reads.read(document([*several[:80], "A new one stands here. ", *several[80:]]))
+    reads.close()
+    assert rows > 12
+    assert 0 < few <= 4
+    np.testing.assert_array_equal(before.ranges[5], after.ranges[5])
+    np.testing.assert_array_equal(before.ranges[195], after.ranges[196])
+
+
+def test_queries_are_not_kept(model: Model, tmp_path: Path) -> None:
+    reads = Reads(model, tmp_path)
+    assert [reads.read(document([SENTENCE]), query=True)[1] for _ in range(2)] == [1, 1]
+    reads.close()
+
+
+def test_another_release_finds_nothing(folder: Path, model: Model, tmp_path: Path) -> None:
+    one = Reads(model, tmp_path)
+    one.read(document([SENTENCE]))
+    one.close()
+    other = Reads(load(Release("tiny", str(folder), document_prompt="d: ")), tmp_path)
+    assert other.read(document([SENTENCE]))[1] == 1
+    layered = Reads(load(Release("tiny", str(folder), layers=(2,))), tmp_path)
+    assert layered.read(document([SENTENCE]))[1] == 1
+    other.close()
+    layered.close()
+
+
+def test_what_was_used_least_goes_first(model: Model, tmp_path: Path) -> None:
+    size = (2 + 1) * model.width * 4  # of a document of two sentences
+    reads = Reads(model, tmp_path, limit=20 * size)
+    texts = [document([sentence, SENTENCE]) for sentence in sentences(30)]
+    for text in texts:
+        reads.read(text)
+        reads.read(texts[0])
+    assert reads.read(texts[0])[1] == 0
+    assert reads.read(texts[29])[1] == 0
+    assert reads.read(texts[1])[1] == 1
+    reads.close()
+    with sqlite3.connect(tmp_path / FILE) as file:
+        assert file.execute("SELECT sum(length(sums)) FROM windows").fetchone()[0] <= 20 * size
+
+
+def test_a_damaged_file_is_begun_anew(model: Model, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"this is no database, but long enough to look at" * 100)
+    reads = Reads(model, tmp_path)
+    assert [reads.read(document([SENTENCE]))[1] for _ in range(2)] == [1, 0]
+    reads.close()
+
+
+def test_a_file_that_breaks_while_it_is_used_only_costs_time(model: Model, tmp_path: Path) -> None:
+    reads = Reads(model, tmp_path)
+    fresh, _ = reads.read(document([SENTENCE]))
+    with sqlite3.connect(tmp_path / FILE) as file:
+        file.execute("DROP TABLE windows")
+    again, rows = reads.read(document([SENTENCE]))
+    assert (rows, same(fresh, again)) == (1, True)
+    assert reads.read(document([SENTENCE]))[1] == 1
+    reads.close()
