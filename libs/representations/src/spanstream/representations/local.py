@@ -30,15 +30,30 @@ _BATCH_SECONDS = 0.03
 _MIN_BUDGET, _MAX_BUDGET = 512, 2048
 _ACCELERATOR_BUDGET = 16_384
 
-Observer = Callable[[int, int, float], None]
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the model read at once: `tokens`, and with padding `padded` of a `budget`; it took `seconds`, after its rows
+    had waited `queued` seconds, one number a row.
+    """
+
+    tokens: int
+    padded: int
+    budget: int
+    seconds: float
+    queued: list[float]
+
+
+Observer = Callable[[Batch], None]
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call of `encode`: `waiting` rows are not read yet."""
+    """One call of `encode` that queued at `since` (`perf_counter`): `waiting` rows are not read yet."""
 
     pools: list[Pool]
     waiting: int
+    since: float
     done: Future[None] = field(default_factory=Future)
 
 
@@ -65,9 +80,9 @@ class LocalEncoder:
         budget: int = 1024,
         threads: int = 1,
         calibration: Calibration | None = None,
-        observe: Observer = lambda tokens, padded, seconds: None,
+        observe: Observer = lambda batch: None,
     ) -> None:
-        """`budget`: tokens of a batch. `threads`: batches at once. `observe(tokens, padded tokens, seconds)` is called after each batch."""
+        """`budget`: tokens of a batch. `threads`: batches at once. `observe` is called after each batch."""
         self.calibration = calibration
         self.budget = budget
         self._model = model
@@ -88,20 +103,21 @@ class LocalEncoder:
         """Release, dimension, window, dtype, device."""
         return self._info
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """One result per text, in order. Raises EncoderRejected, InvalidVectors, or EncoderUnavailable once closed."""
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        """One result per text, in order, queries before the rest. Raises EncoderRejected, InvalidVectors, or EncoderUnavailable once closed."""
         refuse_malformed(texts)
         if not texts:
             return []
         tokens = self._model.tokenize([text.text for text in texts])
         contexts = self._model.tokenize([text.context for text in texts])
         plans = [plan(self._model, *item) for item in zip(texts, tokens, contexts, strict=True)]
-        call = _Call([Pool(made, self._model.dimension) for made in plans], sum(len(made.rows) for made in plans))
+        pools = [Pool(made, self._model.dimension) for made in plans]
+        call = _Call(pools, sum(len(made.rows) for made in plans), time.perf_counter())
         items = [_Item(row, pool, call) for made, pool in zip(plans, call.pools, strict=True) for row in made.rows]
         with self._changed:
             if self._closed:
                 raise EncoderUnavailable("the encoder is closed")
-            self._backlog.add(items)
+            self._backlog.add(items, small=query)
             self._changed.notify_all()
         call.done.result()
         results = [pool.result() for pool in call.pools]
@@ -146,7 +162,9 @@ class LocalEncoder:
                 item.call.waiting -= 1
                 if item.call.waiting == 0 and not item.call.done.done():
                     item.call.done.set_result(None)
-            self._observe(sum(lengths), max(lengths) * len(lengths), time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            queued = [start - item.call.since for item in batch]
+            self._observe(Batch(sum(lengths), max(lengths) * len(lengths), self.budget, seconds, queued))
 
 
 def _fail(call: _Call, error: Exception) -> None:
@@ -160,7 +178,7 @@ def open_local(
     dtype: str = "auto",
     device: str = "cpu",
     threads: int | None = None,
-    observe: Observer = lambda tokens, padded, seconds: None,
+    observe: Observer = lambda batch: None,
 ) -> LocalEncoder:
     """Load a model and start its encoder; `auto` calibrates. `threads`: batches at once; none: as many as cores, one on a GPU.
 
