@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/* services/*)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc clean
+.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc clean
 
 help: ## Show this help
 	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
@@ -30,6 +30,9 @@ $(STAMP): constraints.txt $(wildcard libs/*/pyproject.toml services/*/pyproject.
 
 run: $(STAMP) ## Start everything on this machine, with a first corpus to search
 	@exec $(BIN)/spanstream up
+
+run-cluster: $(STAMP) ## The same, with the encoder in two processes of a local Ray Serve
+	@exec $(BIN)/spanstream up --encoder-replicas 2
 
 fmt: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix --quiet .

@@ -10,6 +10,7 @@ from time import monotonic
 import numpy as np
 import pytest
 
+from spanstream.embedder.admission import Admission
 from spanstream.embedder.application import router
 from spanstream.encoder.encoder import Encoder, Text, check
 from spanstream.encoder.errors import EncoderError, EncoderRejected
@@ -22,7 +23,7 @@ from spanstream.runtime.http import HttpServer
 @contextmanager
 def over_http(inner: Encoder) -> Iterator[HttpEncoder]:
     server = HttpServer("encoder", "127.0.0.1", 0)
-    server.include(router(inner))
+    server.include(router(inner, admission=Admission(32, 4)))
     server.start(lambda error: None)
     client = HttpEncoder(server.url, timeout=60)
     try:
@@ -65,6 +66,11 @@ def test_one_checked_result_per_text_in_order(encoder: Encoder) -> None:
         assert result.whole.dtype == result.ranges.dtype == np.float32
         assert result.tokens.dtype == np.int32
         assert result.tokens.shape == (len(text.ranges),)
+
+
+def test_a_query_is_encoded_as_any_text(encoder: Encoder) -> None:
+    (bulk,), (query,) = encoder.encode(TEXTS[:1]), encoder.encode(TEXTS[:1], query=True)
+    np.testing.assert_allclose(bulk.whole, query.whole, atol=1e-5)
 
 
 def test_no_texts_no_results(encoder: Encoder) -> None:

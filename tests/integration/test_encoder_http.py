@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import monotonic
 
 import httpx
@@ -17,12 +17,21 @@ import numpy as np
 import pytest
 
 from spanstream.embedder.application import EncoderApplication
-from spanstream.embedder.settings import EncoderSettings
+from spanstream.embedder.service import build
+from spanstream.embedder.settings import EmbedderSettings, EncoderSettings
 from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.http import HttpEncoder
+from spanstream.eventlog.log import Outgoing
+from spanstream.eventlog.memory import MemoryLog
+from spanstream.events import codec
+from spanstream.events.ids import Key
+from spanstream.events.topics import ALL, EMBEDDINGS, PASSAGES
+from spanstream.events.v1.document_pb2 import OPERATION_UPSERT
+from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
+from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
 
 NONE = np.empty((0, 2), np.int32)
 HEADERS = {"content-type": wire.MEDIA_TYPE}
@@ -91,6 +100,22 @@ def test_a_malformed_request_is_a_problem(
     assert answer.json()["status"] == status
 
 
+@pytest.mark.parametrize("question", ["vectors=int4", "query=perhaps"])
+def test_a_parameter_it_does_not_know_is_a_problem(application: EncoderApplication, question: str) -> None:
+    answer = httpx.post(f"{application.url}/v1/encode?{question}", content=GOOD, headers=HEADERS)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+def test_vectors_travel_as_they_are_asked_for(application: EncoderApplication, kind: wire.VectorType) -> None:
+    encoder = HttpEncoder(application.url, vectors=kind)
+    (got,) = encoder.encode([Text("some words", NONE)])
+    (expected,) = HashEncoder(16).encode([Text("some words", NONE)])
+    encoder.close()
+    np.testing.assert_allclose(got.whole, expected.whole, atol={"float32": 0, "float16": 1e-3, "int8": 5e-3}[kind])
+
+
 def test_a_method_that_is_not_there_is_a_problem(application: EncoderApplication) -> None:
     answer = httpx.get(f"{application.url}/v1/encode")
     assert answer.status_code == 405
@@ -103,16 +128,18 @@ class Blocked:
     def __init__(self) -> None:
         self.entered, self.leave = threading.Event(), threading.Event()
         self._inner = HashEncoder(8)
+        self.failing = False
 
     def info(self) -> EncoderInfo:
         return self._inner.info()
 
-    def encode(self, texts: list[Text]) -> list[Encoded]:
+    def encode(self, texts: list[Text], *, query: bool = False) -> list[Encoded]:
         results = self._inner.encode(texts)
-        if texts[0].text == "nan":
+        if texts[0].text == "nan" or self.failing:
             return [Encoded(result.whole * np.float32("nan"), result.ranges, result.tokens) for result in results]
-        self.entered.set()
-        self.leave.wait(20)
+        if not query:
+            self.entered.set()
+            self.leave.wait(20)
         return results
 
     def ready(self) -> bool:
@@ -121,11 +148,12 @@ class Blocked:
     def close(self) -> None: ...
 
 
-def test_more_requests_than_it_takes_are_told_to_come_again() -> None:
+def test_more_requests_than_it_takes_are_told_to_come_again_but_a_query_finds_room() -> None:
     inner = Blocked()
-    application = EncoderApplication(EncoderSettings(port=0, max_requests=1), inner)
+    application = EncoderApplication(EncoderSettings(port=0, max_requests=2, query_requests=1), inner)
     application.start(lambda error: None)
-    first, second = HttpEncoder(application.url), HttpEncoder(application.url)
+    first = HttpEncoder(application.url)
+    second = HttpEncoder(application.url, sleep=lambda seconds: None)
     busy = threading.Thread(target=first.encode, args=([Text("a", NONE)],))
     busy.start()
     assert inner.entered.wait(20)
@@ -133,14 +161,82 @@ def test_more_requests_than_it_takes_are_told_to_come_again() -> None:
         second.encode([Text("b", NONE)])
     answer = httpx.post(f"{application.url}/v1/encode", content=GOOD, headers=HEADERS)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert len(second.encode([Text("d", NONE)], query=True)) == 1
     inner.leave.set()
     busy.join(20)
     assert len(second.encode([Text("c", NONE)])) == 1
     answer = httpx.post(f"{application.url}/v1/encode", content=wire.pack_request([Text("nan", NONE)]), headers=HEADERS)
     assert answer.status_code == 422
+    assert httpx.get(f"{application.url}/v1/health").status_code == 200
+    inner.failing = True
+    answer = httpx.get(f"{application.url}/v1/health")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     first.close()
     second.close()
     application.stop(monotonic() + 5)
+
+
+class Counting(HashEncoder):
+    """Notes how many calls it has at once."""
+
+    def __init__(self) -> None:
+        super().__init__(8)
+        self.now, self.most, self._lock = 0, 0, threading.Lock()
+
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        threading.Event().wait(0.05)
+        with self._lock:
+            self.now -= 1
+        return super().encode(texts, query=query)
+
+
+@pytest.mark.parametrize(("in_flight", "room", "most"), [(2, 8, 2), (4, 1, 1)], ids=["its own bound", "no room"])
+def test_the_worker_asks_no_more_at_once_than_it_may_and_again_where_there_was_no_room(
+    in_flight: int, room: int, most: int
+) -> None:
+    inner = Counting()
+    application = EncoderApplication(EncoderSettings(port=0, max_requests=room + 1, query_requests=1), inner)
+    application.start(lambda error: None)
+    log = MemoryLog()
+    log.ensure_topics(ALL)
+    settings = EmbedderSettings(
+        log_url="memory:", encoder_url=application.url, encoder_in_flight=in_flight, max_poll_records=1, loops=4
+    )
+    failures: list[BaseException] = []
+    worker = build(settings, log=log)
+    worker.start(failures.append)
+    producer, reader = log.producer(), log.consumer("test", [EMBEDDINGS.name])
+    keys = [Key("t", "s", f"d{number}") for number in range(24)]
+    for key in keys:
+        event = PassageEvent(
+            tenant=key.tenant,
+            source=key.source,
+            id=key.id,
+            version=1,
+            operation=OPERATION_UPSERT,
+            content_hash=b"h" * 32,
+            text="some words",
+            passages=[Passage(start=0, end=10)],
+            passage_count=1,
+        )
+        producer.publish([Outgoing(PASSAGES.name, key.encode(), event.SerializeToString(), codec.headers(event))])
+    seen: list[str] = []
+    deadline = monotonic() + 60
+    while len(seen) < len(keys) and monotonic() < deadline:
+        seen += [
+            codec.decode(EmbeddingEvent, record.key, record.value, record.headers).origin.id
+            for record in reader.poll(0.1)
+        ]
+    worker.stop(monotonic() + 10)
+    application.stop(monotonic() + 5)
+    reader.close()
+    producer.close()
+    assert sorted(seen) == sorted(key.id for key in keys)
+    assert inner.most == most
+    assert failures == []
 
 
 def test_no_one_there_is_unavailable() -> None:

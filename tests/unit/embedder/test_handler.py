@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from spanstream.embedder.handler import Embedding
+from spanstream.embedder.handler import RETRY_SECONDS, Embedding
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text
 from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUnavailable
 from spanstream.encoder.hashing import HashEncoder
@@ -40,10 +40,10 @@ class Recording:
     def info(self) -> EncoderInfo:
         return self._inner.info()
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
         self.calls.append(len(texts))
         if any("unavailable" in text.text for text in texts):
-            raise EncoderUnavailable("down")
+            raise EncoderUnavailable("down", after=7.0 if "full" in texts[0].text else None)
         if any("breaks" in text.text for text in texts) or self.failing > 0:
             self.failing -= 1
             raise EncoderFailed("the encoder answers 500")
@@ -131,6 +131,14 @@ def test_deletes_and_unchanged_documents_are_forwarded_without_encoding() -> Non
     assert encoder.calls == []
 
 
+def test_a_full_encoder_is_asked_again_when_it_said() -> None:
+    with pytest.raises(Retry) as full:
+        Embedding(Recording())([record(event("unavailable, being full"))])
+    with pytest.raises(Retry) as down:
+        Embedding(Recording())([record(event("unavailable"))])
+    assert (full.value.after, down.value.after) == (7.0, RETRY_SECONDS)
+
+
 def test_an_encoder_that_does_not_answer_is_waited_for() -> None:
     with pytest.raises(Retry):
         Embedding(Recording())([record(event("fine")), record(event("unavailable"))])
@@ -166,7 +174,7 @@ def test_slow_poison_is_put_back_in_time_and_its_attempts_are_remembered() -> No
     class Slow(Recording):
         """Takes 55 s to fail, and no time otherwise."""
 
-        def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
             nonlocal now
             try:
                 return super().encode(texts)

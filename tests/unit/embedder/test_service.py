@@ -4,11 +4,12 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from spanstream.embedder.service import build
-from spanstream.embedder.settings import EmbedderSettings, EncoderSettings
+from spanstream.embedder.settings import DeploymentSettings, EmbedderSettings, EncoderSettings
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.log import Outgoing
 from spanstream.eventlog.memory import MemoryLog
@@ -76,6 +77,29 @@ def test_the_shared_address_is_no_unknown_setting_of_the_application(monkeypatch
     monkeypatch.setenv("ENCODER_URL", "http://encoder:8081")
     monkeypatch.setenv("ENCODER_MODEL", "folder")
     assert EncoderSettings.read().model == "folder"
+
+
+def test_each_model_of_a_deployment_answers_under_the_last_part_of_its_name() -> None:
+    settings = DeploymentSettings.read(model="minilm,/models/bge-small-v1.5/,BAAI/other")
+    assert settings.routes == {"minilm": "minilm", "bge-small-v1.5": "/models/bge-small-v1.5/", "other": "BAAI/other"}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"model": "a/same,b/same"}, "ENCODER_MODEL"),
+        ({"model": "one,"}, "ENCODER_MODEL"),
+        ({"model": "a b"}, "ENCODER_MODEL"),
+        ({"model": ""}, "ENCODER_MODEL"),
+        ({"replicas": 3, "max_replicas": 2}, "ENCODER_MAX_REPLICAS"),
+        ({"gpus": 1}, "ENCODER_DEVICE"),
+        ({"device": "cuda"}, "ENCODER_GPUS"),
+        ({"max_requests": 4, "query_requests": 4}, "ENCODER_QUERY_REQUESTS"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused_by_name(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError, match=named):
+        DeploymentSettings.read(**given)
 
 
 def test_the_worker_imports_neither_torch_nor_ray_nor_the_representations() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import httpx
 import numpy as np
@@ -20,7 +21,9 @@ INNER = HashEncoder(16)
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
-def encoder(answer: Answer, **settings: int) -> HttpEncoder:
+def encoder(answer: Answer, **settings: Any) -> HttpEncoder:
+    settings = {"sleep": lambda seconds: None} | settings
+
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/v1/info":
             return httpx.Response(200, json=asdict(INNER.info()))
@@ -46,7 +49,7 @@ def test_an_overload_or_server_error_is_unavailable_and_only_the_latter_may_be_t
     expected = EncoderFailed if status in (500, 502, 507) else EncoderUnavailable
     with pytest.raises(EncoderUnavailable) as raised:
         encoder(lambda request: httpx.Response(status)).encode([Text("a", NONE)])
-    assert type(raised.value) is expected
+    assert isinstance(raised.value, EncoderFailed) is (expected is EncoderFailed)
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 413, 415, 422])
@@ -139,3 +142,107 @@ def test_addresses_choose_the_adapter() -> None:
     for wrong_url in ("inproc:minilm", "hash:", "hash:0", "http:x", "ftp://x", ""):
         with pytest.raises(ValueError, match="ENCODER_URL"):
             open_encoder(wrong_url)
+
+
+def busy(times: int, after: str = "2") -> tuple[Answer, list[httpx.Request]]:
+    """Refuses so often for want of room, then answers; and what it was sent."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(503, headers={"retry-after": after}) if len(seen) <= times else honest(request)
+
+    return answer, seen
+
+
+def test_a_request_refused_for_want_of_room_is_sent_again_when_it_is_told_to() -> None:
+    answer, seen = busy(2)
+    waits: list[float] = []
+    assert len(encoder(answer, sleep=waits.append).encode([Text("a", NONE)])) == 1
+    assert waits == [2.0, 2.0]
+    assert seen[0].content == seen[2].content
+
+
+def test_patience_ends_and_says_when_to_come_again() -> None:
+    answer, _ = busy(99)
+    waits: list[float] = []
+    with pytest.raises(EncoderUnavailable) as raised:
+        encoder(answer, sleep=waits.append).encode([Text("a", NONE)])
+    assert raised.value.after == 2.0
+    assert sum(waits) <= 5
+
+
+@pytest.mark.parametrize("after", ["", "Wed, 21 Oct 2026 07:28:00 GMT", "-1"])
+def test_a_refusal_that_does_not_say_when_is_not_sent_again(after: str) -> None:
+    answer, seen = busy(1, after)
+    with pytest.raises(EncoderUnavailable):
+        encoder(answer).encode([Text("a", NONE)])
+    assert len(seen) == 1
+
+
+def test_a_query_does_not_wait_for_room() -> None:
+    answer, seen = busy(1)
+    with pytest.raises(EncoderUnavailable):
+        encoder(answer).encode([Text("a", NONE)], query=True)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("query", [False, True])
+@pytest.mark.parametrize("broken", [502, httpx.RemoteProtocolError, httpx.ReadError])
+def test_a_request_whose_replica_went_away_is_sent_again(broken: int | type[httpx.TransportError], query: bool) -> None:
+    calls = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        if calls > 2:
+            return honest(request)
+        if isinstance(broken, int):
+            return httpx.Response(broken)
+        raise broken("gone")
+
+    assert len(encoder(answer).encode([Text("a", NONE)], query=query)) == 1
+
+
+def test_a_text_that_ends_every_replica_meets_three_at_most() -> None:
+    calls = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal calls
+        calls += 1
+        return httpx.Response(502)
+
+    with pytest.raises(EncoderFailed):
+        encoder(answer).encode([Text("a", NONE)])
+    assert calls == 3
+
+
+def test_a_request_says_what_it_is_for_and_what_vectors_should_travel_as() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        kind = request.url.params["vectors"]
+        results = INNER.encode(wire.unpack_request(request.content))
+        return httpx.Response(200, content=wire.pack_response(results, 16, kind))
+
+    (bulk,) = encoder(answer, vectors="float16").encode([Text("a", NONE)])
+    encoder(answer).encode([Text("a", NONE)], query=True)
+    assert [dict(request.url.params) for request in seen] == [
+        {"query": "false", "vectors": "float16"},
+        {"query": "true", "vectors": "float32"},
+    ]
+    np.testing.assert_allclose(bulk.whole, INNER.encode([Text("a", NONE)])[0].whole, atol=1e-3)
+
+
+@pytest.mark.parametrize("address", ["http://encoder/minilm", "http://encoder/minilm/"])
+def test_an_address_may_have_a_path(address: str) -> None:
+    paths: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        return httpx.Response(200, json=asdict(INNER.info())) if request.method == "GET" else honest(request)
+
+    asked = HttpEncoder(address, transport=httpx.MockTransport(handle))
+    asked.encode([Text("a", NONE)])
+    assert paths == ["/minilm/v1/info", "/minilm/v1/encode"]

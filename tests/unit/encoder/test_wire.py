@@ -83,7 +83,7 @@ def test_a_response_of_another_length_is_refused(answer: tuple[list[Encoded], in
 
 @given(st.binary(max_size=80))
 def test_noise_raises_nothing_else(noise: bytes) -> None:
-    for prefix in (b"", b"SPQ1", b"SPV1"):
+    for prefix in (b"", b"SPQ1", b"SPV2"):
         with pytest.raises(EncoderRejected):
             wire.unpack_request(prefix + noise + b"\xff")  # an odd last byte keeps a lucky draw from being valid
         with pytest.raises(InvalidVectors):
@@ -94,3 +94,56 @@ def test_bytes_that_are_not_utf8_are_refused() -> None:
     body = wire.pack_request([Text("abc", np.empty((0, 2), np.int32))])
     with pytest.raises(EncoderRejected, match="UTF-8"):
         wire.unpack_request(body[:-1] + b"\xff")
+
+
+@given(answers(), st.sampled_from([("float16", 1e-3), ("int8", 5e-3)]))
+def test_smaller_types_keep_vectors_and_their_lengths_nearly(
+    answer: tuple[list[Encoded], int], kind: tuple[wire.VectorType, float]
+) -> None:
+    results, dimension = answer
+    body = wire.pack_response(results, dimension, kind[0])
+    for one, other in zip(wire.unpack_response(body), results, strict=True):
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        for got, sent in ((one.whole[None], other.whole[None]), (one.ranges, other.ranges)):
+            assert got.dtype == np.float32
+            lengths = np.linalg.norm(sent, axis=1)
+            np.testing.assert_allclose(np.linalg.norm(got, axis=1), lengths, rtol=1e-3)
+            assert (np.linalg.norm(got - sent, axis=1) <= kind[1] * np.sqrt(dimension) * lengths).all()
+
+
+def test_a_smaller_type_makes_a_smaller_body() -> None:
+    result = Encoded(np.full(384, 384**-0.5, np.float32), np.zeros((9, 384), np.float32), np.zeros(9, np.int32))
+    whole, half, quarter = (len(wire.pack_response([result], 384, kind)) for kind in ("float32", "float16", "int8"))
+    assert whole / half > 1.9
+    assert whole / quarter > 3.8
+
+
+def test_what_float16_holds_arrives_bit_for_bit() -> None:
+    vector = np.random.default_rng(1).normal(size=384).astype(np.float16).astype(np.float32)
+    sent = Encoded(vector, np.empty((0, 384), np.float32), np.empty(0, np.int32))
+    (got,) = wire.unpack_response(wire.pack_response([sent], 384, "float16"))
+    np.testing.assert_array_equal(got.whole, vector)
+
+
+def test_a_zero_vector_stays_zero_as_int8() -> None:
+    sent = Encoded(np.zeros(4, np.float32), np.empty((0, 4), np.float32), np.empty(0, np.int32))
+    (got,) = wire.unpack_response(wire.pack_response([sent], 4, "int8"))
+    np.testing.assert_array_equal(got.whole, sent.whole)
+
+
+@given(answers(), st.sampled_from(["float16", "int8"]), st.data())
+def test_a_response_of_a_smaller_type_and_another_length_is_refused(
+    answer: tuple[list[Encoded], int], kind: wire.VectorType, data: st.DataObject
+) -> None:
+    body = wire.pack_response(*answer, kind)
+    with pytest.raises(InvalidVectors):
+        wire.unpack_response(body[: data.draw(st.integers(0, len(body) - 1))])
+    with pytest.raises(InvalidVectors):
+        wire.unpack_response(body + b"x")
+
+
+def test_a_type_that_does_not_exist_is_refused() -> None:
+    body = bytearray(wire.pack_response([], 4))
+    body[12] = 7
+    with pytest.raises(InvalidVectors, match="unknown type"):
+        wire.unpack_response(bytes(body))

@@ -36,7 +36,7 @@ MAX = 2**53 - 1
 class SometimesAway(HashEncoder):
     away = False
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
         if self.away:
             raise EncoderUnavailable("no answer")
         return super().encode(texts)

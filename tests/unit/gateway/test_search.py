@@ -164,7 +164,7 @@ def test_answer_that_stays_short_says_so(empty: Corpus) -> None:
 
 
 class OtherSize(HashEncoder):
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
         return [replace(each, whole=each.whole[:8]) for each in super().encode(texts)]
 
 

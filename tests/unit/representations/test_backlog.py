@@ -26,6 +26,13 @@ def test_a_small_call_overtakes_large_ones() -> None:
     assert backlog.take() == call(1, 12)
 
 
+def test_a_large_query_overtakes_too() -> None:
+    backlog: Backlog[Item] = Backlog(1024)
+    backlog.add(call(0, *[200] * 50))
+    backlog.add(call(1, *[200] * 5), small=True)
+    assert {item.call for item in backlog.take()} == {1}
+
+
 def test_small_calls_share_a_batch() -> None:
     backlog: Backlog[Item] = Backlog(1024)
     for number in range(5):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import EncoderUnavailable, InvalidVectors
 from spanstream.representations.calibration import calibrate
-from spanstream.representations.local import LocalEncoder
+from spanstream.representations.local import Batch, LocalEncoder
 from spanstream.representations.model import Model
 from spanstream.representations.rows import plan
 
@@ -221,12 +221,14 @@ def test_closing_fails_what_waits() -> None:
 
 
 def test_batches_are_observed(minilm: Model) -> None:
-    seen: list[tuple[int, int, float]] = []
-    local = LocalEncoder(minilm, observe=lambda *batch: seen.append(batch))
+    seen: list[Batch] = []
+    local = LocalEncoder(minilm, observe=seen.append)
     local.encode([asked(f"some words {'and more ' * i}") for i in range(50)])
     local.close()  # the thread has ended, so the last batch has been observed
-    assert sum(tokens for tokens, _, _ in seen) / sum(padded for _, padded, _ in seen) > 0.85
-    assert all(seconds > 0 for _, _, seconds in seen)
+    assert sum(batch.tokens for batch in seen) / sum(batch.padded for batch in seen) > 0.85
+    assert all(batch.seconds > 0 and batch.padded <= batch.budget for batch in seen)
+    assert sum(len(batch.queued) for batch in seen) == 50
+    assert all(queued > 0 for batch in seen for queued in batch.queued)
 
 
 def test_calibration_keeps_the_vectors(minilm: Model) -> None:

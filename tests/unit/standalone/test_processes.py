@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
-from spanstream.standalone import processes
+from spanstream.standalone import commands, processes
 from spanstream.standalone.composition import Plan
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.processes import Child, ProcessDied
@@ -84,3 +85,21 @@ def test_index_in_a_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(Trouble, match="only one process") as caught:
         processes.build(plan, DataFolder(tmp_path), print)
     assert "--store-url" in caught.value.advice
+
+
+def test_replicas_of_the_encoder_are_a_child_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCODER_MODEL", "minilm,other")
+    plan = commands._plan(tmp_path, commands.DEFAULT_TARGETS, 0, 0, None, None, None, encoder_replicas=2)
+    assert "encoder" not in plan.targets
+    assert plan.encoder_url.startswith("http://127.0.0.1:")
+    assert plan.encoder_url.endswith("/minilm")
+    service = processes.replicated(plan, DataFolder(tmp_path), print)
+    assert service.name == "encoder"
+
+
+@pytest.mark.parametrize(
+    ("target", "encoder_url"), [("ingestor", None), (commands.DEFAULT_TARGETS, "http://elsewhere:8082")]
+)
+def test_replicas_without_an_encoder_of_ours_are_refused(tmp_path: Path, target: str, encoder_url: str | None) -> None:
+    with pytest.raises(typer.BadParameter, match="must be among"):
+        commands._plan(tmp_path, target, 0, 0, None, None, encoder_url, encoder_replicas=2)

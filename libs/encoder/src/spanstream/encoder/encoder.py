@@ -63,8 +63,11 @@ class Encoder(Protocol):
         """Which encoder this is. May raise EncoderUnavailable."""
         ...
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """One result per text, in order. Raises EncoderUnavailable (or, of it, EncoderFailed), EncoderRejected or InvalidVectors."""
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        """One result per text, in order. Raises EncoderUnavailable (or, of it, EncoderFailed), EncoderRejected or InvalidVectors.
+
+        `query`: the texts are what someone searches for and waits for, so they go before those that are to be indexed.
+        """
         ...
 
     def ready(self) -> bool:

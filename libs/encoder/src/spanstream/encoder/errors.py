@@ -8,7 +8,11 @@ class EncoderError(Exception):
 
 
 class EncoderUnavailable(EncoderError):
-    """No answer, an overload or a server error: try again later."""
+    """No answer, an overload or a server error: try again later, after `after` seconds if it said when."""
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
 
 
 class EncoderFailed(EncoderUnavailable):

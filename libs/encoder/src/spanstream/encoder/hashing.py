@@ -27,8 +27,8 @@ class HashEncoder:
         """Release `hash-<dimension>`."""
         return self._info
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """One result per text, in order; raises EncoderRejected for malformed ranges."""
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        """One result per text, in order; raises EncoderRejected for malformed ranges. A query is like any other text."""
         refuse_malformed(texts)
         return [self._encode(text) for text in texts]
 

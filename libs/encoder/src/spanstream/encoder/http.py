@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 
@@ -17,15 +19,35 @@ from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUna
 # time is asked again for ever.
 _REQUEST_CHARACTERS = 1 << 18
 _BUSY = frozenset({408, 429, 503, 504})  # overloaded or too slow: never said of a request for what is in it
+# What the application refuses for want of room is sent again when it said, up to this many seconds in all: less than a
+# stop has, so that a worker in the middle of it still stops in time.
+_PATIENCE_SECONDS = 5.0
+# A request whose replica went away is sent again this often: another replica has it then. A text that ends every replica
+# it meets must not end all of them.
+_RESENDS = 2
+_RESEND_SECONDS = 0.1
+
+
+class _Lost(EncoderFailed):
+    """The process that had the request has gone, perhaps because of it."""
 
 
 class HttpEncoder:
-    """The encoder application at `url`. Large calls go as several requests, at most `in_flight` at once over all threads."""
+    """The encoder application at `url`, which may have a path. Large calls go as several requests, at most `in_flight` at
+    once over all threads.
+    """
 
     def __init__(
-        self, url: str, *, timeout: float = 60.0, in_flight: int = 4, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        *,
+        timeout: float = 60.0,
+        in_flight: int = 4,
+        vectors: wire.VectorType = "float32",
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`timeout`: seconds for one answer. Nothing is sent before the first call."""
+        """`timeout`: seconds for one answer; `vectors`: what they travel as. Nothing is sent before the first call."""
         limits = httpx.Limits(max_connections=in_flight + 1, max_keepalive_connections=in_flight + 1)
         self._client = httpx.Client(
             base_url=url.rstrip("/"),
@@ -33,6 +55,8 @@ class HttpEncoder:
             limits=limits,
             transport=transport,
         )
+        self._vectors = vectors
+        self._sleep = sleep
         self._slots = threading.BoundedSemaphore(in_flight)
         self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="encoder-http")
         self._known: EncoderInfo | None = None
@@ -40,22 +64,26 @@ class HttpEncoder:
     def info(self) -> EncoderInfo:
         """What the application says it is, asked once."""
         if self._known is None:
-            answer = self._send(self._client.build_request("GET", "/v1/info"))
+            answer = self._persist(self._client.build_request("GET", "/v1/info"), 0.0)
             try:
                 self._known = EncoderInfo(**answer.json())
             except (ValueError, TypeError) as error:
                 raise InvalidVectors("the encoder's answer does not say what it is") from error
         return self._known
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """One result per text, in order. Raises EncoderUnavailable, EncoderRejected or InvalidVectors."""
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        """One result per text, in order. Raises EncoderUnavailable, EncoderRejected or InvalidVectors.
+
+        While the application has no room, all but queries wait a few seconds for it.
+        """
         refuse_malformed(texts)
         if not texts:
             return []
         dimension = self.info().dimension
         groups = list(_groups(texts))
         # A call of one request, such as a query, stays in its thread.
-        answers = self._pool.map(self._ask, groups) if len(groups) > 1 else [self._ask(groups[0])]
+        ask = partial(self._ask, query=query)
+        answers = self._pool.map(ask, groups) if len(groups) > 1 else [ask(groups[0])]
         results = [result for answer in answers for result in answer]
         check(texts, results, dimension)
         return results
@@ -72,27 +100,60 @@ class HttpEncoder:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    def _ask(self, texts: Sequence[Text]) -> list[Encoded]:
-        headers = {"content-type": wire.MEDIA_TYPE}
-        request = self._client.build_request("POST", "/v1/encode", content=wire.pack_request(texts), headers=headers)
+    def _ask(self, texts: Sequence[Text], *, query: bool) -> list[Encoded]:
+        request = self._client.build_request(
+            "POST",
+            "/v1/encode",
+            params={"query": query, "vectors": self._vectors},
+            content=wire.pack_request(texts),
+            headers={"content-type": wire.MEDIA_TYPE},
+        )
         with self._slots:
-            results = wire.unpack_response(self._send(request).content)
+            response = self._persist(request, 0.0 if query else _PATIENCE_SECONDS)
+        results = wire.unpack_response(response.content)
         if len(results) != len(texts):
             raise InvalidVectors(f"asked for {len(texts)} texts, got {len(results)}")
         return results
 
+    def _persist(self, request: httpx.Request, patience: float) -> httpx.Response:
+        """Send until it is answered; what is refused for want of room only while the waits sum up to `patience` seconds."""
+        waited, lost = 0.0, 0
+        while True:
+            try:
+                return self._send(request)
+            except _Lost:
+                lost += 1
+                if lost > _RESENDS:
+                    raise
+                self._sleep(_RESEND_SECONDS)
+            except EncoderUnavailable as error:
+                if error.after is None or waited + error.after > patience:
+                    raise
+                waited += error.after
+                self._sleep(error.after)
+
     def _send(self, request: httpx.Request) -> httpx.Response:
         try:
             response = self._client.send(request)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+            raise _Lost(f"the encoder breaks off: {type(error).__name__}") from error
         except (httpx.HTTPError, RuntimeError) as error:
             raise EncoderUnavailable(f"the encoder does not answer: {type(error).__name__}") from error
         if response.status_code in _BUSY:
-            raise EncoderUnavailable(f"the encoder answers {response.status_code}")
+            raise EncoderUnavailable(f"the encoder answers {response.status_code}", _after(response))
+        if response.status_code == 502:
+            raise _Lost("the encoder answers 502")
         if response.status_code >= 500:
             raise EncoderFailed(f"the encoder answers {response.status_code}")
         if not response.is_success:
             raise EncoderRejected(f"the encoder refuses this request with {response.status_code}")
         return response
+
+
+def _after(response: httpx.Response) -> float | None:
+    """Seconds that a refusal asks to wait; none if it does not say (a date is not understood)."""
+    seconds = response.headers.get("retry-after", "")
+    return float(seconds) if seconds.isdecimal() else None
 
 
 def _groups(texts: Sequence[Text]) -> Iterator[list[Text]]:

@@ -1,4 +1,4 @@
-"""Binary bodies of the HTTP hop: texts and offsets there, float32 vectors back; nothing of either as JSON.
+"""Binary bodies of the HTTP hop: texts and offsets there, vectors back; nothing of either as JSON.
 
 All numbers are little-endian; a body has exactly the bytes its header and table announce.
 
@@ -6,16 +6,20 @@ All numbers are little-endian; a body has exactly the bytes its header and table
               table    count x (text bytes, context bytes, ranges, boundaries or -1 for none, context ranges) int32
               numbers  per text: ranges [n, 2], then boundaries [m], int32
               strings  per text: text, then context, UTF-8
-    response  magic "SPV1", count uint32, dimension uint32
+    response  magic "SPV2", count uint32, dimension uint32, type of the vectors uint32: 0 float32, 1 float16, 2 int8
               table    count x ranges, int32
               tokens   per text: tokens [n], int32
-              vectors  per text: whole, then one per range, float32
+              scales   per text: one per vector, float32; of int8 only
+              vectors  per text: whole, then one per range, in that type
+
+An int8 vector is its numbers times its scale, which is chosen so that the vector keeps its length.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +30,17 @@ from spanstream.encoder.errors import EncoderRejected, InvalidVectors
 MEDIA_TYPE = "application/x-spanstream-encode"
 
 _REQUEST = struct.Struct("<4sI")
-_RESPONSE = struct.Struct("<4sII")
+_RESPONSE = struct.Struct("<4sIII")
 _REQUEST_MAGIC = b"SPQ1"
-_RESPONSE_MAGIC = b"SPV1"
+_RESPONSE_MAGIC = b"SPV2"
 _COLUMNS = 5
 _INT = np.dtype("<i4")
 _FLOAT = np.dtype("<f4")
+VectorType = Literal["float32", "float16", "int8"]
+_CODES: dict[VectorType, int] = {"float32": 0, "float16": 1, "int8": 2}
+_TYPES: dict[int, np.dtype[Any]] = {0: _FLOAT, 1: np.dtype("<f2"), 2: np.dtype("i1")}
+_INT8 = _CODES["int8"]
+_INT8_MAX = 127
 
 
 def pack_request(texts: Sequence[Text]) -> bytes:
@@ -86,22 +95,29 @@ def unpack_request(body: bytes) -> list[Text]:
     return texts
 
 
-def pack_response(results: Sequence[Encoded], dimension: int) -> bytes:
-    """The body that answers with `results`."""
+def pack_response(results: Sequence[Encoded], dimension: int, vectors: VectorType = "float32") -> bytes:
+    """The body that answers with `results`, finite vectors, in the type `vectors`."""
+    code = _CODES[vectors]
     counts = np.array([len(result.ranges) for result in results], _INT)
     tokens = [result.tokens.astype(_INT).tobytes() for result in results]
-    vectors = [part.astype(_FLOAT).tobytes() for result in results for part in (result.whole, result.ranges)]
-    header = _RESPONSE.pack(_RESPONSE_MAGIC, len(results), dimension)
-    return b"".join([header, counts.tobytes(), *tokens, *vectors])
+    parts = [part.reshape(-1, dimension) for result in results for part in (result.whole, result.ranges)]
+    header = _RESPONSE.pack(_RESPONSE_MAGIC, len(results), dimension, code)
+    if code != _INT8:
+        return b"".join([header, counts.tobytes(), *tokens, *(part.astype(_TYPES[code]).tobytes() for part in parts)])
+    small = [_to_int8(part) for part in parts]
+    scales = [scale.tobytes() for scale, _ in small]
+    return b"".join([header, counts.tobytes(), *tokens, *scales, *(rounded.tobytes() for _, rounded in small)])
 
 
 def unpack_response(body: bytes) -> list[Encoded]:
-    """The results of a response, views of `body`; raises InvalidVectors for anything but a well-formed body."""
+    """The results of a response, in float32 whatever they came in; raises InvalidVectors for anything but a well-formed body."""
     if len(body) < _RESPONSE.size:
         raise InvalidVectors("the answer is shorter than its header")
-    magic, count, dimension = _RESPONSE.unpack_from(body)
+    magic, count, dimension, code = _RESPONSE.unpack_from(body)
     if magic != _RESPONSE_MAGIC:
-        raise InvalidVectors("the answer is not an encode response of version 1")
+        raise InvalidVectors("the answer is not an encode response of version 2")
+    if code not in _TYPES:
+        raise InvalidVectors(f"the answer's vectors are of an unknown type, {code}")
     at = _RESPONSE.size + 4 * count
     if len(body) < at:
         raise InvalidVectors("the answer is shorter than its table")
@@ -110,12 +126,25 @@ def unpack_response(body: bytes) -> list[Encoded]:
         raise InvalidVectors("a count in the answer is negative")
     ranges = int(counts.sum())
     rows = ranges + count
-    if len(body) != at + 4 * ranges + 4 * rows * dimension:
+    scales = rows if code == _INT8 else 0
+    if len(body) != at + 4 * ranges + 4 * scales + rows * dimension * _TYPES[code].itemsize:
         raise InvalidVectors("the answer has another length than its table announces")
     tokens: NDArray[np.int32] = np.frombuffer(body, _INT, ranges, at)
-    vectors = np.frombuffer(body, _FLOAT, rows * dimension, at + 4 * ranges).reshape(rows, dimension)
+    at += 4 * ranges
+    raw = np.frombuffer(body, _TYPES[code], rows * dimension, at + 4 * scales).reshape(rows, dimension)
+    vectors: NDArray[np.float32] = raw.astype(_FLOAT, copy=False)
+    if code == _INT8:
+        vectors = vectors * np.frombuffer(body, _FLOAT, rows, at)[:, None]
     results, row, token = [], 0, 0
     for n in counts.tolist():
         results.append(Encoded(vectors[row], vectors[row + 1 : row + 1 + n], tokens[token : token + n]))
         row, token = row + 1 + n, token + n
     return results
+
+
+def _to_int8(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Scales [n] float32 and numbers [n, dimension] int8; a zero vector has the scale 0."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    rounded = np.rint(vectors * (_INT8_MAX / np.where(largest > 0, largest, 1)))
+    scales = np.linalg.norm(vectors, axis=1) / np.maximum(np.linalg.norm(rounded, axis=1), 1)
+    return scales.astype(_FLOAT), rounded.astype(np.int8)

@@ -1,4 +1,4 @@
-"""Which rows the model reads next: those of small calls before those of large ones."""
+"""Which rows the model reads next: those of small calls, and of queries, before those of large ones."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Backlog(Generic[R]):
         """Rows waiting."""
         return len(self._small) + len(self._large) + sum(map(len, self._sorted))
 
-    def add(self, rows: Sequence[R]) -> None:
-        """The rows of one call."""
-        small = sum(row.length for row in rows) <= SMALL_CALL
+    def add(self, rows: Sequence[R], *, small: bool = False) -> None:
+        """The rows of one call; `small`: to be read early whatever its size."""
+        small = small or sum(row.length for row in rows) <= SMALL_CALL
         (self._small if small else self._large).extend(rows)
 
     def take(self) -> list[R]:

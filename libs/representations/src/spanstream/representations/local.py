@@ -32,15 +32,30 @@ _BATCH_SECONDS = 0.03
 _MIN_BUDGET, _MAX_BUDGET = 512, 2048
 _ACCELERATOR_BUDGET = 16_384
 
-Observer = Callable[[int, int, float], None]
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the model read at once: `tokens`, and with padding `padded` of a `budget`; it took `seconds`, after its rows
+    had waited `queued` seconds, one number a row.
+    """
+
+    tokens: int
+    padded: int
+    budget: int
+    seconds: float
+    queued: list[float]
+
+
+Observer = Callable[[Batch], None]
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call of `encode`: `waiting` rows are not read yet."""
+    """One call of `encode` that queued at `since` (`perf_counter`): `waiting` rows are not read yet."""
 
     pools: list[Pool]
     waiting: int
+    since: float
     done: Future[None] = field(default_factory=Future)
 
 
@@ -68,10 +83,10 @@ class LocalEncoder:
         budget: int = 1024,
         threads: int = 1,
         calibration: Calibration | None = None,
-        observe: Observer = lambda tokens, padded, seconds: None,
+        observe: Observer = lambda batch: None,
         cache: WindowCache | None = None,
     ) -> None:
-        """`budget`: tokens of a batch. `threads`: batches at once. `observe(tokens, padded tokens, seconds)` is called after each batch.
+        """`budget`: tokens of a batch. `threads`: batches at once. `observe` is called after each batch.
 
         `cache`: of what documents' windows gave; it is closed with the encoder.
         """
@@ -102,20 +117,21 @@ class LocalEncoder:
         return self._model.fingerprint
 
     def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
-        """One result per text, in order. Raises EncoderRejected, InvalidVectors, or EncoderUnavailable once closed."""
+        """One result per text, in order, queries before the rest. Raises EncoderRejected, InvalidVectors, or EncoderUnavailable once closed."""
         refuse_malformed(texts)
         if not texts:
             return []
         reads = self._model.read(texts, query=query)
         plans = [plan(self._model, text, read) for text, read in zip(texts, reads, strict=True)]
-        call = _Call([Pool(self._model, made) for made in plans], sum(len(made.rows) for made in plans))
-        rows = [(row, pool) for made, pool in zip(plans, call.pools, strict=True) for row in made.rows]
+        pools = [Pool(self._model, made) for made in plans]
+        call = _Call(pools, sum(len(made.rows) for made in plans), time.perf_counter())
+        rows = [(row, pool) for made, pool in zip(plans, pools, strict=True) for row in made.rows]
         items = [_Item(row, pool, call, b"" if query else self._key(row)) for row, pool in rows]
         items = self._unknown(items)
         with self._changed:
             if self._closed:
                 raise EncoderUnavailable("the encoder is closed")
-            self._backlog.add(items)
+            self._backlog.add(items, small=query)
             self._changed.notify_all()
         if items:
             call.done.result()
@@ -178,7 +194,9 @@ class LocalEncoder:
                 item.call.waiting -= 1
                 if item.call.waiting == 0 and not item.call.done.done():
                     item.call.done.set_result(None)
-            self._observe(sum(lengths), max(lengths) * len(lengths), time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            queued = [start - item.call.since for item in batch]
+            self._observe(Batch(sum(lengths), max(lengths) * len(lengths), self.budget, seconds, queued))
         if self._cache is not None:
             self._cache.put((item.key, sums) for item, sums in zip(batch, added, strict=True) if item.key)
 
@@ -194,7 +212,7 @@ def open_local(
     dtype: str = "auto",
     device: str = "cpu",
     threads: int | None = None,
-    observe: Observer = lambda tokens, padded, seconds: None,
+    observe: Observer = lambda batch: None,
     cache: WindowCache | None = None,
 ) -> LocalEncoder:
     """Load a model or a release and start its encoder. `dtype` decides where the release leaves it; `auto` calibrates.

@@ -8,13 +8,18 @@ from typing import TypeVar
 
 from spanstream.runtime import admin, logs, tracing
 from spanstream.runtime.http import PortInUse
-from spanstream.runtime.service import Service, run
+from spanstream.runtime.service import STOP_SECONDS, Service, run
 from spanstream.runtime.settings import AdminSettings, Settings, SettingsError
 
 S = TypeVar("S", bound=Settings)
 
 
-def run_alone(kind: type[S], build: Callable[[S], Service], *refusals: type[Exception]) -> int:
+def run_alone(
+    kind: type[S],
+    build: Callable[[S], Service],
+    *refusals: type[Exception],
+    stop_seconds: Callable[[S], float] = lambda settings: STOP_SECONDS,
+) -> int:
     """Read the settings, build, run beside the admin port; the exit code.
 
     What is wrong with the settings, or one of `refusals` while building, is one line and exit code 2.
@@ -25,7 +30,8 @@ def run_alone(kind: type[S], build: Callable[[S], Service], *refusals: type[Exce
         logs.configure(settings.log_level)
         service = build(settings)
         tracing.configure(service.name)
-        return run([service, admin.build(admin_settings, [service], [settings])])
+        services = [service, admin.build(admin_settings, [service], [settings])]
+        return run(services, stop_seconds=stop_seconds(settings))
     except shown as error:
         print(error, file=sys.stderr)
         return 2

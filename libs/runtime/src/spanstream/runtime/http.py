@@ -9,7 +9,7 @@ import time
 from urllib.parse import unquote_to_bytes
 
 import uvicorn
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,17 +23,23 @@ class PortInUse(Exception):
     """Something else listens there; the message says how to choose another port."""
 
 
+def application(title: str, version: str = "0.1.0") -> FastAPI:
+    """An application without routes, whose errors are problem documents, for a server of ours or anyone's."""
+    # Its documentation pages load nothing from elsewhere, which FastAPI's own do.
+    app = FastAPIOffline(title=title, version=version)
+    problems.install(app)
+    app.add_middleware(_Traced)
+    app.add_middleware(_Guarded)
+    return app
+
+
 class HttpServer:
     """A service that serves the routers it was given. Several services may share one server, hence one address."""
 
     def __init__(self, name: str, host: str, port: int, *, title: str = "Spanstream", version: str = "0.1.0") -> None:
         """Bind at once, so that the address is known and a port in use is found before anything starts."""
         self.name = name
-        # Its documentation pages load nothing from elsewhere, which FastAPI's own do.
-        self.app = FastAPIOffline(title=title, version=version)
-        problems.install(self.app)
-        self.app.add_middleware(_Traced)
-        self.app.add_middleware(_Guarded)
+        self.app = application(title, version)
         self.app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # The protocol is named because asyncio switches Nagle's algorithm off only where it is: else an answer in two

@@ -24,10 +24,21 @@ INGESTOR_PASSAGES = Counter("ingestor_passages_total", "Passages cut.")
 EMBEDDER_SECONDS = Histogram("embedder_encode_seconds", "One call of the encoder, seconds.", buckets=_LATENCY)
 
 # encoder
-ENCODER_TOKENS = Counter("encoder_tokens_total", "Tokens run through the model, padding not counted.")
-ENCODER_SECONDS = Counter("encoder_busy_seconds_total", "Seconds spent in the model's forward pass.")
+ENCODER_TOKENS = Counter("encoder_tokens_total", "Tokens run through the model, padding not counted.", ["release"])
+ENCODER_PADDED = Counter(
+    "encoder_padded_tokens_total",
+    "Tokens run through the model with padding; the padding's share is 1 - encoder_tokens_total / this.",
+    ["release"],
+)
+ENCODER_SECONDS = Counter("encoder_busy_seconds_total", "Seconds spent in the model's forward pass.", ["release"])
 ENCODER_FILL = Histogram(
-    "encoder_batch_fill_ratio", "Real tokens / padded tokens of a batch.", buckets=(0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+    "encoder_batch_fill_ratio",
+    "Padded tokens / the tokens that a batch may have.",
+    ["release"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0),
+)
+ENCODER_QUEUE_SECONDS = Histogram(
+    "encoder_queue_seconds", "From a call of the encoder to its rows' batch, seconds.", ["release"], buckets=_LATENCY
 )
 
 # indexer

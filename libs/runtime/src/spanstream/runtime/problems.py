@@ -35,6 +35,7 @@ TYPES = {
     422: "invalid",
     429: "rate-limited",
     500: "internal",
+    502: "bad-gateway",
     503: "unavailable",
 }
 

@@ -1,64 +1,110 @@
-"""The encoder application: POST /v1/encode (binary bodies, see `spanstream.encoder.wire`) and GET /v1/info.
+"""The encoder application: POST /v1/encode (binary bodies, see `spanstream.encoder.wire`), GET /v1/info and /v1/health.
 
-Run it with `python -m spanstream.embedder.application`. Only this module brings torch into a process.
+Run it with `python -m spanstream.embedder.application`; `deployment` serves the same routes from several replicas. Only
+these two modules bring torch into a process.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+import anyio
+import anyio.to_thread
+import numpy as np
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
+from prometheus_client import Counter, Histogram
 
+from spanstream.embedder.admission import RETRY_AFTER, Admission
 from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder import wire
-from spanstream.encoder.encoder import Encoder, check
-from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable, InvalidVectors
+from spanstream.encoder.encoder import Encoder, Text, check
+from spanstream.encoder.errors import EncoderError, EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.representations.errors import RepresentationError
-from spanstream.representations.local import LocalEncoder, open_local
+from spanstream.representations.local import Batch, LocalEncoder, open_local
 from spanstream.runtime import metrics
 from spanstream.runtime.alone import run_alone
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import Report
 
+Metric = Counter | Histogram
+_PROBE = Text("It answers.", np.array([[0, 2]], np.int32))
+
+
+Write = Callable[[Metric, str, float], None]
+
+
+def count(metric: Metric, release: str, value: float) -> None:
+    """Into this process's metrics."""
+    child = metric.labels(release)
+    if isinstance(child, Counter):
+        child.inc(value)
+    else:
+        child.observe(value)
+
 
 def open_measured(
-    model: str = "minilm", *, dtype: str = "auto", device: str = "cpu", threads: int | None = None
+    model: str = "minilm",
+    *,
+    dtype: str = "auto",
+    device: str = "cpu",
+    threads: int | None = None,
+    write: Write = count,
 ) -> LocalEncoder:
-    """An encoder in this process that counts in this process's metrics."""
+    """An encoder in this process whose batches are measured: `write(metric, release, value)`."""
 
-    def observe(tokens: int, padded: int, seconds: float) -> None:
-        metrics.ENCODER_TOKENS.inc(tokens)
-        metrics.ENCODER_SECONDS.inc(seconds)
-        metrics.ENCODER_FILL.observe(tokens / padded)
+    def observe(batch: Batch) -> None:
+        release = encoder.info().release
+        for metric, value in _measures(batch):
+            write(metric, release, value)
 
-    return open_local(model, dtype=dtype, device=device, threads=threads, observe=observe)
+    encoder = open_local(model, dtype=dtype, device=device, threads=threads, observe=observe)
+    return encoder
 
 
-def router(encoder: Encoder, *, max_requests: int = 16, max_body_bytes: int = 32 << 20) -> APIRouter:
+def _measures(batch: Batch) -> Iterator[tuple[Metric, float]]:
+    yield metrics.ENCODER_TOKENS, batch.tokens
+    yield metrics.ENCODER_PADDED, batch.padded
+    yield metrics.ENCODER_SECONDS, batch.seconds
+    yield metrics.ENCODER_FILL, batch.padded / batch.budget
+    for seconds in batch.queued:
+        yield metrics.ENCODER_QUEUE_SECONDS, seconds
+
+
+def probe(encoder: Encoder) -> None:
+    """Run the model on a text, before what waits; raises an EncoderError if that does not give right vectors."""
+    check([_PROBE], encoder.encode([_PROBE], query=True), encoder.info().dimension)
+
+
+def router(encoder: Encoder, *, admission: Admission, max_body_bytes: int = 32 << 20) -> APIRouter:
     """The routes over `encoder`."""
     routes = APIRouter(prefix="/v1")
-    slots = threading.BoundedSemaphore(max_requests)
+    threads = anyio.CapacityLimiter(admission.requests)  # the framework's own pool is smaller than what may be admitted
 
     @routes.get("/info")
     def info() -> dict[str, Any]:
         return asdict(encoder.info())
 
+    @routes.get("/health")
+    def health() -> dict[str, str]:
+        try:
+            probe(encoder)
+        except EncoderError as error:
+            raise Problem(503, f"the model does not answer rightly: {error}", retry_after=RETRY_AFTER) from error
+        return {"status": "ok"}
+
     @routes.post("/encode", response_class=Response)
-    async def encode(request: Request) -> Response:
+    async def encode(request: Request, query: bool = False, vectors: wire.VectorType = "float32") -> Response:
         if request.headers.get("content-type") != wire.MEDIA_TYPE:
             raise Problem(415, f"the body must be {wire.MEDIA_TYPE}")
-        if not slots.acquire(blocking=False):
-            raise Problem(503, f"{max_requests} requests are already being answered", retry_after=1)
-        try:
+        with admission.request(query=query):
             body = await _body(request, max_body_bytes)
-            return Response(await run_in_threadpool(_answer, encoder, body), media_type=wire.MEDIA_TYPE)
-        finally:
-            slots.release()
+            with admission.body(len(body)):
+                answer = await anyio.to_thread.run_sync(_answer, encoder, body, query, vectors, limiter=threads)
+        return Response(answer, media_type=wire.MEDIA_TYPE)
 
     return routes
 
@@ -74,10 +120,10 @@ async def _body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _answer(encoder: Encoder, body: bytes) -> bytes:
+def _answer(encoder: Encoder, body: bytes, query: bool, vectors: wire.VectorType) -> bytes:
     try:
         texts = wire.unpack_request(body)
-        results = encoder.encode(texts)
+        results = encoder.encode(texts, query=query)
         dimension = encoder.info().dimension
         check(texts, results, dimension)
     except EncoderRejected as error:
@@ -85,8 +131,8 @@ def _answer(encoder: Encoder, body: bytes) -> bytes:
     except InvalidVectors as error:  # this text's doing (overflow, say): the same again would answer the same
         raise Problem(422, str(error)) from error
     except EncoderUnavailable as error:
-        raise Problem(503, str(error), retry_after=1) from error
-    return wire.pack_response(results, dimension)
+        raise Problem(503, str(error), retry_after=RETRY_AFTER) from error
+    return wire.pack_response(results, dimension, vectors)
 
 
 class EncoderApplication:
@@ -100,8 +146,8 @@ class EncoderApplication:
         self._encoder = encoder or open_measured(
             settings.model, dtype=settings.dtype, device=settings.device, threads=settings.threads
         )
-        routes = router(self._encoder, max_requests=settings.max_requests, max_body_bytes=settings.max_body_bytes)
-        self._server.include(routes)
+        admission = Admission(settings.max_requests, settings.query_requests)
+        self._server.include(router(self._encoder, admission=admission, max_body_bytes=settings.max_body_bytes))
 
     def start(self, report: Report) -> None:
         """Serve."""

@@ -148,7 +148,7 @@ class Embedding:
         except EncoderFailed:
             raise
         except EncoderUnavailable as error:
-            raise Retry(RETRY_SECONDS, str(error)) from error
+            raise Retry(error.after or RETRY_SECONDS, str(error)) from error
         return encoded
 
     def _outputs(self, job: _Job, answer: Encoded | Rejected) -> list[Result]:

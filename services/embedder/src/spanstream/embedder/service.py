@@ -27,7 +27,10 @@ def build(
         owned.append(log := open_log(settings.log_url))
     if encoder is None:
         encoder = open_encoder(
-            settings.encoder_url, timeout=settings.encoder_timeout_seconds, in_flight=settings.encoder_in_flight
+            settings.encoder_url,
+            timeout=settings.encoder_timeout_seconds,
+            in_flight=settings.encoder_in_flight,
+            vectors="float16",  # which is what embeddings.v1 carries
         )
         owned.append(encoder)
     observer = ConsumerObserver(GROUP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -62,4 +63,55 @@ class EncoderSettings(Settings):
     device: str = Field("cpu", description="of torch: cpu, cuda, cuda:1 …")
     threads: int | None = Field(None, ge=1, le=1024, description="of torch; none: as many as cores")
     max_requests: int = Field(16, ge=1, le=1024, description="requests at once; more are answered 503")
+    query_requests: int = Field(
+        4, ge=0, description="of them for queries alone, so that these find room whatever else is asked"
+    )
     max_body_bytes: int = Field(32 << 20, ge=1 << 16, le=1 << 30, description="largest request")
+
+    @model_validator(mode="after")
+    def _room_for_all(self) -> Self:
+        if self.query_requests >= self.max_requests:
+            raise ValueError("ENCODER_QUERY_REQUESTS must be below ENCODER_MAX_REQUESTS")
+        return self
+
+
+class DeploymentSettings(EncoderSettings):
+    """`ENCODER_…`: the encoder application on Ray Serve."""
+
+    model: str = Field(
+        "minilm",
+        min_length=1,
+        description="as of one process, or several, separated by commas: each answers under /<last part of its name>",
+    )
+    replicas: int = Field(1, ge=1, le=1000, description="processes of each model, at least")
+    max_replicas: int | None = Field(
+        None, ge=1, le=1000, description="processes of each model, at most; none: ENCODER_REPLICAS, whatever the load"
+    )
+    target_tokens: int = Field(
+        32_768, ge=1, description="tokens waiting or being read, per replica, that autoscaling aims at"
+    )
+    target_requests: float = Field(6.0, gt=0, description="ongoing requests per replica that autoscaling aims at")
+    scale_up_seconds: float = Field(30.0, ge=0, description="of too much load before replicas are added")
+    scale_down_seconds: float = Field(600.0, ge=0, description="of too little load before replicas are removed")
+    cpus: float = Field(1.0, gt=0, description="cores per replica; threads follow from it unless they are set")
+    gpus: float = Field(0.0, ge=0, description="GPUs per replica; 0.5: two replicas share one")
+    drain_seconds: float = Field(20.0, ge=0, description="a replica that is to stop has to finish its requests")
+    health_seconds: float = Field(10.0, gt=0, description="between two health checks, which run the model")
+    answer_seconds: float = Field(60.0, gt=0, description="for one answer; then the request is answered 408")
+    metrics_port: int = Field(0, ge=0, le=65535, description="where Ray exports the replicas' metrics; 0: a free one")
+
+    @property
+    def routes(self) -> dict[str, str]:
+        """Models by the part of the path under which they answer."""
+        return {name.rstrip("/").rpartition("/")[2]: name for name in self.model.split(",")}
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        names = self.model.split(",")
+        if len(self.routes) < len(names) or not all(re.fullmatch(r"[\w.-]+", route) for route in self.routes):
+            raise ValueError("ENCODER_MODEL must be names, separated by commas, whose last parts differ")
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError("ENCODER_MAX_REPLICAS must not be below ENCODER_REPLICAS")
+        if (self.gpus > 0) != (self.device != "cpu"):
+            raise ValueError("ENCODER_GPUS and ENCODER_DEVICE must agree: cuda with GPUs, cpu without")
+        return self

@@ -108,7 +108,7 @@ class Searcher:
         """The question's vector [dimension]."""
         with GATEWAY_SECONDS.labels("embed").time():
             texts = [Text(text, np.zeros((0, 2), np.int32))]
-            results = self._encoder.encode(texts)
+            results = self._encoder.encode(texts, query=True)
             check(texts, results, dimension)
             return results[0].whole
 

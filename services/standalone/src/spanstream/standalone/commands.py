@@ -61,6 +61,16 @@ EncoderUrl = Annotated[
         help="http://host:port; default: the model in this process.",
     ),
 ]
+EncoderReplicas = Annotated[
+    int,
+    typer.Option(
+        "--encoder-replicas",
+        metavar="NUMBER",
+        min=0,
+        show_default=False,
+        help="Run the model in so many processes of a local Ray Serve; default: in this process.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
@@ -72,6 +82,7 @@ def up(
     log_url: LogUrl = None,
     store_url: StoreUrl = None,
     encoder_url: EncoderUrl = None,
+    encoder_replicas: EncoderReplicas = 0,
     samples: Annotated[
         bool, typer.Option("--samples/--no-samples", help="Ingest Python's own documentation at the first start.")
     ] = True,
@@ -101,7 +112,7 @@ def up(
     from spanstream.standalone.up import up as start
 
     folder = DataFolder(data or client_config.data_folder())
-    plan = _plan(folder.path, target, port, admin_port, log_url, store_url, encoder_url, skip_lost)
+    plan = _plan(folder.path, target, port, admin_port, log_url, store_url, encoder_url, skip_lost, encoder_replicas)
     build = children.build if processes else composition.build
     code = start(
         plan,
@@ -239,6 +250,7 @@ def _plan(
     store_url: str | None,
     encoder_url: str | None,
     skip_lost: bool = False,
+    encoder_replicas: int = 0,
 ) -> Plan:
     from spanstream.standalone.composition import MODEL, TARGETS, Plan
 
@@ -247,6 +259,12 @@ def _plan(
         raise typer.BadParameter(f"no such service: {', '.join(sorted(unknown))}", param_hint="--target")
     if "encoder" not in targets and encoder_url is None and targets & {"embedder", "indexer", "gateway"}:
         raise typer.BadParameter("without the encoder among them, --encoder-url must name one", param_hint="--target")
+    if encoder_replicas:
+        if encoder_url is not None or "encoder" not in targets:
+            raise typer.BadParameter(
+                "the encoder must be among the services of this machine", param_hint="--encoder-replicas"
+            )
+        encoder_url = _replicas_url()
     return Plan(
         targets=targets - ({"encoder"} if encoder_url else set()),
         host="127.0.0.1",
@@ -256,7 +274,22 @@ def _plan(
         store_url=store_url or f"edge:{folder / 'index'}",
         encoder_url=encoder_url or MODEL,
         skip_lost=skip_lost,
+        encoder_replicas=encoder_replicas,
     )
+
+
+def _replicas_url() -> str:
+    """Where the Ray Serve of this machine will answer for the first model of ENCODER_MODEL."""
+    from spanstream.embedder.settings import DeploymentSettings
+    from spanstream.runtime.settings import SettingsError
+    from spanstream.standalone.processes import free_port
+
+    try:
+        route = next(iter(DeploymentSettings.read().routes))
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    return f"http://127.0.0.1:{free_port()}/{route}"
 
 
 @contextmanager

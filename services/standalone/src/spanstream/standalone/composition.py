@@ -27,7 +27,8 @@ MODEL = "inproc:minilm"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run where. `log_url` none: a local broker.
+    """What to run where. `log_url` none: a local broker. `encoder_replicas` > 0: a Ray Serve with that many answers at
+    `encoder_url`.
 
     `skip_lost`: go on behind records that the log has lost. `encoder_url` is "inproc:<model>", the model in this process, exactly if "encoder" is among the targets.
     """
@@ -40,6 +41,7 @@ class Plan:
     store_url: str
     encoder_url: str
     skip_lost: bool = False
+    encoder_replicas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             log_url = broker.url
             first.append(Ahead(broker))
             early.append(broker)
+        if plan.encoder_replicas:
+            from spanstream.standalone.processes import replicated, writer
+
+            first.append(replicated(plan, folder, writer(folder)))
         encoder: LoadingEncoder | None = None
         if "encoder" in plan.targets:
             encoder_settings = EncoderSettings.read(model=_model(plan))

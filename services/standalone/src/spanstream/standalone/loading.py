@@ -94,9 +94,9 @@ class LoadingEncoder:
         """See the port."""
         return self._loaded().info()
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
         """See the port."""
-        return self._loaded().encode(texts)
+        return self._loaded().encode(texts, query=query)
 
     def close(self) -> None:
         """See the port."""

@@ -130,7 +130,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
     log = open_log(log_url)
     services += [Shared([log]), Topics(log, skip_lost=plan.skip_lost)]
 
-    ports = {name: _free_port() for name in ORDER}
+    ports = {name: free_port() for name in ORDER}
     ports["gateway"] = plan.port or ports["gateway"]
     urls = {name: f"http://{plan.host}:{port}" for name, port in ports.items()}
     encoder_url = urls["encoder"] if "encoder" in plan.targets else plan.encoder_url
@@ -142,10 +142,12 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         "AUTH_KEYS_FILE": str(folder.keys),
         "INGESTOR_GATEWAY_URL": urls["gateway"],
     }
-    write = _writer(folder.log.with_name("processes.log"))
+    write = writer(folder)
+    if plan.encoder_replicas:
+        services.append(replicated(plan, folder, write))
     for name in ORDER:
         if name in plan.targets:
-            admin_port = _free_port()
+            admin_port = free_port()
             own = {"ADMIN_PORT": str(admin_port)}
             if name in PORTS:
                 own[PORTS[name]] = str(ports[name])
@@ -154,16 +156,30 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
     return Composition([*services, server], urls["gateway"], urls["ingestor"], server.url, log_url)
 
 
-def _writer(path: Path) -> Callable[[str], None]:
+def replicated(plan: Plan, folder: DataFolder, write: Callable[[str], None]) -> Child:
+    """The process that starts a Ray Serve of the plan's `encoder_replicas` at its `encoder_url`, and ends it."""
+    admin_port = free_port()
+    own = {
+        "ENCODER_HOST": plan.host,
+        "ENCODER_PORT": str(httpx.URL(plan.encoder_url).port),
+        "ENCODER_REPLICAS": str(plan.encoder_replicas),
+        "ADMIN_PORT": str(admin_port),
+    }
+    admin_url = f"http://{plan.host}:{admin_port}"
+    return Child("encoder", "spanstream.embedder.deployment", own, admin_url, folder.path, write)
+
+
+def writer(folder: DataFolder) -> Callable[[str], None]:
     """Writes lines as they are, to a file that is rotated."""
     lines = logging.getLogger("spanstream.processes")
     lines.propagate = False
-    lines.handlers = [log_file.rotating(path)]
+    lines.handlers = [log_file.rotating(folder.log.with_name("processes.log"))]
     lines.setLevel(logging.INFO)
     return lines.info
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nothing listens on now."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
