@@ -44,7 +44,7 @@ def test_diagnose_prints_json_and_draws(texts: Path, tmp_path: Path) -> None:
 def test_diagnose_prints_a_table_for_people(texts: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(encoder, ["diagnose", str(texts), "--plot", str(tmp_path / "out.png")], env=WIDE)
     assert done.exit_code == 0, done.output
-    assert "all-MiniLM-L6-v2 on 25 texts" in done.stdout
+    assert " on 25 texts" in done.stdout
     assert "of two random texts; near 1: all look alike" in done.stdout
     assert "25 texts are few for 384 dimensions" in done.stderr
 

@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS by_use ON windows (used);
 
 
 class WindowCache:
-    """Rows' pooled sums in a file below `folder`, the least recently used going first. Thread-safe; of one process."""
+    """Rows' pooled sums in a file below `folder`, the least recently used going first. Thread-safe, and processes may share it."""
 
     def __init__(self, folder: Path, limit_bytes: int, count: Count = lambda hits, misses: None) -> None:
         """`limit_bytes` of vectors on disk; `count(hits, misses)` is called after each lookup."""
@@ -133,7 +133,7 @@ class WindowCache:
 
 @contextmanager
 def _transaction(file: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    file.execute("BEGIN")
+    file.execute("BEGIN IMMEDIATE")  # which waits for another process, where a later upgrade would fail
     yield file
     file.execute("COMMIT")  # after an error the file is closed, which rolls back
 

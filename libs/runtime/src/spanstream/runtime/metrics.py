@@ -37,6 +37,12 @@ ENCODER_FILL = Histogram(
     ["release"],
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0),
 )
+ENCODER_CACHE_HITS = Counter(
+    "encoder_cache_hits_total", "Windows of documents whose vectors were remembered.", ["release"]
+)
+ENCODER_CACHE_MISSES = Counter(
+    "encoder_cache_misses_total", "Windows of documents that the model had to read, where a cache is.", ["release"]
+)
 ENCODER_QUEUE_SECONDS = Histogram(
     "encoder_queue_seconds", "From a call of the encoder to its rows' batch, seconds.", ["release"], buckets=_LATENCY
 )

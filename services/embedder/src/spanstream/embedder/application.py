@@ -22,6 +22,7 @@ from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoder, Text, check
 from spanstream.encoder.errors import EncoderError, EncoderRejected, EncoderUnavailable, InvalidVectors
+from spanstream.representations.cache import WindowCache
 from spanstream.representations.errors import RepresentationError
 from spanstream.representations.local import Batch, LocalEncoder, open_local
 from spanstream.runtime import metrics
@@ -46,22 +47,34 @@ def count(metric: Metric, release: str, value: float) -> None:
         child.observe(value)
 
 
-def open_measured(
-    model: str = "minilm",
-    *,
-    dtype: str = "auto",
-    device: str = "cpu",
-    threads: int | None = None,
-    write: Write = count,
-) -> LocalEncoder:
-    """An encoder in this process whose batches are measured: `write(metric, release, value)`."""
+def open_measured(settings: EncoderSettings, *, write: Write = count) -> LocalEncoder:
+    """An encoder in this process whose batches are measured: `write(metric, release, value)`.
+
+    Raises a RepresentationError, or OSError where the cache's folder cannot be written.
+    """
+
+    def release() -> str:
+        return encoder.info().release
 
     def observe(batch: Batch) -> None:
-        release = encoder.info().release
         for metric, value in _measures(batch):
-            write(metric, release, value)
+            write(metric, release(), value)
 
-    encoder = open_local(model, dtype=dtype, device=device, threads=threads, observe=observe)
+    def looked_up(hits: int, misses: int) -> None:
+        write(metrics.ENCODER_CACHE_HITS, release(), hits)
+        write(metrics.ENCODER_CACHE_MISSES, release(), misses)
+
+    cache = None
+    if settings.cache_folder is not None and settings.cache_bytes:
+        cache = WindowCache(settings.cache_folder, settings.cache_bytes, looked_up)
+    encoder = open_local(
+        settings.model,
+        dtype=settings.dtype,
+        device=settings.device,
+        threads=settings.threads,
+        observe=observe,
+        cache=cache,
+    )
     return encoder
 
 
@@ -143,9 +156,7 @@ class EncoderApplication:
         self.name = "encoder"
         self._server = HttpServer("encoder", settings.host, settings.port, title="Spanstream encoder")
         self.url = self._server.url
-        self._encoder = encoder or open_measured(
-            settings.model, dtype=settings.dtype, device=settings.device, threads=settings.threads
-        )
+        self._encoder = encoder or open_measured(settings)
         admission = Admission(settings.max_requests, settings.query_requests)
         self._server.include(router(self._encoder, admission=admission, max_body_bytes=settings.max_body_bytes))
 

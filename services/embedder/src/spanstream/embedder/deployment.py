@@ -56,13 +56,9 @@ class Replica:
     def __init__(self, settings: DeploymentSettings, model: str) -> None:
         logs.configure(settings.log_level)
         tracing.configure("encoder")
-        self._encoder = open_measured(
-            model,
-            dtype=settings.dtype,
-            device=settings.device,
-            threads=settings.threads or (math.ceil(settings.cpus) if settings.device == "cpu" else None),
-            write=_Written(),
-        )
+        threads = settings.threads or (math.ceil(settings.cpus) if settings.device == "cpu" else None)
+        own = settings.model_copy(update={"model": model, "threads": threads})
+        self._encoder = open_measured(own, write=_Written())
         self._admission = Admission(settings.max_requests, settings.query_requests)
         self._max_body_bytes = settings.max_body_bytes
 

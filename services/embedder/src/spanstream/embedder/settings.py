@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -67,6 +68,11 @@ class EncoderSettings(Settings):
         4, ge=0, description="of them for queries alone, so that these find room whatever else is asked"
     )
     max_body_bytes: int = Field(32 << 20, ge=1 << 16, le=1 << 30, description="largest request")
+    cache_folder: Path | None = Field(
+        None,
+        description="where documents' windows are remembered, so that an edit reads only changed ones; none: nowhere",
+    )
+    cache_bytes: int = Field(256 << 20, ge=0, description="of vectors that are remembered at most; 0: none")
 
     @model_validator(mode="after")
     def _room_for_all(self) -> Self:

@@ -108,7 +108,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             first.append(replicated(plan, folder, writer(folder)))
         encoder: LoadingEncoder | None = None
         if "encoder" in plan.targets:
-            encoder_settings = EncoderSettings.read(model=_model(plan))
+            encoder_settings = EncoderSettings.read(model=_model(plan), cache_folder=folder.windows)
             encoder = LoadingEncoder(lambda: _load(encoder_settings))
             early.append(encoder)
         configs = settings(plan, folder, log_url)
@@ -174,4 +174,4 @@ def _load(settings: EncoderSettings) -> Encoder:
     """The model in this process; importing torch alone takes seconds."""
     from spanstream.embedder.application import open_measured
 
-    return open_measured(settings.model, dtype=settings.dtype, device=settings.device, threads=settings.threads)
+    return open_measured(settings)

@@ -27,6 +27,7 @@ class DataFolder:
         self.kafka = self.path / "kafka"
         self.index = self.path / "index"
         self.blobs = self.path / "blobs"
+        self.windows = self.path / "windows"  # what documents' windows gave; may be deleted at any time
         self.log = self.path / "logs" / "spanstream.log"
         self.keys = self.path / "keys.json"
         self._lock: IO[str] | None = None

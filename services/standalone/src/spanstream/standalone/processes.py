@@ -163,6 +163,7 @@ def replicated(plan: Plan, folder: DataFolder, write: Callable[[str], None]) -> 
         "ENCODER_HOST": plan.host,
         "ENCODER_PORT": str(httpx.URL(plan.encoder_url).port),
         "ENCODER_REPLICAS": str(plan.encoder_replicas),
+        "ENCODER_CACHE_FOLDER": str(folder.windows),
         "ADMIN_PORT": str(admin_port),
     }
     admin_url = f"http://{plan.host}:{admin_port}"
