@@ -1,0 +1,33 @@
+"""The short form of `python -m tests.quality.compression`: what Q3 demands of each compression, on one small set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spanstream.representations.local import open_local
+from spanstream.store.compression import Compression
+from tests.quality.compression import compare, encoded
+from tests.quality.measures import load
+
+RETAINED = {  # % of nDCG@10 in half precision
+    Compression.NONE: 100.0,
+    Compression.SCALAR: 99.5,
+    Compression.TURBO8: 99.5,
+    Compression.TURBO4: 99.0,
+    Compression.TURBO2: 97.0,
+    Compression.TURBO1: 97.0,
+    Compression.BINARY: 97.0,
+}
+
+
+@pytest.mark.timeout(300)
+def test_each_compression_keeps_its_share_of_quality(development_data: Path, tmp_path: Path) -> None:
+    encoder = open_local()
+    data = encoded(load(development_data / "xquad"), encoder)
+    encoder.close()
+    for row in compare(data, tmp_path):
+        assert row.retained >= RETAINED[Compression(row.compression)], row
+        if row.compression != Compression.NONE:
+            assert row.code_bytes < 2 * data.dense.shape[1]
