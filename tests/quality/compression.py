@@ -62,7 +62,7 @@ class Row:
     retained: float  # of `none`'s, %
     low: float  # ends of its 95 % interval, %
     high: float
-    same: float  # share of `none`'s ten best passages that are found, %
+    same: float  # of `none`'s candidates, % that are candidates here
     code_bytes: int  # per vector in memory
     disk_bytes: float  # per vector, originals and codes
     p50_ms: float
@@ -141,7 +141,7 @@ def compare(data: Vectors, folder: Path) -> list[Row]:
                     len(written),
                     100 * float(each.mean()),
                     *retention(each, base),
-                    100 * float(np.mean([len({*best[:10]} & {*hits[:10]}) / len(best[:10]) for best, hits in pairs])),
+                    100 * float(np.mean([len({*best} & {*hits}) / len(best) for best, hits in pairs])),
                     code_bytes(folder / compression, name, data.dense.shape[1]),
                     disk_bytes(folder / compression, name) / vectors,
                     1e3 * p50,
@@ -201,7 +201,7 @@ def disk_bytes(folder: Path, leg: str) -> int:
 def table(rows: Sequence[Row]) -> str:
     """For people."""
     lines = [
-        f"{'set':10} {'leg':6} {'compression':11} {'nDCG@10':>7} {'retained, % [95 %]':>24} {'same 10':>8} "
+        f"{'set':10} {'leg':6} {'compression':11} {'nDCG@10':>7} {'retained, % [95 %]':>24} {'same, %':>8} "
         f"{'memory B':>8} {'disk B':>7} {'p50 ms':>7} {'ratio':>6}"
     ]
     lines += [
