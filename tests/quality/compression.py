@@ -109,8 +109,8 @@ def passages(data: Vectors) -> list[Passage]:
     ]
 
 
-def compare(data: Vectors, folder: Path) -> list[Row]:
-    """Every compression and leg on one set."""
+def compare(data: Vectors, folder: Path, limit: int = CANDIDATES) -> list[Row]:
+    """Every compression and leg on one set, by searches for `limit` passages."""
     written = passages(data)
     with ExitStack() as opened:
         stores: dict[Compression, EdgeStore] = {}
@@ -122,7 +122,7 @@ def compare(data: Vectors, folder: Path) -> list[Row]:
                 store.upsert_passages(written[start : start + 256])
             store.maintain()
         answered = {
-            name: asked([leg(vector) for vector in data.queries.values()], stores) for name, leg in LEGS.items()
+            name: asked([leg(vector) for vector in data.queries.values()], stores, limit) for name, leg in LEGS.items()
         }
     documents = {passage.id: document for passage, document in zip(written, data.documents, strict=True)}
     rows = []
@@ -152,13 +152,13 @@ def compare(data: Vectors, folder: Path) -> list[Row]:
 
 
 def asked(
-    legs: Sequence[Leg], stores: Mapping[Compression, EdgeStore]
+    legs: Sequence[Leg], stores: Mapping[Compression, EdgeStore], limit: int
 ) -> tuple[dict[Compression, list[list[str]]], dict[Compression, list[float]]]:
     """Passage ids per query, and seconds per query: each query goes to all stores in turn, in one order and back."""
     found: dict[Compression, list[list[str]]] = {compression: [] for compression in stores}
     seconds: dict[Compression, list[float]] = {compression: [] for compression in stores}
     for number, leg in enumerate(legs):
-        query = Query(leg, SCOPE, CANDIDATES)
+        query = Query(leg, SCOPE, limit)
         for compression in sorted(stores, reverse=bool(number % 2)):
             start = time.perf_counter()
             [hits] = stores[compression].rank([query])

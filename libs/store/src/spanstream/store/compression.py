@@ -12,15 +12,19 @@ RESCORED_AT_LEAST = 256  # candidates: a search for few hits misses most, and 25
 
 
 class Compression(StrEnum):
-    """Bytes are of the codes of a vector of d components; what each keeps of nDCG: `python -m tests.quality.compression`."""
+    """Qdrant's methods, with bytes of the codes of a vector of d components.
+
+    `python -m tests.quality.compression` measures what each keeps of nDCG.
+    """
 
     NONE = "none"  # 2 d: half precision
     SCALAR = "scalar"  # d + 4: integers of 8 bits between the vectors' extremes
-    TURBO8 = "turbo8"  # about d, d / 2, d / 4, d / 8: rotated, then 8, 4, 2 or 1 bits (TurboQuant, Zandieh et al. 2025)
+    # TurboQuant (Zandieh et al. 2025), bits b: d b / 8 + 8 or less; rotated, so that all components weigh the same.
+    TURBO8 = "turbo8"
     TURBO4 = "turbo4"
     TURBO2 = "turbo2"
     TURBO1 = "turbo1"
-    BINARY = "binary"  # d / 8: the signs, against a query of 8 bits
+    BINARY = "binary"  # d / 8: the signs, against a query of 4 bits a component
 
     def oversampling(self, limit: int) -> float:
         """Candidates whose originals are compared, per wanted hit, of a search for `limit` hits."""

@@ -266,7 +266,7 @@ def _quantization(
         case Compression.SCALAR:
             return qdrant.ScalarQuantizationConfig(qdrant.ScalarType.Int8, memory=pinned)
         case Compression.BINARY:
-            query = qdrant.BinaryQuantizationQueryEncoding.Scalar8Bits
+            query = qdrant.BinaryQuantizationQueryEncoding.Scalar4Bits
             return qdrant.BinaryQuantizationConfig(query_encoding=query, memory=pinned)
         case _:
             return qdrant.TurboQuantQuantizationConfig(bits=_TURBO_BITS[compression], memory=pinned)

@@ -294,7 +294,7 @@ def _quantization(
             scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, memory=pinned)
             return models.ScalarQuantization(scalar=scalar)
         case Compression.BINARY:
-            query = models.BinaryQuantizationQueryEncoding.SCALAR8BITS
+            query = models.BinaryQuantizationQueryEncoding.SCALAR4BITS
             binary = models.BinaryQuantizationConfig(query_encoding=query, memory=pinned)
             return models.BinaryQuantization(binary=binary)
         case _:
