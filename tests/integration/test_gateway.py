@@ -17,6 +17,7 @@ from spanstream.gateway.service import build
 from spanstream.gateway.settings import GatewaySettings
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Service
+from spanstream.store.compression import Compression
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document
 from tests.unit.indexer.documents import DIMENSION, Document
 
@@ -83,8 +84,8 @@ def test_waiting_does_not_hold_up_searches(client: httpx.Client, corpus: Corpus)
         assert {each.result().json()["state"] for each in waiting} == {"searchable"}
 
 
-def test_gateway_alone_opens_what_its_addresses_name(tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"store_url": f"edge:{tmp_path}"})
+def test_gateway_alone_opens_what_its_settings_name(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"store_url": f"edge:{tmp_path}", "store_compression": Compression.TURBO4})
     service = build(settings)
     failures: list[BaseException] = []
     service.start(failures.append)
@@ -94,6 +95,8 @@ def test_gateway_alone_opens_what_its_addresses_name(tmp_path: Path) -> None:
     service.stop(time.monotonic() + 10)
     assert not service.live()
     assert failures == []
+    [config] = tmp_path.glob("*/passages/edge_config.json")
+    assert '"bits4"' in config.read_text()
 
 
 def test_answers_leave_at_once(client: httpx.Client) -> None:

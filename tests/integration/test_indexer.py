@@ -19,6 +19,7 @@ from spanstream.events.topics import ALL, EMBEDDINGS, FAILURES, PASSAGES
 from spanstream.indexer.service import GROUP, build
 from spanstream.indexer.settings import IndexerSettings
 from spanstream.runtime.service import Service
+from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.points import State
 from tests.unit.indexer.documents import DIMENSION, Document, deleted
@@ -146,3 +147,19 @@ def test_what_was_stopped_goes_on_with_another_indexer(log: MemoryLog, tmp_path:
     assert {head.state for head in heads.values()} == {State.LIVE}
     assert failures == []
     store.close()
+
+
+def test_indexer_alone_compresses_as_its_settings_say(log: MemoryLog, tmp_path: Path) -> None:
+    settings = IndexerSettings(
+        log_url="memory:",
+        store_url=f"edge:{tmp_path}",
+        store_compression=Compression.TURBO4,
+        encoder_url=f"hash:{DIMENSION}",
+    )
+    service = build(settings, log=log)
+    service.start(lambda error: None)
+    publish(log, Document(KEY, 1, [["one."]]))
+    until(lambda: drained(log))
+    service.stop(time.monotonic() + 10)
+    [config] = tmp_path.glob("*/passages/edge_config.json")
+    assert '"bits4"' in config.read_text()

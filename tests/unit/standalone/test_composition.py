@@ -75,3 +75,21 @@ def test_encoder_of_another_process_is_opened_by_each_service_with_its_own_limit
     finally:
         for service in reversed(made.services):
             service.stop(time.monotonic() + 10)
+
+
+def test_store_is_compressed_as_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORE_COMPRESSION", "turbo4")
+    folder = DataFolder(tmp_path)
+    folder.key()
+    made = composition.build(plan("gateway", f"edge:{tmp_path / 'index'}", "hash:16"), folder, lambda message: None)
+    try:
+        for service in made.services:
+            service.start(lambda error: None)
+        deadline = time.monotonic() + 20
+        while not (config := next((tmp_path / "index").glob("*/passages/edge_config.json"), None)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert '"bits4"' in config.read_text()
+    finally:
+        for service in reversed(made.services):
+            service.stop(time.monotonic() + 10)

@@ -7,11 +7,14 @@
 Writes are in the write-ahead logs when they return, so they survive the death of the process; `flush` brings those logs
 to the disk, so that they survive power loss. The shards' own flush, after which the logs can be cut, stops every thread
 of the interpreter for 40 to 250 ms: `maintain` does it once a minute. Vectors are kept in half precision: that is how they travel, it halves the memory, and the exact
-scan, bound by memory, is up to 1.8 times faster.
+scan, bound by memory, is up to 1.8 times faster. With a compression, codes are pinned in memory beside them. Binary and
+turbo codes are written with the vectors; scalar ones come with the housekeeping, once there are enough vectors.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import shutil
 import threading
@@ -25,6 +28,7 @@ from uuid import UUID
 import numpy as np
 import qdrant_edge as qdrant
 
+from spanstream.store.compression import Compression
 from spanstream.store.conditions import StoredCondition
 from spanstream.store.engine import (
     INDEXES,
@@ -52,7 +56,12 @@ MIN_FREE_BYTES = 256 << 20  # storage grows in mapped files of 64 MiB, and a ful
 SHARD_FLUSH_SECONDS = 60.0  # what a start after a kill has to read again at most: a second or two
 EXACT_SPANS = 8192  # passages up to which every span is compared: 3.5 ms on one core
 GRAPH_THRESHOLD_KB = 1_000_000  # about 200,000 passages of 6 spans; below, an exact scan costs one query 10 ms at most
+# Scalar codes are made segment by segment, of those above this. It leaves the newest 900 passages of 6 spans in half
+# precision at most; making the codes of as many takes 0.1 s.
+SCALAR_THRESHOLD_KB = 4_000
 _REFUSED = ("dimension error", "Wrong input", "Bad request", "Validation", "not existing vector", "Not existing vector")
+
+log = logging.getLogger(__name__)
 
 DIALECT = Dialect(
     filter=qdrant.Filter,
@@ -65,6 +74,13 @@ DIALECT = Dialect(
     ids=lambda ids: qdrant.HasIdCondition({UUID(id) for id in ids}),
     empty=qdrant.IsEmptyCondition,
 )
+_TURBO_BITS = {
+    Compression.TURBO8: qdrant.TurboQuantBitSize.Bits8,
+    Compression.TURBO4: qdrant.TurboQuantBitSize.Bits4,
+    Compression.TURBO2: qdrant.TurboQuantBitSize.Bits2,
+    Compression.TURBO1: qdrant.TurboQuantBitSize.Bits1,
+}
+_NO_GRAPH = qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=0)
 _SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.PayloadSchemaType] = {
     IndexType.TENANT: qdrant.KeywordIndexParams(is_tenant=True),
     IndexType.WORD: qdrant.PayloadSchemaType.Keyword,
@@ -74,15 +90,16 @@ _SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.PayloadSchemaType] 
 class EdgeStore(Index):
     """The store port on a folder that only this process has open. Raises StoreUnavailable if another one has."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(EdgeEngine(folder))
+    def __init__(self, folder: Path, compression: Compression = Compression.NONE) -> None:
+        super().__init__(EdgeEngine(folder, compression))
 
 
 class EdgeEngine:
     """The engine port on two shards. Thread-safe; `open` and `close` are not called while others are at work."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, compression: Compression) -> None:
         self._folder = folder
+        self._compression = compression
         self._lock = FolderLock(folder)
         self._generation = ""  # the open one
         self._shards: dict[Collection, qdrant.EdgeShard] = {}
@@ -90,7 +107,7 @@ class EdgeEngine:
         self._flushed_at = time.monotonic()  # all of it, by the shards themselves
 
     def open(self, generation: str, dimension: int) -> None:
-        """Load or create the generation's shards and note it as live."""
+        """Load or create the generation's shards and note it as live. Vectors kept in another way are made over."""
         with self._opening:
             if generation == self._generation:
                 return
@@ -99,7 +116,7 @@ class EdgeEngine:
             try:
                 for collection in Collection:
                     self._shards[collection] = _load_or_create(
-                        home / collection, collection, _config(collection, dimension)
+                        home / collection, collection, dimension, self._compression
                     )
                 write_atomically(self._folder / "live", generation)
             except BaseException:
@@ -137,7 +154,7 @@ class EdgeEngine:
         shard = self._shard(Collection.PASSAGES)
         with _translated(self._folder):
             large = shard.info().points_count > EXACT_SPANS
-            request = qdrant.QueryBatchRequest([_request(search, large) for search in searches])
+            request = qdrant.QueryBatchRequest([_request(search, large, self._compression) for search in searches])
             return [[(str(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(request)]
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
@@ -203,33 +220,72 @@ class EdgeEngine:
             )
 
 
-def _config(collection: Collection, dimension: int) -> qdrant.EdgeConfig:
-    half = qdrant.VectorStorageDatatype.Float16
-    vectors = {"dense": qdrant.EdgeVectorParams(dimension, qdrant.Distance.Cosine, datatype=half)}
+def _config(collection: Collection, dimension: int, compression: Compression) -> qdrant.EdgeConfig:
+    # The engine makes scalar codes and graphs at the same threshold; at one low enough for codes, graphs cost too much.
+    scalar = compression is Compression.SCALAR
+    half, cosine = qdrant.VectorStorageDatatype.Float16, qdrant.Distance.Cosine
+    memory = None if compression is Compression.NONE else qdrant.Memory.Cold  # of the originals
+    codes = _quantization(compression)
+    vectors = {
+        "dense": qdrant.EdgeVectorParams(
+            dimension,
+            cosine,
+            datatype=half,
+            memory=memory,
+            quantization_config=codes,
+            hnsw_config=_NO_GRAPH if scalar else None,
+        )
+    }
     sparse = {}
     if collection is Collection.PASSAGES:
         vectors["spans"] = qdrant.EdgeVectorParams(
             dimension,
-            qdrant.Distance.Cosine,
+            cosine,
             datatype=half,
+            memory=memory,
+            quantization_config=codes,
             multivector_config=qdrant.MultiVectorConfig(qdrant.MultiVectorComparator.MaxSim),
-            hnsw_config=qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=0),  # never a graph of spans
+            hnsw_config=_NO_GRAPH,
         )
         sparse["lexical"] = qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)
+    threshold = SCALAR_THRESHOLD_KB if scalar else GRAPH_THRESHOLD_KB
     return qdrant.EdgeConfig(
         vectors=vectors,
         sparse_vectors=sparse,
-        optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=GRAPH_THRESHOLD_KB),
+        optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=threshold),
     )
 
 
-def _load_or_create(path: Path, collection: Collection, config: qdrant.EdgeConfig) -> qdrant.EdgeShard:
+def _quantization(
+    compression: Compression,
+) -> qdrant.ScalarQuantizationConfig | qdrant.BinaryQuantizationConfig | qdrant.TurboQuantQuantizationConfig | None:
+    pinned = qdrant.Memory.Pinned
+    match compression:
+        case Compression.NONE:
+            return None
+        case Compression.SCALAR:
+            return qdrant.ScalarQuantizationConfig(qdrant.ScalarType.Int8, memory=pinned)
+        case Compression.BINARY:
+            query = qdrant.BinaryQuantizationQueryEncoding.Scalar4Bits
+            return qdrant.BinaryQuantizationConfig(query_encoding=query, memory=pinned)
+        case _:
+            return qdrant.TurboQuantQuantizationConfig(bits=_TURBO_BITS[compression], memory=pinned)
+
+
+def _load_or_create(path: Path, collection: Collection, dimension: int, compression: Compression) -> qdrant.EdgeShard:
+    """The shard. One with another compression is made over at once: its originals are all there."""
+    config = _config(collection, dimension, compression)
     if not path.exists():
         _create(path, collection, config)
     try:
         if not any((path / "segments").iterdir()):
             raise FileNotFoundError("it holds no segments")  # the engine would start an empty one
-        return qdrant.EdgeShard.load(str(path), config)
+        before = _stored_codes(path)
+        shard = qdrant.EdgeShard.load(str(path), config)  # it stores this configuration
+        if _stored_codes(path) != before:
+            log.warning("the vectors in %s are compressed anew: %s", path, compression)
+            shard.optimize()
+        return shard
     except Exception as error:
         if "incompatible with existing" in str(error):
             raise StoreRejected(f"the index folder {path} was made for other vectors: {error}") from error
@@ -237,6 +293,11 @@ def _load_or_create(path: Path, collection: Collection, config: qdrant.EdgeConfi
             f"the index folder {path} cannot be read ({error}). Restore it from a backup; or delete {path.parent} "
             "and ingest again: the documents are still in the log and at their sources."
         ) from error
+
+
+def _stored_codes(path: Path) -> object:
+    """The shard's configuration of codes, as the engine writes it; None: it has none."""
+    return json.loads((path / "edge_config.json").read_text())["vectors"]["dense"].get("quantization_config")
 
 
 def _create(path: Path, collection: Collection, config: qdrant.EdgeConfig) -> None:
@@ -292,19 +353,22 @@ def _vector(vector: Vector) -> list[float] | list[list[float]] | qdrant.SparseVe
     return vector
 
 
-def _request(search: Search, large: bool) -> qdrant.QueryRequest:
+def _request(search: Search, large: bool, compression: Compression) -> qdrant.QueryRequest:
     condition = DIALECT.build(search.condition)
     prefetches = []
     if large and search.shortlist is not None:
         nearest = qdrant.Query.Nearest(search.shortlist, using="dense")
-        prefetches.append(qdrant.Prefetch(max(SPAN_SHORTLIST, search.limit), query=nearest, filter=condition))
+        by_codes = qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False))
+        limit = max(SPAN_SHORTLIST, search.limit)
+        prefetches.append(qdrant.Prefetch(limit, query=nearest, filter=condition, params=by_codes))
     corpus = None if search.corpus is None else qdrant.IdfParams(DIALECT.build(search.corpus))
+    rescored = qdrant.QuantizationSearchParams(rescore=True, oversampling=compression.oversampling(search.limit))
     return qdrant.QueryRequest(
         search.limit,
         query=qdrant.Query.Nearest(_vector(search.vector), using=search.using),
         prefetches=prefetches,
         filter=condition,
-        params=qdrant.SearchParams(idf=corpus),
+        params=qdrant.SearchParams(idf=corpus, quantization=rescored),
     )
 
 

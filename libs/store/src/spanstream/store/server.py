@@ -7,6 +7,7 @@ A write has succeeded only when the server says `completed`: `wait_timeout` come
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
+from spanstream.store.compression import Compression
 from spanstream.store.conditions import StoredCondition
 from spanstream.store.engine import (
     INDEXES,
@@ -47,6 +49,8 @@ READ_POINTS = 1000
 TIMEOUT_S = 5  # of the server's own wait; the connection waits twice as long, so that its answer is heard
 _REFUSED = (400, 409, 413, 422)
 
+log = logging.getLogger(__name__)
+
 DIALECT = Dialect(
     filter=models.Filter,
     field=models.FieldCondition,
@@ -57,6 +61,12 @@ DIALECT = Dialect(
     ids=lambda ids: models.HasIdCondition(has_id=list(ids)),
     empty=lambda field: models.IsEmptyCondition(is_empty=models.PayloadField(key=field)),
 )
+_TURBO_BITS = {
+    Compression.TURBO8: models.TurboQuantBitSize.BITS8,
+    Compression.TURBO4: models.TurboQuantBitSize.BITS4,
+    Compression.TURBO2: models.TurboQuantBitSize.BITS2,
+    Compression.TURBO1: models.TurboQuantBitSize.BITS1,
+}
 _SCHEMAS: dict[IndexType, models.PayloadFieldSchema] = {
     IndexType.TENANT: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
     IndexType.WORD: models.PayloadSchemaType.KEYWORD,
@@ -66,21 +76,29 @@ _SCHEMAS: dict[IndexType, models.PayloadFieldSchema] = {
 class ServerStore(Index):
     """The store port on a Qdrant server. `prefix` lets several installations share one server."""
 
-    def __init__(self, client: QdrantClient, prefix: str = "") -> None:
-        super().__init__(ServerEngine(client, prefix))
+    def __init__(self, client: QdrantClient, prefix: str = "", compression: Compression = Compression.NONE) -> None:
+        super().__init__(ServerEngine(client, prefix, compression))
 
     @classmethod
-    def at(cls, url: str, api_key: str | None = None, prefix: str = "") -> ServerStore:
+    def at(
+        cls,
+        url: str,
+        api_key: str | None = None,
+        prefix: str = "",
+        compression: Compression = Compression.NONE,
+    ) -> ServerStore:
         """A store at `http(s)://host[:port]`; nothing is sent yet."""
-        return cls(QdrantClient(url=url, api_key=api_key, timeout=2 * TIMEOUT_S, check_compatibility=False), prefix)
+        client = QdrantClient(url=url, api_key=api_key, timeout=2 * TIMEOUT_S, check_compatibility=False)
+        return cls(client, prefix, compression)
 
 
 class ServerEngine:
     """The engine port over a client. Thread-safe as the client is."""
 
-    def __init__(self, client: QdrantClient, prefix: str) -> None:
+    def __init__(self, client: QdrantClient, prefix: str, compression: Compression) -> None:
         self._client = client
         self._prefix = prefix
+        self._compression = compression
         self._names: dict[Collection, str] = {}
 
     def open(self, generation: str, dimension: int) -> None:
@@ -136,7 +154,9 @@ class ServerEngine:
             return []
         with _translated():
             answers = self._client.query_batch_points(
-                self._collection(Collection.PASSAGES), [_request(search) for search in searches], timeout=TIMEOUT_S
+                self._collection(Collection.PASSAGES),
+                [_request(search, self._compression) for search in searches],
+                timeout=TIMEOUT_S,
             )
         return [[(str(hit.id), hit.score) for hit in answer.points] for answer in answers]
 
@@ -192,31 +212,53 @@ class ServerEngine:
     def _ensure(self, collection: Collection, name: str, dimension: int) -> None:
         if not self._client.collection_exists(name):
             try:
-                self._create(collection, name, dimension)
+                with _offered(self._compression):
+                    self._create(collection, name, dimension)
             except UnexpectedResponse as error:
                 if error.status_code != 409:  # another process was quicker
                     raise
         vectors = self._client.get_collection(name).config.params.vectors
-        size = vectors["dense"].size if isinstance(vectors, dict) else None
-        if size != dimension:
+        if not isinstance(vectors, dict) or vectors["dense"].size != dimension:
+            size = vectors["dense"].size if isinstance(vectors, dict) else None
             raise StoreRejected(f"collection {name} holds vectors of {size} components, not {dimension}")
+        if _compression(vectors["dense"].quantization_config) != self._compression:
+            with _offered(self._compression):
+                self._compress(name, list(vectors))
         for field, kind in INDEXES[collection].items():
             self._client.create_payload_index(name, field, _SCHEMAS[kind], wait=True)
 
     def _create(self, collection: Collection, name: str, dimension: int) -> None:
         half, cosine = models.Datatype.FLOAT16, models.Distance.COSINE
-        vectors = {"dense": models.VectorParams(size=dimension, distance=cosine, datatype=half)}
+        codes = _quantization(self._compression)
+        memory = None if codes is None else models.Memory.COLD  # of the originals
+        vectors = {
+            "dense": models.VectorParams(
+                size=dimension, distance=cosine, datatype=half, memory=memory, quantization_config=codes
+            )
+        }
         sparse = {}
         if collection is Collection.PASSAGES:
             vectors["spans"] = models.VectorParams(
                 size=dimension,
                 distance=cosine,
                 datatype=half,
+                memory=memory,
+                quantization_config=codes,
                 multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
                 hnsw_config=models.HnswConfigDiff(m=0),  # never a graph of spans: see Search.shortlist
             )
             sparse["lexical"] = models.SparseVectorParams(modifier=models.Modifier.IDF)
         self._client.create_collection(name, vectors_config=vectors, sparse_vectors_config=sparse)
+
+    def _compress(self, name: str, vectors: Sequence[str]) -> None:
+        """Tell the server to make the codes over; until it has, it searches by those that it has."""
+        log.warning("the vectors in collection %s are compressed anew: %s", name, self._compression)
+        codes = _quantization(self._compression)
+        change = models.VectorParamsDiff(
+            quantization_config=models.Disabled.DISABLED if codes is None else codes,
+            memory=models.Memory.CACHED if codes is None else models.Memory.COLD,
+        )
+        self._client.update_collection(name, vectors_config=dict.fromkeys(vectors, change))
 
     def _prove_conditions(self) -> None:
         """An old server takes a conditional write without its condition, and the order of versions would be lost."""
@@ -239,6 +281,40 @@ class ServerEngine:
         create = models.CreateAlias(alias_name=alias, collection_name=name)
         changes.append(models.CreateAliasOperation(create_alias=create))
         self._client.update_collection_aliases(changes)
+
+
+def _quantization(
+    compression: Compression,
+) -> models.ScalarQuantization | models.BinaryQuantization | models.TurboQuantization | None:
+    pinned = models.Memory.PINNED
+    match compression:
+        case Compression.NONE:
+            return None
+        case Compression.SCALAR:
+            scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, memory=pinned)
+            return models.ScalarQuantization(scalar=scalar)
+        case Compression.BINARY:
+            query = models.BinaryQuantizationQueryEncoding.SCALAR4BITS
+            binary = models.BinaryQuantizationConfig(query_encoding=query, memory=pinned)
+            return models.BinaryQuantization(binary=binary)
+        case _:
+            turbo = models.TurboQuantQuantizationConfig(bits=_TURBO_BITS[compression], memory=pinned)
+            return models.TurboQuantization(turbo=turbo)
+
+
+def _compression(codes: models.QuantizationConfig | None) -> Compression | None:
+    """What a collection has; None for a method that is none of ours. Where it keeps its codes is the operator's to change."""
+    match codes:
+        case None:
+            return Compression.NONE
+        case models.ScalarQuantization():
+            return Compression.SCALAR
+        case models.BinaryQuantization():
+            return Compression.BINARY
+        case models.TurboQuantization(turbo=turbo):
+            return next((each for each, bits in _TURBO_BITS.items() if bits is turbo.bits), None)
+        case _:
+            return None
 
 
 def _batches(operations: Sequence[Operation], most: int) -> Iterator[list[Operation]]:
@@ -294,12 +370,19 @@ def _vector(vector: Vector) -> list[float] | list[list[float]] | models.SparseVe
     return vector
 
 
-def _request(search: Search) -> models.QueryRequest:
+def _request(search: Search, compression: Compression) -> models.QueryRequest:
     condition = DIALECT.build(search.condition)
+    rescored = by_codes = None
+    if compression is not Compression.NONE and not isinstance(search.vector, Sparse):
+        factor = compression.oversampling(search.limit)
+        rescored = models.QuantizationSearchParams(rescore=True, oversampling=factor)
+        by_codes = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False))
     prefetch = None
     if search.shortlist is not None:
         limit = max(SPAN_SHORTLIST, search.limit)
-        prefetch = models.Prefetch(query=search.shortlist, using="dense", filter=condition, limit=limit)
+        prefetch = models.Prefetch(
+            query=search.shortlist, using="dense", filter=condition, limit=limit, params=by_codes
+        )
     corpus = None if search.corpus is None else models.IdfCorpusParams(corpus=DIALECT.build(search.corpus))
     return models.QueryRequest(
         query=_vector(search.vector),
@@ -307,13 +390,27 @@ def _request(search: Search) -> models.QueryRequest:
         prefetch=prefetch,
         filter=condition,
         limit=search.limit,
-        params=None if corpus is None else models.SearchParams(idf=corpus),
+        params=models.SearchParams(idf=corpus, quantization=rescored) if corpus or rescored else None,
         with_payload=False,
     )
 
 
 def _statuses(results: Sequence[models.UpdateResult]) -> str:
     return ", ".join(sorted({result.status.value for result in results}))
+
+
+@contextmanager
+def _offered(compression: Compression) -> Iterator[None]:
+    """An older server knows fewer compressions, and answers that it cannot read the request."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        if compression is Compression.NONE or error.status_code not in (400, 422):
+            raise
+        raise StoreRejected(
+            f"this Qdrant server does not offer compression {compression}; `none`, `scalar` and `binary` are known to all, "
+            f"`turbo…` to newer ones. It answered: {error.content.decode(errors='replace')[:500]}"
+        ) from error
 
 
 @contextmanager

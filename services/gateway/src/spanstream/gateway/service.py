@@ -24,9 +24,10 @@ def build(
 ) -> Service:
     """The gateway. What it is not given it makes from `settings`, and closes at the end."""
     owned: list[Store | Encoder] = []
-    key = settings.store_api_key
     if store is None:
-        owned.append(store := open_store(settings.store_url, key.get_secret_value() if key else None))
+        key = settings.store_api_key
+        secret = key.get_secret_value() if key else None
+        owned.append(store := open_store(settings.store_url, secret, settings.store_compression))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
     own_http = http is None

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.runtime.settings import HttpSettings
+from spanstream.store.compression import Compression
 
 
 class GatewaySettings(HttpSettings):
@@ -17,5 +18,10 @@ class GatewaySettings(HttpSettings):
     store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
     store_api_key: SecretStr | None = Field(
         None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
+    )
+    store_compression: Compression = Field(
+        Compression.NONE,
+        validation_alias="STORE_COMPRESSION",
+        description="codes of the vectors in memory; the same for all services, a change makes them over",
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")

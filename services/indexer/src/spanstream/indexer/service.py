@@ -32,9 +32,10 @@ def build(
     owned: list[Log | Store | Encoder] = []
     if log is None:
         owned.append(log := open_log(settings.log_url))
-    key = settings.store_api_key
     if store is None:
-        owned.append(store := open_store(settings.store_url, key.get_secret_value() if key else None))
+        key = settings.store_api_key
+        secret = key.get_secret_value() if key else None
+        owned.append(store := open_store(settings.store_url, secret, settings.store_compression))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
 

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.runtime.settings import Settings
+from spanstream.store.compression import Compression
 
 
 class IndexerSettings(Settings):
@@ -17,6 +18,11 @@ class IndexerSettings(Settings):
     store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
     store_api_key: SecretStr | None = Field(
         None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
+    )
+    store_compression: Compression = Field(
+        Compression.NONE,
+        validation_alias="STORE_COMPRESSION",
+        description="codes of the vectors in memory; the same for all services, a change makes them over",
     )
     encoder_url: str = Field(
         validation_alias="ENCODER_URL", description="asked once for the encoder's release; nothing is encoded here"

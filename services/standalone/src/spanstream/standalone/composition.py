@@ -138,8 +138,9 @@ def _services(
     if plan.targets & {"indexer", "gateway"}:
         from spanstream.store.opening import open_store
 
-        key = (configs.get("indexer") or configs["gateway"]).store_api_key
-        store = open_store(plan.store_url, key.get_secret_value() if key else None)
+        own = configs.get("indexer") or configs["gateway"]
+        key = own.store_api_key.get_secret_value() if own.store_api_key else None
+        store = open_store(plan.store_url, key, own.store_compression)
         resources.append(store)
     if "indexer" in plan.targets:
         from spanstream.indexer import service as indexer
