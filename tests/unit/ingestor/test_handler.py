@@ -87,7 +87,7 @@ def test_text_becomes_passages_with_exact_spans(handler: Handler) -> None:
     assert (found.passage_count, found.version, found.title, list(found.groups)) == (1, 7, "On bees", ["g"])
     assert (found.accepted_at_us, found.metadata["year"], found.content_type) == (5, 1927, "text/plain")
     assert found.parser == "text/1"
-    assert found.segmenter.startswith("passages/1")
+    assert found.segmenter.startswith("passages/1 sentencex/")
     assert not found.unchanged
 
 

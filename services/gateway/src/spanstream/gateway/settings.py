@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from spanstream.runtime.settings import HttpSettings
+from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
 
 
 class GatewaySettings(HttpSettings):
@@ -19,3 +19,4 @@ class GatewaySettings(HttpSettings):
         None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
+    spans: SpansForm = SPANS
