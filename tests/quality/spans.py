@@ -173,7 +173,7 @@ def _variant(
         scores["inside"].append(_any(besides, question, lambda s, a: s[0] <= a[0] and a[1] <= s[1]))
         scores["overlap"].append(_any(besides, question, _overlap))
         scores["best in"].append(_any([best], question, _overlap))
-        scores["best F1"].append(max(_f1(each.text[slice(*best)], each.text[slice(*a)]) for a in question.answers))
+        scores["best F1"].append(max(f1(each.text[slice(*best)], each.text[slice(*a)]) for a in question.answers))
         maxima = np.maximum.reduceat(cosines, starts)
         scores["MRR"].append(1 / (1 + int((maxima > maxima[question.passage]).sum())))
     return {name: np.array(values) for name, values in scores.items()}, float(np.mean(sizes))
@@ -218,7 +218,8 @@ def _overlap(span: Range, answer: Range) -> bool:
     return span[0] < answer[1] and answer[0] < span[1]
 
 
-def _f1(found: str, wanted: str) -> float:
+def f1(found: str, wanted: str) -> float:
+    """Of lower-case words, 0..1."""
     ours, theirs = Counter(found.lower().split()), Counter(wanted.lower().split())
     shared = (ours & theirs).total()
     return 2 * shared / (ours.total() + theirs.total())
