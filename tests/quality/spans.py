@@ -1,4 +1,4 @@
-"""`python -m tests.quality.spans [--questions N] [--out FILE]`: which span candidates find answers, and at what cost.
+"""`python -m tests.quality.spans [--questions N] [--ranking SET ...] [--out FILE]`: which span candidates find answers, and at what cost.
 
 Every set with answer spans is cut and encoded once, with all candidates as ranges of one pass; each variant then looks at
 a part of these vectors. A question is asked of the passage that holds most of its answer, as the gateway asks it.
@@ -8,6 +8,8 @@ a part of these vectors. A question is asked of the passage that holds most of i
     best F1           of the words of the best span and of the answer (Rajpurkar et al., SQuAD, 2016)
     MRR               1 / rank of that passage among all, by its best span's cosine alone (the leg `spans`)
     vectors           sentences and candidates, per passage
+
+With --ranking also the nDCG@10 of the default search over these sets, computed offline.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ from spanstream.representations.local import open_local
 from spanstream.store.lexical import query_terms
 from spanstream.store.points import Passage as StoredPassage
 from tests.conftest import DATA
-from tests.quality.measures import Dataset, interval, load
+from tests.quality.measures import Dataset, interval, load, ndcg
+from tests.quality.offline import OfflineIndex
 
 SETS = ("xquad", "longdocs")
 SENTENCES = "sentences"
@@ -46,16 +49,27 @@ SENTENCES = "sentences"
 # without, the others with sentences alone.
 VARIANTS: Mapping[str, tuple[str, float | None]] = {
     SENTENCES: (SENTENCES, None),
-    **{f"clauses:{n}": (f"sentences+clauses:{n}", None) for n in (4, 8, 16)},
-    **{f"phrases:{n}": (f"sentences+phrases:{n}", None) for n in (8, 16, 32, 64)},
-    **{f"windows8:{n}": (f"sentences+windows8:{n}", None) for n in (16, 64)},
-    **{f"clauses+phrases:{n}": (f"sentences+clauses+phrases:{n}", None) for n in (16, 32, 64)},
+    **{
+        f"{name}:{n}": (f"sentences+{name}:{n}", None)
+        for name, budgets in {
+            "clauses": (8, 16),
+            "phrases": (16, 64),
+            "windows8": (16, 64),
+            "clauses+phrases": (16, 64),
+        }.items()
+        for n in budgets
+    },
     **{
         f"{name} at {similarity}": (f"sentences+{name}", similarity)
-        for name in ("clauses:16", "clauses+phrases:64", "windows8:64")
-        for similarity in (0.8, 0.7, 0.6, 0.5)
+        for name, similarities in {
+            "clauses:16": (0.9, 0.8),
+            "clauses+phrases:64": (0.7, 0.5),
+            "windows8:64": (0.9, 0.8),
+        }.items()
+        for similarity in similarities
     },
 }
+RANKED = (SENTENCES, "sentences+clauses:16", "sentences+clauses+phrases:64", "sentences+windows8:64")
 EVERY = ("sentences+clauses:255", "sentences+phrases:255", "sentences+windows8:255")
 MEASURES = ("inside", "overlap", "best in", "best F1", "MRR")
 
@@ -225,6 +239,19 @@ def f1(found: str, wanted: str) -> float:
     return 2 * shared / (ours.total() + theirs.total())
 
 
+def ranking(data: Dataset, encoder: Encoder) -> dict[str, list[float]]:
+    """Value of SPANS -> nDCG@10 of the default search, and mean and interval of its difference to sentences alone."""
+    found: dict[str, list[float]] = {}
+    base: list[float] = []
+    for form in RANKED:
+        index = OfflineIndex(data, encoder, form)
+        scores = [100 * ndcg(index.search(text), data.relevant[query]) for query, text in data.queries.items()]
+        base = base or scores
+        differences = interval([ours - theirs for ours, theirs in zip(scores, base, strict=True)])
+        found[form] = [round(x, 2) for x in (float(np.mean(scores)), *differences)]
+    return found
+
+
 def table(results: Mapping[str, Any]) -> str:
     """A table for people."""
     lines = []
@@ -244,6 +271,7 @@ def main() -> int:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.quality.spans", description=__doc__)
     parser.add_argument("--questions", type=int, default=300, help="of each set at most")
+    parser.add_argument("--ranking", nargs="*", default=[], metavar="SET", help="sets to search, say xquad")
     parser.add_argument("--out", type=Path, default=Path("bench-results", "spans.json"))
     arguments = parser.parse_args()
     if not DATA.is_dir():
@@ -252,11 +280,17 @@ def main() -> int:
     encoder = open_local(dtype="float32")
     try:
         results = measure([load(DATA / name) for name in SETS], encoder, arguments.questions, VARIANTS)
+        print(table(results), flush=True)
+        ranked = {name: ranking(load(DATA / name), encoder) for name in arguments.ranking}
     finally:
         encoder.close()
-    print(table(results))
+    for name, forms in ranked.items():
+        for form, (mean, difference, low, high) in forms.items():
+            print(f"{name}: nDCG@10 {mean:.2f}, {difference:+.2f} [{low:+.2f}, {high:+.2f}]  {form}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"model": encoder.info().release, "sets": results}, indent=1))
+    arguments.out.write_text(
+        json.dumps({"model": encoder.info().release, "sets": results, "ranking": ranked}, indent=1)
+    )
     return 0
 
 
