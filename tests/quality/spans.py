@@ -69,7 +69,7 @@ VARIANTS: Mapping[str, tuple[str, float | None]] = {
         for similarity in similarities
     },
 }
-RANKED = (SENTENCES, "sentences+clauses:16", "sentences+clauses+phrases:64", "sentences+windows8:64")
+RANKED = (SENTENCES, "sentences+clauses:16", "sentences+clauses+phrases:32", "sentences+windows8:64")
 EVERY = ("sentences+clauses:255", "sentences+phrases:255", "sentences+windows8:255")
 MEASURES = ("inside", "overlap", "best in", "best F1", "MRR")
 
