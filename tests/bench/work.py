@@ -26,9 +26,9 @@ def _refuse(kind: Kind, body: bytes) -> Parsed:
     raise AssertionError("records are plain text")
 
 
-def cutter() -> Callable[[Iterable[Mapping[str, str]]], list[PassageEvent]]:
-    """A function from records {_id, title, text} to their passage events, with the product's default limits."""
-    cutting = IngestorSettings.read(log_url="memory:", blob_url="file:/").cutting
+def cutter(spans: str = "sentences") -> Callable[[Iterable[Mapping[str, str]]], list[PassageEvent]]:
+    """A function from records {_id, title, text} to their passage events, with the product's default limits; `spans`: a value of SPANS."""
+    cutting = IngestorSettings.read(log_url="memory:", blob_url="file:/", spans=spans).cutting
     handler = Handler(Blobs("memory://"), _refuse, cutting, remembered_keys=1)
 
     def cut(records: Iterable[Mapping[str, str]]) -> list[PassageEvent]:

@@ -11,12 +11,14 @@ import numpy as np
 
 from spanstream.embedder.embeddings import text_of
 from spanstream.encoder.encoder import Encoder, Text
+from spanstream.events.segmenter import Spans
 from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
 from spanstream.gateway.fusion import fuse
 from spanstream.gateway.search import CANDIDATES
 from spanstream.ingestor.normalise import normalise
 from spanstream.ingestor.segmentation import passages
 from spanstream.ingestor.settings import IngestorSettings
+from spanstream.ingestor.spans import propose
 from spanstream.store.lexical import document_terms, query_terms
 from tests.quality.measures import Dataset
 
@@ -26,9 +28,9 @@ NO_RANGES = np.empty((0, 2), np.int32)
 class OfflineIndex:
     """All passages of a set with their vectors and term weights, in memory."""
 
-    def __init__(self, data: Dataset, encoder: Encoder) -> None:
+    def __init__(self, data: Dataset, encoder: Encoder, spans: str = "sentences") -> None:
         self._encoder = encoder
-        events = [event for document in data.documents if (event := _event(document)).passages]
+        events = [event for document in data.documents if (event := _event(document, spans)).passages]
         encoded = []
         for start in range(0, len(events), 64):
             encoded += encoder.encode([text_of(event) for event in events[start : start + 64]])
@@ -74,12 +76,14 @@ class OfflineIndex:
         return scores
 
 
-def _event(document: dict[str, str]) -> PassageEvent:
+def _event(document: dict[str, str], spans: str) -> PassageEvent:
     settings = IngestorSettings.read(log_url="memory:", blob_url="memory:")
     text = normalise(document["text"])
     cut = passages(text, settings.passage_characters, settings.sentences_per_passage)
     event = PassageEvent(id=document["_id"], title=document.get("title", ""), text=text, passage_count=len(cut))
     for ordinal, passage in enumerate(cut):
-        bounds = [bound for sentence in passage.sentences for bound in sentence]
+        bounds = [bound for span in passage.sentences for bound in span]
+        if spans != "sentences":
+            bounds += [bound for span in propose(text, passage, Spans.parse(spans)) for bound in span]
         event.passages.append(Passage(ordinal=ordinal, start=passage.start, end=passage.end, spans=bounds))
     return event

@@ -19,6 +19,7 @@ from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.dead_letters import dead_letter
 from spanstream.eventlog.log import Record, Rejected
 from spanstream.events.ids import Key
+from spanstream.events.segmenter import PASSAGES
 from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
@@ -49,7 +50,7 @@ class Api:
         self.corpus = corpus
         self.encoder = SometimesAway(DIMENSION)
         store = store or corpus.store
-        self.index = Index(store, self.encoder)
+        self.index = Index(store, self.encoder, PASSAGES)
         self.index.open(threading.Event())
         app = FastAPI()
         problems.install(app)
@@ -532,7 +533,7 @@ def test_index_waits_for_the_encoder(empty: Corpus) -> None:
         def wait(self, timeout: float | None = None) -> bool:
             return self.is_set()
 
-    index = Index(empty.store, Late(DIMENSION))
+    index = Index(empty.store, Late(DIMENSION), PASSAGES)
     assert not index.ready()
     index.open(Now())
     assert index().release == ENCODER.info().release

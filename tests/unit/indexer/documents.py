@@ -14,6 +14,7 @@ from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.log import Record
 from spanstream.events.codec import headers
 from spanstream.events.ids import Key, content_hash
+from spanstream.events.segmenter import PASSAGES
 from spanstream.events.topics import EMBEDDINGS, FAILURES
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, Operation
 from spanstream.events.v1.embedding_pb2 import VECTOR_TYPE_FLOAT16, EmbeddingEvent
@@ -23,7 +24,7 @@ from spanstream.store.generation import Generation
 
 DIMENSION = 64
 ENCODER = HashEncoder(DIMENSION)
-GENERATION = Generation(ENCODER.info().release, DIMENSION)
+GENERATION = Generation(ENCODER.info().release, DIMENSION, PASSAGES)
 _offsets = count()
 
 
@@ -69,6 +70,7 @@ class Document:
         """The passage event of `size` passages; `offset` characters of the whole text come before."""
         event = identity(self.key, self.version, OPERATION_UPSERT, self.content_hash)
         event.title, event.content_type = self.title, "text/plain"
+        event.segmenter = f"{PASSAGES} sentencex/1"
         event.metadata.update(dict(self.metadata))
         event.groups.extend(self.groups)
         event.accepted_at_us = self.accepted_at_us

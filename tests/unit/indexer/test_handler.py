@@ -11,6 +11,7 @@ from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events.codec import decode
 from spanstream.events.ids import Key
+from spanstream.events.segmenter import segmenter
 from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
 from spanstream.events.v1.failure_pb2 import (
     REASON_EMBED_INVALID,
@@ -238,6 +239,8 @@ def broken(**changes: Any) -> Record:
             event.origin.passages[0].spans[0] = value
         elif name == "passage_count":
             event.origin.passage_count = value
+        elif name == "segmenter":
+            event.origin.segmenter = value
         elif name == "tokens":
             event.passage_tokens[:] = value
         else:
@@ -253,6 +256,8 @@ NAN = np.full(2 * 64, np.nan, "<f2").tobytes()
     [
         (broken(release="other"), REASON_EMBED_INVALID),
         (broken(dimension=32), REASON_EMBED_INVALID),
+        (broken(segmenter=""), REASON_EMBED_INVALID),
+        (broken(segmenter=f"{segmenter('sentences+clauses:8')} sentencex/1"), REASON_EMBED_INVALID),
         (broken(passage_vectors=b"1234"), REASON_EMBED_INVALID),
         (broken(passage_vectors=NAN), REASON_EMBED_INVALID),
         (broken(passage_vectors=bytes(2 * 64 * 2)), REASON_EMBED_INVALID),

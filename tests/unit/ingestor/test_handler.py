@@ -87,7 +87,7 @@ def test_text_becomes_passages_with_exact_spans(handler: Handler) -> None:
     assert (found.passage_count, found.version, found.title, list(found.groups)) == (1, 7, "On bees", ["g"])
     assert (found.accepted_at_us, found.metadata["year"], found.content_type) == (5, 1927, "text/plain")
     assert found.parser == "text/1"
-    assert found.segmenter.startswith("passages/1")
+    assert found.segmenter.startswith("passages/1 sentencex/")
     assert not found.unchanged
 
 
@@ -313,3 +313,19 @@ def test_the_oldest_guesses_are_forgotten(blobs: Blobs) -> None:
 
     found = passages(handler([version("a", 1), version("b", 1), version("a", 2), version("a", 3)]))
     assert [one.unchanged for one in found] == [False, False, False, True]
+
+
+def test_candidate_spans_follow_the_sentences_and_count_towards_the_size_of_an_event(blobs: Blobs) -> None:
+    text = "The old bridge, which nobody had crossed, fell down; the new bridge over the river Isar stands. " * 40
+    made = event(text=text, content_type="text/plain")
+    plain = passages(Handler(blobs, parse_here, Cutting(), remembered_keys=1)([record(made)]))
+    cutting = Cutting(spans="sentences+clauses+phrases:9", vectors_per_event=50)
+    rich = passages(Handler(blobs, parse_here, cutting, remembered_keys=1)([record(made)]))
+
+    assert plain[0].segmenter.replace("passages/1", "passages/1+spans/1+clauses+phrases:9") == rich[0].segmenter
+    assert sum((1 + len(passage.spans) // 2) for passage in rich[0].passages) <= 50
+    assert len(rich) > len(plain) == 1
+    for one, other in zip(plain[0].passages, [each for part in rich for each in part.passages], strict=True):
+        count = len(one.spans)
+        assert (other.start, other.end, list(other.spans[:count])) == (one.start, one.end, list(one.spans))
+        assert len(other.spans) == count + 2 * 9

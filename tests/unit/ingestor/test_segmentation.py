@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spanstream.ingestor.normalise import is_empty, normalise
-from spanstream.ingestor.segmentation import SEGMENTER, passages
+from spanstream.ingestor.segmentation import passages
 
 # Texts as they come: words, abbreviations, marks of structure, any Unicode.
 pieces = st.sampled_from(
@@ -108,10 +108,6 @@ def test_spans_of_the_development_data_lie_in_untouched_text(development_data: P
             _, document, start, end, span = line.split("\t", 4)
             assert normalise(corpus[document])[int(start) : int(end)] == corpus[document][int(start) : int(end)]
             assert " ".join(corpus[document][int(start) : int(end)].split()) == " ".join(span.split())
-
-
-def test_segmenter_has_a_version() -> None:
-    assert SEGMENTER.startswith("passages/1 sentencex/")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Settings: one frozen model per service, read once from the environment in `__main__`, printed by `/config`.
 
-Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`, `AUTH_KEYS_FILE`) carry no
+Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`, `AUTH_KEYS_FILE`), and `SPANS`, on which they must agree, carry no
 prefix; everything else is `<SERVICE>_<FIELD>`.
 """
 
@@ -9,14 +9,31 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from spanstream.events.segmenter import Spans
+
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")  # user and password in front of a host
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def _spans(form: str) -> str:
+    Spans.parse(form)
+    return form
+
+
+SpansForm = Annotated[str, AfterValidator(_spans)]
+# Of the ingestor, the indexer and the gateway. Why sentences alone: docs/decisions/0009-spans-are-sentences.md.
+SPANS: Any = Field(
+    "sentences",
+    validation_alias="SPANS",
+    description="spans with a vector: sentences, or sentences+clauses+phrases+windowsN:M, any of the three; N: words of a"
+    " window, M: spans of a passage besides its sentences. Equal in ingestor, indexer and gateway; each value is an index",
+)
 
 
 class SettingsError(Exception):

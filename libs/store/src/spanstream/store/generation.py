@@ -8,25 +8,24 @@ from dataclasses import dataclass
 from spanstream.store.lexical import LEXICAL_VERSION
 from spanstream.store.store import Store
 
-SEGMENTER = "passages/1"  # how the ingestor cuts texts; raised with it, so that two ways of cutting are never mixed
-
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One build of the index. Indexer and gateway derive the same one from the encoder's `info()`."""
+    """One build of the index. Indexer and gateway derive the same one from the encoder's `info()` and the setting SPANS."""
 
     release: str  # of the encoder, its transforms included
     dimension: int  # components of a dense vector
+    segmenter: str  # how texts are cut: events.segmenter
 
     @property
     def name(self) -> str:
         """Names the collections: lower case letters, digits, '.', '_' and '-'."""
-        parts = (self.release, str(self.dimension), SEGMENTER, LEXICAL_VERSION)
+        parts = (self.release, str(self.dimension), self.segmenter, LEXICAL_VERSION)
         return "-".join(re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-") for part in parts)
 
 
-def opened(store: Store, release: str, dimension: int) -> Generation:
-    """Open the store's generation for an encoder of this release and dimension; raises StoreUnavailable."""
-    generation = Generation(release, dimension)
+def opened(store: Store, release: str, dimension: int, segmenter: str) -> Generation:
+    """Open the store's generation for an encoder of this release and dimension and a segmenter; raises StoreUnavailable."""
+    generation = Generation(release, dimension, segmenter)
     store.open(generation.name, generation.dimension)
     return generation

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
+from spanstream.embedder.economy import kept
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.events.v1.embedding_pb2 import VECTOR_TYPE_FLOAT16, EmbeddingEvent
 from spanstream.events.v1.passage_pb2 import PassageEvent
@@ -18,15 +20,38 @@ class Unsplittable(Exception):
 def text_of(event: PassageEvent) -> Text:
     """The event's text with its passages' ranges, then all their spans' ranges, passage after passage.
 
-    A title is pooled into passages only. Windows are best cut where a passage or a span (a sentence) starts.
+    A title is pooled into passages only. Windows are best cut where a passage or a sentence starts: a span in no other.
     """
     passages = np.array([(passage.start, passage.end) for passage in event.passages], np.int64).reshape(-1, 2)
     spans = np.array([bound for passage in event.passages for bound in passage.spans], np.int64)
     if len(spans) % 2:
         raise ValueError("a span has no end")
     ranges = np.concatenate([passages, spans.reshape(-1, 2)]) - event.text_offset
-    starts = np.unique(ranges[:, 0]).astype(np.int32)
+    starts = np.union1d(ranges[: len(passages), 0], _outer(ranges[len(passages) :])[:, 0]).astype(np.int32)
     return Text(event.text, ranges.astype(np.int32), event.title, starts, context_ranges=len(passages))
+
+
+def _outer(spans: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of `spans` [n, 2] that lie in no other, rising; each of the rest lies in one of them."""
+    ordered = spans[np.lexsort((-spans[:, 1], spans[:, 0]))]
+    reached = np.concatenate([[-1], np.maximum.accumulate(ordered[:, 1])])[: len(ordered)]
+    return ordered[ordered[:, 0] >= reached]
+
+
+def thinned(event: PassageEvent, encoded: Encoded, similarity: float) -> tuple[PassageEvent, Encoded]:
+    """Both without the spans whose vector the one of a span around them can stand for (`economy`)."""
+    count = len(event.passages)
+    thin = PassageEvent()
+    thin.CopyFrom(event)
+    rows, at = [np.arange(count)], count
+    for passage in thin.passages:
+        spans = np.array(passage.spans, np.int64).reshape(-1, 2)
+        stay = kept(spans, encoded.ranges[at : at + len(spans)], similarity)
+        passage.spans[:] = spans[stay].ravel().tolist()
+        rows.append(at + stay)
+        at += len(spans)
+    chosen = np.concatenate(rows)
+    return thin, Encoded(encoded.whole, encoded.ranges[chosen], encoded.tokens[chosen])
 
 
 def forwarded(event: PassageEvent) -> EmbeddingEvent:

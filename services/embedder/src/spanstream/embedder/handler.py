@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spanstream.embedder.embeddings import Unsplittable, embeddings, forwarded, text_of
+from spanstream.embedder.embeddings import Unsplittable, embeddings, forwarded, text_of, thinned
 from spanstream.encoder.encoder import Encoded, Encoder, Text, check, refuse_malformed
 from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.eventlog import sizes, traces
@@ -56,10 +56,13 @@ class Embedding:
         limit: int = EMBEDDINGS.max_message_bytes,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        span_similarity: float | None = None,
     ) -> None:
         """`limit`: bytes of a message; a larger event goes in parts. `sleep` waits between attempts, `clock` counts, both
-        in seconds.
+        in seconds. `span_similarity`: none, or the cosine from which a span needs no vector of its own (`economy`).
         """
+        self._span_similarity = span_similarity
         self._encoder = encoder
         self._limit = limit
         self._sleep = sleep
@@ -156,7 +159,10 @@ class Embedding:
             return [answer]
         try:
             release = self._encoder.info().release
-            parts = list(embeddings(job.event, answer, release, self._fits(job.record)))
+            event = job.event
+            if self._span_similarity is not None:
+                event, answer = thinned(event, answer, self._span_similarity)
+            parts = list(embeddings(event, answer, release, self._fits(job.record)))
         except EncoderUnavailable as error:
             raise Retry(RETRY_SECONDS, str(error)) from error
         except Unsplittable as error:

@@ -37,7 +37,7 @@ def build(
     members = []
     for _ in range(loops or settings.loops):
         consumer = log.consumer(GROUP, [PASSAGES.name], max_records=settings.max_poll_records)
-        handler = Embedding(encoder)
+        handler = Embedding(encoder, span_similarity=settings.span_similarity)
         members.append(Loop(GROUP, consumer, log.producer(), handler, observer=observer, commit_seconds=COMMIT_SECONDS))
 
     def close() -> None:

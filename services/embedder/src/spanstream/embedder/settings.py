@@ -39,6 +39,13 @@ class EmbedderSettings(Settings):
     encoder_in_flight: int = Field(
         4, ge=1, le=64, description="requests at once; at most what the encoder application takes"
     )
+    span_similarity: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="cosine from which a span within another one gets no vector of its own; none: each gets one. It says"
+        " something only where SPANS has more than sentences",
+    )
 
     @model_validator(mode="after")
     def _within_the_poll_interval(self) -> Self:

@@ -19,7 +19,8 @@ RETRY_SECONDS = 0.5
 class Index:
     """Opens the store's generation in a thread of the service; called, it answers with the generation."""
 
-    def __init__(self, store: Store, encoder: Encoder) -> None:
+    def __init__(self, store: Store, encoder: Encoder, segmenter: str) -> None:
+        self._segmenter = segmenter
         self._store = store
         self._encoder = encoder
         self._generation: Generation | None = None
@@ -35,7 +36,7 @@ class Index:
         while not stop.is_set():
             try:
                 info = self._encoder.info()
-                generation = opened(self._store, info.release, info.dimension)
+                generation = opened(self._store, info.release, info.dimension, self._segmenter)
             except (EncoderError, StoreUnavailable) as error:
                 log.info("index_waits", error=type(error).__name__, detail=str(error))
                 stop.wait(RETRY_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
+from spanstream.events.segmenter import segmenter
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
 from spanstream.gateway.search import Searcher
@@ -33,7 +34,7 @@ def build(
     own_http = http is None
     http = http or HttpServer("gateway", settings.http_host, settings.http_port, title="Spanstream search")
 
-    index = Index(store, encoder)
+    index = Index(store, encoder, segmenter(settings.spans))
     authenticator = Authenticator.from_file(settings.auth_keys_file)
     http.include(router(store, Searcher(store, encoder), index, authenticator))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from spanstream.runtime.settings import HttpSettings
+from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
 from spanstream.store.compression import Compression
 
 
@@ -25,3 +25,4 @@ class GatewaySettings(HttpSettings):
         description="codes of the vectors in memory; the same for all services, a change makes them over",
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
+    spans: SpansForm = SPANS

@@ -20,7 +20,8 @@ RETRY_SECONDS = 0.5
 class Opening:
     """Opens the store's generation at the first poll, then handles."""
 
-    def __init__(self, store: Store, encoder: Encoder) -> None:
+    def __init__(self, store: Store, encoder: Encoder, segmenter: str) -> None:
+        self._segmenter = segmenter
         self._store = store
         self._encoder = encoder
         self._indexer: Indexer | None = None
@@ -39,7 +40,7 @@ class Opening:
     def _open(self) -> Indexer:
         try:
             info = self._encoder.info()
-            generation = opened(self._store, info.release, info.dimension)
+            generation = opened(self._store, info.release, info.dimension, self._segmenter)
         except (EncoderError, StoreUnavailable) as error:
             raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error
         return Indexer(self._store, generation, lambda: time.time_ns() // 1000)

@@ -11,6 +11,7 @@ from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
+from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import EMBEDDINGS, FAILURES
 from spanstream.indexer.opening import RETRY_SECONDS, Opening
 from spanstream.indexer.settings import IndexerSettings
@@ -39,7 +40,7 @@ def build(
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
 
-    opening = Opening(store, encoder)
+    opening = Opening(store, encoder, segmenter(settings.spans))
     consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
 
     def flush() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from spanstream.runtime.settings import Settings
+from spanstream.runtime.settings import SPANS, Settings, SpansForm
 from spanstream.store.compression import Compression
 
 
@@ -27,6 +27,7 @@ class IndexerSettings(Settings):
     encoder_url: str = Field(
         validation_alias="ENCODER_URL", description="asked once for the encoder's release; nothing is encoded here"
     )
+    spans: SpansForm = SPANS
     max_poll_records: int = Field(64, ge=1, le=500, description="records per poll")
     maintenance_seconds: float = Field(
         1.0, gt=0, le=3600, description="between two looks for housekeeping of the store"

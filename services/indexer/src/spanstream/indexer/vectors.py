@@ -35,6 +35,12 @@ def passages(event: EmbeddingEvent, generation: Generation) -> list[Passage]:
             f"vectors of {event.release} in {event.dimension} dimensions; this index holds {generation.release} in"
             f" {generation.dimension}",
         )
+    if (cut := origin.segmenter.partition(" ")[0]) != generation.segmenter:
+        raise Undecodable(
+            REASON_EMBED_INVALID,
+            f"cut by {cut or 'none'}, this index holds {generation.segmenter}: SPANS must be equal in ingestor, indexer"
+            " and gateway",
+        )
     spans = [_offsets(p.start, p.end, p.spans) for p in origin.passages]
     dense = _matrix(event, "passage_vectors", len(spans))
     fine = _matrix(event, "span_vectors", sum(map(len, spans)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.intervals import POLL_SECONDS
@@ -14,6 +14,7 @@ from spanstream.eventlog.unfinished import Unfinished
 from spanstream.events import codec
 from spanstream.events.errors import Undecodable
 from spanstream.events.ids import content_hash
+from spanstream.events.segmenter import Spans, segmenter
 from spanstream.events.topics import PASSAGES
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 from spanstream.events.v1.failure_pb2 import (
@@ -36,7 +37,8 @@ from spanstream.ingestor.parsing import text as plain
 from spanstream.ingestor.parsing.kinds import Kind, by_media_type
 from spanstream.ingestor.parsing.parsed import Parsed, ParseError, ParserUnavailable
 from spanstream.ingestor.recent import Recent
-from spanstream.ingestor.segmentation import SEGMENTER, Passage, passages
+from spanstream.ingestor.segmentation import SENTENCES, Passage, passages
+from spanstream.ingestor.spans import propose
 
 BLOB_RETRY_SECONDS = 5.0
 PARSER_RETRY_SECONDS = 5.0
@@ -47,8 +49,9 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """How texts are cut, and what no document may exceed. Vectors are passages plus their sentences."""
+    """How texts are cut, and what no document may exceed. Vectors are passages plus their spans."""
 
+    spans: str = "sentences"  # a value of SPANS
     passage_characters: int = 1_200
     sentences_per_passage: int = 64
     text_characters: int = 4 * 2**20
@@ -76,6 +79,8 @@ class Handler:
         self._blobs = blobs
         self._parse = parse
         self._cutting = cutting
+        self._spans = Spans.parse(cutting.spans)
+        self._segmenter = f"{segmenter(cutting.spans)} {SENTENCES}"
         self._parsed = parsed
         self._seen: Recent[bytes, tuple[int, bytes]] = Recent(remembered_keys)  # key -> version, content hash
         self._clock = clock
@@ -112,7 +117,7 @@ class Handler:
         parsed, hashed = self._read(event)
         text = normalise(parsed.text)
         self._check_text(text)
-        cut = passages(text, self._cutting.passage_characters, self._cutting.sentences_per_passage)
+        cut = self._cut(text)
         if len(cut) > self._cutting.passages:
             raise ParseError(REASON_TOO_MANY_PASSAGES, f"{len(cut)} passages, more than {self._cutting.passages}")
         self._parsed(parsed.parser.partition("/")[0], len(cut))
@@ -128,11 +133,18 @@ class Handler:
                 passages=[_passage(first + i, passage) for i, passage in enumerate(part)],
                 passage_count=len(cut),
                 parser=parsed.parser,
-                segmenter=SEGMENTER,
+                segmenter=self._segmenter,
                 unchanged=unchanged,
             )
             for first, part in _parts(text, cut, self._cutting)
         ]
+
+    def _cut(self, text: str) -> list[Passage]:
+        """The passages with their spans."""
+        cut = passages(text, self._cutting.passage_characters, self._cutting.sentences_per_passage)
+        if not self._spans.per_passage:
+            return cut
+        return [replace(passage, candidates=tuple(propose(text, passage, self._spans))) for passage in cut]
 
     def _guess(self, key: bytes, version: int, hashed: bytes) -> bool:
         """Whether the event before this one in the log had the same content, as far as this worker remembers.
@@ -203,20 +215,20 @@ def _parts(text: str, cut: Sequence[Passage], limits: Cutting) -> Iterator[tuple
     for ordinal, passage in enumerate(cut):
         more = len(text[end : passage.end].encode())
         fits = size + more <= limits.text_bytes_per_event
-        fits = fits and vectors + 1 + len(passage.sentences) <= limits.vectors_per_event
+        fits = fits and vectors + 1 + len(passage.spans) <= limits.vectors_per_event
         if ordinal > first and not fits:
             yield first, cut[first:ordinal]
             first, size, vectors = ordinal, 0, 0
         if ordinal == first:
             more = len(text[passage.start : passage.end].encode())
         size += more
-        vectors += 1 + len(passage.sentences)
+        vectors += 1 + len(passage.spans)
         end = passage.end
     yield first, cut[first:]
 
 
 def _passage(ordinal: int, passage: Passage) -> PassageMessage:
-    spans = [offset for sentence in passage.sentences for offset in sentence]
+    spans = [offset for span in passage.spans for offset in span]
     return PassageMessage(ordinal=ordinal, start=passage.start, end=passage.end, spans=spans)
 
 

@@ -16,7 +16,7 @@ import sentencex
 
 from spanstream.ingestor.parsing.parsed import release
 
-SEGMENTER = f"passages/1 {release('sentencex')}"
+SENTENCES = release("sentencex")
 LANGUAGE = "en"  # sentencex falls back to the same rules for most languages
 
 Range = tuple[int, int]
@@ -30,11 +30,17 @@ _NUMBER = re.compile(r"\d{1,3}[.)]")
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A run of whole sentences, half-open offsets."""
+    """A run of whole sentences, half-open offsets; `candidates` lie within its sentences."""
 
     start: int
     end: int
     sentences: tuple[Range, ...]
+    candidates: tuple[Range, ...] = ()
+
+    @property
+    def spans(self) -> tuple[Range, ...]:
+        """All that has a vector besides the passage, sentences first."""
+        return self.sentences + self.candidates
 
 
 def passages(text: str, characters: int, max_sentences: int) -> list[Passage]:

@@ -7,11 +7,12 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.events.segmenter import Spans
 from spanstream.ingestor.batch import BEHIND, GROUP_BYTES
 from spanstream.ingestor.handler import Cutting
 from spanstream.ingestor.parsing.parsed import Limits
 from spanstream.ingestor.upload import FORM_BYTES
-from spanstream.runtime.settings import HttpSettings
+from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
 
 ROLES = frozenset({"api", "worker"})
 
@@ -46,7 +47,8 @@ class IngestorSettings(HttpSettings):
     max_passages: int = Field(10_000, ge=1, description="passages of a document")
     passage_characters: int = Field(1_200, ge=50, le=10_000, description="characters of a passage at most")
     sentences_per_passage: int = Field(64, ge=1, le=255, description="sentences of a passage at most")
-    max_vectors_per_event: int = Field(512, ge=256, le=800, description="passages and sentences of one event")
+    spans: SpansForm = SPANS
+    max_vectors_per_event: int = Field(512, ge=256, le=800, description="passages and spans of one event")
     max_text_bytes_per_event: int = Field(96 * 2**10, ge=2**10, le=256 * 2**10, description="bytes of text")
     remembered_keys: int = Field(100_000, ge=1, description="documents whose last content hash is remembered")
 
@@ -64,8 +66,8 @@ class IngestorSettings(HttpSettings):
             raise ValueError(
                 "INGESTOR_MAX_HELD_BODY_BYTES must hold the largest file, and the largest group of a batch"
             )
-        if self.max_vectors_per_event <= self.sentences_per_passage:
-            raise ValueError("a passage and its sentences must fit INGESTOR_MAX_VECTORS_PER_EVENT")
+        if self.max_vectors_per_event <= self.sentences_per_passage + Spans.parse(self.spans).per_passage:
+            raise ValueError("a passage, its sentences and its spans must fit INGESTOR_MAX_VECTORS_PER_EVENT")
         return self
 
     @property
@@ -99,6 +101,7 @@ class IngestorSettings(HttpSettings):
     def cutting(self) -> Cutting:
         """For the parse worker."""
         return Cutting(
+            spans=self.spans,
             passage_characters=self.passage_characters,
             sentences_per_passage=self.sentences_per_passage,
             text_characters=self.max_text_characters,
