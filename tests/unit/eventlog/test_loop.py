@@ -58,7 +58,7 @@ class Watcher:
     def handled(self, records: Sequence[Record]) -> None:
         self.events.append(f"handled {len(records)}")
 
-    def crashed(self, record: Record, error: Exception) -> None:
+    def crashed(self, record: Record, error: BaseException) -> None:
         self.events.append(f"crashed {record.offset} {type(error).__name__}")
 
     def rejected(self, rejections: Sequence[Rejected]) -> None:
@@ -147,11 +147,15 @@ def reject_all(records: Sequence[Record]) -> list[Rejected]:
     return [Rejected(record, REASON_EMPTY_TEXT, "the text is empty") for record in records]
 
 
-def crash_on(*bad: bytes) -> Handler:
+class PanicException(BaseException):
+    """As libraries written in Rust raise it."""
+
+
+def crash_on(*bad: bytes, error: type[BaseException] = ValueError) -> Handler:
     def handle(records: Sequence[Record]) -> Iterator[Outgoing]:
         for record in records:
             if record.value in bad:
-                raise ValueError(f"secret text: {record.value!r}")
+                raise error(f"secret text: {record.value!r}")
             yield from echo([record])
 
     return handle
@@ -288,6 +292,22 @@ def test_after_an_unexpected_exception_only_the_record_that_raises_again_is_reje
     assert failure.detail == "ValueError in test_loop.py:handle"  # where, but none of its words
     assert bench.committed == 3
     assert bench.watcher.events == ["crashed 1 ValueError", "rejected 1", "handled 3"]
+
+
+def test_a_panic_is_a_crash_of_its_record_and_no_end_of_the_loop() -> None:
+    bench = Bench(crash_on(b"bad", error=PanicException))
+    bench.put(b"a", b"bad", b"b")
+    bench.loop.step()
+    assert [record.value for record in bench.written(OUT)] == [b"a", b"b"]
+    assert bench.watcher.events == ["crashed 1 PanicException", "rejected 1", "handled 3"]
+
+
+def test_an_interrupt_is_no_fault_of_a_record() -> None:
+    bench = Bench(crash_on(b"bad", error=KeyboardInterrupt))
+    bench.put(b"bad")
+    with pytest.raises(KeyboardInterrupt):
+        bench.loop.step()
+    assert bench.failures() == []
 
 
 def test_a_failure_that_does_not_repeat_alone_rejects_nothing() -> None:

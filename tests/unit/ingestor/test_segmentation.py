@@ -135,3 +135,10 @@ def test_blanks_and_marks_are_empty(text: str) -> None:
 @pytest.mark.parametrize("text", ["a", "。", "🐝", "..."])
 def test_anything_visible_is_not_empty(text: str) -> None:
     assert not is_empty(text)
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u3000", "\u2009"])
+def test_spaces_of_any_width_are_spaces(space: str) -> None:
+    text = f"Point A{space}. It rose.{space}It fell{space}!"
+    plain = text.replace(space, " ")
+    assert passages(text, 200, 8) == passages(plain, 200, 8)

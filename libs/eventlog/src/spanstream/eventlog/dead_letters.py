@@ -55,7 +55,7 @@ def dead_letter(rejected: Rejected, *, stage: str, failed_at_us: int) -> Outgoin
     return message
 
 
-def crash(record: Record, error: Exception) -> Rejected:
+def crash(record: Record, error: BaseException) -> Rejected:
     """The rejection of a record on which the handler raised, in its batch and then alone: the error's type and place,
     never its words, which may quote the document.
     """

@@ -152,7 +152,9 @@ class Loop:
             return records, self._checked(records)
         except (Retry, LogUnavailable, Fatal):
             raise
-        except Exception:  # noqa: BLE001 isolation: whose fault it is shows one by one
+        except BaseException as error:  # isolation: whose fault it is shows one by one
+            if not _of_the_handler(error):
+                raise
             return self._isolated(records)
 
     def _isolated(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[Result]]:
@@ -168,7 +170,9 @@ class Loop:
             return self._checked([record])
         except (Retry, LogUnavailable, Fatal):
             raise
-        except Exception as error:  # noqa: BLE001 isolation
+        except BaseException as error:  # isolation
+            if not _of_the_handler(error):
+                raise
             self._observer.crashed(record, error)
             return [crash(record, error)]
 
@@ -213,3 +217,10 @@ class Loop:
         stamps = [*(record.timestamp_ms for record in records), self._oldest_ms, self._unflushed_ms]
         oldest = min((stamp for stamp in stamps if stamp is not None), default=None)
         self._observer.lag(sum(self._consumer.lag().values()), oldest)
+
+
+def _of_the_handler(error: BaseException) -> bool:
+    """Whether a record may be to blame. A panic in a library written in Rust is no Exception, and would end the service
+    at the same record after every start.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

@@ -52,7 +52,7 @@ class ConsumerObserver:
         for topic, count in Counter(record.topic for record in records).items():
             metrics.CONSUMER_RECORDS.labels(self._group, topic).inc(count)
 
-    def crashed(self, record: Record, error: Exception) -> None:
+    def crashed(self, record: Record, error: BaseException) -> None:
         log.error("handler_crashed", error=type(error).__name__, frames=frames(error), **_place(record))
 
     def rejected(self, rejections: Sequence[Rejected]) -> None:

@@ -25,6 +25,8 @@ _PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
 _BLOCK = re.compile(r"\n(?=[^\S\n]*(?:[-*+•–]\s|\d{1,3}[.)]\s|#{1,6}\s|\|))|(?:^|(?<=\n))#{1,6}[^\S\n][^\n]*\n")
 _WORD_CHARACTER = re.compile(r"\w")
 _LAST_SPACE = re.compile(r"\s\S*\Z")
+# sentencex 1.0.32 counts a space as one byte when it looks behind "A ." and panics on those that take more.
+_SPACES = {code: " " for code in range(0x80, 0x3001) if chr(code).isspace()}
 _NUMBER = re.compile(r"\d{1,3}[.)]")
 
 
@@ -105,7 +107,7 @@ def _belongs(text: str, before: Range, sentence: Range) -> bool:
 
 
 def _split(text: str, start: int, end: int) -> Iterator[Range]:
-    block = text[start:end]
+    block = text[start:end].translate(_SPACES)
     pieces = sentencex.segment(LANGUAGE, block)
     if sum(map(len, pieces)) != len(block):  # its promise, on which every offset rests
         pieces = [block]
