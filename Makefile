@@ -47,7 +47,8 @@ type: $(STAMP) ## Check types
 
 # --- Test ------------------------------------------------------------------------------------------------------------
 test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2e, short forms of chaos, bench, quality
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests/unit tests/contract -n auto --maxprocesses 4
+	$(BIN)/python -m pytest tests/integration tests/e2e tests/chaos tests/bench tests/quality
 
 test-unit: $(STAMP) ## Unit and contract tests, in seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"
