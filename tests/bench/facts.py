@@ -36,14 +36,14 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "commit": commit.stdout.strip(),
-        "gemm_gflops": {name: round(_gemm(dtype)) for name, dtype in _DTYPES.items()},
+        "gemm_gflops": {name: round(gemm(dtype)) for name, dtype in _DTYPES.items()},
     }
 
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def _gemm(dtype: torch.dtype, rows: int = 2048, repeats: int = 30) -> float:
+def gemm(dtype: torch.dtype, rows: int = 2048, repeats: int = 30) -> float:
     """Best GFLOP/s of [rows, 384] x [384, 1536], the shape of the model's widest layer."""
     left, right = torch.rand(rows, 384, dtype=dtype), torch.rand(384, 1536, dtype=dtype)
     best = float("inf")

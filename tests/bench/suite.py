@@ -10,11 +10,11 @@ from pathlib import Path
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.representations.local import open_local
-from tests.bench import corpus, freshness, growth, pipeline, reingest
+from tests.bench import corpus, encoder, freshness, growth, pipeline, reingest, spans
 from tests.bench.product import Product, running
 from tests.bench.result import Result, row
 
-NAMES = ("growth", "pipeline", "freshness", "reingest")
+NAMES = ("encoder", "spans", "growth", "pipeline", "freshness", "reingest")
 CAPACITY_DOCUMENTS, SHORT_CAPACITY_DOCUMENTS = 500, 20  # that say how much freshness may be loaded
 
 Say = Callable[[str], None]
@@ -23,24 +23,33 @@ Say = Callable[[str], None]
 def run(names: Collection[str], *, short: bool, say: Say) -> Iterator[tuple[str, Result]]:
     """Each name and its result, as they come. Short: one product for all; else growth gets one of its own."""
     chosen = set(names)
+    if "encoder" in chosen:
+        chosen.remove("encoder")
+        say("encoder")
+        yield "encoder", encoder.measure(short=short)
+    if "spans" in chosen:
+        chosen.remove("spans")
+        say("spans")
+        with _encoder() as alone:
+            yield "spans", spans.measure(alone, short=short)
     if "growth" in chosen and not short:
         chosen.remove("growth")
         yield "growth", _grown(say)
     if not chosen:
         return
-    with _encoder() as encoder:
-        say(f"starting the product, encoder in {encoder.info().dtype}")
-        with running(dtype=encoder.info().dtype) as product:
-            yield from _shared(chosen, product, encoder, short=short, say=say)
+    with _encoder() as bare:
+        say(f"starting the product, encoder in {bare.info().dtype}")
+        with running(dtype=bare.info().dtype) as product:
+            yield from _shared(chosen, product, bare, short=short, say=say)
 
 
 def _grown(say: Say) -> Result:
     with tempfile.TemporaryDirectory(prefix="spanstream-growth-") as folder:
         say("growth: starting the product")
-        with _encoder() as encoder:
-            dtype = encoder.info().dtype
+        with _encoder() as bare:
+            dtype = bare.info().dtype
             with running(Path(folder), dtype=dtype) as product, running(dtype=dtype) as small:
-                result = growth.measure(product, small, encoder, short=False, say=say)
+                result = growth.measure(product, small, bare, short=False, say=say)
         with running(Path(folder)) as product:
             seconds = product.ready_seconds
     result["figures"]["ready_seconds_grown"] = round(seconds, 2)
@@ -49,13 +58,13 @@ def _grown(say: Say) -> Result:
 
 
 def _shared(
-    chosen: Collection[str], product: Product, encoder: Encoder, *, short: bool, say: Say
+    chosen: Collection[str], product: Product, bare: Encoder, *, short: bool, say: Say
 ) -> Iterator[tuple[str, Result]]:
     if "growth" in chosen:
-        yield "growth", growth.measure(product, product, encoder, short=short, say=say)  # to see that it runs
+        yield "growth", growth.measure(product, product, bare, short=short, say=say)  # to see that it runs
     if "pipeline" in chosen:
         say("pipeline")
-        yield "pipeline", pipeline.measure(product, encoder, short=short)
+        yield "pipeline", pipeline.measure(product, bare, short=short)
     if "freshness" in chosen:
         say("freshness")
         capacity = _capacity(product, SHORT_CAPACITY_DOCUMENTS if short else CAPACITY_DOCUMENTS)
