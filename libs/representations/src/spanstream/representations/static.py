@@ -52,11 +52,11 @@ class StaticTable:
     tokenizer: Tokenizer = field(repr=False)
 
     @property
-    def release(self) -> str:
-        """What vectors of it are called: those of another name are never compared with them."""
+    def fingerprint(self) -> str:
+        """SHA-256 of all that makes its vectors what they are."""
         digest = hashlib.sha256(self.tokenizer.to_str().encode())
         digest.update(self.rows.astype("<f4", copy=False).tobytes() + self.empty.astype("<f4", copy=False).tobytes())
-        return f"{self.name}@{digest.hexdigest()[:8]}"
+        return digest.hexdigest()
 
 
 def save_static(table: StaticTable, folder: Path) -> None:
@@ -116,7 +116,9 @@ class StaticEncoder:
         self._table = table
         self._observe = observe
         self._empty = table.empty.astype(np.float64)
-        self._info = EncoderInfo(table.release, table.rows.shape[1], 2**31 - 1, "float32", "cpu")
+        self.fingerprint = table.fingerprint
+        release = f"{table.name}@{self.fingerprint[:8]}"
+        self._info = EncoderInfo(release, table.rows.shape[1], 2**31 - 1, "float32", "cpu")
         self._closed = False
 
     def info(self) -> EncoderInfo:

@@ -79,7 +79,7 @@ def _distill(out: Path, paths: list[str], model: str, size: int, dimension: int 
         save_static(table, out)
     facts = {
         "folder": str(out),
-        "release": table.release,
+        "release": f"{table.name}@{table.fingerprint[:8]}",
         "teacher": f"{table.teacher}@{table.teacher_fingerprint[:8]}",
         "tokens": len(table.rows),
         "dimension": table.rows.shape[1],
