@@ -7,10 +7,10 @@ never on a development set, prints a table and writes JSON. "asymmetric" asks th
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import spearmanr
 
 from spanstream.encoder.encoder import Encoder, Text
 from spanstream.representations.distillation import distill
 from spanstream.representations.local import open_local
 from spanstream.representations.model import load as load_model
 from spanstream.representations.static import StaticEncoder
+from spanstream.standalone.encoder.comparison import Row, compare_correlations, compare_rankings, ranking_scores
 from spanstream.standalone.encoder.distill import documentation, text_of
+from spanstream.standalone.encoder.judgements import Collection, Pairs, read
 from spanstream.standalone.encoder.passages import draw
 from tests.bench.ratio import ratio
 from tests.conftest import DATA
-from tests.quality.measures import Dataset, interval, load, ndcg
 
-SETS = ("cranfield", "medline", "cisi")
-PAIRS = "sts16"
+SETS = ("sts16", "cranfield", "medline", "cisi")
 NONE = np.empty((0, 2), np.int32)
 Vectors = NDArray[np.float32]
 
@@ -43,50 +42,25 @@ def vectors(encoder: Encoder, texts: Sequence[str], titles: Sequence[str] | None
     return np.array([found.whole for at in range(0, len(asked), 64) for found in encoder.encode(asked[at : at + 64])])
 
 
-def ranking(data: Dataset, queries: Vectors, documents: Vectors) -> NDArray[np.float64]:
-    """nDCG@10 of each query, 0..100, by exact search."""
-    ids = [document["_id"] for document in data.documents]
-    order = np.argsort(-(queries @ documents.T), axis=1, kind="stable")[:, :10]
-    found = zip(data.queries, order, strict=True)
-    return np.array([100 * ndcg([ids[number] for number in row], data.relevant[query]) for query, row in found])
-
-
-def retrieval(data: Dataset, teacher: Encoder, static: Encoder) -> list[dict[str, Any]]:
-    """Teacher, static, and static queries over the teacher's documents (where the dimensions agree)."""
+def retrieval(data: Collection, teacher: Encoder, static: Encoder) -> dict[str, list[Row]]:
+    """The teacher beside static, and beside static queries over the teacher's documents (where the dimensions agree)."""
     documents = [document["text"] for document in data.documents]
     titles = [document.get("title", "") for document in data.documents]
     asked, held = {}, {}
     for name, encoder in (("teacher", teacher), ("static", static)):
         asked[name] = vectors(encoder, list(data.queries.values()))
         held[name] = vectors(encoder, documents, titles)
-    base = ranking(data, asked["teacher"], held["teacher"])
-    ways = [("static", "static", "static")]
+    base = ranking_scores(data, asked["teacher"], held["teacher"])
+    rows = {"static": compare_rankings(base, ranking_scores(data, asked["static"], held["static"]))}
     if asked["static"].shape[1] == held["teacher"].shape[1]:
-        ways.append(("asymmetric", "static", "teacher"))
-    rows = []
-    for way, query, document in ways:
-        scores = ranking(data, asked[query], held[document])
-        rows.append(_row(data.name, "nDCG@10", way, base.mean(), scores.mean(), interval(scores - base)))
+        rows["asymmetric"] = compare_rankings(base, ranking_scores(data, asked["static"], held["teacher"]))
     return rows
 
 
-def similarity(path: Path, teacher: Encoder, static: Encoder) -> dict[str, Any]:
-    """Spearman's correlation, 0..100, with the interval of the difference over resampled pairs."""
-    with path.open(encoding="utf-8") as file:
-        pairs = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-    gold = np.array([float(pair[0]) for pair in pairs])
-    cosines = [
-        (vectors(encoder, [pair[1] for pair in pairs]) * vectors(encoder, [pair[2] for pair in pairs])).sum(axis=1)
-        for encoder in (teacher, static)
-    ]
-    one, other = (100 * spearmanr(each, gold).statistic for each in cosines)
-    chance, differences = np.random.default_rng(0), []
-    for _ in range(1000):
-        drawn = chance.integers(0, len(gold), len(gold))
-        a, b = (100 * spearmanr(each[drawn], gold[drawn]).statistic for each in cosines)
-        differences.append(b - a)
-    low, high = np.percentile(differences, (2.5, 97.5))
-    return _row(path.parent.name, "Spearman", "static", one, other, (other - one, low, high))
+def similarity(data: Pairs, teacher: Encoder, static: Encoder) -> dict[str, list[Row]]:
+    """The correlations of both with the scores."""
+    one, other = ((vectors(each, data.left) * vectors(each, data.right)).sum(axis=1) for each in (teacher, static))
+    return {"static": compare_correlations(one.astype(np.float64), other.astype(np.float64), data.scores)}
 
 
 def speed(teacher: Encoder, static: Encoder, texts: Sequence[Text], repetitions: int) -> dict[str, Any]:
@@ -102,12 +76,6 @@ def speed(teacher: Encoder, static: Encoder, texts: Sequence[Text], repetitions:
     return ratio(rates["static"], rates["teacher"])
 
 
-def _row(name: str, measure: str, way: str, teacher: float, ours: float, difference: Sequence[float]) -> dict[str, Any]:
-    between = [round(float(value), 2) for value in difference]
-    figures = {"teacher": round(float(teacher), 2), "ours": round(float(ours), 2)}
-    return {"set": name, "measure": measure, "way": way, **figures, "difference": between}
-
-
 def measure(
     data: Path, sets: Sequence[str], passages: int, dimension: int | None, repetitions: int = 5
 ) -> dict[str, Any]:
@@ -121,10 +89,9 @@ def measure(
     try:
         rows = []
         for name in sets:
-            if name == PAIRS:
-                rows.append(similarity(data / name / "pairs.tsv", teacher, static))
-            else:
-                rows += retrieval(load(data / name), teacher, static)
+            judged = read(data / name)
+            found = (similarity if isinstance(judged, Pairs) else retrieval)(judged, teacher, static)
+            rows += [{"set": name, "way": way, **asdict(row)} for way, several in found.items() for row in several]
         spans = sample[:128]
         whole = [Text(text.text, NONE) for text in spans]
         queries = [Text(text.text[:60], NONE) for text in spans]
@@ -142,7 +109,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     for row in found["quality"]:
         value, low, high = row["difference"]
         between = f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
-        table.add_row(row["set"], row["measure"], row["way"], str(row["teacher"]), str(row["ours"]), between)
+        table.add_row(row["set"], row["measure"], row["way"], f"{row['a']:.2f}", f"{row['b']:.2f}", between)
     console.print(table)
     for kind, rates in found["texts/s"].items():
         console.print(f"{kind}: {rates['ratio']:.0f} times the texts/s {rates['interval']}")
@@ -152,7 +119,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the development sets")
-    parser.add_argument("--sets", nargs="+", default=[PAIRS, *SETS])
+    parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--passages", type=int, default=5000)
     parser.add_argument("--dimension", type=int)
     parser.add_argument("--out", type=Path, default=Path("bench-results/static.json"))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +12,6 @@ import typer
 from spanstream.client import output
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from spanstream.encoder.encoder import Text
     from spanstream.standalone.encoder.passages import Passage
 
@@ -48,7 +45,9 @@ def distill(
     It encodes without a forward pass, and less well. Use the folder wherever a model is named. Its vectors are a release
     of their own: a collection is filled and asked with one encoder.
     """
-    with _told():
+    from spanstream.standalone.encoder.encoding import told
+
+    with told():
         _distill(out, paths or [], model, sample, dimension, as_json)
 
 
@@ -56,6 +55,7 @@ def _distill(out: Path, paths: list[str], model: str, size: int, dimension: int 
     from spanstream.representations.distillation import distill as distilled
     from spanstream.representations.model import load
     from spanstream.representations.static import save_static
+    from spanstream.standalone.encoder.encoding import counted, progress
     from spanstream.standalone.encoder.passages import Reader, draw
 
     if missing := [name for name in paths if name != "-" and not Path(name).exists()]:
@@ -63,19 +63,19 @@ def _distill(out: Path, paths: list[str], model: str, size: int, dimension: int 
     if (out.exists() and not out.is_dir()) or not out.absolute().parent.is_dir():
         raise typer.BadParameter(f"{out} is no folder, nor one to be made in a folder that exists", param_hint="--out")
     reader = Reader()
-    with _bar(quiet=as_json) as bar:
+    with progress(quiet=as_json) as bar:
         found = reader.passages(paths, sys.stdin.buffer) if paths else documentation()
-        passages, total = draw(_counted(found, bar), size)
+        passages, total = draw(counted(found, bar), size)
         loading = bar.add_task(f"loading {model}", total=None)
         # Float32 whatever is fastest here: the same texts must give the same numbers.
         teacher = load(model)
         bar.remove_task(loading)
         tasks = {what: bar.add_task(what, total=None) for what in ("vocabulary", "passages")}
 
-        def progress(what: str, done: int, of: int) -> None:
+        def tell(what: str, done: int, of: int) -> None:
             bar.update(tasks[what], completed=done, total=of)
 
-        table = distilled(teacher, [text_of(passage) for passage in passages], dimension, progress=progress)
+        table = distilled(teacher, [text_of(passage) for passage in passages], dimension, progress=tell)
         save_static(table, out)
     facts = {
         "folder": str(out),
@@ -117,14 +117,6 @@ def text_of(passage: Passage) -> Text:
     return Text(passage.text, np.array(sentences, np.int32).reshape(-1, 2))
 
 
-def _counted(found: Iterable[Passage], bar: Progress) -> Iterator[Passage]:
-    task = bar.add_task("reading", total=None)
-    for passage in found:
-        bar.advance(task)
-        yield passage
-    bar.update(task, total=bar.tasks[task].completed)
-
-
 def _report(facts: dict[str, object], unread: Sequence[str], as_json: bool) -> None:
     if as_json:
         output.write_json(facts)
@@ -138,31 +130,3 @@ def _report(facts: dict[str, object], unread: Sequence[str], as_json: bool) -> N
     out.print(table)
     for place in unread[:_SHOWN]:
         err.print(f"not read: {output.line(place)}", style="yellow", markup=False)
-
-
-@contextmanager
-def _bar(*, quiet: bool) -> Iterator[Progress]:
-    """A bar on standard error; none where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        yield bar
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What goes wrong in one line, with the exit code that shells expect."""
-    from spanstream.representations.errors import RepresentationError
-    from spanstream.runtime.settings import SettingsError
-
-    try:
-        yield
-    except (RepresentationError, SettingsError, OSError) as error:
-        typer.echo(f"spanstream: {output.clean(str(error))}", err=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt:
-        typer.echo("\ninterrupted; nothing was written", err=True)
-        raise typer.Exit(130) from None
