@@ -14,6 +14,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ _FORMAT = "1"
 _CONTEXT_TOKENS = 64
 # Rows are summed in float32 over so many tokens at most, and these sums in float64; bounds the memory of a long text too.
 _RUN = 64
-_NO_OFFSETS = np.empty((0, 2), np.int32)
+_NO_RANGES = np.empty((0, 2), np.int32)
+# Rows are about as long as 1; what they leave where they cancel is 1e-12 at most.
+_NO_DIRECTION = 1e-9
 
 Observer = Callable[[int, float], None]
 
@@ -115,7 +118,8 @@ class StaticEncoder:
         """`observe(tokens, seconds)` is called after each call that read any."""
         self._table = table
         self._observe = observe
-        self._empty = table.empty.astype(np.float64)
+        empty = table.empty.astype(np.float64)
+        self._empty = empty / np.linalg.norm(empty)
         self.fingerprint = table.fingerprint
         release = f"{table.name}@{self.fingerprint[:8]}"
         self._info = EncoderInfo(release, table.rows.shape[1], 2**31 - 1, "float32", "cpu")
@@ -151,39 +155,39 @@ class StaticEncoder:
         strings = [text.text for text in texts]
         if any(len(text.ranges) for text in texts):
             return tokenize(self._table.tokenizer, strings)
-        return [Tokens(ids, _NO_OFFSETS) for ids in token_ids(self._table.tokenizer, strings)]
+        return [Tokens(ids, _NO_RANGES) for ids in token_ids(self._table.tokenizer, strings)]
 
     def _encode(self, text: Text, tokens: Tokens, context: NDArray[np.int32]) -> Encoded:
-        spans = token_ranges(tokens.offsets, text.ranges)
-        counts = spans[:, 1] - spans[:, 0]
+        count = len(tokens.ids)
         title = self._sum(context[:_CONTEXT_TOKENS])
-        edges, places = np.unique(np.concatenate([spans.ravel(), [0, len(tokens.ids)]]), return_inverse=True)
-        running = self._running(tokens.ids, edges)
-        bounds = places[: spans.size].reshape(-1, 2)
-        sums = running[bounds[:, 1]] - running[bounds[:, 0]]
+        spans = token_ranges(tokens.offsets, text.ranges) if len(text.ranges) else _NO_RANGES
+        counts = spans[:, 1] - spans[:, 0]
+        edges = sorted({0, count, *spans.ravel().tolist()})
+        running = np.zeros((len(edges), self._info.dimension))  # sums of all tokens before each edge
+        for at, (first, last) in enumerate(pairwise(edges)):
+            running[at + 1] = running[at] + self._sum(tokens.ids[first:last])
+        whole = _unit(running[-1:] + title, self._empty)
+        if not len(spans):
+            return Encoded(whole[0].astype(np.float32), np.empty((0, whole.shape[1]), np.float32), counts)
+        places = np.searchsorted(edges, spans)
+        sums = running[places[:, 1]] - running[places[:, 0]]
         sums[: text.context_ranges] += title
-        whole = _unit((running[-1] + title)[None, :], self._empty)
         ranges = _unit(sums, whole[0])
-        ranges[(counts == 0) | (counts == len(tokens.ids))] = whole[0]
-        return Encoded(whole[0].astype(np.float32), ranges.astype(np.float32), counts.astype(np.int32))
-
-    def _running(self, ids: NDArray[np.int32], edges: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Sums of the rows of all tokens before each of `edges` [e], which rise from 0 to all: [e, dimension]."""
-        running = np.zeros((len(edges), self._info.dimension))
-        for at, (first, last) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
-            running[at + 1] = running[at] + self._sum(ids[first:last])
-        return running
+        ranges[(counts == 0) | (counts == count)] = whole[0]
+        return Encoded(whole[0].astype(np.float32), ranges.astype(np.float32), counts)
 
     def _sum(self, ids: NDArray[np.int32]) -> NDArray[np.float64]:
         """Of the rows of `ids` [n]: [dimension]."""
         total = np.zeros(self._info.dimension)
         for start in range(0, len(ids), _RUN):
-            total += self._table.rows[ids[start : start + _RUN]].sum(axis=0)
+            total += np.add.reduce(self._table.rows.take(ids[start : start + _RUN], axis=0), axis=0)
         return total
 
 
 def _unit(sums: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
     """`sums` [n, d] of unit length; a sum of no direction has that of `otherwise` [d]."""
-    sums = np.where((np.abs(sums).max(axis=1) > 1e-9)[:, None], sums, otherwise)
-    unit: NDArray[np.float64] = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("nd,nd->n", sums, sums))
+    if lengths.min() <= _NO_DIRECTION:
+        return _unit(np.where(lengths[:, None] > _NO_DIRECTION, sums, otherwise), otherwise)
+    unit: NDArray[np.float64] = sums / lengths[:, None]
     return unit
