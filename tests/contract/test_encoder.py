@@ -1,4 +1,4 @@
-"""What every adapter of the Encoder port promises: the hash encoder, the model in process, and both over HTTP."""
+"""What every adapter of the Encoder port promises: the hash encoder, the static one, the model in process, and both over HTTP."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from time import monotonic
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from spanstream.embedder.admission import Admission
 from spanstream.embedder.application import router
@@ -17,6 +18,8 @@ from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.http import HttpEncoder
 from spanstream.representations.local import open_local
+from spanstream.representations.model import find
+from spanstream.representations.static import StaticEncoder, StaticTable
 from spanstream.runtime.http import HttpServer
 
 
@@ -33,9 +36,23 @@ def over_http(inner: Encoder) -> Iterator[HttpEncoder]:
         server.stop(monotonic() + 5)
 
 
-@pytest.fixture(scope="module", params=["hash", "local", "http-hash", "http-local"])
+def static_encoder() -> StaticEncoder:
+    tokenizer = Tokenizer.from_file(str(find("minilm") / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    rows = np.random.default_rng(0).standard_normal((tokenizer.get_vocab_size(), 64), np.float32)
+    return StaticEncoder(StaticTable("random", "none", "", rows, np.eye(64, dtype=np.float32)[0], tokenizer))
+
+
+@pytest.fixture(scope="module", params=["hash", "static", "local", "http-hash", "http-local"])
 def encoder(request: pytest.FixtureRequest) -> Iterator[Encoder]:
-    inner: Encoder = HashEncoder(64) if "hash" in request.param else open_local("minilm", dtype="float32")
+    inner: Encoder
+    if "hash" in request.param:
+        inner = HashEncoder(64)
+    elif "static" in request.param:
+        inner = static_encoder()
+    else:
+        inner = open_local("minilm", dtype="float32")
     if "http" in request.param:
         with over_http(inner) as client:
             yield client

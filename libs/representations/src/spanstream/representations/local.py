@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -24,6 +25,7 @@ from spanstream.representations.model import Model, load, named
 from spanstream.representations.pooling import Pool, pooled
 from spanstream.representations.release import Release
 from spanstream.representations.rows import Row, plan
+from spanstream.representations.static import TABLE, StaticEncoder, load_static
 
 # A batch takes about this long, which is what a query waits for at most when it finds one running.
 _BATCH_SECONDS = 0.03
@@ -214,12 +216,17 @@ def open_local(
     threads: int | None = None,
     observe: Observer = lambda batch: None,
     cache: WindowCache | None = None,
-) -> LocalEncoder:
+) -> LocalEncoder | StaticEncoder:
     """Load a model or a release and start its encoder. `dtype` decides where the release leaves it; `auto` calibrates.
 
     `threads`: batches at once; none: as many as cores, one on a GPU. On a CPU torch itself is set to one thread, for the
-    whole process. Raises ModelNotFound, ModelUnsupported, ReleaseInvalid, TransformInvalid or TransformMismatch.
+    whole process. A folder with a static table needs none of this. Raises ModelNotFound, ModelUnsupported,
+    ReleaseInvalid, TransformInvalid or TransformMismatch.
     """
+    if isinstance(name, str) and (Path(name) / TABLE).is_file():
+        return StaticEncoder(
+            load_static(Path(name)), observe=lambda tokens, seconds: observe(Batch(tokens, tokens, tokens, seconds, []))
+        )
     release = named(name) if isinstance(name, str) else name
     if release.dtype != "auto":
         dtype = release.dtype

@@ -25,23 +25,14 @@ from spanstream.representations.forward import ROBERTA, forward_pass
 from spanstream.representations.modules import Dense, Head, Transforms, Truncate, read_modules
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.release import SUFFIXES, Release, read_release
+from spanstream.representations.tokens import Tokens, tokenize
 from spanstream.representations.transforms import Chain
 
 MINILM = "all-MiniLM-L6-v2"
-# Longer texts are tokenised piece by piece, which bounds the tokenizer's memory (about 150 bytes a token).
-_SLAB_CHARACTERS = 100_000
 _NO_IDS = np.empty(0, np.int32)
 # Rows are padded to a multiple of this many tokens: attention over 205 tokens in bfloat16 took 1.7 times as long as over
 # 208, because the matrix units get only whole tiles. Not beyond the model's window: there are no positions.
 _LANES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Tokens of a text without special ones: `ids` [n] int32, `offsets` [n, 2] int32, code points, half-open."""
-
-    ids: NDArray[np.int32] = field(repr=False)
-    offsets: NDArray[np.int32] = field(repr=False)
 
 
 class Read(NamedTuple):
@@ -102,13 +93,7 @@ class Model:
 
     def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text, whatever its length."""
-        slabs = [(i, start, text[start:end]) for i, text in enumerate(texts) for start, end in _slabs(text)]
-        encodings = self.tokenizer.encode_batch([slab for _, _, slab in slabs], add_special_tokens=False)
-        parts: list[list[Tokens]] = [[] for _ in texts]
-        for (i, start, _), encoding in zip(slabs, encodings, strict=True):
-            offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2) + np.int32(start)
-            parts[i].append(Tokens(np.array(encoding.ids, np.int32), offsets))
-        return [part[0] if len(part) == 1 else _joined(part) for part in parts]
+        return tokenize(self.tokenizer, texts)
 
     def states(self, rows: Sequence[NDArray[np.int32]]) -> torch.Tensor:
         """Last hidden states [rows, longest, dimension] in the network's dtype of rows of token ids, special ones included."""
@@ -291,24 +276,6 @@ def _plain(tokenizer: Tokenizer, *, lower: bool) -> Tokenizer:
         first = normalizers.Lowercase()
         tokenizer.normalizer = normalizers.Sequence([first, tokenizer.normalizer]) if tokenizer.normalizer else first
     return tokenizer
-
-
-def _slabs(text: str) -> Iterator[tuple[int, int]]:
-    """Character ranges that make up `text`, each cut before white space where there is any in its second half."""
-    start = 0
-    while len(text) - start > _SLAB_CHARACTERS:
-        end = start + _SLAB_CHARACTERS
-        space = max(
-            text.rfind(" ", start + _SLAB_CHARACTERS // 2, end), text.rfind("\n", start + _SLAB_CHARACTERS // 2, end)
-        )
-        end = space if space > 0 else end
-        yield start, end
-        start = end
-    yield start, len(text)
-
-
-def _joined(parts: Sequence[Tokens]) -> Tokens:
-    return Tokens(np.concatenate([part.ids for part in parts]), np.concatenate([part.offsets for part in parts]))
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Text
 from spanstream.encoder.ranges import token_ranges
-from spanstream.representations.model import Model, Read, Tokens
+from spanstream.representations.model import Model, Read
 from spanstream.representations.poolings import Operator, Pooling
+from spanstream.representations.tokens import Tokens
 from spanstream.representations.windows import Window, windows
 
 # What a title may take of a window; a longer one is cut, since the text is what matters.

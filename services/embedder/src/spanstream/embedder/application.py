@@ -24,7 +24,7 @@ from spanstream.encoder.encoder import Encoder, Text, check
 from spanstream.encoder.errors import EncoderError, EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.representations.cache import WindowCache
 from spanstream.representations.errors import RepresentationError
-from spanstream.representations.local import Batch, LocalEncoder, open_local
+from spanstream.representations.local import Batch, open_local
 from spanstream.runtime import metrics
 from spanstream.runtime.alone import run_alone
 from spanstream.runtime.http import HttpServer
@@ -47,7 +47,7 @@ def count(metric: Metric, release: str, value: float) -> None:
         child.observe(value)
 
 
-def open_measured(settings: EncoderSettings, *, write: Write = count) -> LocalEncoder:
+def open_measured(settings: EncoderSettings, *, write: Write = count) -> Encoder:
     """An encoder in this process whose batches are measured: `write(metric, release, value)`.
 
     Raises a RepresentationError, or OSError where the cache's folder cannot be written.

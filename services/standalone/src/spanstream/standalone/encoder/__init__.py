@@ -6,11 +6,14 @@ import typer
 
 from spanstream.standalone.encoder.compare import compare
 from spanstream.standalone.encoder.diagnose import diagnose
+from spanstream.standalone.encoder.distill import distill
 from spanstream.standalone.encoder.fit import fit
 
 app = typer.Typer(
-    help="Look into the encoder: diagnose its vectors, compare models, fit what follows it.", no_args_is_help=True
+    help="Look into the encoder: diagnose its vectors, compare models, fit what follows it, make cheaper ones.",
+    no_args_is_help=True,
 )
 app.command()(diagnose)
 app.command()(compare)
+app.command()(distill)
 app.command()(fit)

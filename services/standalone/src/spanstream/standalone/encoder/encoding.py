@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from spanstream.encoder.encoder import Encoder, Text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from spanstream.standalone.encoder.passages import Passage
 
 NO_RANGES = np.empty((0, 2), np.int32)
 _CALL = 64  # texts of one call: enough for every thread of the encoder, few enough for the bar and Ctrl-C
@@ -76,3 +78,33 @@ def vectors(
 def _whole(text: str) -> str:
     """Without halves of characters, which JSON can spell and no model reads."""
     return text.encode(errors="replace").decode()
+
+
+def counted(passages: Iterable[Passage], bar: Progress) -> Iterator[Passage]:
+    """The same passages, counted as they come."""
+    task = bar.add_task("reading passages", total=None)
+    for passage in passages:
+        yield passage
+        bar.advance(task)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What goes wrong as one line and an exit code: 2 for what was asked, 1 for what broke, 130 for Ctrl-C."""
+    from spanstream.encoder.errors import EncoderError
+    from spanstream.ingestor.parsing.parsed import ParserUnavailable
+    from spanstream.representations.errors import RepresentationError
+    from spanstream.runtime.settings import SettingsError
+
+    try:
+        yield
+    except (RepresentationError, SettingsError) as error:
+        raise typer.BadParameter(str(error)) from error
+    except OSError as error:
+        raise typer.BadParameter(f"{error.filename or 'the file'}: {error.strerror}") from error
+    except (EncoderError, ParserUnavailable) as error:
+        typer.echo(f"Nothing was written: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted; nothing was written", err=True)
+        raise typer.Exit(130) from None

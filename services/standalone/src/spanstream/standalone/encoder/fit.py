@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +14,8 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rich.progress import Progress
 
     from spanstream.representations.transforms import Chain
-    from spanstream.standalone.encoder.passages import Passage
 
 _SHOWN = 5  # documents that could not be read
 
@@ -50,7 +47,9 @@ def fit(
 
     It reads texts, not the index, whose vectors are transformed already.
     """
-    with _told():
+    from spanstream.standalone.encoder.encoding import told
+
+    with told():
         _fit(paths, stages, out, model, sample, as_json)
 
 
@@ -61,7 +60,7 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
     from spanstream.representations.model import named
     from spanstream.representations.transforms import fit as fit_chain
     from spanstream.representations.transforms import parse_stages
-    from spanstream.standalone.encoder.encoding import progress, vectors
+    from spanstream.standalone.encoder.encoding import counted, progress, vectors
     from spanstream.standalone.encoder.passages import Reader, draw
 
     specs = parse_stages([entry(stage) for stage in stages.split(",")])
@@ -71,7 +70,7 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
         raise typer.BadParameter(f"no such file or folder: {missing[0]}", param_hint="PATH")
     reader = Reader()
     with progress(quiet=as_json) as bar:
-        passages, total = draw(_counted(reader.passages(paths, sys.stdin.buffer), bar), size)
+        passages, total = draw(counted(reader.passages(paths, sys.stdin.buffer), bar), size)
         if len(passages) < 2:
             raise typer.BadParameter(f"{len(passages)} passages in all of it; give more texts", param_hint="PATH")
         # Float32 whatever is fastest here: the same texts must give the same numbers.
@@ -117,13 +116,6 @@ def _value(text: str) -> int | float | str:
     return text
 
 
-def _counted(passages: Iterable[Passage], bar: Progress) -> Iterator[Passage]:
-    task = bar.add_task("reading passages", total=None)
-    for passage in passages:
-        yield passage
-        bar.advance(task)
-
-
 def _report(
     chain: Chain, before: NDArray[np.float32], facts: dict[str, Any], unread: Sequence[str], as_json: bool
 ) -> None:
@@ -161,25 +153,3 @@ def _report(
         err.print(f"not read: {output.clean(line)}", markup=False, style="yellow", soft_wrap=True)
     if len(unread) > _SHOWN:
         err.print(f"… and {len(unread) - _SHOWN} more not read", style="yellow")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What goes wrong as one line and an exit code: 2 for what was asked, 1 for what broke, 130 for Ctrl-C."""
-    from spanstream.encoder.errors import EncoderError
-    from spanstream.ingestor.parsing.parsed import ParserUnavailable
-    from spanstream.representations.errors import RepresentationError
-    from spanstream.runtime.settings import SettingsError
-
-    try:
-        yield
-    except (RepresentationError, SettingsError) as error:
-        raise typer.BadParameter(str(error)) from error
-    except OSError as error:
-        raise typer.BadParameter(f"{error.filename or 'the file'}: {error.strerror}") from error
-    except (EncoderError, ParserUnavailable) as error:
-        typer.echo(f"Nothing was written: {error}", err=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        typer.echo("\ninterrupted; nothing was written", err=True)
-        raise typer.Exit(130) from None
