@@ -81,7 +81,7 @@ def _scores(model: str, side: str, judged: judgements.Collection, bar: Progress)
     titles = [str(document.get("title") or "") for document in judged.documents]
     with encoding.opened(model, bar, side) as encoder:
         documents = encoding.vectors(encoder, texts, bar, f"{side}: documents", titles)
-        queries = encoding.vectors(encoder, list(judged.queries.values()), bar, f"{side}: queries")
+        queries = encoding.vectors(encoder, list(judged.queries.values()), bar, f"{side}: queries", query=True)
     return ranking_scores(judged, queries, documents)
 
 

@@ -62,15 +62,21 @@ def opened(model: str, bar: Progress, option: str) -> Iterator[Encoder]:
 
 
 def vectors(
-    encoder: Encoder, texts: Sequence[str], bar: Progress, what: str, titles: Sequence[str] | None = None
+    encoder: Encoder,
+    texts: Sequence[str],
+    bar: Progress,
+    what: str,
+    titles: Sequence[str] | None = None,
+    *,
+    query: bool = False,
 ) -> NDArray[np.float32]:
-    """The whole texts' vectors [n, d]; titles are read before the texts, as for documents."""
+    """The whole texts' vectors [n, d]; titles are read before the texts, as for documents. `query`: with its prompt."""
     found = np.empty((len(texts), encoder.info().dimension), np.float32)
     task = bar.add_task(what, total=len(texts))
     for start in range(0, len(texts), _CALL):
         several = range(start, min(start + _CALL, len(texts)))
         asked = [Text(_whole(texts[i]), NO_RANGES, context=_whole(titles[i]) if titles else "") for i in several]
-        found[start : several.stop] = [encoded.whole for encoded in encoder.encode(asked)]
+        found[start : several.stop] = [encoded.whole for encoded in encoder.encode(asked, query=query)]
         bar.update(task, completed=several.stop)
     return found
 
