@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -115,4 +116,6 @@ def test_ci_runs_every_test_folder() -> None:
     assert "make check" in (ROOT / ".ci/run").read_text()
     makefile = (ROOT / "Makefile").read_text()
     assert "\ncheck: lint type proto-check test" in makefile
-    assert "pytest tests\n" in makefile
+    (recipe,) = re.findall(r"^test: .*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("**/test_*.py"))}
+    assert folders <= set(re.findall(r"tests/(\w+)", recipe))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # slf4j-simple writes the broker's warnings to its standard error, which becomes broker.log.
@@ -21,9 +25,18 @@ def resolve(coordinates: str) -> list[Path]:
     import jgo  # only now: it is needed once per machine, and a second start must not need it
 
     try:
-        return [Path(jar) for jar in jgo.build(coordinates).all_jars]
+        with _one_at_a_time():
+            return [Path(jar) for jar in jgo.build(coordinates).all_jars]
     except (OSError, RuntimeError, ValueError) as error:
         raise JarsUnavailable(str(error)) from error
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """jgo fails where another process of this user is just downloading the same jar."""
+    with open(Path(tempfile.gettempdir()) / f"spanstream-jars-{os.getuid()}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def class_path(listing: Path, progress: Callable[[str], None], resolver: Resolve = resolve) -> list[Path]:
