@@ -67,7 +67,9 @@ class EncoderSettings(Settings):
     model: str = Field(
         "minilm", description="minilm (the packaged one), a folder, a Hugging Face name, or a release file"
     )
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: measured at start")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: measured at start; float16: on GPUs"
+    )
     device: str = Field("cpu", description="of torch: cpu, cuda, cuda:1 …")
     threads: int | None = Field(None, ge=1, le=1024, description="of torch; none: as many as cores")
     max_requests: int = Field(16, ge=1, le=1024, description="requests at once; more are answered 503")
