@@ -221,11 +221,12 @@ class _WrongSize(BaseHTTPRequestHandler):
 
     encoder = HashEncoder(DIMENSION)
     too_small = HashEncoder(DIMENSION - 1)
+    release = ""
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         info = self.encoder.info()
-        said = {"release": "all-MiniLM-L6-v2", "dimension": DIMENSION, "max_tokens": info.max_tokens}
+        said = {"release": self.release, "dimension": DIMENSION, "max_tokens": info.max_tokens}
         self._answer(json.dumps(said | {"dtype": "float32", "device": "cpu"}).encode(), "application/json")
 
     def do_POST(self) -> None:
@@ -245,7 +246,8 @@ class _WrongSize(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _wrong_size() -> Iterator[str]:
+def _wrong_size(release: str) -> Iterator[str]:
+    _WrongSize.release = release
     with ThreadingHTTPServer(("127.0.0.1", 0), _WrongSize) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -258,7 +260,8 @@ def _wrong_size() -> Iterator[str]:
 
 def test_vectors_of_a_wrong_size_fail_their_document_and_no_other(cluster: Cluster) -> None:
     cluster.processes["embedder"].stop()
-    with _wrong_size() as url:
+    release = httpx.get(f"{cluster.encoder}/v1/info").json()["release"]
+    with _wrong_size(release) as url:
         scripted = cluster.start_embedder(url)
         scripted.wait_ready()
         items = [{"_id": str(n), "text": "A Zeppelin." if n == 5 else f"Balloon {n} rises."} for n in range(10)]
