@@ -11,6 +11,7 @@ import random
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,10 +201,12 @@ class _Onnx:
             "attention_mask": torch.ones(2, 16, dtype=torch.int64),
         }
         axes = {name: {0: "rows", 1: "length"} for name in (*example, "states")}
-        torch.onnx.export(
-            _States(network), tuple(example.values()), str(path), input_names=list(example), output_names=["states"],
-            dynamic_axes=axes, dynamo=False, opset_version=17,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that another exporter is the default now: it needs minutes
+            torch.onnx.export(
+                _States(network), tuple(example.values()), str(path), input_names=list(example), output_names=["states"],
+                dynamic_axes=axes, dynamo=False, opset_version=17,
+            )  # fmt: skip
         quantize_dynamic(path, small, per_channel=True, weight_type=QuantType.QInt8)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = os.cpu_count() or 1
