@@ -10,11 +10,11 @@ from pathlib import Path
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.representations.local import open_local
-from tests.bench import corpus, encoder, freshness, growth, pipeline, reingest, spans
+from tests.bench import corpus, encoder, freshness, growth, pipeline, reingest, serving, spans
 from tests.bench.product import Product, running
 from tests.bench.result import Result, row
 
-NAMES = ("encoder", "spans", "growth", "pipeline", "freshness", "reingest")
+NAMES = ("encoder", "spans", "serving", "growth", "pipeline", "freshness", "reingest")
 CAPACITY_DOCUMENTS, SHORT_CAPACITY_DOCUMENTS = 500, 20  # that say how much freshness may be loaded
 
 Say = Callable[[str], None]
@@ -32,6 +32,10 @@ def run(names: Collection[str], *, short: bool, say: Say) -> Iterator[tuple[str,
         say("spans")
         with _encoder() as alone:
             yield "spans", spans.measure(alone, short=short)
+    if "serving" in chosen:
+        chosen.remove("serving")
+        say("serving")
+        yield "serving", serving.measure(short=short)
     if "growth" in chosen and not short:
         chosen.remove("growth")
         yield "growth", _grown(say)
