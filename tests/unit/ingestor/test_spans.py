@@ -118,9 +118,9 @@ def test_a_tight_budget_keeps_clauses_then_the_phrases_of_rare_words() -> None:
 def test_pathological_texts_take_linear_time(text: str) -> None:
     def seconds(part: str) -> float:
         whole = Passage(0, len(part), ((0, len(part)),))
-        began = time.perf_counter()
+        began = time.thread_time()
         propose(part, whole, Spans.parse("sentences+clauses+phrases+windows8:255"))
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     eighth = text[: len(text) // 8]
     assert seconds(text) < 8 * min(seconds(eighth) for _ in range(3)) * 5 + 0.2

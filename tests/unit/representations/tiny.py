@@ -49,7 +49,7 @@ def build(folder: Path, kind: str, pooling: Mapping[str, Any], **modules: Any) -
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": WIDTH, **pooling}))
     if out := modules.get("dense"):
-        from sentence_transformers.models import Dense
+        from sentence_transformers.sentence_transformer.modules import Dense
 
         (folder / "2_Dense").mkdir()
         Dense(WIDTH, out).save(str(folder / "2_Dense"))
