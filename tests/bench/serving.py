@@ -7,7 +7,6 @@ share the cores, so a server that answers faster also has its clients take more 
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import multiprocessing
 import random
 import time
@@ -52,8 +51,9 @@ class _Side:
 def measure(*, short: bool) -> Result:
     """Texts/s and latency of all in turn, then queries with and without bulk. Short: ours and peer (a) alone, hardly a request."""
     count, each, repetitions = (4, 2, 1) if short else (32, 6, 5)
+    wanted = _short() if short else _long()
     with (
-        servers.running(_short() if short else _long()) as addresses,
+        servers.running(wanted) as addresses,
         ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool,
     ):
         sides = {name: _Side() for name in addresses}
@@ -69,7 +69,7 @@ def measure(*, short: bool) -> Result:
                 for name, answers in found.items():
                     sides[name].cosines += _cosines(answers, reference)
         promised = {name: _priority(pool, addresses[name], short=short) for name in (DEFAULT, TWO) if name in addresses}
-    return _result(sides, promised)
+    return _result(sides, promised, absent=[server.name for server in wanted if server.name not in addresses])
 
 
 def _short() -> list[servers.Server]:
@@ -78,8 +78,6 @@ def _short() -> list[servers.Server]:
 
 def _long() -> list[servers.Server]:
     alone = [servers.one_process(DEFAULT), servers.one_process(ROOMY, **servers.ROOM), servers.PER_REQUEST]
-    if importlib.util.find_spec("ray") is None:
-        return alone
     return [*alone, servers.COUNTED, servers.replicated(ONE, 1), servers.replicated(TWO, 2)]
 
 
@@ -166,7 +164,7 @@ def _queries(pool: ProcessPoolExecutor, address: Address, queries: Sequence[Aske
     return pool.submit(clients.steady, address, queries, QUERIES_PER_SECOND, QUERY_CLIENTS, begin)
 
 
-def _result(sides: dict[str, _Side], promised: dict[str, dict[str, Any]]) -> Result:
+def _result(sides: dict[str, _Side], promised: dict[str, dict[str, Any]], absent: Sequence[str]) -> Result:
     rows: list[Row] = []
     ratios: dict[str, dict[str, Any]] = {}
     for name in (DEFAULT, ROOMY, ONE, TWO):
@@ -193,7 +191,7 @@ def _result(sides: dict[str, _Side], promised: dict[str, dict[str, Any]]) -> Res
             row("   the same in ms: under bulk, idle", f"{loaded}, {idle}"),
             row("   bulk texts/s meanwhile", f"{np.median(found['bulk_texts_per_second']):.0f}"),
         ]
-    rows += [row(f"P5 {name}", "did not start here") for name in (ONE, TWO, servers.COUNTED.name) if name not in sides]
+    rows += [row(f"P5 {name}", "did not start here") for name in absent]
     ours = {name: side for name, side in sides.items() if name not in BARS}
     return {
         "rows": rows,
