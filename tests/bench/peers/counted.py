@@ -25,9 +25,10 @@ from spanstream.representations.model import find
 CORES = os.cpu_count() or 1
 BATCH = 32
 WAIT_SECONDS = 0.01
+QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)  # a replica does not take it from `serve.start`
 
 
-@serve.deployment(max_ongoing_requests=2 * BATCH, ray_actor_options={"num_cpus": CORES})
+@serve.deployment(max_ongoing_requests=2 * BATCH, ray_actor_options={"num_cpus": CORES}, logging_config=QUIET)
 class Counted:
     """Batches of up to BATCH texts, or what has come within WAIT_SECONDS."""
 
@@ -59,8 +60,7 @@ def main() -> None:
         )
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # after Ray's own
         try:
-            quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
-            serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])}, logging_config=quiet)
+            serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])}, logging_config=QUIET)
             serve.run(Counted.bind(str(find("minilm"))), route_prefix="/encode")
             while True:
                 time.sleep(60)
