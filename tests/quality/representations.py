@@ -4,9 +4,8 @@ One model, all-MiniLM-L6-v2, and no new weights. Every set is encoded once per r
 are applied to those vectors. Pairs of texts are held against people's scores, queries find whole documents by exact search.
 Each line is the difference to the plain release, with the 95 % interval of a paired bootstrap over pairs or queries.
 
-Transforms are fitted without judgements: on `own` texts (a collection's documents, both sides of pairs), as in WhiteningBERT
-(Huang et al. 2021), or on `other` ones, the documentation of Python's standard library. A set with too few texts of its
-own for a transform has no such line.
+Transforms are fitted without judgements on the set's own texts (a collection's documents, both sides of pairs), as in
+WhiteningBERT (Huang et al. 2021). A set with too few texts for a transform has no such line.
 """
 
 from __future__ import annotations
@@ -35,16 +34,13 @@ from spanstream.representations.local import LocalEncoder, open_local
 from spanstream.representations.poolings import Pooling
 from spanstream.representations.release import Release
 from spanstream.representations.transforms import fit, parse_stages
-from spanstream.standalone import corpus
 from spanstream.standalone.encoder import comparison, judgements
 from spanstream.standalone.encoder.fit import entry
-from spanstream.standalone.encoder.passages import Passage, draw
 from tests.bench import facts
 from tests.conftest import DATA
 
 CORRELATIONS = {"sts16": "Spearman", "bird": "Pearson"}
 SETS = (*CORRELATIONS, "cranfield", "medline", "cisi", "xquad")
-SAMPLE = 2000  # passages of other texts: whitening needs 768 for 384 dimensions
 NO_RANGES = np.empty((0, 2), np.int32)
 _CALL = 64  # texts
 
@@ -77,7 +73,7 @@ class Reading:
     dtype: str = "float32"
     pooling: Pooling = Pooling.MEAN
     layers: tuple[int, ...] = (-1,)
-    chains: tuple[tuple[str, str], ...] = ()  # stages as `spanstream encoder fit` takes them, and the sample
+    stages: tuple[str, ...] = ()  # each alone, as `spanstream encoder fit` takes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +96,22 @@ class Row:
 
 
 PLAIN = "plain: mean, last layer, float32"
-_WHITEN = (("whiten", "own"),)
-_CHAINS = ("center", "standardize", "clip", "whiten", "remove_components:3", "pca:192", "pca:96", "pca:48")
+_DIMENSIONS = (192, 96, 48)
+_STAGES = (
+    *("center", "standardize", "clip", "whiten", "remove_components:3"),
+    *(f"{kind}:{dimension}" for kind in ("pca", "truncate") for dimension in _DIMENSIONS),
+)
 READINGS = (
-    Reading(
-        PLAIN,
-        chains=(
-            *((stages, sample) for stages in _CHAINS for sample in ("own", "other")),
-            *((f"truncate:{dimension}", "") for dimension in (192, 96, 48)),
-        ),
-    ),
+    Reading(PLAIN, stages=_STAGES),
     Reading("dtype auto", "auto"),
     *(
         Reading(f"pooling {pooling}", pooling=pooling)
         for pooling in (Pooling.CLS, Pooling.MAX, Pooling.WEIGHTEDMEAN, Pooling.LASTTOKEN, Pooling.LANDMARK)
     ),
-    *(Reading(f"layers {list(layers)}", layers=layers, chains=_WHITEN) for layers in ((1, -1), (-2, -1), (4,), (5,))),
+    *(
+        Reading(f"layers {list(layers)}", layers=layers, stages=("whiten",))
+        for layers in ((1, -1), (-2, -1), (4,), (5,))
+    ),
 )
 
 
@@ -167,13 +163,6 @@ def text_of(text: str, title: str = "") -> Text:
     return Text(text, NO_RANGES, title, np.array(starts, np.int32))
 
 
-def other_texts(size: int) -> list[Text]:
-    """Passages of the standard library's documentation, the same ones each time."""
-    texts = ((normalise(document.text), document.title) for document in corpus.documents())
-    cut = (Passage(text[each.start : each.end], title) for text, title in texts for each in _cut(text))
-    return [text_of(passage.text, passage.title) for passage in draw(cut, size)[0]]
-
-
 def _cut(text: str) -> list[Cut]:
     settings = _settings()
     return passages(text, settings.passage_characters, settings.sentences_per_passage)
@@ -199,7 +188,6 @@ def encoded(encoder: Encoder, texts: Sequence[Text]) -> Vectors:
 def measure(
     sets: Sequence[Judged],
     readings: Sequence[Reading] = READINGS,
-    other: Sequence[Text] = (),
     *,
     resamples: int = RESAMPLES,
     told: Callable[[str], None] = lambda line: None,
@@ -211,30 +199,21 @@ def measure(
         try:
             name = f"{reading.name} ({encoder.info().dtype})" if reading.dtype == "auto" else reading.name
             origin = {"release": encoder.info().release, "fingerprint": encoder.fingerprint}
-            wanted = any(sample == "other" for _, sample in reading.chains)
-            elsewhere = encoded(encoder, other) if wanted else np.empty((0, encoder.info().dimension), np.float32)
             for data in sets:
                 vectors = encoded(encoder, data.texts)
-                samples = {"own": vectors[data.own], "other": elsewhere, "": vectors[:0]}
                 told(f"{name}: {data.name} is encoded")
                 variants = {name: vectors}
-                for stages, sample in reading.chains:
-                    specs = parse_stages([entry(stages)])
+                for stage in reading.stages:
                     try:
-                        chain = fit(specs, samples[sample], **origin)
+                        chain = fit(parse_stages([entry(stage)]), vectors[data.own], **origin)
                     except TransformInvalid:
-                        continue  # too few texts of its own
-                    variants[_named(name, stages, sample)] = chain.apply(vectors)
+                        continue  # too few texts
+                    variants[stage if reading.name == PLAIN else f"{name}, {stage}"] = chain.apply(vectors)
                 for variant, these in variants.items():
                     items = data.items(these[data.left], these[data.right])
                     yield _row(data, variant, items, base.setdefault(data.name, items), resamples)
         finally:
             encoder.close()
-
-
-def _named(reading: str, stages: str, sample: str) -> str:
-    stage = f"{stages}, {sample}" if sample else stages
-    return stage if reading == PLAIN else f"{reading}, {stage}"
 
 
 def _row(data: Judged, variant: str, items: Items, base: Items, resamples: int) -> Row:
@@ -296,10 +275,11 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the sets")
     parser.add_argument("--only", nargs="+", default=SETS, choices=SETS, metavar="SET", help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
-    if not DATA.is_dir():
+    if not options.data.is_dir():
         print("no development data beside the project", file=sys.stderr)
         return 1
     began = time.perf_counter()
@@ -310,12 +290,12 @@ def main() -> int:
     machine = facts.machine()
     print(json.dumps(machine, indent=1))
     rows = []
-    for row in measure([load(DATA / name) for name in options.only], other=other_texts(SAMPLE), told=told):
+    for row in measure([load(options.data / name) for name in options.only], told=told):
         told(f"{row.set} {row.measure} {row.value:.2f}  {row.variant}: {_cell(row, plain=False)}")
         rows.append(row)
     print(table(rows))
     if "sts16" in options.only:
-        each = parts(DATA / "sts16")
+        each = parts(options.data / "sts16")
         listed = ", ".join(f"{part} {value:.2f}" for part, value in each.items())
         print(f"\nsts16, plain, mean over its parts {np.mean(list(each.values())):.2f}: {listed}")
     if options.out:
