@@ -19,7 +19,9 @@ from spanstream.ingestor.parsing.kinds import Kind
 from spanstream.ingestor.parsing.parsed import Parsed
 from spanstream.ingestor.settings import IngestorSettings
 
-BATCH = 32  # documents that the bare encoder gets at once, as the embedder's poll gives it
+BATCH = (
+    32  # documents that the bare encoder gets at once: more than a poll of the embedder has, which helps the peer alone
+)
 
 
 def _refuse(kind: Kind, body: bytes) -> Parsed:

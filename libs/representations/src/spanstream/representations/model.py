@@ -22,9 +22,10 @@ from tokenizers import Tokenizer, normalizers
 from spanstream.encoder.encoder import Text
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported, ReleaseInvalid
 from spanstream.representations.forward import ROBERTA, forward_pass
-from spanstream.representations.modules import Dense, Head, Transforms, Truncate, read_modules
+from spanstream.representations.modules import Dense, Head, Transforms, read_modules
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.release import SUFFIXES, Release, read_release
+from spanstream.representations.stages import Truncate
 from spanstream.representations.tokens import Tokens, tokenize
 from spanstream.representations.transforms import Chain
 

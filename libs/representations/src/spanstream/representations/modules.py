@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -52,17 +52,6 @@ class Normalize:
 
 
 @dataclass(frozen=True, slots=True)
-class Truncate:
-    """The first `dimension` components only (Kusupati et al., Matryoshka Representation Learning, 2022)."""
-
-    dimension: int
-
-    def apply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[n, d] -> [n, dimension]."""
-        return vectors[:, : self.dimension]
-
-
-@dataclass(frozen=True, slots=True)
 class Transforms:
     """What was fitted on this model's unit vectors."""
 
@@ -73,7 +62,12 @@ class Transforms:
         return self.chain.apply(Normalize().apply(vectors).astype(np.float32)).astype(np.float64)
 
 
-Head = Dense | Normalize | Transforms | Truncate
+class Head(Protocol):
+    """One of these, or a stage that is not fitted."""
+
+    def apply(self, vectors: NDArray[Any], /) -> NDArray[Any]:
+        """[n, d] -> [n, d']."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

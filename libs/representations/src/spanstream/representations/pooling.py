@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,12 +29,8 @@ def _sums(states: torch.Tensor, pieces: Sequence[Pieces], *, weighted: bool) -> 
     took a hundred times as long as this product on a batch of 2,048 tokens.)
     """
     most = max(len(piece.targets) for piece in pieces)
-    bounds = np.zeros((len(pieces), most, 2), np.int32)
-    weights = np.zeros((len(pieces), most, 2), np.float32)
-    for i, piece in enumerate(pieces):
-        bounds[i, : len(piece.targets)] = piece.bounds
-        weights[i, : len(piece.targets)] = piece.weights
-    edges, weighing = torch.from_numpy(bounds).to(states.device), torch.from_numpy(weights).to(states.device)
+    edges = _padded([piece.bounds for piece in pieces], most).to(states.device)
+    weights = _padded([piece.weights for piece in pieces], most).to(states.device) if weighted else None
     position = torch.arange(states.shape[1], device=states.device)
     full = states.float()
     sums = np.empty((len(pieces), most, states.shape[2]), np.float32)
@@ -41,10 +38,18 @@ def _sums(states: torch.Tensor, pieces: Sequence[Pieces], *, weighted: bool) -> 
         part = slice(at, at + _SLAB)
         first, last = edges[:, part, :1], edges[:, part, 1:]
         inside = ((position >= first) & (position < last)).float()
-        if weighted:
-            inside *= weighing[:, part, :1] + weighing[:, part, 1:] * (position - first)
+        if weights is not None:
+            inside *= weights[:, part, :1] + weights[:, part, 1:] * (position - first)
         sums[:, part] = torch.bmm(inside, full).cpu().numpy()
     return [row[: len(piece.targets)] for row, piece in zip(sums, pieces, strict=True)]
+
+
+def _padded(columns: Sequence[NDArray[Any]], most: int) -> torch.Tensor:
+    """[rows, most, 2] of each row's [p, 2], with zeros below."""
+    whole = np.zeros((len(columns), most, 2), columns[0].dtype)
+    for i, column in enumerate(columns):
+        whole[i, : len(column)] = column
+    return torch.from_numpy(whole)
 
 
 def _maxima(states: torch.Tensor, piece: Pieces) -> NDArray[np.float32]:
