@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.synchronize import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ NONE = np.empty((0, 2), np.int32)
 PATIENCE = 5.0  # seconds of Retry-After in all, then a client gives up: as the product's own
 TIMEOUT = 60.0  # seconds for one answer
 BUSY = frozenset({429, 503})
+
+_stop: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +153,18 @@ def steady(address: Address, requests: Sequence[Asked], per_second: float, clien
     return _together(address, clients, work)
 
 
-def bulk(address: Address, requests: Sequence[Asked], clients: int, until: float) -> Answers:
-    """Clients that send these requests over and over, back to back, until the time `until` (`perf_counter`)."""
+def share(stop: Event) -> None:
+    """Set up a process of a pool: `bulk` there ends when `stop` is set. An event reaches a process only as it starts."""
+    global _stop
+    _stop = stop
+
+
+def bulk(address: Address, requests: Sequence[Asked], clients: int) -> Answers:
+    """Clients that send these requests over and over, back to back, each at least once, until told to stop (see `share`)."""
 
     def work(place: int, client: Client) -> None:
         number = place
-        while time.perf_counter() < until:
+        while number == place or not _stop.is_set():
             client.ask(number % len(requests), requests[number % len(requests)])
             number += clients
 
