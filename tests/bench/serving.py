@@ -75,7 +75,9 @@ def measure(*, short: bool) -> Result:
                 reference = _by_number(found[servers.PER_REQUEST.name])
                 for name, answers in found.items():
                     sides[name].cosines += _cosines(answers, reference)
-        promised = {name: _priority(pool, stop, addresses[name], short=short) for name in (DEFAULT, TWO) if name in addresses}
+        promised = {
+            name: _priority(pool, stop, addresses[name], short=short) for name in (DEFAULT, TWO) if name in addresses
+        }
     return _result(sides, promised, absent=[server.name for server in wanted if server.name not in addresses])
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +76,13 @@ class Reads:
         self._encoder.close()
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def same(one: Encoded, other: Encoded) -> bool:
     return np.array_equal(one.whole, other.whole) and np.array_equal(one.ranges, other.ranges)
 
@@ -128,6 +138,8 @@ def test_what_was_used_least_goes_first(model: Model, tmp_path: Path) -> None:
     for text in texts:
         reads.read(text)
         reads.read(texts[0])
+    reads.close()
+    reads = Reads(model, tmp_path)
     assert reads.read(texts[0])[1] == 0
     assert reads.read(texts[29])[1] == 0
     assert reads.read(texts[1])[1] == 1
@@ -146,7 +158,8 @@ def test_a_damaged_file_is_begun_anew(model: Model, tmp_path: Path) -> None:
 def test_a_file_that_breaks_while_it_is_used_only_costs_time(model: Model, tmp_path: Path) -> None:
     reads = Reads(model, tmp_path)
     fresh, _ = reads.read(document([SENTENCE]))
-    with sqlite3.connect(tmp_path / FILE) as file:
+    with closing(sqlite3.connect(tmp_path / FILE)) as file:
+        until(lambda: file.execute("SELECT count(*) FROM windows").fetchone() == (1,))
         file.execute("DROP TABLE windows")
     again, rows = reads.read(document([SENTENCE]))
     assert (rows, same(fresh, again)) == (1, True)

@@ -28,6 +28,8 @@ Count = Callable[[int, int], None]
 _FILE = "windows.sqlite"
 _EVICTED = 0.1  # of the bound at once, so that it is seldom
 _ASKED = 500  # keys in a query: SQLite takes 999
+_WRITE_SECONDS = 0.5  # between transactions
+_WAITING_BYTES = 16 << 20  # for the next: some seconds of what two cores compute
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS windows (key BLOB PRIMARY KEY, sums BLOB NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_use ON windows (used);
@@ -35,77 +37,118 @@ CREATE INDEX IF NOT EXISTS by_use ON windows (used);
 
 
 class WindowCache:
-    """Rows' pooled sums in a file below `folder`, the least recently used going first. Thread-safe, and processes may share it."""
+    """Rows' pooled sums in a file below `folder`, the least recently used going first. Thread-safe, and processes may share it.
+
+    A thread of its own writes, some times a second: a transaction for each batch of the model would hold up the model.
+    """
 
     def __init__(self, folder: Path, limit_bytes: int, count: Count = lambda hits, misses: None) -> None:
         """`limit_bytes` of vectors on disk; `count(hits, misses)` is called after each lookup."""
         self._path = folder / _FILE
         self._limit = limit_bytes
         self._count = count
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of what waits; held for moments only, since the model's threads take it
+        self._reading = threading.Lock()  # of the connection that reads; taken before the other
+        self._waiting: dict[bytes, Sums] = {}
+        self._waiting_bytes = 0
+        self._used: dict[bytes, float] = {}
         self._bytes = 0
-        self._file: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._open()
+            writer = self._open()
         except sqlite3.DatabaseError:  # not a database, or damaged: what it held can be computed again
             self._path.unlink(missing_ok=True)
-            self._open()
+            writer = self._open()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._write_on, args=(writer,), name="encoder-cache", daemon=True)
+        self._thread.start()
 
     def get(self, keys: Sequence[bytes], width: int) -> dict[bytes, Sums]:
         """Of these keys the sums [p, width] that are known."""
-        found: dict[bytes, Sums] = {}
         now = time.time()
-        with self._lock:
-            if self._file is None:
-                return found
+        with self._reading:
+            if self._reader is None:
+                return {}
+            with self._lock:
+                found = {key: self._waiting[key] for key in keys if key in self._waiting}
             try:
                 for start in range(0, len(keys), _ASKED):
                     asked = keys[start : start + _ASKED]
                     marks = ",".join("?" * len(asked))
-                    rows = self._file.execute(f"SELECT key, sums FROM windows WHERE key IN ({marks})", asked)
+                    rows = self._reader.execute(f"SELECT key, sums FROM windows WHERE key IN ({marks})", asked)
                     found |= {key: np.frombuffer(sums, "<f4").reshape(-1, width) for key, sums in rows}
-                with _transaction(self._file) as file:
-                    file.executemany("UPDATE windows SET used = ? WHERE key = ?", [(now, key) for key in found])
             except sqlite3.Error as error:
                 self._give_up(error)
+                return {}
+        with self._lock:
+            self._used |= dict.fromkeys(found, now)
         self._count(len(found), len(keys) - len(found))
         return found
 
     def put(self, rows: Iterable[tuple[bytes, Sums]]) -> None:
-        """Remember; what was used least goes beyond the bound."""
+        """Remember; what was used least goes beyond the bound. Forgotten at once while the file cannot keep up."""
         now = time.time()
-        values = [(key, sums.astype("<f4").tobytes(), now) for key, sums in rows]
         with self._lock:
-            if self._file is None:
+            if self._reader is None:
                 return
-            try:
-                with _transaction(self._file) as file:
-                    file.executemany("INSERT OR REPLACE INTO windows VALUES (?, ?, ?)", values)
-                    self._bytes += sum(len(sums) for _, sums, _ in values)
-                    if self._bytes > self._limit:
-                        self._evict(file)
-            except sqlite3.Error as error:
-                self._give_up(error)
+            for key, sums in rows:
+                if key not in self._waiting and self._waiting_bytes + sums.nbytes <= _WAITING_BYTES:
+                    self._waiting[key] = sums
+                    self._waiting_bytes += sums.nbytes
+                    self._used[key] = now
 
     def close(self) -> None:
-        """Close the file; idempotent. Nothing is found any more."""
-        with self._lock:
-            file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        """Write what waits and close the file; idempotent. Nothing is found any more."""
+        self._closing.set()
+        self._thread.join()
 
-    def _open(self) -> None:
-        file = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+    def _open(self) -> sqlite3.Connection:
+        writer = self._connect()
         try:
-            file.execute("PRAGMA journal_mode = WAL")
-            file.execute("PRAGMA synchronous = OFF")  # a power cut may cost the cache, never a wrong answer
-            file.executescript(_SCHEMA)
-            self._bytes = self._held(file)
+            writer.execute("PRAGMA journal_mode = WAL")  # the other connection reads meanwhile
+            writer.execute("PRAGMA synchronous = OFF")  # a power cut may cost the cache, never a wrong answer
+            writer.executescript(_SCHEMA)
+            self._bytes = self._held(writer)
+            self._reader = self._connect()
         except BaseException:
-            file.close()
+            writer.close()
             raise
-        self._file = file
+        return writer
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+
+    def _write_on(self, writer: sqlite3.Connection) -> None:
+        with closing(writer):
+            closing_now = False
+            while not closing_now and self._reader is not None:
+                closing_now = self._closing.wait(_WRITE_SECONDS)
+                try:
+                    self._write(writer)
+                except sqlite3.Error as error:
+                    with self._reading:
+                        self._give_up(error)
+        with self._reading:
+            self._stop_reading()
+
+    def _write(self, writer: sqlite3.Connection) -> None:
+        with self._lock:
+            values, used = list(self._waiting.items()), self._used
+            self._used = {}
+        if not values and not used:
+            return
+        with _transaction(writer):
+            rows = [(key, sums.astype("<f4").tobytes(), used.pop(key)) for key, sums in values]
+            writer.executemany("INSERT OR REPLACE INTO windows VALUES (?, ?, ?)", rows)
+            writer.executemany("UPDATE windows SET used = ? WHERE key = ?", [(when, key) for key, when in used.items()])
+            self._bytes += sum(len(sums) for _, sums, _ in rows)
+            if self._bytes > self._limit:
+                self._evict(writer)
+        with self._lock:  # not before: until now the file did not have them
+            for key, sums in values:
+                self._waiting.pop(key, None)
+                self._waiting_bytes -= sums.nbytes
 
     def _evict(self, file: sqlite3.Connection) -> None:
         surplus = self._held(file) - self._limit * (1 - _EVICTED)
@@ -126,9 +169,14 @@ class WindowCache:
 
     def _give_up(self, error: sqlite3.Error) -> None:
         log.warning("the cache of windows is off from here on: %s", error)
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        with self._lock:
+            reader, self._reader = self._reader, None
+            self._waiting.clear()
+        if reader is not None:
+            reader.close()
 
 
 @contextmanager

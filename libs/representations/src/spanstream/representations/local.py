@@ -189,6 +189,8 @@ class LocalEncoder:
         start = time.perf_counter()
         states = self._model.states([item.row.ids for item in batch])
         added = pooled(self._model, states, [item.row.pieces for item in batch])
+        if self._cache is not None:
+            self._cache.put((item.key, sums) for item, sums in zip(batch, added, strict=True) if item.key)
         lengths = [item.length for item in batch]
         with self._reading:
             for item, sums in zip(batch, added, strict=True):
@@ -199,8 +201,6 @@ class LocalEncoder:
             seconds = time.perf_counter() - start
             queued = [start - item.call.since for item in batch]
             self._observe(Batch(sum(lengths), max(lengths) * len(lengths), self.budget, seconds, queued))
-        if self._cache is not None:
-            self._cache.put((item.key, sums) for item, sums in zip(batch, added, strict=True) if item.key)
 
 
 def _fail(call: _Call, error: Exception) -> None:
