@@ -1,4 +1,9 @@
-"""P10: from the answer 202 to the first search that returns the document, idle and under load."""
+"""P10: from the answer 202 to the first search that returns the document, idle and under load.
+
+Idle, searches follow one another until one finds it. Under load that alone would take an eighth of two cores; there the
+probe asks for the status with `wait`, which costs next to nothing, and then searches once. What it measures is a little
+more than the time that counts, never less.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,6 @@ SOURCE, LOAD_SOURCE = "freshness", "load"
 PATIENCE = 30.0  # seconds after which a probe is lost
 PROBES_PER_SECOND = 2
 LOAD = 0.7  # of the measured capacity
-PAUSE = 0.02  # between two searches under load, so that the asking is not itself the load; it counts as waiting
 
 
 @dataclass
@@ -38,7 +42,7 @@ class Probes:
     lied: int = 0  # status said searchable, and a search did not find it
     _chance: random.Random = field(default_factory=lambda: random.Random(time.time_ns()))
 
-    def search(self, pause: float = 0.0) -> None:
+    def search(self) -> None:
         """Search back to back, lexically (no encoder, so that asking slows the document least), until it is found."""
         word = self._word()
         accepted = self._put(word)
@@ -48,7 +52,6 @@ class Probes:
             if time.perf_counter() - accepted > PATIENCE:
                 self.lost += 1
                 return
-            time.sleep(pause)
         self.found.append(time.perf_counter() - accepted)
 
     def wait(self) -> None:
@@ -62,7 +65,10 @@ class Probes:
             self.lost += 1
             return
         self.searchable.append(time.perf_counter() - accepted)
-        self.lied += not self._finds(word)
+        if self._finds(word):
+            self.found.append(time.perf_counter() - accepted)
+        else:
+            self.lied += 1
 
     def _word(self) -> str:
         return "".join(self._chance.choices(string.ascii_lowercase, k=16))
@@ -97,20 +103,20 @@ def measure(product: Product, capacity: float, *, short: bool) -> Result:
     texts = list(corpus.documents(50, seed=4))
     with product.client() as client:
         Probes(client, texts).search()  # warms up
-        idle = Probes(client, texts)
+        idle, told = Probes(client, texts), Probes(client, texts)
         for _ in range(count):
             idle.search()
         for _ in range(count // 2):
-            idle.wait()
+            told.wait()
         busy, load = _under_load(product, Probes(client, texts), LOAD * capacity, seconds)
-    both = [idle.figures(), busy.figures()]
-    calm, loaded = (figures["found"] for figures in both)
+    figures = {"idle": idle.figures(), "idle_waiting": told.figures(), "under_load": busy.figures()}
+    calm, waiting, loaded = (each["found"] for each in figures.values())
     bar = 100
     return {
         "rows": [
             row("P10 found after 202, idle, p50 ms", f"{calm['p50_ms']}", f"≤ {bar}", calm["p50_ms"] <= bar),
             row("P10 found after 202, idle, p99 / max ms", f"{calm['p99_ms']} / {calm['max_ms']}"),
-            row("P10 status searchable, idle, p50 ms", f"{both[0]['searchable']['p50_ms']}"),
+            row("P10 the same by status and one search, p50 ms", f"{waiting['p50_ms']}"),
             row(
                 f"P10 found, load {load['accepted_per_second']:.0f}/s, p99 ms",
                 f"{loaded['p99_ms']}",
@@ -121,11 +127,11 @@ def measure(product: Product, capacity: float, *, short: bool) -> Result:
             row("P10 refused: of the load, of the probes", f"{load['refused']}, {busy.refused}"),
         ],
         "guards": {
-            "every probe found": idle.lost + busy.lost == 0,
-            "searchable means found": idle.lied + busy.lied == 0,
-            "nothing refused when idle": idle.refused == 0,
+            "every probe found": idle.lost + told.lost + busy.lost == 0,
+            "searchable means found": told.lied + busy.lied == 0,
+            "nothing refused when idle": idle.refused + told.refused == 0,
         },
-        "figures": {"idle": both[0], "under_load": both[1], "load": load, "probes_per_second": PROBES_PER_SECOND},
+        "figures": {**figures, "load": load, "probes_per_second": PROBES_PER_SECOND},
     }
 
 
@@ -142,6 +148,6 @@ def _under_load(product: Product, probes: Probes, rate: float, seconds: float) -
             if process.poll() is not None or time.perf_counter() > first + seconds:
                 break
             time.sleep(max(0.0, due - time.perf_counter()))
-            probes.search(PAUSE)
+            probes.wait()
         load: dict[str, Any] = json.loads(process.stdout.read())
     return probes, load
