@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -82,9 +84,15 @@ def test_a_steady_request_that_began_late_is_timed_from_when_it_was_due() -> Non
     assert found.seconds[2] >= 0.59  # it waited for both others
 
 
-def test_bulk_goes_on_until_its_time_is_over() -> None:
-    with serving([], wait=0.01) as address:
-        until = time.perf_counter() + 0.3
-        found = clients.bulk(address, [Asked(["a"], query=False)], 2, until)
-    assert len(found.numbers) > 4
-    assert found.ended >= until
+def test_bulk_goes_on_until_it_is_told_to_stop() -> None:
+    stop = multiprocessing.get_context("spawn").Event()
+    clients.share(stop)
+    with serving([], wait=0.01) as address, ThreadPoolExecutor(1) as pool:
+        begun = time.perf_counter()
+        found = pool.submit(clients.bulk, address, [Asked(["a"], query=False)], 2)
+        time.sleep(0.3)
+        assert not found.done()
+        stop.set()
+        answers = found.result(10)
+    assert len(answers.numbers) > 4
+    assert answers.ended >= begun + 0.3
