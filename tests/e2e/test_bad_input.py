@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -169,14 +168,12 @@ def test_bad_lines_of_a_batch_are_reported_and_the_rest_is_searchable(http: http
         assert [hit["id"] for hit in found["hits"]] == [id]
 
 
-def test_after_all_of_it_good_documents_are_searchable_quickly(http: httpx.Client) -> None:
+def test_after_all_of_it_good_documents_become_searchable(http: httpx.Client) -> None:
     """More documents than partitions, so that one that is stuck would show."""
     ids = [f"good-{number}" for number in range(64)]
     lines = b"\n".join(json.dumps({"id": id, "text": f"Quartz number {id} is hard."}).encode() for id in ids)
-    began = time.monotonic()
     rows = [json.loads(row) for row in http.post(f"{DOCUMENTS}:batch", content=lines).text.splitlines()]
     asked = [{"id": row["id"], "version": row["version"]} for row in rows]
     answer = http.post(f"{DOCUMENTS}:status", json={"documents": asked, "wait": SETTLE_SECONDS}).json()
     assert {each["state"] for each in answer["documents"]} == {"searchable"}
     assert len(answer["documents"]) == len(ids)
-    assert time.monotonic() - began < 20  # about one second where nothing else runs

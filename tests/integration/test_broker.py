@@ -126,8 +126,8 @@ def test_a_second_start_keeps_topics_and_offsets_and_needs_no_network(folder: Pa
     consumer.close()
     log.close()
     began = time.monotonic()
-    first.stop(began + 10)
-    assert time.monotonic() - began < 5
+    first.stop(began + 120)
+    assert time.monotonic() - began < 100  # of its own will
     second = brokers.start(folder)
     log = log_of(second)
     assert sum(log.committed("embedder", TOPIC).values()) == 20

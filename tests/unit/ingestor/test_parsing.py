@@ -101,10 +101,10 @@ def test_markdown_front_matter_gives_the_title() -> None:
     "source", ["[" * 60_000, "> " * 30_000, "*a_" * 20_000, "`" * 60_000, "- " * 30_000, "<a" * 30_000]
 )
 def test_markdown_of_the_inline_size_is_read_in_seconds(source: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with suppress(ParseError):
         read(Kind.MARKDOWN, source.encode())
-    assert time.monotonic() - began < 10
+    assert time.thread_time() - began < 10
 
 
 ARTICLE = "Bees dance to tell the others where the flowers are. " * 12
@@ -157,12 +157,12 @@ def test_html_without_an_element_fails() -> None:
     "source", [b"<b>" * 300_000 + b"x", b"<p>x" * 200_000, b"<!DOCTYPE a [<!ENTITY b 'c'>]><p>&b;x"]
 )
 def test_hostile_html_is_read_in_linear_time(source: bytes) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     try:
         parsed = read(Kind.HTML, source)
     except ParseError:
         parsed = None
-    assert time.monotonic() - began < 20
+    assert time.thread_time() - began < 20
     assert parsed is None or "ENTITY" not in parsed.text
 
 
@@ -202,9 +202,9 @@ def test_docx_without_a_title_is_called_by_its_first_heading(title: str) -> None
 def test_zip_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = files.bomb(300 * 2**20)
     assert len(bomb) < 2**20
-    began = time.monotonic()
+    began = time.thread_time()
     assert refusal(Kind.DOCX, bomb) == REASON_PARSE_LIMIT
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_highly_packed_archive_below_the_total_is_refused() -> None:
