@@ -19,7 +19,6 @@ from tests.fixtures.product import free_port
 START_SECONDS = 180.0
 STOP_SECONDS = 60.0
 CORES = os.cpu_count() or 1
-ROOM = {"ENCODER_MAX_REQUESTS": "64", "ENCODER_QUERY_REQUESTS": "16"}  # for 32 clients, whichever they are
 PROBE = Asked(["It answers."], query=True)
 
 
@@ -52,7 +51,7 @@ def one_process(name: str, **variables: str) -> Server:
 def replicated(name: str, replicas: int) -> Server:
     """Ours on Ray Serve: replicas that share all cores."""
     shares = {"ENCODER_REPLICAS": str(replicas), "ENCODER_CPUS": str(CORES / replicas)}
-    return Server(name, "spanstream.embedder.deployment", "/minilm/v1/encode", ROOM | shares, optional=True)
+    return Server(name, "spanstream.embedder.deployment", "/minilm/v1/encode", shares, optional=True)
 
 
 PER_REQUEST = Server("(a) FastAPI, encode() per request", "tests.bench.peers.per_request", "/encode", ours=False)

@@ -33,7 +33,7 @@ BULK_CLIENTS, BULK_TEXTS = 8, 8  # requests at once and documents of each: two w
 QUERIES_PER_SECOND, QUERY_CLIENTS = 25.0, 4
 RAMP = 1.0  # seconds of bulk before the first query
 
-DEFAULT, ROOMY = "ours, one process, defaults", "ours, one process, room for 64"
+DEFAULT = "ours, one process"
 ONE, TWO = "ours, Serve, 1 replica", "ours, Serve, 2 replicas"
 BARS = {servers.PER_REQUEST.name: 4.0, servers.COUNTED.name: 1.5}
 
@@ -86,8 +86,13 @@ def _short() -> list[servers.Server]:
 
 
 def _long() -> list[servers.Server]:
-    alone = [servers.one_process(DEFAULT), servers.one_process(ROOMY, **servers.ROOM), servers.PER_REQUEST]
-    return [*alone, servers.COUNTED, servers.replicated(ONE, 1), servers.replicated(TWO, 2)]
+    return [
+        servers.one_process(DEFAULT),
+        servers.PER_REQUEST,
+        servers.COUNTED,
+        servers.replicated(ONE, 1),
+        servers.replicated(TWO, 2),
+    ]
 
 
 def _requests(count: int, repetition: int, fits: Callable[[str], bool]) -> list[Asked]:
@@ -183,7 +188,7 @@ def _queries(pool: ProcessPoolExecutor, address: Address, queries: Sequence[Aske
 def _result(sides: dict[str, _Side], promised: dict[str, dict[str, Any]], absent: Sequence[str]) -> Result:
     rows: list[Row] = []
     ratios: dict[str, dict[str, Any]] = {}
-    for name in (DEFAULT, ROOMY, ONE, TWO):
+    for name in (DEFAULT, ONE, TWO):
         for peer, bar in BARS.items():
             if name in sides and peer in sides:
                 found = ratios[f"{name} ÷ {peer}"] = ratio(sides[name].rates, sides[peer].rates)

@@ -26,7 +26,7 @@ from spanstream.runtime.http import HttpServer
 @contextmanager
 def over_http(inner: Encoder) -> Iterator[HttpEncoder]:
     server = HttpServer("encoder", "127.0.0.1", 0)
-    server.include(router(inner, admission=Admission(32, 4)))
+    server.include(router(inner, admission=Admission(32, 4, 64 << 20)))
     server.start(lambda error: None)
     client = HttpEncoder(server.url, timeout=60)
     try:

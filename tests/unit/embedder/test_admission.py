@@ -9,7 +9,7 @@ from spanstream.runtime.problems import Problem
 
 
 def test_bulk_leaves_room_for_queries_and_is_told_to_come_again() -> None:
-    admission = Admission(3, 1)
+    admission = Admission(3, 1, 1)
     with ExitStack() as held:
         for _ in range(2):
             held.enter_context(admission.request(query=False))
@@ -24,7 +24,7 @@ def test_bulk_leaves_room_for_queries_and_is_told_to_come_again() -> None:
 
 
 def test_queries_may_fill_every_place_and_bulk_waits_for_them() -> None:
-    admission = Admission(2, 1)
+    admission = Admission(2, 1, 1)
     with ExitStack() as held:
         for _ in range(2):
             held.enter_context(admission.request(query=True))
@@ -33,22 +33,39 @@ def test_queries_may_fill_every_place_and_bulk_waits_for_them() -> None:
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
-    admission = Admission(1, 0)
+    admission = Admission(1, 0, 400)
     for _ in range(3):
-        with pytest.raises(RuntimeError), admission.request(query=False), admission.body(400):
-            raise RuntimeError
+        with pytest.raises(Problem), admission.request(query=False) as take:
+            take(400)
+            take(1)
     assert admission.tokens == 0
 
 
 def test_ongoing_bodies_are_counted_as_tokens() -> None:
-    admission = Admission(4, 0)
-    with admission.body(400):
-        with admission.body(40):
+    admission = Admission(4, 0, 1000)
+    with admission.request(query=False) as take:
+        take(300)
+        take(100)
+        with admission.request(query=False) as other:
+            other(40)
             assert admission.tokens == 110
+        assert admission.tokens == 100
+
+
+def test_bytes_are_bounded_over_all_requests_and_bulk_leaves_queries_their_share() -> None:
+    admission = Admission(4, 1, 400)
+    with admission.request(query=False) as bulk, admission.request(query=True) as query:
+        bulk(300)
+        with pytest.raises(Problem) as refused:
+            bulk(1)
+        assert (refused.value.status, refused.value.retry_after) == (503, 1)
+        query(100)
+        with pytest.raises(Problem):
+            query(1)
         assert admission.tokens == 100
 
 
 @pytest.mark.parametrize(("requests", "for_queries"), [(1, 1), (2, 5), (1, -1)])
 def test_room_for_queries_alone_is_refused(requests: int, for_queries: int) -> None:
     with pytest.raises(ValueError, match="no query"):
-        Admission(requests, for_queries)
+        Admission(requests, for_queries, 1)

@@ -113,22 +113,22 @@ def router(encoder: Encoder, *, admission: Admission, max_body_bytes: int = 32 <
     async def encode(request: Request, query: bool = False, vectors: wire.VectorType = "float32") -> Response:
         if request.headers.get("content-type") != wire.MEDIA_TYPE:
             raise Problem(415, f"the body must be {wire.MEDIA_TYPE}")
-        with admission.request(query=query):
-            body = await _body(request, max_body_bytes)
-            with admission.body(len(body)):
-                answer = await anyio.to_thread.run_sync(_answer, encoder, body, query, vectors, limiter=threads)
+        with admission.request(query=query) as take:
+            body = await _body(request, max_body_bytes, take)
+            answer = await anyio.to_thread.run_sync(_answer, encoder, body, query, vectors, limiter=threads)
         return Response(answer, media_type=wire.MEDIA_TYPE)
 
     return routes
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The body, read no further than `limit` bytes."""
+async def _body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
+    """The body, read no further than `limit` bytes and than there is room to `take`."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
             raise Problem(413, f"a request may have at most {limit} bytes")
+        take(len(part))
         parts.append(part)
     return b"".join(parts)
 
@@ -157,7 +157,7 @@ class EncoderApplication:
         self._server = HttpServer("encoder", settings.host, settings.port, title="Spanstream encoder")
         self.url = self._server.url
         self._encoder = encoder or open_measured(settings)
-        admission = Admission(settings.max_requests, settings.query_requests)
+        admission = Admission(settings.max_requests, settings.query_requests, settings.max_bytes)
         self._server.include(router(self._encoder, admission=admission, max_body_bytes=settings.max_body_bytes))
 
     def start(self, report: Report) -> None:

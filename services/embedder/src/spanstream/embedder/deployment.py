@@ -59,7 +59,7 @@ class Replica:
         threads = settings.threads or (math.ceil(settings.cpus) if settings.device == "cpu" else None)
         own = settings.model_copy(update={"model": model, "threads": threads})
         self._encoder = open_measured(own, write=_Written())
-        self._admission = Admission(settings.max_requests, settings.query_requests)
+        self._admission = Admission(settings.max_requests, settings.query_requests, settings.max_bytes)
         self._max_body_bytes = settings.max_body_bytes
 
     def __serve_build_asgi_app__(self) -> FastAPI:

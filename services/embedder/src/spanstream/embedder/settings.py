@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.embedder.admission import bulk_bytes
 from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.runtime.settings import Settings
 
@@ -72,9 +73,12 @@ class EncoderSettings(Settings):
     )
     device: str = Field("cpu", description="of torch: cpu, cuda, cuda:1 …")
     threads: int | None = Field(None, ge=1, le=1024, description="of torch; none: as many as cores")
-    max_requests: int = Field(16, ge=1, le=1024, description="requests at once; more are answered 503")
+    max_requests: int = Field(64, ge=1, le=1024, description="requests at once; more are answered 503")
     query_requests: int = Field(
-        4, ge=0, description="of them for queries alone, so that these find room whatever else is asked"
+        16, ge=0, description="of them for queries alone, so that these find room whatever else is asked"
+    )
+    max_bytes: int = Field(
+        256 << 20, ge=1 << 16, description="of all requests at once, of which queries have the same share to themselves"
     )
     max_body_bytes: int = Field(32 << 20, ge=1 << 16, le=1 << 30, description="largest request")
     cache_folder: Path | None = Field(
@@ -87,6 +91,9 @@ class EncoderSettings(Settings):
     def _room_for_all(self) -> Self:
         if self.query_requests >= self.max_requests:
             raise ValueError("ENCODER_QUERY_REQUESTS must be below ENCODER_MAX_REQUESTS")
+        room = bulk_bytes(self.max_requests, self.query_requests, self.max_bytes)
+        if self.max_body_bytes > room:
+            raise ValueError(f"ENCODER_MAX_BODY_BYTES must fit what ENCODER_MAX_BYTES leaves beside queries: {room}")
         return self
 
 
