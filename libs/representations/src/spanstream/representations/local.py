@@ -99,7 +99,9 @@ class LocalEncoder:
         self._cache = cache
         parameter = next(model.network.parameters())
         dtype = str(parameter.dtype).removeprefix("torch.")
-        self._info = EncoderInfo(model.release, model.dimension, model.max_tokens, dtype, str(parameter.device))
+        self._info = EncoderInfo(
+            model.release, model.dimension, model.max_tokens, dtype, str(parameter.device), model.precision
+        )
         self._backlog: Backlog[_Item] = Backlog(budget)
         self._changed = threading.Condition()
         self._closed = False
@@ -110,7 +112,7 @@ class LocalEncoder:
             thread.start()
 
     def info(self) -> EncoderInfo:
-        """Release, dimension, window, dtype, device."""
+        """Release, dimension, window, dtype, device, precision."""
         return self._info
 
     @property

@@ -70,6 +70,7 @@ class Model:
     after: tuple[int, ...]
     padding: int
     landmark: int
+    precision: str  # of the index that holds its vectors; they are the same whatever it is
 
     @property
     def release(self) -> str:
@@ -154,6 +155,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
         after=tuple(framed.ids[real[-1] + 1 :]),
         padding=tokenizer.pad_token_id or 0,
         landmark=next(id for id in (tokenizer.sep_token_id, tokenizer.eos_token_id, framed.ids[-1]) if id is not None),
+        precision=release.precision,
     )
     _check(model)
     return _transformed(replace(model, fingerprint=_identity(model, release)), release)
