@@ -16,6 +16,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from spanstream.encoder.encoder import PRECISIONS
 from spanstream.events.ids import Key
 from spanstream.store import edge
 from spanstream.store.compression import RESCORED_AT_LEAST, Compression
@@ -84,6 +85,10 @@ class Told(QdrantClient):
         return True
 
 
+def test_a_release_names_compressions_as_the_store_does() -> None:
+    assert tuple(Compression) == PRECISIONS
+
+
 @pytest.fixture
 def _scalar_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "SCALAR_THRESHOLD_KB", 1)
@@ -92,8 +97,8 @@ def _scalar_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_scalar_at_once")
 @pytest.mark.parametrize("compression", SMALLER)
 def test_edge_returns_what_the_originals_say(tmp_path: Path, compression: Compression) -> None:
-    store = EdgeStore(tmp_path, compression)
-    store.open("g", DIMENSION)
+    store = EdgeStore(tmp_path)
+    store.open("g", DIMENSION, compression)
     passages = written(store)
     check(store, passages)
 
@@ -107,8 +112,8 @@ def test_edge_returns_what_the_originals_say(tmp_path: Path, compression: Compre
     check(store, left)
     store.close()
 
-    store = EdgeStore(tmp_path, compression)
-    store.open("g", DIMENSION)
+    store = EdgeStore(tmp_path)
+    store.open("g", DIMENSION, compression)
     check(store, left)
     store.close()
 
@@ -116,8 +121,8 @@ def test_edge_returns_what_the_originals_say(tmp_path: Path, compression: Compre
 @pytest.mark.parametrize("compression", SMALLER)
 def test_a_server_is_asked_for_codes_in_memory_and_for_scores_of_originals(compression: Compression) -> None:
     client = Told()
-    store = ServerStore(client, compression=compression)
-    store.open("g", DIMENSION)
+    store = ServerStore(client)
+    store.open("g", DIMENSION, compression)
     for name in ("documents-g", "passages-g"):
         vectors = client.get_collection(name).config.params.vectors
         assert isinstance(vectors, dict)
@@ -144,9 +149,9 @@ def test_a_server_is_asked_for_codes_in_memory_and_for_scores_of_originals(compr
 @pytest.mark.parametrize("compression", SMALLER)
 def test_a_real_server_returns_what_the_originals_say(compression: Compression) -> None:
     client = QdrantClient(url=os.environ["STORE_URL"], api_key=os.environ.get("STORE_API_KEY"))
-    store = ServerStore(client, f"test-{os.getpid()}-", compression)
+    store = ServerStore(client, f"test-{os.getpid()}-")
     try:
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, compression)
         check(store, written(store))
     finally:
         for name in ("documents-g", "passages-g"):
@@ -160,14 +165,14 @@ def test_a_real_server_returns_what_the_originals_say(compression: Compression) 
 def test_an_index_opened_with_another_compression_is_made_over_and_says_so(
     tmp_path: Path, before: Compression, after: Compression, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = EdgeStore(tmp_path, before)
-    store.open("g", DIMENSION)
+    store = EdgeStore(tmp_path)
+    store.open("g", DIMENSION, before)
     passages = written(store)
     store.close()
 
-    store = EdgeStore(tmp_path, after)
+    store = EdgeStore(tmp_path)
     with caplog.at_level(logging.WARNING, edge.log.name):
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, after)
     assert [str(tmp_path / "g" / "passages") in message for message in caplog.messages] == (
         [] if before is after else [False, True]
     )
@@ -175,6 +180,18 @@ def test_an_index_opened_with_another_compression_is_made_over_and_says_so(
     check(store, passages)
     store.close()
     assert methods(tmp_path) == ({after.rstrip("0123456789")} if after is not Compression.NONE else set())
+
+
+def test_an_open_index_is_made_over_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = EdgeStore(tmp_path)
+    store.open("g", DIMENSION, Compression.NONE)
+    passages = written(store)
+    store.open("g", DIMENSION, Compression.BINARY)
+    store.open("g", DIMENSION, Compression.BINARY)
+    assert [message.rpartition(" ")[2] for message in caplog.messages] == ["binary"] * 2  # two collections, once
+    check(store, passages)
+    store.close()
+    assert methods(tmp_path) == {"binary"}
 
 
 def methods(folder: Path) -> set[str]:
@@ -188,9 +205,9 @@ def methods(folder: Path) -> set[str]:
 
 def test_a_server_is_told_to_make_a_collection_over(caplog: pytest.LogCaptureFixture) -> None:
     client = Told()
-    ServerStore(client).open("g", DIMENSION)
+    ServerStore(client).open("g", DIMENSION, Compression.NONE)
     assert not client.changes
-    ServerStore(client, compression=Compression.BINARY).open("g", DIMENSION)
+    ServerStore(client).open("g", DIMENSION, Compression.BINARY)
     assert [(name, set(change)) for name, change in client.changes] == [
         ("documents-g", {"dense"}),
         ("passages-g", {"dense", "spans"}),
@@ -202,10 +219,10 @@ def test_a_server_is_told_to_make_a_collection_over(caplog: pytest.LogCaptureFix
     assert caplog.messages[-1] == "the vectors in collection passages-g are compressed anew: binary"
 
     client.changes.clear()
-    ServerStore(client, compression=Compression.TURBO4).open("h", DIMENSION)
-    ServerStore(client, compression=Compression.TURBO4).open("h", DIMENSION)
+    ServerStore(client).open("h", DIMENSION, Compression.TURBO4)
+    ServerStore(client).open("h", DIMENSION, Compression.TURBO4)
     assert not client.changes
-    ServerStore(client).open("h", DIMENSION)
+    ServerStore(client).open("h", DIMENSION, Compression.NONE)
     assert client.changes[-1][1]["spans"].quantization_config is models.Disabled.DISABLED
     client.close()
 
@@ -218,9 +235,9 @@ class Unknowing(QdrantClient):
 
 
 def test_a_server_that_does_not_offer_a_compression_is_named_with_what_it_offers() -> None:
-    store = ServerStore(Unknowing(":memory:"), compression=Compression.TURBO4)
+    store = ServerStore(Unknowing(":memory:"))
     with pytest.raises(StoreRejected, match=r"does not offer compression turbo4; `none`, `scalar` and `binary`"):
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, Compression.TURBO4)
     store.close()
 
 
@@ -231,8 +248,8 @@ def test_beyond_the_exact_scan_codes_make_the_shortlist_and_originals_the_scores
     spans = dense[:, None, :] + 0.6 * unit(rng, count, 2)
     spans /= np.linalg.norm(spans, axis=-1, keepdims=True)
     offsets = np.zeros((2, 2), np.int32)
-    store = EdgeStore(tmp_path, Compression.TURBO4)
-    store.open("g", DIMENSION)
+    store = EdgeStore(tmp_path)
+    store.open("g", DIMENSION, Compression.TURBO4)
     made = [
         Passage(KEY, 1, hash_of("one"), n, 0, 1, "a", "", {}, (), 1, offsets, dense[n], spans[n]) for n in range(count)
     ]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from spanstream.events.ids import Key
+from spanstream.store.compression import Compression
 from spanstream.store.edge import EXACT_SPANS, EdgeStore
 from spanstream.store.errors import StoreCorrupt, StoreUnavailable
 from spanstream.store.opening import open_store
@@ -27,10 +28,11 @@ WRITER = """
 import sys
 from pathlib import Path
 from spanstream.events.ids import Key
+from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from tests.fixtures.store import DIMENSION, head, passage
 store = EdgeStore(Path(sys.argv[1]))
-store.open("g", DIMENSION)
+store.open("g", DIMENSION, Compression.NONE)
 for n in range(1_000_000):
     key = Key("acme", "wiki", str(n))
     store.upsert_passages([passage(key, i) for i in range(3)])
@@ -52,7 +54,7 @@ def child(code: str, folder: Path) -> subprocess.Popen[str]:
 
 def opened(folder: Path) -> EdgeStore:
     store = EdgeStore(folder)
-    store.open("g", DIMENSION)
+    store.open("g", DIMENSION, Compression.NONE)
     return store
 
 
@@ -120,7 +122,7 @@ def test_a_corrupt_folder_is_named_with_what_to_do(tmp_path: Path, damage: str) 
         state.write_text("{")
     store = EdgeStore(tmp_path)
     with pytest.raises(StoreCorrupt, match=f"{shard}.*Restore it from a backup; or delete"):
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, Compression.NONE)
     assert not store.ready()
     store.close()
 

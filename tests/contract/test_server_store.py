@@ -16,6 +16,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from spanstream.events.ids import Key
+from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreError, StoreRejected, StoreUnavailable
 from spanstream.store.opening import open_store
 from spanstream.store.server import BATCH_VECTOR_BYTES, NUMBER_BYTES, ServerStore
@@ -123,7 +124,7 @@ def scripted(status: int, result: Any, passages: list[int] | None = None) -> Ite
 def test_only_completed_is_success(status: int, result: Any, error: type[StoreError]) -> None:
     with scripted(status, result) as url:
         store = open_store(url)
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, Compression.NONE)
         with pytest.raises(error):
             store.upsert_passages([passage(Key("acme", "wiki", "d"))])
         store.close()
@@ -132,7 +133,7 @@ def test_only_completed_is_success(status: int, result: Any, error: type[StoreEr
 def test_a_completed_write_is_success() -> None:
     with scripted(200, [DONE]) as url:
         store = open_store(url)
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, Compression.NONE)
         store.upsert_passages([passage(Key("acme", "wiki", "d"))])
         store.close()
 
@@ -144,7 +145,7 @@ def test_a_write_of_many_vectors_goes_as_several_requests_of_bounded_size() -> N
     written = [replace(passage(Key("acme", "wiki", "d"), ordinal=i), spans=spans) for i in range(5)]
     with scripted(200, [DONE], sizes) as url:
         store = open_store(url)
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, Compression.NONE)
         store.upsert_passages(written)
         store.close()
     assert len(sizes) == 2
@@ -156,7 +157,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     store = open_store(url)
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, Compression.NONE)
     assert not store.ready()
     store.close()
 
@@ -174,7 +175,7 @@ class Old(QdrantClient):
 def test_a_server_that_ignores_conditions_is_refused() -> None:
     store = ServerStore(Old(":memory:"))
     with pytest.raises(StoreRejected, match=r"1\.19 or newer"):
-        store.open("g", DIMENSION)
+        store.open("g", DIMENSION, Compression.NONE)
     store.close()
 
 
@@ -182,7 +183,7 @@ def test_aliases_name_the_live_generation_and_the_probe_leaves_nothing() -> None
     client = QdrantClient(":memory:")
     store = ServerStore(client, "team-")
     for generation in ("g1", "g2", "g2"):
-        store.open(generation, DIMENSION)
+        store.open(generation, DIMENSION, Compression.NONE)
         aliases = {alias.alias_name: alias.collection_name for alias in client.get_aliases().aliases}
         assert aliases == {
             "team-documents": f"team-documents-{generation}",

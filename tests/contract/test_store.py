@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from qdrant_client import QdrantClient
 
 from spanstream.events.ids import MAX_VERSION, Key
+from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.errors import StoreRejected
 from spanstream.store.points import Failure, Head, Passage, State
@@ -62,19 +63,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An open, empty store."""
     if request.param == "edge":
         made: Store = EdgeStore(tmp_path)
-        made.open(GENERATION, DIMENSION)
+        made.open(GENERATION, DIMENSION, Compression.NONE)
         yield made
         made.close()
     elif url := os.environ.get("STORE_URL", ""):
         for made in _remote(url):
-            made.open(GENERATION, DIMENSION)
+            made.open(GENERATION, DIMENSION, Compression.NONE)
             yield made
             made.close()
     else:
         if reason := LOCAL_MODE_DIFFERS.get(request.function.__name__):
             request.applymarker(pytest.mark.xfail(reason=f"local mode: {reason}", strict=True))
         made = ServerStore(QdrantClient(":memory:"))
-        made.open(GENERATION, DIMENSION)
+        made.open(GENERATION, DIMENSION, Compression.NONE)
         yield made
         made.close()
 
@@ -544,20 +545,31 @@ def test_only_live_documents_are_counted(store: Store) -> None:
 def test_open_again_changes_nothing_and_generations_are_apart(store: Store) -> None:
     store.upsert_passages([passage(key())])
     store.flip_heads([head(key())])
-    store.open(GENERATION, DIMENSION)
+    store.open(GENERATION, DIMENSION, Compression.NONE)
     assert store.count(Scope("acme")) == 1
-    store.open("next", DIMENSION)
+    store.open("next", DIMENSION, Compression.NONE)
     assert store.count(Scope("acme")) == 0
     assert store.heads([key()]) == {}
-    store.open(GENERATION, DIMENSION)
+    store.open(GENERATION, DIMENSION, Compression.NONE)
     assert store.count_passages([(key(), 1, ONE)]) == [1]
 
 
+def test_open_with_another_compression_keeps_what_is_there(store: Store) -> None:
+    made = [passage(key(), ordinal) for ordinal in range(20)]
+    store.upsert_passages(made)
+    vector = unit(np.random.default_rng(1))
+    exact = scores(Dense(vector), made, made)
+    for compression in (Compression.BINARY, Compression.TURBO4, Compression.NONE):
+        store.open(GENERATION, DIMENSION, compression)
+        [hits] = store.rank([Query(Dense(vector), Scope("acme"), 20)])
+        assert dict(hits) == pytest.approx(exact, abs=2e-3)
+
+
 def test_open_with_another_dimension_is_refused(store: Store) -> None:
-    store.open("next", DIMENSION)
-    store.open(GENERATION, DIMENSION)
+    store.open("next", DIMENSION, Compression.NONE)
+    store.open(GENERATION, DIMENSION, Compression.NONE)
     with pytest.raises(StoreRejected):
-        store.open("next", DIMENSION + 1)
+        store.open("next", DIMENSION + 1, Compression.NONE)
 
 
 def test_a_vector_of_the_wrong_size_is_rejected_and_nothing_else_is_lost(store: Store) -> None:

@@ -193,6 +193,14 @@ def test_a_port_in_use_is_one_clear_line(model: Path, tmp_path: Path) -> None:
     assert said[-1] == f"cannot listen on 127.0.0.1:{port} for encoder: Address already in use"
 
 
+def test_a_wrong_key_of_a_release_file_is_one_clear_line(tmp_path: Path) -> None:
+    release = tmp_path / "release.yaml"
+    release.write_text("release: a\nmodel_name_or_path: minilm\nprecision: int3")
+    process = start(release, free_port(), 0, tmp_path / "log")
+    assert process.wait(SECONDS) == 2
+    assert "precision must be one of" in (tmp_path / "log").read_text().splitlines()[-1]
+
+
 def test_a_model_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     process = start(tmp_path / "nothing here" / "absent", free_port(), 0, tmp_path / "log")
     assert process.wait(SECONDS) == 2

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from spanstream.encoder.encoder import EncoderInfo
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.gateway.service import build
 from spanstream.gateway.settings import GatewaySettings
@@ -84,9 +85,26 @@ def test_waiting_does_not_hold_up_searches(client: httpx.Client, corpus: Corpus)
         assert {each.result().json()["state"] for each in waiting} == {"searchable"}
 
 
-def test_gateway_alone_opens_what_its_settings_name(tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"store_url": f"edge:{tmp_path}", "store_compression": Compression.TURBO4})
-    service = build(settings)
+class Compressed(HashEncoder):
+    """Of a release that has its index compressed."""
+
+    def info(self) -> EncoderInfo:
+        return replace(super().info(), precision="turbo4")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "override", "written"),
+    [
+        (None, Compression.TURBO4, '"bits4"'),
+        (Compressed(DIMENSION), None, '"bits4"'),
+        (Compressed(DIMENSION), Compression.BINARY, '"binary"'),
+    ],
+)
+def test_gateway_alone_opens_what_its_settings_name(
+    tmp_path: Path, encoder: HashEncoder | None, override: Compression | None, written: str
+) -> None:
+    settings = SETTINGS.model_copy(update={"store_url": f"edge:{tmp_path}", "store_compression": override})
+    service = build(settings, encoder=encoder)
     failures: list[BaseException] = []
     service.start(failures.append)
     until_ready(service)
@@ -96,7 +114,7 @@ def test_gateway_alone_opens_what_its_settings_name(tmp_path: Path) -> None:
     assert not service.live()
     assert failures == []
     [config] = tmp_path.glob("*/passages/edge_config.json")
-    assert '"bits4"' in config.read_text()
+    assert written in config.read_text()
 
 
 def test_answers_leave_at_once(client: httpx.Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from spanstream.encoder.encoder import EncoderInfo
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.encoder.hashing import HashEncoder
+from spanstream.eventlog.errors import Fatal
 from spanstream.eventlog.log import Outgoing
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.codec import decode_failure
@@ -149,17 +151,49 @@ def test_what_was_stopped_goes_on_with_another_indexer(log: MemoryLog, tmp_path:
     store.close()
 
 
-def test_indexer_alone_compresses_as_its_settings_say(log: MemoryLog, tmp_path: Path) -> None:
+class Precise(HashEncoder):
+    """Of a release with a precision of its own."""
+
+    def __init__(self, precision: str) -> None:
+        super().__init__(DIMENSION)
+        self._precision = precision
+
+    def info(self) -> EncoderInfo:
+        return replace(super().info(), precision=self._precision)
+
+
+def alone(log: MemoryLog, folder: Path, precision: str, override: Compression | None) -> Service:
     settings = IndexerSettings(
-        log_url="memory:",
-        store_url=f"edge:{tmp_path}",
-        store_compression=Compression.TURBO4,
-        encoder_url=f"hash:{DIMENSION}",
+        log_url="memory:", store_url=f"edge:{folder}", store_compression=override, encoder_url=f"hash:{DIMENSION}"
     )
-    service = build(settings, log=log)
+    return build(settings, log=log, encoder=Precise(precision))
+
+
+@pytest.mark.parametrize(
+    ("precision", "override", "written"),
+    [("none", Compression.TURBO4, '"bits4"'), ("turbo4", None, '"bits4"'), ("turbo4", Compression.BINARY, '"binary"')],
+)
+def test_indexer_alone_compresses_as_the_release_says_or_its_settings(
+    log: MemoryLog, tmp_path: Path, precision: str, override: Compression | None, written: str
+) -> None:
+    service = alone(log, tmp_path, precision, override)
     service.start(lambda error: None)
     publish(log, Document(KEY, 1, [["one."]]))
     until(lambda: drained(log))
     service.stop(time.monotonic() + 10)
     [config] = tmp_path.glob("*/passages/edge_config.json")
-    assert '"bits4"' in config.read_text()
+    assert written in config.read_text()
+
+
+def test_a_precision_that_is_not_known_ends_the_indexer_and_makes_no_dead_letters(
+    log: MemoryLog, tmp_path: Path
+) -> None:
+    service = alone(log, tmp_path, "int3", None)
+    failures: list[BaseException] = []
+    service.start(failures.append)
+    publish(log, Document(KEY, 1, [["one."]]))
+    until(lambda: bool(failures))
+    service.stop(time.monotonic() + 10)
+    assert isinstance(failures[0], Fatal)
+    assert "precision 'int3'" in str(failures[0])
+    assert sum(log.end_offsets(FAILURES.name).values()) == 0

@@ -115,9 +115,9 @@ def compare(data: Vectors, folder: Path, limit: int = CANDIDATES) -> list[Row]:
     with ExitStack() as opened:
         stores: dict[Compression, EdgeStore] = {}
         for compression in Compression:
-            stores[compression] = store = EdgeStore(folder / compression, compression)
+            stores[compression] = store = EdgeStore(folder / compression)
             opened.callback(store.close)
-            store.open("g", data.dense.shape[1])
+            store.open("g", data.dense.shape[1], compression)
             for start in range(0, len(written), 256):
                 store.upsert_passages(written[start : start + 256])
             store.maintain()

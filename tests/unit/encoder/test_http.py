@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import httpx
@@ -142,6 +142,25 @@ def test_addresses_choose_the_adapter() -> None:
     for wrong_url in ("inproc:minilm", "hash:", "hash:0", "http:x", "ftp://x", ""):
         with pytest.raises(ValueError, match="ENCODER_URL"):
             open_encoder(wrong_url)
+
+
+def test_applications_of_other_versions_say_less_or_more_of_themselves() -> None:
+    told = asdict(INNER.info()) | {"precision": "turbo4"}
+    answers = [{name: told[name] for name in told if name != "precision"}, told | {"sparsity": 3}]
+    found = [
+        HttpEncoder(
+            "http://encoder", transport=httpx.MockTransport(lambda _, answer=answer: httpx.Response(200, json=answer))
+        ).info()
+        for answer in answers
+    ]
+    assert found == [INNER.info(), replace(INNER.info(), precision="turbo4")]
+
+
+@pytest.mark.parametrize("answer", [{"release": "x"}, [], None, "release"])
+def test_an_application_that_does_not_say_what_it_is_is_refused(answer: object) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
+    with pytest.raises(InvalidVectors, match="does not say what it is"):
+        HttpEncoder("http://encoder", transport=transport).info()
 
 
 def busy(times: int, after: str = "2") -> tuple[Answer, list[httpx.Request]]:

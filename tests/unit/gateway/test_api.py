@@ -50,7 +50,7 @@ class Api:
         self.corpus = corpus
         self.encoder = SometimesAway(DIMENSION)
         store = store or corpus.store
-        self.index = Index(store, self.encoder, PASSAGES)
+        self.index = Index(store, self.encoder, PASSAGES, None)
         self.index.open(threading.Event())
         app = FastAPI()
         problems.install(app)
@@ -533,7 +533,7 @@ def test_index_waits_for_the_encoder(empty: Corpus) -> None:
         def wait(self, timeout: float | None = None) -> bool:
             return self.is_set()
 
-    index = Index(empty.store, Late(DIMENSION), PASSAGES)
+    index = Index(empty.store, Late(DIMENSION), PASSAGES, None)
     assert not index.ready()
     index.open(Now())
     assert index().release == ENCODER.info().release

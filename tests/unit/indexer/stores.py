@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spanstream.events.ids import Key
+from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.errors import StoreRejected
 from spanstream.store.points import Head, Passage
@@ -20,7 +21,7 @@ class Killed(Exception):
 
 def open_edge(folder: Path) -> EdgeStore:
     store = EdgeStore(folder)
-    store.open(GENERATION.name, GENERATION.dimension)
+    store.open(GENERATION.name, GENERATION.dimension, Compression.NONE)
     return store
 
 

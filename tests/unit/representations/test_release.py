@@ -72,6 +72,7 @@ def test_a_file_says_all_that_it_may(tmp_path: Path) -> None:
         windows: {overlap_tokens: 32}
         granularities: {span: {operator: mean_ends}}
         truncate_dim: 16
+        precision: turbo4
         """,
     )
     assert read_release(path) == Release(
@@ -88,6 +89,7 @@ def test_a_file_says_all_that_it_may(tmp_path: Path) -> None:
         overlap_tokens=32,
         operator=Operator.MEAN_ENDS,
         truncate_dim=16,
+        precision="turbo4",
     )
 
 
@@ -106,6 +108,10 @@ def test_a_file_says_all_that_it_may(tmp_path: Path) -> None:
         ),
         ("release: a\nmodel_name_or_path: m\ninclude_prompt: 1", "include_prompt must be true or false"),
         ("release: a\nmodel_name_or_path: m\ndtype: int3", "dtype must be one of auto"),
+        (
+            "release: a\nmodel_name_or_path: m\nprecision: int8",
+            "precision must be one of none, scalar, turbo8, .*'int8'",
+        ),
         ("release: a\nmodel_name_or_path: m\nprompts: hello", "prompts must hold keys and values"),
         ("- a", "must hold keys and values"),
         ("a: [", "not YAML"),
@@ -152,10 +158,18 @@ def test_the_name_of_the_vectors_changes_with_whatever_changes_them(folder: Path
     names = {load(Release("tiny", str(folder), **each)).release for each in changes}
     assert len(names) == len(changes)
     assert load(Release("tiny", str(folder), dtype="bfloat16")).release in names
+    assert load(Release("tiny", str(folder), precision="binary")).release in names
     assert load(Release("tiny", str(folder), revision=f"sha256:{fingerprint(folder)}")).release in names
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     (other / "tokenizer.json").write_text((other / "tokenizer.json").read_text() + " ")
     assert load(Release("tiny", str(other))).release not in names
+
+
+@pytest.mark.parametrize("choices", [{}, {"precision": "binary"}])
+def test_the_encoder_says_what_the_index_is_to_keep(folder: Path, choices: dict[str, Any]) -> None:
+    local = LocalEncoder(load(Release("tiny", str(folder), **choices)))
+    local.close()
+    assert local.info().precision == choices.get("precision", "none")
 
 
 @pytest.mark.parametrize("layers", [(2,), (1, -1), (0,)])

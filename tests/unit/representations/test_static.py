@@ -10,26 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from spanstream.encoder.encoder import Text, check
 from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported
 from spanstream.representations.local import open_local
 from spanstream.representations.static import TABLE, TOKENIZER, StaticEncoder, StaticTable, load_static, save_static
-
-WORDS = ["[UNK]", "the", "wing", "stalls", "cat", "sleeps", ".", "aero", "nothing", "plus", "minus"]
+from tests.unit.representations.tables import WORDS, tiny_table
 
 
 @pytest.fixture(scope="module")
 def table() -> StaticTable:
-    tokenizer = Tokenizer(models.WordPiece({word: id for id, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    rows = np.random.default_rng(0).standard_normal((len(WORDS), 8)).astype(np.float16).astype(np.float32)
-    rows[WORDS.index("nothing")] = 0
-    rows[WORDS.index("minus")] = -rows[WORDS.index("plus")]
-    return StaticTable("tiny", "teacher", "f" * 64, rows, np.eye(8, dtype=np.float32)[3], tokenizer)
+    return tiny_table()
 
 
 @pytest.fixture(scope="module")

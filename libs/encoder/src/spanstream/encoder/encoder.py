@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from spanstream.encoder.errors import EncoderRejected, InvalidVectors
 
+# What an index keeps of the vectors in memory, by the names that the store's Compression has; the first is all of them.
+PRECISIONS = ("none", "scalar", "turbo8", "turbo4", "turbo2", "turbo1", "binary")
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -47,13 +50,14 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class EncoderInfo:
-    """What makes vectors comparable: equal `release` and `dimension`. The rest is for people."""
+    """What makes vectors comparable: equal `release` and `dimension`. `precision` is for the index, the rest for people."""
 
     release: str
     dimension: int
     max_tokens: int  # of one window
     dtype: str
     device: str
+    precision: str = PRECISIONS[0]  # one of them; applications of an older version say none
 
 
 class Encoder(Protocol):

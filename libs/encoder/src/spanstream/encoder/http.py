@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from functools import partial
 
 import httpx
@@ -66,7 +67,9 @@ class HttpEncoder:
         if self._known is None:
             answer = self._persist(self._client.build_request("GET", "/v1/info"), 0.0)
             try:
-                self._known = EncoderInfo(**answer.json())
+                told = answer.json()
+                known = [each.name for each in fields(EncoderInfo)]  # a newer application may say more
+                self._known = EncoderInfo(**{name: told[name] for name in known if name in told})
             except (ValueError, TypeError) as error:
                 raise InvalidVectors("the encoder's answer does not say what it is") from error
         return self._known

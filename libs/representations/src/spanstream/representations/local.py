@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
@@ -25,7 +24,8 @@ from spanstream.representations.model import Model, load, named
 from spanstream.representations.pooling import Pool, pooled
 from spanstream.representations.release import Release
 from spanstream.representations.rows import Row, plan
-from spanstream.representations.static import TABLE, StaticEncoder, load_static
+from spanstream.representations.static import StaticEncoder, holds_table
+from spanstream.representations.static_release import open_static
 
 # A batch takes about this long, which is what a query waits for at most when it finds one running.
 _BATCH_SECONDS = 0.03
@@ -99,7 +99,9 @@ class LocalEncoder:
         self._cache = cache
         parameter = next(model.network.parameters())
         dtype = str(parameter.dtype).removeprefix("torch.")
-        self._info = EncoderInfo(model.release, model.dimension, model.max_tokens, dtype, str(parameter.device))
+        self._info = EncoderInfo(
+            model.release, model.dimension, model.max_tokens, dtype, str(parameter.device), model.precision
+        )
         self._backlog: Backlog[_Item] = Backlog(budget)
         self._changed = threading.Condition()
         self._closed = False
@@ -110,7 +112,7 @@ class LocalEncoder:
             thread.start()
 
     def info(self) -> EncoderInfo:
-        """Release, dimension, window, dtype, device."""
+        """Release, dimension, window, dtype, device, precision."""
         return self._info
 
     @property
@@ -220,14 +222,14 @@ def open_local(
     """Load a model or a release and start its encoder. `dtype` decides where the release leaves it; `auto` calibrates.
 
     `threads`: batches at once; none: as many as cores, one on a GPU. On a CPU torch itself is set to one thread, for the
-    whole process. A folder with a static table needs none of this. Raises ModelNotFound, ModelUnsupported,
-    ReleaseInvalid, TransformInvalid or TransformMismatch.
+    whole process. A static table needs none of this, and closes the cache. Raises ModelNotFound,
+    ModelUnsupported, ReleaseInvalid, TransformInvalid or TransformMismatch.
     """
-    if isinstance(name, str) and (Path(name) / TABLE).is_file():
-        return StaticEncoder(
-            load_static(Path(name)), observe=lambda tokens, seconds: observe(Batch(tokens, tokens, tokens, seconds, []))
-        )
     release = named(name) if isinstance(name, str) else name
+    if holds_table(release.model):
+        if cache is not None:
+            cache.close()  # of windows, which a table has not
+        return open_static(release, observe=lambda tokens, seconds: observe(Batch(tokens, tokens, tokens, seconds, [])))
     if release.dtype != "auto":
         dtype = release.dtype
     if threads is None:

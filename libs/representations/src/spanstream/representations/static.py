@@ -6,6 +6,7 @@ The rules are those of `rows.py` where no token reads another:
    not coloured by it.
 2. A range that covers all tokens of the text, or has none, has the whole's vector.
 3. A text without tokens has the table's vector `empty`.
+4. Transforms, where a release has any, come last.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tokenizers import Tokenizer
 
-from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, refuse_malformed
+from spanstream.encoder.encoder import PRECISIONS, Encoded, EncoderInfo, Text, check, refuse_malformed
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.encoder.ranges import token_ranges
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported
 from spanstream.representations.tokens import Tokens, token_ids, tokenize
+from spanstream.representations.transforms import Chain
 
 TABLE, TOKENIZER = "static.safetensors", "tokenizer.json"
 _FORMAT = "1"
@@ -60,6 +62,20 @@ class StaticTable:
         digest = hashlib.sha256(self.tokenizer.to_str().encode())
         digest.update(self.rows.astype("<f4", copy=False).tobytes() + self.empty.astype("<f4", copy=False).tobytes())
         return digest.hexdigest()
+
+
+def holds_table(folder: str | Path) -> bool:
+    """Whether a model of this name is a folder with a static table."""
+    return (Path(folder) / TABLE).is_file()
+
+
+def table_name(folder: Path) -> str:
+    """What the table in a folder is called, read alone. Raises ModelUnsupported."""
+    try:
+        with safe_open(folder / TABLE, "numpy") as file:
+            return str(file.metadata()["name"])
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ModelUnsupported(f"{folder / TABLE} is no static table: {error}") from error
 
 
 def save_static(table: StaticTable, folder: Path) -> None:
@@ -114,29 +130,47 @@ def _check(path: Path, rows: NDArray[np.generic], empty: NDArray[np.generic], vo
 class StaticEncoder:
     """The Encoder port over a table in this process. Calls run on their callers' threads and share nothing that changes."""
 
-    def __init__(self, table: StaticTable, *, observe: Observer = lambda tokens, seconds: None) -> None:
-        """`observe(tokens, seconds)` is called after each call that read any."""
+    def __init__(
+        self,
+        table: StaticTable,
+        *,
+        chain: Chain | None = None,
+        precision: str = PRECISIONS[0],
+        observe: Observer = lambda tokens, seconds: None,
+    ) -> None:
+        """`chain`: what vectors pass last. `observe(tokens, seconds)` is called after each call that read any."""
         self._table = table
+        self._chain = chain
         self._observe = observe
+        self._width = table.rows.shape[1]
         empty = table.empty.astype(np.float64)
         self._empty = empty / np.linalg.norm(empty)
-        self.fingerprint = table.fingerprint
+        dimension, self.fingerprint = self._width, table.fingerprint
+        if chain is not None:
+            dimension = chain.dimension(self._width)
+            self.fingerprint = hashlib.sha256((table.fingerprint + chain.version).encode()).hexdigest()
         release = f"{table.name}@{self.fingerprint[:8]}"
-        self._info = EncoderInfo(release, table.rows.shape[1], 2**31 - 1, "float32", "cpu")
+        self._info = EncoderInfo(release, dimension, 2**31 - 1, "float32", "cpu", precision)
         self._closed = False
 
     def info(self) -> EncoderInfo:
-        """Release, dimension; texts of any length are one window."""
+        """Release, dimension, precision; texts of any length are one window."""
         return self._info
 
     def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
-        """One result per text, in order; `query` makes no difference. Raises EncoderRejected, or EncoderUnavailable once closed."""
+        """One result per text, in order; `query` makes no difference.
+
+        Raises EncoderRejected, InvalidVectors where transforms leave nothing of a vector, or EncoderUnavailable once closed.
+        """
         refuse_malformed(texts)
         if self._closed:
             raise EncoderUnavailable("the encoder is closed")
         start = time.perf_counter()
         read, contexts = self._read(texts), token_ids(self._table.tokenizer, [text.context for text in texts])
         results = [self._encode(*item) for item in zip(texts, read, contexts, strict=True)]
+        if self._chain is not None:
+            results = [_transformed(result, self._chain) for result in results]
+            check(texts, results, self._info.dimension)
         count = sum(len(tokens.ids) for tokens in read)
         if count:
             self._observe(count, time.perf_counter() - start)
@@ -163,7 +197,7 @@ class StaticEncoder:
         spans = token_ranges(tokens.offsets, text.ranges) if len(text.ranges) else _NO_RANGES
         counts = spans[:, 1] - spans[:, 0]
         edges = sorted({0, count, *spans.ravel().tolist()})
-        running = np.zeros((len(edges), self._info.dimension))  # sums of all tokens before each edge
+        running = np.zeros((len(edges), self._width))  # sums of all tokens before each edge
         for at, (first, last) in enumerate(pairwise(edges)):
             running[at + 1] = running[at] + self._sum(tokens.ids[first:last])
         whole = _unit(running[-1:] + title, self._empty)
@@ -178,10 +212,15 @@ class StaticEncoder:
 
     def _sum(self, ids: NDArray[np.int32]) -> NDArray[np.float64]:
         """Of the rows of `ids` [n]: [dimension]."""
-        total = np.zeros(self._info.dimension)
+        total = np.zeros(self._width)
         for start in range(0, len(ids), _RUN):
             total += np.add.reduce(self._table.rows.take(ids[start : start + _RUN], axis=0), axis=0)
         return total
+
+
+def _transformed(encoded: Encoded, chain: Chain) -> Encoded:
+    vectors = chain.apply(np.vstack([encoded.whole, encoded.ranges]))
+    return Encoded(vectors[0], vectors[1:], encoded.tokens)
 
 
 def _unit(sums: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -90,39 +90,37 @@ _SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.PayloadSchemaType] 
 class EdgeStore(Index):
     """The store port on a folder that only this process has open. Raises StoreUnavailable if another one has."""
 
-    def __init__(self, folder: Path, compression: Compression = Compression.NONE) -> None:
-        super().__init__(EdgeEngine(folder, compression))
+    def __init__(self, folder: Path) -> None:
+        super().__init__(EdgeEngine(folder))
 
 
 class EdgeEngine:
     """The engine port on two shards. Thread-safe; `open` and `close` are not called while others are at work."""
 
-    def __init__(self, folder: Path, compression: Compression) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._compression = compression
         self._lock = FolderLock(folder)
         self._generation = ""  # the open one
+        self._compression = Compression.NONE  # of the open one
         self._shards: dict[Collection, qdrant.EdgeShard] = {}
         self._opening = threading.Lock()
         self._flushed_at = time.monotonic()  # all of it, by the shards themselves
 
-    def open(self, generation: str, dimension: int) -> None:
+    def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Load or create the generation's shards and note it as live. Vectors kept in another way are made over."""
         with self._opening:
-            if generation == self._generation:
+            if (generation, compression) == (self._generation, self._compression):
                 return
             self._release()
             home = self._home(generation)
             try:
                 for collection in Collection:
-                    self._shards[collection] = _load_or_create(
-                        home / collection, collection, dimension, self._compression
-                    )
+                    self._shards[collection] = _load_or_create(home / collection, collection, dimension, compression)
                 write_atomically(self._folder / "live", generation)
             except BaseException:
                 self._release()
                 raise
-            self._generation = generation
+            self._generation, self._compression = generation, compression
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order; runs of plain upserts go in batches."""

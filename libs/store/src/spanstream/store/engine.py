@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any, Protocol
 
+from spanstream.store.compression import Compression
 from spanstream.store.conditions import StoredCondition
 from spanstream.store.payloads import Payload
 from spanstream.store.points import Sparse
@@ -132,7 +133,7 @@ class Search:
 class Engine(Protocol):
     """Methods raise the store's errors. Writes return when applied; operations of a call apply in order."""
 
-    def open(self, generation: str, dimension: int) -> None:
+    def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """As `Store.open`."""
         ...
 

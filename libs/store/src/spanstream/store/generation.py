@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from spanstream.store.compression import Compression
+from spanstream.store.errors import StoreRejected
 from spanstream.store.lexical import LEXICAL_VERSION
 from spanstream.store.store import Store
 
@@ -24,8 +26,25 @@ class Generation:
         return "-".join(re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-") for part in parts)
 
 
-def opened(store: Store, release: str, dimension: int, segmenter: str) -> Generation:
-    """Open the store's generation for an encoder of this release and dimension and a segmenter; raises StoreUnavailable."""
+def opened(
+    store: Store, release: str, dimension: int, segmenter: str, *, precision: str, override: Compression | None
+) -> Generation:
+    """Open the store's generation for an encoder of this release and dimension and a segmenter.
+
+    It is compressed as `override` says, or without one as the release does, whose `precision` is a Compression's name. That
+    is no part of the generation: the vectors are the same. Raises StoreUnavailable, or StoreRejected for a precision that
+    is not known.
+    """
     generation = Generation(release, dimension, segmenter)
-    store.open(generation.name, generation.dimension)
+    store.open(generation.name, generation.dimension, _compression(precision) if override is None else override)
     return generation
+
+
+def _compression(precision: str) -> Compression:
+    try:
+        return Compression(precision)
+    except ValueError as error:
+        raise StoreRejected(
+            f"the encoder's release has precision {precision!r}; this version knows {', '.join(Compression)}: "
+            "update it, or set STORE_COMPRESSION to one of these"
+        ) from error

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spanstream.events.ids import Key, head_id, passage_id
 from spanstream.store import conditions
+from spanstream.store.compression import Compression
 from spanstream.store.conditions import Ids
 from spanstream.store.engine import Collection, Engine, Operation, Point, Search, SetPayload, Upsert, Vector
 from spanstream.store.engine import Delete as DeletePoints
@@ -27,9 +28,9 @@ class Index:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def open(self, generation: str, dimension: int) -> None:
+    def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Create what is missing and make the generation the live one."""
-        self._engine.open(generation, dimension)
+        self._engine.open(generation, dimension, compression)
 
     # --- Passages ---
 

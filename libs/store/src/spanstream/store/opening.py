@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spanstream.store.compression import Compression
 from spanstream.store.store import Store
 
 
-def open_store(url: str, api_key: str | None = None, compression: Compression = Compression.NONE) -> Store:
+def open_store(url: str, api_key: str | None = None) -> Store:
     """The store at `edge:<folder>` or `http(s)://host[:port]` (a Qdrant server); `Store.open` is still to be called.
 
     Raises ValueError for any other address, StoreUnavailable where another process has the folder. Only the chosen
@@ -18,9 +17,9 @@ def open_store(url: str, api_key: str | None = None, compression: Compression = 
     if scheme == "edge" and rest:
         from spanstream.store.edge import EdgeStore
 
-        return EdgeStore(Path(rest).expanduser(), compression)
+        return EdgeStore(Path(rest).expanduser())
     if scheme in ("http", "https") and rest.startswith("//"):
         from spanstream.store.server import ServerStore
 
-        return ServerStore.at(url, api_key, compression=compression)
+        return ServerStore.at(url, api_key)
     raise ValueError(f"STORE_URL must be edge:<folder>, http://host:port or https://host:port, not {url!r}")

@@ -76,38 +76,32 @@ _SCHEMAS: dict[IndexType, models.PayloadFieldSchema] = {
 class ServerStore(Index):
     """The store port on a Qdrant server. `prefix` lets several installations share one server."""
 
-    def __init__(self, client: QdrantClient, prefix: str = "", compression: Compression = Compression.NONE) -> None:
-        super().__init__(ServerEngine(client, prefix, compression))
+    def __init__(self, client: QdrantClient, prefix: str = "") -> None:
+        super().__init__(ServerEngine(client, prefix))
 
     @classmethod
-    def at(
-        cls,
-        url: str,
-        api_key: str | None = None,
-        prefix: str = "",
-        compression: Compression = Compression.NONE,
-    ) -> ServerStore:
+    def at(cls, url: str, api_key: str | None = None, prefix: str = "") -> ServerStore:
         """A store at `http(s)://host[:port]`; nothing is sent yet."""
         client = QdrantClient(url=url, api_key=api_key, timeout=2 * TIMEOUT_S, check_compatibility=False)
-        return cls(client, prefix, compression)
+        return cls(client, prefix)
 
 
 class ServerEngine:
     """The engine port over a client. Thread-safe as the client is."""
 
-    def __init__(self, client: QdrantClient, prefix: str, compression: Compression) -> None:
+    def __init__(self, client: QdrantClient, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        self._compression = compression
+        self._compression = Compression.NONE  # of what is open
         self._names: dict[Collection, str] = {}
 
-    def open(self, generation: str, dimension: int) -> None:
+    def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Create what is missing, prove that conditions are honoured, point the aliases."""
         names = {collection: self._name(collection, generation) for collection in Collection}
         with _translated():
             for collection, name in names.items():
-                self._ensure(collection, name, dimension)
-            self._names = names
+                self._ensure(collection, name, dimension, compression)
+            self._names, self._compression = names, compression
             self._prove_conditions()
             for collection, name in names.items():
                 self._point_alias(f"{self._prefix}{collection}", name)
@@ -209,11 +203,11 @@ class ServerEngine:
         except KeyError:
             raise StoreUnavailable("the store is not open") from None
 
-    def _ensure(self, collection: Collection, name: str, dimension: int) -> None:
+    def _ensure(self, collection: Collection, name: str, dimension: int, compression: Compression) -> None:
         if not self._client.collection_exists(name):
             try:
-                with _offered(self._compression):
-                    self._create(collection, name, dimension)
+                with _offered(compression):
+                    self._create(collection, name, dimension, compression)
             except UnexpectedResponse as error:
                 if error.status_code != 409:  # another process was quicker
                     raise
@@ -221,15 +215,15 @@ class ServerEngine:
         if not isinstance(vectors, dict) or vectors["dense"].size != dimension:
             size = vectors["dense"].size if isinstance(vectors, dict) else None
             raise StoreRejected(f"collection {name} holds vectors of {size} components, not {dimension}")
-        if _compression(vectors["dense"].quantization_config) != self._compression:
-            with _offered(self._compression):
-                self._compress(name, list(vectors))
+        if _compression(vectors["dense"].quantization_config) != compression:
+            with _offered(compression):
+                self._compress(name, list(vectors), compression)
         for field, kind in INDEXES[collection].items():
             self._client.create_payload_index(name, field, _SCHEMAS[kind], wait=True)
 
-    def _create(self, collection: Collection, name: str, dimension: int) -> None:
+    def _create(self, collection: Collection, name: str, dimension: int, compression: Compression) -> None:
         half, cosine = models.Datatype.FLOAT16, models.Distance.COSINE
-        codes = _quantization(self._compression)
+        codes = _quantization(compression)
         memory = None if codes is None else models.Memory.COLD  # of the originals
         vectors = {
             "dense": models.VectorParams(
@@ -250,10 +244,10 @@ class ServerEngine:
             sparse["lexical"] = models.SparseVectorParams(modifier=models.Modifier.IDF)
         self._client.create_collection(name, vectors_config=vectors, sparse_vectors_config=sparse)
 
-    def _compress(self, name: str, vectors: Sequence[str]) -> None:
+    def _compress(self, name: str, vectors: Sequence[str], compression: Compression) -> None:
         """Tell the server to make the codes over; until it has, it searches by those that it has."""
-        log.warning("the vectors in collection %s are compressed anew: %s", name, self._compression)
-        codes = _quantization(self._compression)
+        log.warning("the vectors in collection %s are compressed anew: %s", name, compression)
+        codes = _quantization(compression)
         change = models.VectorParamsDiff(
             quantization_config=models.Disabled.DISABLED if codes is None else codes,
             memory=models.Memory.CACHED if codes is None else models.Memory.COLD,

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanstream.events.ids import Key
+from spanstream.store.compression import Compression
 from spanstream.store.points import Failure, Head, Passage
 from spanstream.store.queries import Condition, Hit, Query, Scope
 
@@ -22,8 +23,11 @@ from spanstream.store.queries import Condition, Hit, Query, Scope
 class Store(Protocol):
     """See the module's docstring. Every method may raise StoreUnavailable; writes also StoreRejected."""
 
-    def open(self, generation: str, dimension: int) -> None:
-        """Create the generation's collections and payload indexes where missing, and make it the live one. Idempotent."""
+    def open(self, generation: str, dimension: int, compression: Compression) -> None:
+        """Create the generation's collections and payload indexes where missing, and make it the live one. Idempotent.
+
+        Vectors that are kept with another compression are compressed anew, from their originals.
+        """
         ...
 
     def upsert_passages(self, passages: Sequence[Passage]) -> None:

@@ -7,6 +7,7 @@ import threading
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
 from spanstream.runtime.logs import get_logger
+from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import Generation, opened
 from spanstream.store.store import Store
@@ -19,8 +20,10 @@ RETRY_SECONDS = 0.5
 class Index:
     """Opens the store's generation in a thread of the service; called, it answers with the generation."""
 
-    def __init__(self, store: Store, encoder: Encoder, segmenter: str) -> None:
+    def __init__(self, store: Store, encoder: Encoder, segmenter: str, compression: Compression | None) -> None:
+        """`compression`: of the index, in place of the release's."""
         self._segmenter = segmenter
+        self._compression = compression
         self._store = store
         self._encoder = encoder
         self._generation: Generation | None = None
@@ -36,7 +39,14 @@ class Index:
         while not stop.is_set():
             try:
                 info = self._encoder.info()
-                generation = opened(self._store, info.release, info.dimension, self._segmenter)
+                generation = opened(
+                    self._store,
+                    info.release,
+                    info.dimension,
+                    self._segmenter,
+                    precision=info.precision,
+                    override=self._compression,
+                )
             except (EncoderError, StoreUnavailable) as error:
                 log.info("index_waits", error=type(error).__name__, detail=str(error))
                 stop.wait(RETRY_SECONDS)

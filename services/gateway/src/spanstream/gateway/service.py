@@ -28,13 +28,13 @@ def build(
     if store is None:
         key = settings.store_api_key
         secret = key.get_secret_value() if key else None
-        owned.append(store := open_store(settings.store_url, secret, settings.store_compression))
+        owned.append(store := open_store(settings.store_url, secret))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
     own_http = http is None
     http = http or HttpServer("gateway", settings.http_host, settings.http_port, title="Spanstream search")
 
-    index = Index(store, encoder, segmenter(settings.spans))
+    index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
     authenticator = Authenticator.from_file(settings.auth_keys_file)
     http.include(router(store, Searcher(store, encoder), index, authenticator))
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
-from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.errors import Fatal, Retry
 from spanstream.eventlog.log import Record
 from spanstream.indexer.handler import Indexer, Result
-from spanstream.store.errors import StoreUnavailable
+from spanstream.store.compression import Compression
+from spanstream.store.errors import StoreRejected, StoreUnavailable
 from spanstream.store.generation import opened
 from spanstream.store.store import Store
 
@@ -20,14 +21,16 @@ RETRY_SECONDS = 0.5
 class Opening:
     """Opens the store's generation at the first poll, then handles."""
 
-    def __init__(self, store: Store, encoder: Encoder, segmenter: str) -> None:
+    def __init__(self, store: Store, encoder: Encoder, segmenter: str, compression: Compression | None) -> None:
+        """`compression`: of the index, in place of the release's."""
         self._segmenter = segmenter
+        self._compression = compression
         self._store = store
         self._encoder = encoder
         self._indexer: Indexer | None = None
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
-        """Apply one poll; raises Retry until encoder and store have answered."""
+        """Apply one poll; raises Retry until encoder and store have answered, Fatal if the store refuses to open."""
         if self._indexer is None:
             self._indexer = self._open()
         return self._indexer(records)
@@ -40,7 +43,16 @@ class Opening:
     def _open(self) -> Indexer:
         try:
             info = self._encoder.info()
-            generation = opened(self._store, info.release, info.dimension, self._segmenter)
+            generation = opened(
+                self._store,
+                info.release,
+                info.dimension,
+                self._segmenter,
+                precision=info.precision,
+                override=self._compression,
+            )
         except (EncoderError, StoreUnavailable) as error:
             raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error
+        except StoreRejected as error:  # no record's fault: as one, the first ones would become dead letters
+            raise Fatal(f"the index cannot be opened: {error}") from error
         return Indexer(self._store, generation, lambda: time.time_ns() // 1000)

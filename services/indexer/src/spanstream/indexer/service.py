@@ -36,11 +36,11 @@ def build(
     if store is None:
         key = settings.store_api_key
         secret = key.get_secret_value() if key else None
-        owned.append(store := open_store(settings.store_url, secret, settings.store_compression))
+        owned.append(store := open_store(settings.store_url, secret))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
 
-    opening = Opening(store, encoder, segmenter(settings.spans))
+    opening = Opening(store, encoder, segmenter(settings.spans), settings.store_compression)
     consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
 
     def flush() -> None:

@@ -19,10 +19,10 @@ class IndexerSettings(Settings):
     store_api_key: SecretStr | None = Field(
         None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
     )
-    store_compression: Compression = Field(
-        Compression.NONE,
+    store_compression: Compression | None = Field(
+        None,
         validation_alias="STORE_COMPRESSION",
-        description="codes of the vectors in memory; the same for all services, a change makes them over",
+        description="codes of the vectors in memory; unset: as the encoder's release says. The same for all services",
     )
     encoder_url: str = Field(
         validation_alias="ENCODER_URL", description="asked once for the encoder's release; nothing is encoded here"

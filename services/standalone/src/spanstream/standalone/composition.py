@@ -140,7 +140,7 @@ def _services(
 
         own = configs.get("indexer") or configs["gateway"]
         key = own.store_api_key.get_secret_value() if own.store_api_key else None
-        store = open_store(plan.store_url, key, own.store_compression)
+        store = open_store(plan.store_url, key)
         resources.append(store)
     if "indexer" in plan.targets:
         from spanstream.indexer import service as indexer

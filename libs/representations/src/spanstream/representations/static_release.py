@@ -1,0 +1,67 @@
+"""A release whose model is a static table: what of it a table honours. What speaks of a forward pass is refused."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from spanstream.representations.errors import ReleaseInvalid
+from spanstream.representations.release import Release
+from spanstream.representations.stages import Stage, Truncate
+from spanstream.representations.static import Observer, StaticEncoder, StaticTable, load_static
+from spanstream.representations.transforms import Chain
+
+# Not the other way round: a key that comes to releases later is refused until a table knows of it.
+_HONOURED = {"name", "model", "revision", "dtype", "transforms", "transforms_file", "truncate_dim", "precision"}
+_DTYPES = ("auto", "float32")
+_KEYS = {  # of a release file, where they are not called as the field
+    "query_prompt": "prompts.query",
+    "document_prompt": "prompts.document",
+    "pooling": "pooling.pooling_mode",
+    "layers": "pooling.layers",
+    "overlap_tokens": "windows.overlap_tokens",
+    "operator": "granularities.span.operator",
+}
+
+
+def open_static(release: Release, *, observe: Observer = lambda tokens, seconds: None) -> StaticEncoder:
+    """The encoder of a release whose model is a folder with a table.
+
+    Raises ModelNotFound, ModelUnsupported, ReleaseInvalid (which names the keys that a table cannot honour),
+    TransformInvalid or TransformMismatch.
+    """
+    table = load_static(Path(release.model))
+    if refused := _refused(release):
+        raise ReleaseInvalid(
+            f"{', '.join(refused)}: not for the static table in {release.model}, which adds up rows without a forward pass; "
+            "leave out what is named"
+        )
+    if release.revision not in (None, f"sha256:{table.fingerprint}"):
+        raise ReleaseInvalid(
+            f"the table in {release.model} is sha256:{table.fingerprint}, the release asks for {release.revision}"
+        )
+    return StaticEncoder(
+        replace(table, name=release.name), chain=_chain(release, table), precision=release.precision, observe=observe
+    )
+
+
+def _refused(release: Release) -> list[str]:
+    """Keys that ask for what a table has not; an empty prompt asks for nothing."""
+    others = [field for field in fields(Release) if field.name not in _HONOURED]
+    asking = [field.name for field in others if getattr(release, field.name) not in (field.default, "")]
+    return [_KEYS.get(name, name) for name in asking] + ["dtype"] * (release.dtype not in _DTYPES)
+
+
+def _chain(release: Release, table: StaticTable) -> Chain | None:
+    """The release's transforms and its truncation as one chain."""
+    width = dimension = table.rows.shape[1]
+    stages: tuple[Stage, ...] = ()
+    if release.transforms_file is not None:
+        specs = list(release.transforms)
+        chain = Chain.load(release.transforms_file, specs=specs, dimension=width, fingerprint=table.fingerprint)
+        stages, dimension = chain.stages, chain.dimension(width)
+    if release.truncate_dim is not None:
+        if release.truncate_dim > dimension:
+            raise ReleaseInvalid(f"truncate_dim is {release.truncate_dim}, the vectors have {dimension} components")
+        stages = (*stages, Truncate(release.truncate_dim))
+    return Chain(stages, width, release.name, table.fingerprint, 0) if stages else None
