@@ -34,10 +34,15 @@ def test_queries_may_fill_every_place_and_bulk_waits_for_them() -> None:
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
     admission = Admission(1, 0, 400)
-    for _ in range(3):
-        with pytest.raises(Problem), admission.request(query=False) as take:
+
+    def ask_too_much() -> None:
+        with admission.request(query=False) as take:
             take(400)
             take(1)
+
+    for _ in range(3):
+        with pytest.raises(Problem):
+            ask_too_much()
     assert admission.tokens == 0
 
 
