@@ -38,10 +38,11 @@ def explain(error: BaseException) -> Trouble:
         case PermissionError():
             return Trouble(f"{_sentence(error)}", f"Choose another data folder: {elsewhere()}.")
     # Known by name: their modules load Java's or the index's machinery, which may be what failed to load.
-    if type(error).__name__ in {"BrokerError", "StoreCorrupt", "ModelNotFound", "ModelUnsupported"}:
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"BrokerError", "StoreCorrupt", "RepresentationError"}:
         what, _, advice = _sentence(error).partition("\n")
         return Trouble(what, advice)
-    if type(error).__name__ == "PositionGone":
+    if "PositionGone" in kinds:
         return Trouble(
             "Some events expired before they were processed, so their documents are not searchable.",
             f"Start with {command()} up --skip-lost to go on with the rest, then ingest again what is missing. ({error})",
