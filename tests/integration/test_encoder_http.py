@@ -116,6 +116,11 @@ def test_vectors_travel_as_they_are_asked_for(application: EncoderApplication, k
     np.testing.assert_allclose(got.whole, expected.whole, atol={"float32": 0, "float16": 1e-3, "int8": 5e-3}[kind])
 
 
+def test_an_answer_names_its_release(application: EncoderApplication) -> None:
+    answer = httpx.post(f"{application.url}/v1/encode", content=GOOD, headers=HEADERS)
+    assert answer.headers[wire.RELEASE] == "hash-16"
+
+
 def test_a_method_that_is_not_there_is_a_problem(application: EncoderApplication) -> None:
     answer = httpx.get(f"{application.url}/v1/encode")
     assert answer.status_code == 405

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.representations.errors import ReleaseInvalid, TransformMismatch
@@ -156,6 +157,17 @@ def test_the_name_of_the_vectors_changes_with_whatever_changes_them(folder: Path
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     (other / "tokenizer.json").write_text((other / "tokenizer.json").read_text() + " ")
     assert load(Release("tiny", str(other))).release not in names
+
+
+def test_layers_behind_the_pool_and_lower_case_are_part_of_the_name(tmp_path: Path) -> None:
+    folder = build(tmp_path / "one", "bert", {"pooling_mode": "mean"}, dense=8)
+    names = {load(str(folder)).fingerprint}
+    weights = load_file(folder / "2_Dense" / "model.safetensors")
+    save_file({name: 2 * array for name, array in weights.items()}, folder / "2_Dense" / "model.safetensors")
+    names.add(load(str(folder)).fingerprint)
+    (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    names.add(load(str(folder)).fingerprint)
+    assert len(names) == 3
 
 
 @pytest.mark.parametrize("layers", [(2,), (1, -1), (0,)])

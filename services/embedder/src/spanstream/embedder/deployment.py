@@ -39,7 +39,7 @@ from spanstream.embedder.application import Metric, open_measured, probe, router
 from spanstream.embedder.settings import DeploymentSettings
 from spanstream.encoder.http import HttpEncoder
 from spanstream.representations.errors import RepresentationError
-from spanstream.representations.model import find
+from spanstream.representations.model import find, named
 from spanstream.runtime import http, logs, tracing
 from spanstream.runtime.alone import run_alone
 from spanstream.runtime.service import Report, StopTimeout
@@ -152,11 +152,11 @@ class Deployment:
     name = "encoder"
 
     def __init__(self, settings: DeploymentSettings) -> None:
-        """See that the address is free and the models are there; raises PortInUse or ModelNotFound."""
+        """See that the address is free and the models are there; raises PortInUse, ModelNotFound or ReleaseInvalid."""
         self._settings = settings
         _check_free(settings.host, settings.port)
         for model in settings.routes.values():
-            find(model)
+            find(named(model).model)
         self.url = f"http://{settings.host}:{settings.port}"
         self._clients = [HttpEncoder(f"{self.url}/{route}") for route in settings.routes]
         self._folder = tempfile.mkdtemp(prefix="spanstream-ray-")  # its path must be short: sockets are below
@@ -238,6 +238,7 @@ def _check_free(host: str, port: int) -> None:
     """Raise PortInUse if something listens there: Serve would share the port with it, or fail without saying why."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe_socket:
+            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that only lingers is free
             probe_socket.bind((host, port))
     except OSError as error:
         raise http.PortInUse(f"cannot listen on {host}:{port} for encoder: {error.strerror}") from error

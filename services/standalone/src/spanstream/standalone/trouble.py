@@ -37,8 +37,8 @@ def explain(error: BaseException) -> Trouble:
             return Trouble("The disk is full.", "Free some space and start again; nothing that was accepted is lost.")
         case PermissionError():
             return Trouble(f"{_sentence(error)}", f"Choose another data folder: {elsewhere()}.")
-    # Known by name: their modules load Java's or the index's machinery, which may be what failed to load.
-    if type(error).__name__ in {"BrokerError", "StoreCorrupt", "ModelNotFound", "ModelUnsupported"}:
+    # Known by name: their modules load Java's, the index's or the model's machinery, which may be what failed to load.
+    if {each.__name__ for each in type(error).__mro__} & {"BrokerError", "StoreCorrupt", "RepresentationError"}:
         what, _, advice = _sentence(error).partition("\n")
         return Trouble(what, advice)
     if type(error).__name__ == "PositionGone":
