@@ -202,7 +202,9 @@ def test_a_release_file_is_a_model_too_and_a_port_that_lingers_is_free(model: Pa
             client.recv(1)
     code = f"import {MODULE} as d; d.Deployment(d.DeploymentSettings.read()).stop(0)"
     environment = os.environ | {"ENCODER_MODEL": str(tmp_path / "tiny-1.yaml"), "ENCODER_PORT": str(port)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=SECONDS)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 

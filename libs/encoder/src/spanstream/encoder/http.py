@@ -126,7 +126,9 @@ class HttpEncoder:
         """Raise EncoderUnavailable if vectors come from another release than `info` said: they must not meet."""
         release, known = response.headers.get(wire.RELEASE), self.info().release
         if release is not None and unquote(release) != known:
-            raise EncoderUnavailable(f"the encoder is {unquote(release)} now, this process works with {known}: restart it")
+            raise EncoderUnavailable(
+                f"the encoder is {unquote(release)} now, this process works with {known}: restart it"
+            )
 
     def _persist(self, request: httpx.Request, patience: float) -> httpx.Response:
         """Send until it is answered; what is refused for want of room only while the waits sum up to `patience` seconds."""
