@@ -182,6 +182,20 @@ def test_it_says_that_its_model_answers(cluster: Cluster) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+def test_a_port_that_lingers_is_free(model: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()  # first, so that this end lingers
+            client.recv(1)
+    code = f"import {MODULE} as d; d.Deployment(d.DeploymentSettings.read()).stop(0)"
+    environment = os.environ | {"ENCODER_MODEL": str(model), "ENCODER_PORT": str(port)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_a_port_in_use_is_one_clear_line(model: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -191,21 +205,6 @@ def test_a_port_in_use_is_one_clear_line(model: Path, tmp_path: Path) -> None:
         assert process.wait(SECONDS) == 2
     said = (tmp_path / "log").read_text().splitlines()
     assert said[-1] == f"cannot listen on 127.0.0.1:{port} for encoder: Address already in use"
-
-
-def test_a_release_file_is_a_model_too_and_a_port_that_lingers_is_free(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "tiny-1.yaml").write_text(f"release: tiny-1\nmodel_name_or_path: {model}\n")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            server.accept()[0].close()  # first, so that this end lingers
-            client.recv(1)
-    code = f"import {MODULE} as d; d.Deployment(d.DeploymentSettings.read()).stop(0)"
-    environment = os.environ | {"ENCODER_MODEL": str(tmp_path / "tiny-1.yaml"), "ENCODER_PORT": str(port)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=SECONDS
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_a_model_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:

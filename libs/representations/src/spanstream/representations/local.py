@@ -215,12 +215,12 @@ def open_local(
     device: str = "cpu",
     threads: int | None = None,
     observe: Observer = lambda batch: None,
-    cache: Callable[[], WindowCache | None] = lambda: None,
+    cache: WindowCache | None = None,
 ) -> LocalEncoder | StaticEncoder:
     """Load a model or a release and start its encoder. `dtype` decides where the release leaves it; `auto` calibrates.
 
     `threads`: batches at once; none: as many as cores, one on a GPU. On a CPU torch itself is set to one thread, for the
-    whole process. `cache` is opened for the encoder once its model is loaded. A folder with a static table needs none of this. Raises ModelNotFound, ModelUnsupported,
+    whole process. A folder with a static table needs none of this. Raises ModelNotFound, ModelUnsupported,
     ReleaseInvalid, TransformInvalid or TransformMismatch.
     """
     if isinstance(name, str) and (Path(name) / TABLE).is_file():
@@ -242,4 +242,4 @@ def open_local(
     budget = 1024 if device == "cpu" else _ACCELERATOR_BUDGET
     if device == "cpu" and calibration is not None:
         budget = int(min(max(calibration.tokens_per_second * _BATCH_SECONDS, _MIN_BUDGET), _MAX_BUDGET))
-    return LocalEncoder(model, budget=budget, threads=threads, calibration=calibration, observe=observe, cache=cache())
+    return LocalEncoder(model, budget=budget, threads=threads, calibration=calibration, observe=observe, cache=cache)

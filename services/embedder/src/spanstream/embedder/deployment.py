@@ -152,7 +152,7 @@ class Deployment:
     name = "encoder"
 
     def __init__(self, settings: DeploymentSettings) -> None:
-        """See that the address is free and the models are there; raises PortInUse, ModelNotFound or ReleaseInvalid."""
+        """See that the address is free and the models are there; raises PortInUse or a RepresentationError."""
         self._settings = settings
         _check_free(settings.host, settings.port)
         for model in settings.routes.values():
