@@ -24,14 +24,11 @@ from spanstream.encoder.encoder import Encoded, EncoderInfo, Text
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.http import HttpEncoder
-from spanstream.eventlog.log import Outgoing
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events import codec
-from spanstream.events.ids import Key
-from spanstream.events.topics import ALL, EMBEDDINGS, PASSAGES
-from spanstream.events.v1.document_pb2 import OPERATION_UPSERT
+from spanstream.events.topics import ALL, EMBEDDINGS
 from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
-from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
+from tests.fixtures.passages import message
 
 NONE = np.empty((0, 2), np.int32)
 HEADERS = {"content-type": wire.MEDIA_TYPE}
@@ -114,6 +111,11 @@ def test_vectors_travel_as_they_are_asked_for(application: EncoderApplication, k
     (expected,) = HashEncoder(16).encode([Text("some words", NONE)])
     encoder.close()
     np.testing.assert_allclose(got.whole, expected.whole, atol={"float32": 0, "float16": 1e-3, "int8": 5e-3}[kind])
+
+
+def test_an_answer_names_its_release(application: EncoderApplication) -> None:
+    answer = httpx.post(f"{application.url}/v1/encode", content=GOOD, headers=HEADERS)
+    assert answer.headers[wire.RELEASE] == "hash-16"
 
 
 def test_a_method_that_is_not_there_is_a_problem(application: EncoderApplication) -> None:
@@ -209,23 +211,11 @@ def test_the_worker_asks_no_more_at_once_than_it_may_and_again_where_there_was_n
     worker = build(settings, log=log)
     worker.start(failures.append)
     producer, reader = log.producer(), log.consumer("test", [EMBEDDINGS.name])
-    keys = [Key("t", "s", f"d{number}") for number in range(24)]
-    for key in keys:
-        event = PassageEvent(
-            tenant=key.tenant,
-            source=key.source,
-            id=key.id,
-            version=1,
-            operation=OPERATION_UPSERT,
-            content_hash=b"h" * 32,
-            text="some words",
-            passages=[Passage(start=0, end=10)],
-            passage_count=1,
-        )
-        producer.publish([Outgoing(PASSAGES.name, key.encode(), event.SerializeToString(), codec.headers(event))])
+    ids = [f"d{number}" for number in range(24)]
+    producer.publish([message(id) for id in ids])
     seen: list[str] = []
     deadline = monotonic() + 60
-    while len(seen) < len(keys) and monotonic() < deadline:
+    while len(seen) < len(ids) and monotonic() < deadline:
         seen += [
             codec.decode(EmbeddingEvent, record.key, record.value, record.headers).origin.id
             for record in reader.poll(0.1)
@@ -234,7 +224,7 @@ def test_the_worker_asks_no_more_at_once_than_it_may_and_again_where_there_was_n
     application.stop(monotonic() + 5)
     reader.close()
     producer.close()
-    assert sorted(seen) == sorted(key.id for key in keys)
+    assert sorted(seen) == sorted(ids)
     assert inner.most == most
     assert failures == []
 

@@ -182,6 +182,20 @@ def test_it_says_that_its_model_answers(cluster: Cluster) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
+def test_a_port_that_lingers_is_free(model: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()  # first, so that this end lingers
+            client.recv(1)
+    code = f"import {MODULE} as d; d.Deployment(d.DeploymentSettings.read()).stop(0)"
+    environment = os.environ | {"ENCODER_MODEL": str(model), "ENCODER_PORT": str(port)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_a_port_in_use_is_one_clear_line(model: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -25,9 +25,9 @@ from spanstream.representations.local import open_local
 from spanstream.representations.model import load as load_model
 from spanstream.representations.static import StaticEncoder
 from spanstream.standalone.encoder.comparison import Row, compare_correlations, compare_rankings, ranking_scores
-from spanstream.standalone.encoder.distill import documentation, text_of
+from spanstream.standalone.encoder.distill import text_of
 from spanstream.standalone.encoder.judgements import Collection, Pairs, read
-from spanstream.standalone.encoder.passages import draw
+from spanstream.standalone.encoder.texts import Reader, draw
 from tests.bench.ratio import ratio
 from tests.conftest import DATA
 
@@ -80,7 +80,7 @@ def measure(
     data: Path, sets: Sequence[str], passages: int, dimension: int | None, repetitions: int = 5
 ) -> dict[str, Any]:
     """All of it. The teacher is the encoder as shipped; the table is distilled from it in float32."""
-    drawn, _ = draw(documentation(), passages)
+    drawn, _ = draw(Reader(()).passages(), passages)
     sample = [text_of(passage) for passage in drawn]
     start = time.perf_counter()
     static = StaticEncoder(distill(load_model("minilm"), sample, dimension))

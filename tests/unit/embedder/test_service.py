@@ -11,15 +11,12 @@ import pytest
 from spanstream.embedder.service import build
 from spanstream.embedder.settings import DeploymentSettings, EmbedderSettings, EncoderSettings
 from spanstream.encoder.hashing import HashEncoder
-from spanstream.eventlog.log import Outgoing
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events import codec
-from spanstream.events.ids import Key
-from spanstream.events.topics import ALL, EMBEDDINGS, PASSAGES
-from spanstream.events.v1.document_pb2 import OPERATION_UPSERT
+from spanstream.events.topics import ALL, EMBEDDINGS
 from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
-from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
 from spanstream.runtime.settings import SettingsError
+from tests.fixtures.passages import message
 
 SETTINGS = {"log_url": "memory:", "encoder_url": "hash:16"}
 
@@ -30,35 +27,16 @@ def test_what_is_published_to_passages_is_embedded() -> None:
     failures: list[BaseException] = []
     service = build(EmbedderSettings(**SETTINGS), log=log, encoder=HashEncoder(16))
     service.start(failures.append)
-    keys = [Key("t", "s", f"d{i}") for i in range(40)]
-    events = [
-        PassageEvent(
-            tenant=key.tenant,
-            source=key.source,
-            id=key.id,
-            version=1,
-            operation=OPERATION_UPSERT,
-            content_hash=b"h" * 32,
-            text="some words",
-            passages=[Passage(start=0, end=10)],
-            passage_count=1,
-        )
-        for key in keys
-    ]
+    ids = {f"d{i}" for i in range(40)}
     producer = log.producer()
-    producer.publish(
-        [
-            Outgoing(PASSAGES.name, key.encode(), event.SerializeToString(), codec.headers(event))
-            for key, event in zip(keys, events, strict=True)
-        ]
-    )
+    producer.publish([message(id) for id in ids])
     reader = log.consumer("test", [EMBEDDINGS.name])
     seen = set()
     deadline = time.monotonic() + 20
-    while len(seen) < len(keys) and time.monotonic() < deadline:
+    while len(seen) < len(ids) and time.monotonic() < deadline:
         for record in reader.poll(0.1):
             seen.add(codec.decode(EmbeddingEvent, record.key, record.value, record.headers).origin.id)
-    assert seen == {key.id for key in keys}
+    assert seen == ids
     assert service.ready()
     assert service.live()
     service.stop(time.monotonic() + 10)

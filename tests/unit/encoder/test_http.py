@@ -265,3 +265,25 @@ def test_an_address_may_have_a_path(address: str) -> None:
     asked = HttpEncoder(address, transport=httpx.MockTransport(handle))
     asked.encode([Text("a", NONE)])
     assert paths == ["/minilm/v1/info", "/minilm/v1/encode"]
+
+
+def test_a_closed_client_is_unavailable_for_large_calls_too() -> None:
+    client = encoder(honest)
+    client.info()
+    client.close()
+    with pytest.raises(EncoderUnavailable, match="closed"):
+        client.encode([Text("x" * 400_000, NONE)] * 2)
+
+
+def test_vectors_of_another_release_than_at_first_are_refused() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = honest(request)
+        response.headers[wire.RELEASE] = release
+        return response
+
+    client = encoder(answer)
+    release = "hash-16"
+    assert len(client.encode([Text("a", NONE)])) == 1
+    release = "n%C3%A4chste%402"
+    with pytest.raises(EncoderUnavailable, match="nächste@2 now, this process works with hash-16"):
+        client.encode([Text("a", NONE)])

@@ -72,3 +72,12 @@ def test_clearing_takes_what_is_sorted_already_too() -> None:
     backlog.add(call(1, *[SMALL_CALL // 4] * 2))
     assert len(backlog.clear()) == 22 - len(first)
     assert len(backlog) == 0
+
+
+def test_the_small_call_that_waited_longest_is_read_first_whatever_comes_after_it() -> None:
+    backlog: Backlog[Item] = Backlog(1024)
+    backlog.add(call(0, 8))
+    for number in range(1, 4):
+        backlog.add(call(number, 300))
+    assert backlog.take() == call(0, 8)
+    assert {item.call for item in backlog.take()} == {1, 2, 3}

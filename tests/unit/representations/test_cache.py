@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.representations.cache import WindowCache
+from spanstream.representations.errors import CacheUnusable
 from spanstream.representations.local import LocalEncoder
 from spanstream.representations.model import Model, load
 from spanstream.representations.release import Release
@@ -150,6 +152,7 @@ def test_what_was_used_least_goes_first(model: Model, tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_begun_anew(model: Model, tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"this is no database, but long enough to look at" * 100)
+    (tmp_path / f"{FILE}-wal").write_bytes(b"nor a part of one" * 100)
     reads = Reads(model, tmp_path)
     assert [reads.read(document([SENTENCE]))[1] for _ in range(2)] == [1, 0]
     reads.close()
@@ -165,3 +168,49 @@ def test_a_file_that_breaks_while_it_is_used_only_costs_time(model: Model, tmp_p
     assert (rows, same(fresh, again)) == (1, True)
     assert reads.read(document([SENTENCE]))[1] == 1
     reads.close()
+
+
+def test_what_waits_to_be_written_holds_no_more_memory_than_its_own(tmp_path: Path) -> None:
+    cache = WindowCache(tmp_path, 1 << 20)
+    batch = np.ones((1000, 8), np.float32)
+    cache.put([(b"k", batch[:1])])
+    held = weakref.ref(batch)
+    del batch
+    assert held() is None
+    cache.close()
+
+
+def test_a_key_that_is_asked_twice_counts_twice(tmp_path: Path) -> None:
+    counts: list[tuple[int, int]] = []
+    cache = WindowCache(tmp_path, 1 << 20, lambda hits, misses: counts.append((hits, misses)))
+    cache.put([(b"k", np.ones((1, 8), np.float32))])
+    cache.get([b"k", b"k", b"x"], 8)
+    cache.close()
+    assert counts == [(2, 1)]
+
+
+def test_what_several_processes_write_keeps_the_bound(tmp_path: Path) -> None:
+    size, rows = 4000, 100
+    caches = [WindowCache(tmp_path, rows * size) for _ in range(4)]
+    for number, cache in enumerate(caches):
+        cache.put([(f"{number} {at}".encode(), np.ones((1, size // 4), np.float32)) for at in range(60)])
+        cache.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as file:
+        assert file.execute("SELECT count(*) FROM windows").fetchone()[0] <= rows
+
+
+def test_a_file_that_holds_something_else_is_not_deleted(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE)) as other:
+        other.execute("CREATE TABLE windows (precious)")
+    with pytest.raises(CacheUnusable, match="no such column"):
+        WindowCache(tmp_path, 1 << 20)
+    with closing(sqlite3.connect(tmp_path / FILE)) as other:
+        assert other.execute("SELECT count(precious) FROM windows").fetchone() == (0,)
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    (tmp_path / "file").touch()
+    for folder in (tmp_path, tmp_path / "file"):
+        with pytest.raises(CacheUnusable, match=str(folder)):
+            WindowCache(folder, 1 << 20)

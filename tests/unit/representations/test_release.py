@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.representations.errors import ReleaseInvalid, TransformMismatch
@@ -185,6 +186,17 @@ def test_a_layer_that_is_not_there_is_refused(folder: Path) -> None:
 
     with pytest.raises(ModelUnsupported, match="of a model that has 3"):
         load(Release("tiny", str(folder), layers=(4,)))
+
+
+def test_layers_behind_the_pool_and_lower_case_are_part_of_the_name(tmp_path: Path) -> None:
+    folder = build(tmp_path / "one", "bert", {"pooling_mode": "mean"}, dense=8)
+    names = {load(str(folder)).fingerprint}
+    weights = load_file(folder / "2_Dense" / "model.safetensors")
+    save_file({name: 2 * array for name, array in weights.items()}, folder / "2_Dense" / "model.safetensors")
+    names.add(load(str(folder)).fingerprint)
+    (folder / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
+    names.add(load(str(folder)).fingerprint)
+    assert len(names) == 3
 
 
 def test_operators_pool_spans_and_leave_passages(folder: Path) -> None:

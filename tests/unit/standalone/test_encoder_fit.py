@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import random
 from pathlib import Path
@@ -14,7 +13,7 @@ from typer.testing import CliRunner
 from spanstream.representations.transforms import Chain, parse_stages
 from spanstream.standalone.commands import encoder
 from spanstream.standalone.encoder.fit import entry
-from spanstream.standalone.encoder.passages import Passage, Reader, draw
+from spanstream.standalone.encoder.texts import Piece, Reader, draw
 
 WORDS = [
     "wing",
@@ -111,13 +110,13 @@ def test_stages_are_typed_with_their_first_parameter_unnamed() -> None:
 
 def test_documents_are_cut_into_passages_as_the_ingestor_does(tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text("The wing stalls at a large angle. " * 100)
-    found = list(Reader().passages([str(tmp_path)], io.BytesIO()))
+    found = list(Reader([str(tmp_path)]).passages())
     assert len(found) == 3
     assert all(len(passage.text) <= 1200 and passage.text.startswith("The wing") for passage in found)
 
 
 def test_every_passage_has_the_same_chance() -> None:
-    passages = [Passage(str(number), "") for number in range(1000)]
+    passages = [Piece(str(number), "") for number in range(1000)]
     drawn, total = draw(passages, 300)
     numbers = [int(passage.text) for passage in drawn]
     assert (len(set(numbers)), total) == (300, 1000)

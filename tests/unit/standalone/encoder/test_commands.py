@@ -81,7 +81,7 @@ def test_compare_reads_scored_pairs(tmp_path: Path) -> None:
         (["diagnose", "absent.txt"], "no such file or folder: absent.txt"),
         (["diagnose", "few.txt"], "1 different texts found"),
         (["diagnose", "few.txt", "--plot", "absent/out.png"], "there is no folder absent"),
-        (["diagnose", "bad.jsonl"], "bad.jsonl:1 is not a JSON object"),
+        (["diagnose", "bad.jsonl"], "not read: bad.jsonl:1: not valid JSON"),
         (["compare", "minilm", "minilm", "--data", "."], "has no corpus.jsonl"),
         (["compare", "/no/such/model", "minilm", "--data", "pairs"], "no model folder and no reachable model"),
     ],
@@ -102,7 +102,7 @@ def test_wrong_use_says_what_is_wrong(
 def test_an_interrupt_ends_with_its_own_line_and_code(capsys: pytest.CaptureFixture[str]) -> None:
     import typer
 
-    with pytest.raises(typer.Exit) as ended, encoding.interruptible():
+    with pytest.raises(typer.Exit) as ended, encoding.told():
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130
     assert "nothing was written" in capsys.readouterr().err

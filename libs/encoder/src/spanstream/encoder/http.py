@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import fields
 from functools import partial
+from urllib.parse import unquote
 
 import httpx
 
@@ -86,8 +87,13 @@ class HttpEncoder:
         groups = list(_groups(texts))
         # A call of one request, such as a query, stays in its thread.
         ask = partial(self._ask, query=query)
-        answers = self._pool.map(ask, groups) if len(groups) > 1 else [ask(groups[0])]
-        results = [result for answer in answers for result in answer]
+        try:
+            answers = self._pool.map(ask, groups) if len(groups) > 1 else [ask(groups[0])]
+            results = [result for answer in answers for result in answer]
+        except (RuntimeError, CancelledError) as error:
+            if not self._client.is_closed:
+                raise
+            raise EncoderUnavailable("this client of the encoder is closed") from error
         check(texts, results, dimension)
         return results
 
@@ -100,8 +106,8 @@ class HttpEncoder:
 
     def close(self) -> None:
         """Close the connections; idempotent."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask(self, texts: Sequence[Text], *, query: bool) -> list[Encoded]:
         request = self._client.build_request(
@@ -113,10 +119,19 @@ class HttpEncoder:
         )
         with self._slots:
             response = self._persist(request, 0.0 if query else _PATIENCE_SECONDS)
+        self._refuse_another(response)
         results = wire.unpack_response(response.content)
         if len(results) != len(texts):
             raise InvalidVectors(f"asked for {len(texts)} texts, got {len(results)}")
         return results
+
+    def _refuse_another(self, response: httpx.Response) -> None:
+        """Raise EncoderUnavailable if vectors come from another release than `info` said: they must not meet."""
+        release, known = response.headers.get(wire.RELEASE), self.info().release
+        if release is not None and unquote(release) != known:
+            raise EncoderUnavailable(
+                f"the encoder is {unquote(release)} now, this process works with {known}: restart it"
+            )
 
     def _persist(self, request: httpx.Request, patience: float) -> httpx.Response:
         """Send until it is answered; what is refused for want of room only while the waits sum up to `patience` seconds."""

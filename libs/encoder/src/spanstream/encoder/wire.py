@@ -12,6 +12,8 @@ All numbers are little-endian; a body has exactly the bytes its header and table
               scales   per text: one per vector, float32; of int8 only
               vectors  per text: whole, then one per range, in that type
 
+The response's header RELEASE names, percent-encoded, the release whose vectors they are.
+
 An int8 vector is its numbers times its scale, which is chosen so that the vector keeps its length.
 """
 
@@ -28,6 +30,7 @@ from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import EncoderRejected, InvalidVectors
 
 MEDIA_TYPE = "application/x-spanstream-encode"
+RELEASE = "x-spanstream-release"
 
 _REQUEST = struct.Struct("<4sI")
 _RESPONSE = struct.Struct("<4sIII")

@@ -53,10 +53,14 @@ class Backlog(Generic[R]):
         waiting = bool(self._large or self._sorted)
         if self._small and not (waiting and self._passes >= _PASSES):
             self._passes = self._passes + 1 if waiting else 0
-            return self._gather(self._small, self._budget)[0]
+            rows, made = self._batches(self._small, self._budget)
+            oldest = next(batch for batch in made if 0 in batch)  # any other might pass it again and again
+            self._small.extendleft(rows[i] for i in reversed(range(len(rows))) if i not in oldest)
+            return [rows[i] for i in oldest]
         self._passes = 0
         if not self._sorted:
-            self._sorted.extend(self._gather(self._large, self._budget * _HORIZON))
+            rows, made = self._batches(self._large, self._budget * _HORIZON)
+            self._sorted.extend([rows[i] for i in batch] for batch in made)
         return self._sorted.popleft() if self._sorted else []
 
     def clear(self) -> list[R]:
@@ -66,14 +70,10 @@ class Backlog(Generic[R]):
             queue.clear()
         return rows
 
-    def _gather(self, queue: deque[R], tokens: int) -> list[list[R]]:
-        """Batches of the oldest rows, about `tokens` of them; what does not fit the first batch of small ones goes back."""
+    def _batches(self, queue: deque[R], tokens: int) -> tuple[list[R], list[list[int]]]:
+        """The oldest rows, about `tokens` of them, oldest first, and their numbers in batches."""
         rows: list[R] = []
         while queue and (not rows or tokens >= queue[0].length):
             tokens -= queue[0].length
             rows.append(queue.popleft())
-        made = [[rows[i] for i in batch] for batch in batches([row.length for row in rows], self._budget)]
-        if queue is self._small:
-            for batch in reversed(made[1:]):
-                queue.extendleft(reversed(batch))
-        return made
+        return rows, batches([row.length for row in rows], self._budget)

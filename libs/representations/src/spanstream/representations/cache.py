@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spanstream.representations.errors import CacheUnusable
 from spanstream.representations.rows import Row
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,10 @@ Sums = NDArray[np.float32]
 Count = Callable[[int, int], None]
 
 _FILE = "windows.sqlite"
-_EVICTED = 0.1  # of the bound at once, so that it is seldom
+# This part of the bound goes at once, so that it is seldom; and so much is written before the file is measured again,
+# since other processes write to it too.
+_SHARE = 0.1
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ASKED = 500  # keys in a query: SQLite takes 999
 _WRITE_SECONDS = 0.5  # between transactions
 _WAITING_BYTES = 16 << 20  # for the next: some seconds of what two cores compute
@@ -43,23 +47,22 @@ class WindowCache:
     """
 
     def __init__(self, folder: Path, limit_bytes: int, count: Count = lambda hits, misses: None) -> None:
-        """`limit_bytes` of vectors on disk; `count(hits, misses)` is called after each lookup."""
+        """`limit_bytes` of vectors on disk; `count(hits, misses)` is called after each lookup. Raises CacheUnusable."""
         self._path = folder / _FILE
         self._limit = limit_bytes
         self._count = count
         self._lock = threading.Lock()  # of what waits; held for moments only, since the model's threads take it
         self._reading = threading.Lock()  # of the connection that reads; taken before the other
-        self._waiting: dict[bytes, Sums] = {}
+        self._waiting: dict[bytes, bytes] = {}
         self._waiting_bytes = 0
         self._used: dict[bytes, float] = {}
-        self._bytes = 0
+        self._room = 0.0  # bytes to write until the file is measured
         self._reader: sqlite3.Connection | None = None
-        folder.mkdir(parents=True, exist_ok=True)
         try:
-            writer = self._open()
-        except sqlite3.DatabaseError:  # not a database, or damaged: what it held can be computed again
-            self._path.unlink(missing_ok=True)
-            writer = self._open()
+            folder.mkdir(parents=True, exist_ok=True)
+            writer = self._open_or_begin_anew()
+        except (OSError, sqlite3.Error) as error:
+            raise CacheUnusable(f"the cache of windows cannot be kept in {folder}: {error}") from error
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_on, args=(writer,), name="encoder-cache", daemon=True)
         self._thread.start()
@@ -72,19 +75,20 @@ class WindowCache:
                 return {}
             with self._lock:
                 found = {key: self._waiting[key] for key in keys if key in self._waiting}
+            others = [key for key in keys if key not in found]
             try:
-                for start in range(0, len(keys), _ASKED):
-                    asked = keys[start : start + _ASKED]
+                for start in range(0, len(others), _ASKED):
+                    asked = others[start : start + _ASKED]
                     marks = ",".join("?" * len(asked))
-                    rows = self._reader.execute(f"SELECT key, sums FROM windows WHERE key IN ({marks})", asked)
-                    found |= {key: np.frombuffer(sums, "<f4").reshape(-1, width) for key, sums in rows}
+                    found |= self._reader.execute(f"SELECT key, sums FROM windows WHERE key IN ({marks})", asked)
             except sqlite3.Error as error:
                 self._give_up(error)
                 return {}
         with self._lock:
             self._used |= dict.fromkeys(found, now)
-        self._count(len(found), len(keys) - len(found))
-        return found
+        hits = sum(key in found for key in keys)
+        self._count(hits, len(keys) - hits)
+        return {key: np.frombuffer(sums, "<f4").reshape(-1, width) for key, sums in found.items()}
 
     def put(self, rows: Iterable[tuple[bytes, Sums]]) -> None:
         """Remember; what was used least goes beyond the bound. Forgotten at once while the file cannot keep up."""
@@ -94,7 +98,7 @@ class WindowCache:
                 return
             for key, sums in rows:
                 if key not in self._waiting and self._waiting_bytes + sums.nbytes <= _WAITING_BYTES:
-                    self._waiting[key] = sums
+                    self._waiting[key] = sums.astype("<f4").tobytes()  # of a whole batch's array `sums` may be a part
                     self._waiting_bytes += sums.nbytes
                     self._used[key] = now
 
@@ -103,13 +107,22 @@ class WindowCache:
         self._closing.set()
         self._thread.join()
 
+    def _open_or_begin_anew(self) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except sqlite3.DatabaseError as error:  # which has many causes: a file in use, say, must not go
+            if error.sqlite_errorcode not in _DAMAGED:
+                raise
+            for suffix in ("", "-wal", "-shm"):  # what it held can be computed again
+                self._path.with_name(_FILE + suffix).unlink(missing_ok=True)
+            return self._open()
+
     def _open(self) -> sqlite3.Connection:
         writer = self._connect()
         try:
             writer.execute("PRAGMA journal_mode = WAL")  # the other connection reads meanwhile
-            writer.execute("PRAGMA synchronous = OFF")  # a power cut may cost the cache, never a wrong answer
+            writer.execute("PRAGMA synchronous = NORMAL")  # a power cut costs the last rows; OFF could leave wrong ones
             writer.executescript(_SCHEMA)
-            self._bytes = self._held(writer)
             self._reader = self._connect()
         except BaseException:
             writer.close()
@@ -120,17 +133,18 @@ class WindowCache:
         return sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
 
     def _write_on(self, writer: sqlite3.Connection) -> None:
-        with closing(writer):
-            closing_now = False
-            while not closing_now and self._reader is not None:
-                closing_now = self._closing.wait(_WRITE_SECONDS)
-                try:
-                    self._write(writer)
-                except sqlite3.Error as error:
-                    with self._reading:
-                        self._give_up(error)
-        with self._reading:
-            self._stop_reading()
+        try:
+            ending = False
+            while not ending and self._reader is not None:
+                ending = self._closing.wait(_WRITE_SECONDS)
+                self._write(writer)
+        except sqlite3.Error as error:
+            with self._reading:
+                self._give_up(error)
+        finally:
+            writer.close()
+            with self._reading:
+                self._stop_reading()
 
     def _write(self, writer: sqlite3.Connection) -> None:
         with self._lock:
@@ -139,19 +153,27 @@ class WindowCache:
         if not values and not used:
             return
         with _transaction(writer):
-            rows = [(key, sums.astype("<f4").tobytes(), used.pop(key)) for key, sums in values]
+            rows = [(key, sums, used.pop(key)) for key, sums in values]
             writer.executemany("INSERT OR REPLACE INTO windows VALUES (?, ?, ?)", rows)
             writer.executemany("UPDATE windows SET used = ? WHERE key = ?", [(when, key) for key, when in used.items()])
-            self._bytes += sum(len(sums) for _, sums, _ in rows)
-            if self._bytes > self._limit:
-                self._evict(writer)
+            self._room -= sum(len(sums) for _, sums in values)
+            if self._room < 0:
+                self._room = self._made_room(writer)
         with self._lock:  # not before: until now the file did not have them
             for key, sums in values:
                 self._waiting.pop(key, None)
-                self._waiting_bytes -= sums.nbytes
+                self._waiting_bytes -= len(sums)
 
-    def _evict(self, file: sqlite3.Connection) -> None:
-        surplus = self._held(file) - self._limit * (1 - _EVICTED)
+    def _made_room(self, file: sqlite3.Connection) -> float:
+        """Delete what was used least if the bound is passed; how many bytes to write until the next look."""
+        share, held = self._limit * _SHARE, self._held(file)
+        if held > self._limit:
+            self._evict(file, held - self._limit + share)
+            held = self._held(file)
+        return min(share, self._limit - held)
+
+    @staticmethod
+    def _evict(file: sqlite3.Connection, surplus: float) -> None:
         with closing(file.execute("SELECT key, length(sums) FROM windows ORDER BY used")) as oldest:
             gone = []
             for key, size in oldest:
@@ -160,7 +182,6 @@ class WindowCache:
                 surplus -= size
                 gone.append((key,))
         file.executemany("DELETE FROM windows WHERE key = ?", gone)
-        self._bytes = self._held(file)
 
     @staticmethod
     def _held(file: sqlite3.Connection) -> int:
@@ -168,7 +189,7 @@ class WindowCache:
         return int(total)
 
     def _give_up(self, error: sqlite3.Error) -> None:
-        log.warning("the cache of windows is off from here on: %s", error)
+        log.warning("the cache of windows in %s is off from here on: %s", self._path, error)
         self._stop_reading()
 
     def _stop_reading(self) -> None:

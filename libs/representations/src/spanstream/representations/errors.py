@@ -1,4 +1,4 @@
-"""Errors of the representations: of models and fitted files, all found at load, and of fitting."""
+"""Errors of the representations: of models, fitted files and the cache, all found at load, and of fitting."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class ModelUnsupported(RepresentationError):
 
 class ReleaseInvalid(RepresentationError):
     """A release file with an unknown key or a wrong value, or that does not fit its model: correct the file."""
+
+
+class CacheUnusable(RepresentationError):
+    """The folder of the cache cannot be written, or holds something else: correct the setting."""
 
 
 class TransformInvalid(RepresentationError):

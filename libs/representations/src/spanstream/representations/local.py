@@ -236,11 +236,12 @@ def open_local(
         threads = os.cpu_count() or 1 if device == "cpu" else 1
     if device == "cpu":
         torch.set_num_threads(1)
-    if dtype != "auto":
+    calibration = None
+    if dtype == "auto":
+        model, calibration = calibrate(load(release, device=device))
+    else:
         model = load(release, dtype=getattr(torch, dtype), device=device)
-        return LocalEncoder(model, threads=threads, observe=observe, cache=cache)
-    model, calibration = calibrate(load(release, device=device))
-    budget = _ACCELERATOR_BUDGET
-    if device == "cpu":
+    budget = 1024 if device == "cpu" else _ACCELERATOR_BUDGET
+    if device == "cpu" and calibration is not None:
         budget = int(min(max(calibration.tokens_per_second * _BATCH_SECONDS, _MIN_BUDGET), _MAX_BUDGET))
     return LocalEncoder(model, budget=budget, threads=threads, calibration=calibration, observe=observe, cache=cache)

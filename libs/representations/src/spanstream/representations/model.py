@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, normalizers
 from spanstream.encoder.encoder import Text
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported, ReleaseInvalid
 from spanstream.representations.forward import ROBERTA, forward_pass
-from spanstream.representations.modules import Dense, Head, Transforms, read_modules
+from spanstream.representations.modules import Dense, Head, Modules, Transforms, read_modules
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.release import SUFFIXES, Release, read_release
 from spanstream.representations.stages import Truncate
@@ -161,7 +161,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
         precision=release.precision,
     )
     _check(model)
-    return _transformed(replace(model, fingerprint=_identity(model, release)), release)
+    return _transformed(replace(model, fingerprint=_identity(model, release, modules)), release)
 
 
 def named(name: str) -> Release:
@@ -202,9 +202,15 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _identity(model: Model, release: Release) -> str:
+def _described(head: Head) -> str:
+    if not isinstance(head, Dense):
+        return type(head).__name__
+    return head.activation + hashlib.sha256(head.weight.tobytes() + head.bias.tobytes()).hexdigest()
+
+
+def _identity(model: Model, release: Release, modules: Modules) -> str:
     """SHA-256 of the files and of every choice that changes vectors; not of the dtype, which keeps their directions."""
-    choices = {
+    choices: dict[str, object] = {
         "pooling": model.pooling,
         "layers": release.layers,
         "operator": model.operator,
@@ -213,6 +219,10 @@ def _identity(model: Model, release: Release) -> str:
         "overlap": model.overlap,
         "max_tokens": model.max_tokens,
     }
+    if modules.lower:  # most models are named without this and the next
+        choices["lower"] = True
+    if any(isinstance(head, Dense) for head in modules.heads):
+        choices["heads"] = [_described(head) for head in modules.heads]
     return hashlib.sha256((model.fingerprint + json.dumps(choices)).encode()).hexdigest()
 
 

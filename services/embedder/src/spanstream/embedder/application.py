@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -50,7 +51,7 @@ def count(metric: Metric, release: str, value: float) -> None:
 def open_measured(settings: EncoderSettings, *, write: Write = count) -> Encoder:
     """An encoder in this process whose batches are measured: `write(metric, release, value)`.
 
-    Raises a RepresentationError, or OSError where the cache's folder cannot be written.
+    Raises a RepresentationError.
     """
 
     def release() -> str:
@@ -116,7 +117,7 @@ def router(encoder: Encoder, *, admission: Admission, max_body_bytes: int = 32 <
         with admission.request(query=query) as take:
             body = await _body(request, max_body_bytes, take)
             answer = await anyio.to_thread.run_sync(_answer, encoder, body, query, vectors, limiter=threads)
-        return Response(answer, media_type=wire.MEDIA_TYPE)
+        return Response(answer, headers={wire.RELEASE: quote(encoder.info().release)}, media_type=wire.MEDIA_TYPE)
 
     return routes
 

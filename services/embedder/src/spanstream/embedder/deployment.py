@@ -238,6 +238,7 @@ def _check_free(host: str, port: int) -> None:
     """Raise PortInUse if something listens there: Serve would share the port with it, or fail without saying why."""
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe_socket:
+            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that only lingers is free
             probe_socket.bind((host, port))
     except OSError as error:
         raise http.PortInUse(f"cannot listen on {host}:{port} for encoder: {error.strerror}") from error

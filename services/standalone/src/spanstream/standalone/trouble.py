@@ -37,7 +37,7 @@ def explain(error: BaseException) -> Trouble:
             return Trouble("The disk is full.", "Free some space and start again; nothing that was accepted is lost.")
         case PermissionError():
             return Trouble(f"{_sentence(error)}", f"Choose another data folder: {elsewhere()}.")
-    # Known by name: their modules load Java's or the index's machinery, which may be what failed to load.
+    # Known by name: their modules load Java's, the index's or the model's machinery, which may be what failed to load.
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"BrokerError", "StoreCorrupt", "RepresentationError"}:
         what, _, advice = _sentence(error).partition("\n")

@@ -43,7 +43,7 @@ def compare(
         raise typer.BadParameter(str(error), param_hint="--data") from error
     from spanstream.standalone.encoder import comparison
 
-    with encoding.interruptible(), encoding.progress(quiet=as_json) as bar:
+    with encoding.told(), encoding.progress(quiet=as_json) as bar:
         if isinstance(judged, judgements.Pairs):
             one, other = (_cosines(model, side, judged, bar) for model, side in ((a, "A"), (b, "B")))
             bar.add_task("resampling", total=None)  # seconds for thousands of pairs
@@ -66,7 +66,7 @@ def _cosines(model: str, side: str, judged: judgements.Pairs, bar: Progress) -> 
     """Of each pair [n]."""
     import numpy as np
 
-    with encoding.opened(model, bar, side) as encoder:
+    with encoding.opened(model, bar) as encoder:
         left = encoding.vectors(encoder, judged.left, bar, f"{side}: first texts").astype(np.float64)
         right = encoding.vectors(encoder, judged.right, bar, f"{side}: second texts").astype(np.float64)
     cosines: NDArray[np.float64] = np.einsum("nd,nd->n", left, right)
@@ -79,7 +79,7 @@ def _scores(model: str, side: str, judged: judgements.Collection, bar: Progress)
 
     texts = [document["text"] for document in judged.documents]
     titles = [str(document.get("title") or "") for document in judged.documents]
-    with encoding.opened(model, bar, side) as encoder:
+    with encoding.opened(model, bar) as encoder:
         documents = encoding.vectors(encoder, texts, bar, f"{side}: documents", titles)
         queries = encoding.vectors(encoder, list(judged.queries.values()), bar, f"{side}: queries", query=True)
     return ranking_scores(judged, queries, documents)

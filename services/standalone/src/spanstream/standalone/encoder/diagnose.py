@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spanstream.client import output
-from spanstream.standalone.encoder import encoding, texts
+from spanstream.standalone.encoder import encoding
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
     from spanstream.encoder.encoder import Encoder
     from spanstream.standalone.encoder.diagnosis import Diagnosis, Measure
+    from spanstream.standalone.encoder.texts import Reader
 
 
 def diagnose(
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="[PATH]...",
             show_default=False,
-            help="Text files, folders of them, .jsonl files with text; default: Python's own documentation.",
+            help="Files, folders, or - for NDJSON on stdin, as for ingest; default: Python's own documentation.",
         ),
     ] = None,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="A model's name or folder.")] = "minilm",
@@ -43,50 +44,43 @@ def diagnose(
     """
     if not plot.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {plot.parent}", param_hint="--plot")
-    with encoding.interruptible():
-        drawn = _drawn(paths, sample)
-        with encoding.progress(quiet=as_json) as bar, encoding.opened(model, bar, "--model") as encoder:
-            name, dimension = encoder.info().release, encoder.info().dimension
-            found = _measured(encoder, drawn.texts, bar)
+    with encoding.told():
         from spanstream.standalone.encoder.plot import save
+        from spanstream.standalone.encoder.texts import Reader
 
-        title = f"{name} on {len(drawn.texts)} texts"
-        try:
-            save(found, title, plot)
-        except OSError as error:
-            raise typer.BadParameter(f"{plot} cannot be written: {error.strerror}", param_hint="--plot") from error
+        reader = Reader(paths or [])
+        with encoding.progress(quiet=as_json) as bar:
+            texts, total = _drawn(reader, sample, bar)
+            with encoding.opened(model, bar) as encoder:
+                name, dimension = encoder.info().release, encoder.info().dimension
+                found = _measured(encoder, texts, bar)
+        title = f"{name} on {len(texts)} texts"
+        save(found, title, plot)
     if as_json:
-        facts = {"model": name, "dimension": dimension, "texts": len(drawn.texts), "of": drawn.of}
+        facts = {"model": name, "dimension": dimension, "texts": len(texts), "of": total}
         output.write_json(facts | {"measures": [_plain(each) for each in found.measures], "plot": str(plot)})
         return
     out, err = output.consoles()
     out.print(_table(title, found.measures))
     out.print(f"The picture: {plot}", markup=False)
-    if drawn.skipped:
-        err.print(f"skipped {drawn.skipped} files that are not plain text, Markdown or .jsonl", style="dim")
-    if len(drawn.texts) < 2 * dimension:
-        few = f"{len(drawn.texts)} texts are few for {dimension} dimensions: isotropy and ranks are lower than of more texts."
+    reader.tell(err)
+    if len(texts) < 2 * dimension:
+        few = f"{len(texts)} texts are few for {dimension} dimensions: isotropy and ranks are lower than of more texts."
         err.print(few, style="yellow")
 
 
-def _drawn(paths: Sequence[Path] | None, size: int) -> texts.Sample:
+def _drawn(reader: Reader, size: int, bar: Progress) -> tuple[list[str], int]:
+    """At most `size` texts, all different and none blank, and of how many."""
     from spanstream.standalone.encoder.diagnosis import MIN_TEXTS
+    from spanstream.standalone.encoder.texts import draw
 
-    if paths:
-        if missing := [str(path) for path in paths if not path.exists()]:
-            raise typer.BadParameter(f"no such file or folder: {', '.join(missing)}", param_hint="PATH")
-        try:
-            drawn = texts.sample(paths, size)
-        except texts.Unreadable as error:
-            raise typer.BadParameter(str(error), param_hint="PATH") from error
-    else:
-        from spanstream.standalone import corpus
-
-        drawn = texts.draw((document.text for document in corpus.documents()), size)
-    if len(drawn.texts) < MIN_TEXTS:
-        few = f"{len(drawn.texts)} different texts found (plain text, Markdown, .jsonl); {MIN_TEXTS} are needed"
-        raise typer.BadParameter(few, param_hint="PATH")
-    return drawn
+    texts = (text for piece in reader.documents() if (text := piece.text or piece.title).strip())
+    drawn, total = draw(encoding.counted(texts, bar), size)
+    unique = list(dict.fromkeys(drawn))
+    if len(unique) < MIN_TEXTS:
+        reader.tell(output.consoles()[1])
+        raise typer.BadParameter(f"{len(unique)} different texts found; {MIN_TEXTS} are needed", param_hint="PATH")
+    return unique, total
 
 
 def _measured(encoder: Encoder, drawn: list[str], bar: Progress) -> Diagnosis:

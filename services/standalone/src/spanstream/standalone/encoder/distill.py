@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +11,7 @@ from spanstream.client import output
 
 if TYPE_CHECKING:
     from spanstream.encoder.encoder import Text
-    from spanstream.standalone.encoder.passages import Passage
-
-_SHOWN = 5  # documents that could not be read
+    from spanstream.standalone.encoder.texts import Piece, Reader
 
 
 def distill(
@@ -56,16 +52,13 @@ def _distill(out: Path, paths: list[str], model: str, size: int, dimension: int 
     from spanstream.representations.model import load
     from spanstream.representations.static import save_static
     from spanstream.standalone.encoder.encoding import counted, progress
-    from spanstream.standalone.encoder.passages import Reader, draw
+    from spanstream.standalone.encoder.texts import Reader, draw
 
-    if missing := [name for name in paths if name != "-" and not Path(name).exists()]:
-        raise typer.BadParameter(f"no such file or folder: {missing[0]}", param_hint="PATH")
     if (out.exists() and not out.is_dir()) or not out.absolute().parent.is_dir():
         raise typer.BadParameter(f"{out} is no folder, nor one to be made in a folder that exists", param_hint="--out")
-    reader = Reader()
+    reader = Reader(paths)
     with progress(quiet=as_json) as bar:
-        found = reader.passages(paths, sys.stdin.buffer) if paths else documentation()
-        passages, total = draw(counted(found, bar), size)
+        passages, total = draw(counted(reader.passages(), bar), size)
         loading = bar.add_task(f"loading {model}", total=None)
         # Float32 whatever is fastest here: the same texts must give the same numbers.
         teacher = load(model)
@@ -87,25 +80,10 @@ def _distill(out: Path, paths: list[str], model: str, size: int, dimension: int 
         "of": total,
         "unread": len(reader.unread),
     }
-    _report(facts, reader.unread, as_json)
+    _report(facts, reader, as_json)
 
 
-def documentation() -> Iterator[Passage]:
-    """What the product ingests first."""
-    from spanstream.ingestor.normalise import normalise
-    from spanstream.ingestor.segmentation import passages
-    from spanstream.ingestor.settings import IngestorSettings
-    from spanstream.standalone import corpus
-    from spanstream.standalone.encoder.passages import Passage
-
-    settings = IngestorSettings.read(log_url="memory:", blob_url="memory:")
-    for document in corpus.documents():
-        text = normalise(document.text)
-        for passage in passages(text, settings.passage_characters, settings.sentences_per_passage):
-            yield Passage(text[passage.start : passage.end], document.title)
-
-
-def text_of(passage: Passage) -> Text:
+def text_of(passage: Piece) -> Text:
     """The passage with its sentences, so that short texts are learnt too."""
     import numpy as np
 
@@ -117,7 +95,7 @@ def text_of(passage: Passage) -> Text:
     return Text(passage.text, np.array(sentences, np.int32).reshape(-1, 2))
 
 
-def _report(facts: dict[str, object], unread: Sequence[str], as_json: bool) -> None:
+def _report(facts: dict[str, object], reader: Reader, as_json: bool) -> None:
     if as_json:
         output.write_json(facts)
         return
@@ -128,5 +106,4 @@ def _report(facts: dict[str, object], unread: Sequence[str], as_json: bool) -> N
     for name, value in facts.items():
         table.add_row(name, output.line(str(value)))
     out.print(table)
-    for place in unread[:_SHOWN]:
-        err.print(f"not read: {output.line(place)}", style="yellow", markup=False)
+    reader.tell(err)

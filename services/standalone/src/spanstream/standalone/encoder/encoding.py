@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import typer
@@ -15,20 +15,13 @@ from spanstream.encoder.encoder import Encoder, Text
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from spanstream.standalone.encoder.passages import Passage
+    from spanstream.representations.local import LocalEncoder
+    from spanstream.representations.release import Release
+    from spanstream.representations.static import StaticEncoder
 
+T = TypeVar("T")
 NO_RANGES = np.empty((0, 2), np.int32)
 _CALL = 64  # texts of one call: enough for every thread of the encoder, few enough for the bar and Ctrl-C
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C ends the command with a line of its own and the exit code that shells expect."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("\ninterrupted; nothing was written", err=True)
-        raise typer.Exit(130) from None
 
 
 @contextmanager
@@ -44,16 +37,12 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 
 
 @contextmanager
-def opened(model: str, bar: Progress, option: str) -> Iterator[Encoder]:
-    """The encoder of that name or folder, closed afterwards; raises BadParameter, naming `option`, if there is none."""
-    from spanstream.representations.errors import RepresentationError
+def opened(model: str | Release, bar: Progress) -> Iterator[LocalEncoder | StaticEncoder]:
+    """The encoder of that name, folder or release, closed afterwards; raises a RepresentationError."""
     from spanstream.representations.local import open_local
 
-    task = bar.add_task(f"loading {model}", total=None)
-    try:
-        encoder = open_local(model)
-    except RepresentationError as error:
-        raise typer.BadParameter(str(error), param_hint=option) from error
+    task = bar.add_task(f"loading {model if isinstance(model, str) else model.name}", total=None)
+    encoder = open_local(model)
     bar.remove_task(task)
     try:
         yield encoder
@@ -86,11 +75,11 @@ def _whole(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def counted(passages: Iterable[Passage], bar: Progress) -> Iterator[Passage]:
-    """The same passages, counted as they come."""
-    task = bar.add_task("reading passages", total=None)
-    for passage in passages:
-        yield passage
+def counted(found: Iterable[T], bar: Progress) -> Iterator[T]:
+    """The same, counted as they come."""
+    task = bar.add_task("reading", total=None)
+    for each in found:
+        yield each
         bar.advance(task)
 
 

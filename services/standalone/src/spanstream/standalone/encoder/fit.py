@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,8 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spanstream.representations.transforms import Chain
-
-_SHOWN = 5  # documents that could not be read
+    from spanstream.standalone.encoder.texts import Reader
 
 
 def fit(
@@ -56,38 +53,32 @@ def fit(
 def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_json: bool) -> None:
     import numpy as np
 
-    from spanstream.representations.local import open_local
+    from spanstream.client.output import consoles
     from spanstream.representations.model import named
     from spanstream.representations.transforms import fit as fit_chain
     from spanstream.representations.transforms import parse_stages
-    from spanstream.standalone.encoder.encoding import counted, progress, vectors
-    from spanstream.standalone.encoder.passages import Reader, draw
+    from spanstream.standalone.encoder.encoding import counted, opened, progress, vectors
+    from spanstream.standalone.encoder.texts import Reader, draw
 
     specs = parse_stages([entry(stage) for stage in stages.split(",")])
     if not out.parent.is_dir() or out.is_dir():
         raise typer.BadParameter(f"{out} is no file in a folder that exists", param_hint="--out")
-    if missing := [name for name in paths if name != "-" and not Path(name).exists()]:
-        raise typer.BadParameter(f"no such file or folder: {missing[0]}", param_hint="PATH")
-    reader = Reader()
+    reader = Reader(paths)
     with progress(quiet=as_json) as bar:
-        passages, total = draw(counted(reader.passages(paths, sys.stdin.buffer), bar), size)
+        passages, total = draw(counted(reader.passages(), bar), size)
         if len(passages) < 2:
+            reader.tell(consoles()[1])
             raise typer.BadParameter(f"{len(passages)} passages in all of it; give more texts", param_hint="PATH")
         # Float32 whatever is fastest here: the same texts must give the same numbers.
-        task = bar.add_task(f"loading {model}", total=None)
         release = replace(named(model), transforms=(), transforms_file=None, truncate_dim=None, dtype="float32")
-        encoder = open_local(release)
-        bar.remove_task(task)
-        try:
+        with opened(release, bar) as encoder:
             origin = {"release": encoder.info().release, "fingerprint": encoder.fingerprint}
             # On zeros first, which takes no time: what cannot be fitted is found before minutes of encoding.
             fit_chain(specs, np.zeros((len(passages), encoder.info().dimension), np.float32), **origin)
             before = vectors(encoder, [one.text for one in passages], bar, "encoding", [one.title for one in passages])
-        finally:
-            encoder.close()
         chain = fit_chain(specs, before, **origin)
     chain.save(out)
-    _report(chain, before, {"file": str(out), "passages": total, "unread": len(reader.unread)}, reader.unread, as_json)
+    _report(chain, before, {"file": str(out), "passages": total, "unread": len(reader.unread)}, reader, as_json)
 
 
 def entry(stage: str) -> dict[str, Any]:
@@ -116,9 +107,7 @@ def _value(text: str) -> int | float | str:
     return text
 
 
-def _report(
-    chain: Chain, before: NDArray[np.float32], facts: dict[str, Any], unread: Sequence[str], as_json: bool
-) -> None:
+def _report(chain: Chain, before: NDArray[np.float32], facts: dict[str, Any], reader: Reader, as_json: bool) -> None:
     """What was fitted, and what it does to the sample itself."""
     from rich.table import Table
 
@@ -149,7 +138,4 @@ def _report(
     lines = [f"  - {json.dumps(transform)}" for transform in transforms]
     lines = ["transforms:", *lines, f"transforms_file: {facts['file']}"]
     out.print("\n".join(lines), markup=False, soft_wrap=True)
-    for line in unread[:_SHOWN]:
-        err.print(f"not read: {output.clean(line)}", markup=False, style="yellow", soft_wrap=True)
-    if len(unread) > _SHOWN:
-        err.print(f"… and {len(unread) - _SHOWN} more not read", style="yellow")
+    reader.tell(err)

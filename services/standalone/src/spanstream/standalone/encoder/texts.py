@@ -1,82 +1,111 @@
-"""A random sample of the texts in files and folders, read one after the other."""
+"""The texts that a command is given, read and cut as `spanstream ingest` and the ingestor do it; and random samples of them."""
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from spanstream.client import files
+import typer
 
-PLAIN = frozenset({".txt", ".text", ".rst", ".md", ".markdown"})
+from spanstream.client import files, output
+from spanstream.ingestor.normalise import normalise
+from spanstream.ingestor.parsing.kinds import Kind, by_file_name
+from spanstream.ingestor.parsing.parsed import Limits, ParseError
+from spanstream.ingestor.parsing.parser import Parser
+from spanstream.ingestor.segmentation import passages
+from spanstream.ingestor.settings import IngestorSettings
+from spanstream.standalone import corpus
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-class Unreadable(Exception):
-    """A file that cannot be read as text or as records: the message says which, where and why."""
+T = TypeVar("T")
+
+_SEED = 0  # the same texts give the same sample
+_SHOWN = 5  # documents that could not be read
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """`texts`, all different and none blank, out of `of` that there were; `skipped` files were of other types."""
+class Piece:
+    """A document or a passage of one: its text, normalised, and its document's title."""
 
-    texts: list[str] = field(repr=False)
-    of: int
-    skipped: int = 0
+    text: str = field(repr=False)
+    title: str = field(repr=False)
 
 
-def sample(paths: Iterable[Path], size: int) -> Sample:
-    """Text and Markdown files, one text each, and the lines of .jsonl and .ndjson files, a text each. Raises Unreadable."""
-    chosen, skipped = [], 0
-    for path in paths:
+class Reader:
+    """Reads files, folders, and for "-" the JSON lines of stdin; without any name the documentation of Python.
+
+    Afterwards `unread` lists what could not be read, as "where: why", without its text; `skipped` files were of other types.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Passages have the length that the ingestor's settings in this environment say; raises SettingsError, BadParameter."""
+        if missing := [name for name in names if name != "-" and not Path(name).exists()]:
+            raise typer.BadParameter(f"no such file or folder: {missing[0]}", param_hint="PATH")
+        settings = IngestorSettings.read(log_url="memory:", blob_url="memory:")
+        self._characters, self._sentences = settings.passage_characters, settings.sentences_per_passage
+        self._names = names
+        self.unread: list[str] = []
+        self.skipped = 0
+
+    def documents(self) -> Iterator[Piece]:
+        """Whole documents. Raises ParserUnavailable and OSError."""
+        if not self._names:
+            yield from (Piece(normalise(document.text), document.title) for document in corpus.documents())
+            return
+        parser = Parser(Limits())
         try:
-            selection = files.select(path)
-        except OSError as error:
-            raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
-        for file in selection.paths:
-            if file.suffix.lower() in PLAIN | files.RECORDS or file == path:
-                chosen.append(file)
-            else:
-                skipped += 1
-        skipped += selection.skipped.total()
-    drawn = draw((text for file in chosen for text in _texts(file)), size)
-    return Sample(drawn.texts, drawn.of, skipped)
+            for place, kind, data in self._found():
+                try:
+                    parsed = parser.parse(kind, data)
+                except ParseError as error:
+                    self.unread.append(f"{place}: {error.detail}")
+                    continue
+                yield Piece(normalise(parsed.text), parsed.title)
+        finally:
+            parser.close()
+
+    def passages(self) -> Iterator[Piece]:
+        """Their passages."""
+        for document in self.documents():
+            for passage in passages(document.text, self._characters, self._sentences):
+                yield Piece(document.text[passage.start : passage.end], document.title)
+
+    def tell(self, console: Console) -> None:
+        """Of what was not read."""
+        for line in self.unread[:_SHOWN]:
+            console.print(f"not read: {output.clean(line)}", markup=False, style="yellow", soft_wrap=True)
+        if len(self.unread) > _SHOWN:
+            console.print(f"… and {len(self.unread) - _SHOWN} more not read", style="yellow")
+        if self.skipped:
+            console.print(f"skipped {self.skipped} files that `spanstream ingest` does not take either", style="dim")
+
+    def _found(self) -> Iterator[tuple[str, Kind, bytes]]:
+        """Where each document stands, its format and its bytes."""
+        for name in self._names:
+            if name == "-":
+                yield from ((line.place, Kind.JSON, line.data) for line in files.lines(sys.stdin.buffer, "stdin"))
+                continue
+            selected = files.select(Path(name))
+            self.skipped += selected.skipped.total()
+            for path in selected.paths:
+                if path.suffix.lower() in files.RECORDS:
+                    with path.open("rb") as file:
+                        yield from ((line.place, Kind.JSON, line.data) for line in files.lines(file, str(path)))
+                else:
+                    yield str(path), by_file_name(path.name) or Kind.TEXT, path.read_bytes()
 
 
-def draw(texts: Iterable[str], size: int) -> Sample:
-    """`size` of the texts that are not blank, in their order, without repetitions; the same ones each time."""
-    source, kept, count = random.Random(0), list[tuple[int, str]](), 0
-    for text in texts:
-        if not text.strip():
-            continue
-        place = count if count < size else source.randrange(count + 1)
+def draw(found: Iterable[T], size: int) -> tuple[list[T], int]:
+    """`size` of what is found, in its order, each with the same chance, and how many there were (reservoir sampling)."""
+    chance, kept, count = random.Random(_SEED), list[tuple[int, T]](), 0
+    for count, each in enumerate(found, 1):
+        place = count - 1 if count <= size else chance.randrange(count)
         if place < size:
-            kept[place : place + 1] = [(count, text)]
-        count += 1
-    return Sample(list(dict.fromkeys(text for _, text in sorted(kept))), count)
-
-
-def _texts(path: Path) -> Iterator[str]:
-    try:
-        if path.suffix.lower() in files.RECORDS:
-            with path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield _text_of(line, f"{path}:{number}")
-        else:
-            data = path.read_bytes()
-            if b"\0" in data[:4096]:
-                raise Unreadable(f"{path} is not a text file")
-            yield data.decode("utf-8-sig", errors="replace")
-    except OSError as error:
-        raise Unreadable(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _text_of(line: bytes, place: str) -> str:
-    """The text of a record, or its title if it has no text."""
-    try:
-        record = json.loads(line)
-        return str(record.get("text") or record.get("title") or "")
-    except (ValueError, AttributeError) as error:
-        raise Unreadable(f"{place} is not a JSON object") from error
+            kept[place : place + 1] = [(count, each)]
+    return [each for _, each in sorted(kept, key=lambda pair: pair[0])], count
