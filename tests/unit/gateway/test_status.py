@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -88,6 +89,18 @@ def test_what_the_caller_may_not_know_of_is_waited_for_as_if_it_were_unknown() -
     reads = Reads({KEY: head(1)})
     assert asyncio.run(Watch(reads).heads({KEY: 1}, 0.05, lambda heads: {})) == {}
     assert len(reads.asked) > 1
+
+
+def test_a_read_that_waits_itself_is_not_rested_from_like_work() -> None:
+    """Nineteen times 50 ms would leave one second with two reads."""
+    reads = Reads({})
+
+    def slow(keys: Sequence[Key]) -> dict[Key, Head]:
+        time.sleep(0.05)
+        return reads(keys)
+
+    asyncio.run(Watch(slow).heads({KEY: 1}, 1, dict))
+    assert len(reads.asked) >= 4
 
 
 def test_failing_read_reaches_every_waiter() -> None:
