@@ -59,8 +59,11 @@ chaos: $(STAMP) ## Kills and restarts, long form
 bench: $(STAMP) ## Speed, as ratios within one run, with machine facts; JSON below bench-results/
 	$(BIN)/python -m tests.bench
 
-quality: $(STAMP) ## Retrieval measures on the development data, through the public API
+quality: $(STAMP) ## Retrieval measures on the development data, through the public API; writes docs/representations.md's tables
 	$(BIN)/python -m pytest tests/quality --long -s
+	$(BIN)/python -m tests.quality.representations --only sts16 bird --page docs/representations.md
+	$(BIN)/python -m tests.quality.representations --only cranfield medline cisi xquad --dtype bfloat16 --page docs/representations.md
+	$(BIN)/python -m tests.quality.compression --page docs/representations.md
 
 check: lint type proto-check test ## The gate: what CI runs
 

@@ -1,4 +1,4 @@
-"""What each compression of the index keeps, weighs and costs: `python -m tests.quality.compression [--sets …] [--out FILE]`.
+"""What each compression of the index keeps, weighs and costs: `python -m tests.quality.compression [--sets …] [--out FILE] [--page FILE]`.
 
 Every set is encoded once (float32) and loaded into an Edge store per compression; all queries go through the store's own
 search, interleaved, with the candidates that the product asks for. `together` is all sets in one index, which leaves most
@@ -29,6 +29,7 @@ from spanstream.store.edge import EdgeStore
 from spanstream.store.points import Passage
 from spanstream.store.queries import Dense, Leg, Query, Scope, Spans
 from tests.conftest import DATA
+from tests.quality import page
 from tests.quality.measures import Dataset, interval, load, ndcg
 from tests.quality.offline import NO_RANGES, OfflineIndex
 
@@ -213,12 +214,25 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def markdown(rows: Sequence[Row]) -> str:
+    """For a page: what is kept, and the bytes; times are of one machine at one moment."""
+    lines = ["| set | vectors | compression | nDCG@10 | of it kept, % | bytes of a vector in memory | on the disk |"]
+    lines.append("|---" * 7 + "|")
+    lines += [
+        f"| {row.set} ({row.passages} passages) | {row.leg} | {row.compression} | {row.ndcg:.2f} "
+        f"| {row.retained:.2f} [{row.low:.2f}, {row.high:.2f}] | {row.code_bytes} | {row.disk_bytes:.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Print the table, and write it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the sets")
     parser.add_argument("--sets", nargs="+", default=SETS, metavar="NAME", help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--page", type=Path, help="Markdown file whose table of compressions to write anew")
     options = parser.parse_args()
     encoder = open_local(dtype="float32")
     try:
@@ -232,6 +246,8 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             rows += compare(data, Path(folder))
     print(table(rows))
+    if options.page:  # where most of the index lies outside the candidates
+        page.write(options.page, "compressions", markdown([row for row in rows if row.set == sets[-1].name]))
     if options.out:
         options.out.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 

@@ -1,4 +1,4 @@
-"""What pooling, layers, transforms and dimensions change: `python -m tests.quality.representations [--only SET …] [--out FILE]`.
+"""What pooling, layers, transforms and dimensions change: `python -m tests.quality.representations [--only SET …] [--out FILE] [--page FILE]`.
 
 One model, all-MiniLM-L6-v2, and no new weights. Every set is encoded once per reading (dtype, pooling, layers); transforms
 are applied to those vectors. Pairs of texts are held against people's scores, queries find whole documents by exact search.
@@ -38,9 +38,11 @@ from spanstream.standalone.encoder import comparison, judgements
 from spanstream.standalone.encoder.fit import entry
 from tests.bench import facts
 from tests.conftest import DATA
+from tests.quality import page
 
 CORRELATIONS = {"sts16": "Spearman", "bird": "Pearson"}
-SETS = (*CORRELATIONS, "cranfield", "medline", "cisi", "xquad")
+COLLECTIONS = ("cranfield", "medline", "cisi", "xquad")
+SETS = (*CORRELATIONS, *COLLECTIONS)
 NO_RANGES = np.empty((0, 2), np.int32)
 _CALL = 64  # texts
 
@@ -283,6 +285,9 @@ def main() -> int:
         help="of all but the last line; bfloat16 is several times as fast where there are matrix units (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument(
+        "--page", type=Path, help="Markdown file whose tables of pairs and of collections to write anew"
+    )
     options = parser.parse_args()
     if not options.data.is_dir():
         print("no development data beside the project", file=sys.stderr)
@@ -304,6 +309,10 @@ def main() -> int:
         each = parts(options.data / "sts16")
         listed = ", ".join(f"{part} {value:.2f}" for part, value in each.items())
         print(f"\nsts16, plain, mean over its parts {np.mean(list(each.values())):.2f}: {listed}")
+    if options.page:
+        for name, group in (("pairs", CORRELATIONS), ("collections", COLLECTIONS)):
+            if these := [row for row in rows if row.set in group]:
+                page.write(options.page, name, table(these))
     if options.out:
         options.out.write_text(
             json.dumps({"machine": machine, "dtype": options.dtype, "rows": [_json(row) for row in rows]}, indent=1)
