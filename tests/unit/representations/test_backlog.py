@@ -29,8 +29,21 @@ def test_a_small_call_overtakes_large_ones() -> None:
 def test_a_large_query_overtakes_too() -> None:
     backlog: Backlog[Item] = Backlog(1024)
     backlog.add(call(0, *[200] * 50))
-    backlog.add(call(1, *[200] * 5), small=True)
+    backlog.add(call(1, *[200] * 5), query=True)
     assert {item.call for item in backlog.take()} == {1}
+
+
+def test_queries_go_before_small_calls_and_can_be_taken_alone() -> None:
+    backlog: Backlog[Item] = Backlog(1024)
+    backlog.add(call(0, *[200] * 50))
+    backlog.add(call(1, 12))
+    assert backlog.take_queries() == []
+    backlog.add(call(2, 12), query=True)
+    backlog.add(call(3, 14), query=True)
+    assert backlog.queries == 2
+    assert {item.call for item in backlog.take_queries()} == {2, 3}
+    backlog.add(call(4, 12), query=True)
+    assert [backlog.take()[0].call for _ in range(3)] == [4, 1, 0]
 
 
 def test_small_calls_share_a_batch() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -184,6 +185,33 @@ def test_a_failure_of_the_model_reaches_its_caller_and_no_other() -> None:
         picky.encode([asked("word " * 100)])
     assert len(picky.encode([asked("word")])) == 1
     picky.close()
+
+
+def test_a_query_is_read_while_a_batch_of_documents_takes_its_time() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class SlowAtLong(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            if ids.shape[1] > 20:
+                entered.set()
+                assert leave.wait(60)
+            return torch.ones(*ids.shape, 4)
+
+    encoder = LocalEncoder(_with_network(SlowAtLong(), width=4), threads=1)
+    with ThreadPoolExecutor() as pool:
+        documents = pool.submit(encoder.encode, [asked("word " * 100)])
+        try:
+            assert entered.wait(60)
+            (found,) = pool.submit(encoder.encode, [asked("word")], query=True).result(30)
+        finally:
+            leave.set()
+        assert found.whole.shape == (4,)
+        assert len(documents.result(60)) == 1
+    encoder.close()
 
 
 def test_closing_fails_what_waits() -> None:

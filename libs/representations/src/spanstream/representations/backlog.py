@@ -1,4 +1,4 @@
-"""Which rows the model reads next: those of small calls, and of queries, before those of large ones."""
+"""Which rows the model reads next: queries, then those of small calls, then those of large ones."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Backlog(Generic[R]):
     def __init__(self, budget: int) -> None:
         """`budget`: tokens of a batch, padding counted."""
         self._budget = budget
+        self._queries: deque[R] = deque()
         self._small: deque[R] = deque()
         self._large: deque[R] = deque()
         self._sorted: deque[list[R]] = deque()
@@ -41,34 +42,50 @@ class Backlog(Generic[R]):
 
     def __len__(self) -> int:
         """Rows waiting."""
-        return len(self._small) + len(self._large) + sum(map(len, self._sorted))
+        return self.queries + len(self._small) + len(self._large) + sum(map(len, self._sorted))
 
-    def add(self, rows: Sequence[R], *, small: bool = False) -> None:
-        """The rows of one call; `small`: to be read early whatever its size."""
-        small = small or sum(row.length for row in rows) <= SMALL_CALL
-        (self._small if small else self._large).extend(rows)
+    @property
+    def queries(self) -> int:
+        """Rows of queries waiting."""
+        return len(self._queries)
+
+    def add(self, rows: Sequence[R], *, query: bool = False) -> None:
+        """The rows of one call; those of a query are read early whatever its size."""
+        if query:
+            self._queries.extend(rows)
+        else:
+            (self._small if sum(row.length for row in rows) <= SMALL_CALL else self._large).extend(rows)
 
     def take(self) -> list[R]:
         """The next batch; empty if nothing waits."""
         waiting = bool(self._large or self._sorted)
-        if self._small and not (waiting and self._passes >= _PASSES):
+        early = self._queries or self._small
+        if early and not (waiting and self._passes >= _PASSES):
             self._passes = self._passes + 1 if waiting else 0
-            rows, made = self._batches(self._small, self._budget)
-            oldest = next(batch for batch in made if 0 in batch)  # any other might pass it again and again
-            self._small.extendleft(rows[i] for i in reversed(range(len(rows))) if i not in oldest)
-            return [rows[i] for i in oldest]
+            return self._oldest(early)
         self._passes = 0
         if not self._sorted:
             rows, made = self._batches(self._large, self._budget * _HORIZON)
             self._sorted.extend([rows[i] for i in batch] for batch in made)
         return self._sorted.popleft() if self._sorted else []
 
+    def take_queries(self) -> list[R]:
+        """The next batch of queries; empty if none waits."""
+        return self._oldest(self._queries) if self._queries else []
+
     def clear(self) -> list[R]:
         """Take everything."""
-        rows = [*self._small, *self._large, *(row for batch in self._sorted for row in batch)]
-        for queue in (self._small, self._large, self._sorted):
+        rows = [*self._queries, *self._small, *self._large, *(row for batch in self._sorted for row in batch)]
+        for queue in (self._queries, self._small, self._large, self._sorted):
             queue.clear()
         return rows
+
+    def _oldest(self, queue: deque[R]) -> list[R]:
+        """The batch with the oldest row: any other might pass it again and again."""
+        rows, made = self._batches(queue, self._budget)
+        oldest = next(batch for batch in made if 0 in batch)
+        queue.extendleft(rows[i] for i in reversed(range(len(rows))) if i not in oldest)
+        return [rows[i] for i in oldest]
 
     def _batches(self, queue: deque[R], tokens: int) -> tuple[list[R], list[list[int]]]:
         """The oldest rows, about `tokens` of them, oldest first, and their numbers in batches."""

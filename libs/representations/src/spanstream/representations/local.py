@@ -88,7 +88,8 @@ class LocalEncoder:
         observe: Observer = lambda batch: None,
         cache: WindowCache | None = None,
     ) -> None:
-        """`budget`: tokens of a batch. `threads`: batches at once. `observe` is called after each batch.
+        """`budget`: tokens of a batch. `threads`: batches at once, and on a CPU one more of queries. `observe` is called
+        after each batch.
 
         `cache`: of what documents' windows gave; it is closed with the encoder.
         """
@@ -106,8 +107,14 @@ class LocalEncoder:
         self._changed = threading.Condition()
         self._closed = False
         self._reading = threading.Lock()  # of what several batches may add to: pools and calls
-        names = [f"encoder-model-{number}" for number in range(threads)]
-        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for name in names]
+        runs = [(f"encoder-model-{number}", False) for number in range(threads)]
+        if self._info.device == "cpu":
+            # A query is a few milliseconds of work, a batch of documents tens: the system shares the cores sooner than
+            # a batch ends.
+            runs.append(("encoder-queries", True))
+        self._threads = [
+            threading.Thread(target=self._run, args=(queries,), name=name, daemon=True) for name, queries in runs
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -135,7 +142,7 @@ class LocalEncoder:
         with self._changed:
             if self._closed:
                 raise EncoderUnavailable("the encoder is closed")
-            self._backlog.add(items, small=query)
+            self._backlog.add(items, query=query)
             self._changed.notify_all()
         if items:
             call.done.result()
@@ -174,13 +181,14 @@ class LocalEncoder:
                 item.call.waiting -= 1
         return [item for item in items if item.key not in known]
 
-    def _run(self) -> None:
+    def _run(self, only_queries: bool) -> None:
+        backlog = self._backlog
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or len(self._backlog) > 0)
+                self._changed.wait_for(lambda: self._closed or (backlog.queries if only_queries else len(backlog)) > 0)
                 if self._closed:
                     return
-                batch = self._backlog.take()
+                batch = backlog.take_queries() if only_queries else backlog.take()
             try:
                 self._read(batch)
             except Exception as error:  # noqa: BLE001  each caller gets it; the thread serves the other callers
