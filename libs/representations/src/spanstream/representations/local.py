@@ -20,7 +20,7 @@ from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.representations.backlog import Backlog
 from spanstream.representations.cache import WindowCache, key_of
-from spanstream.representations.calibration import Calibration, calibrate
+from spanstream.representations.calibration import Calibration, calibrate, in_int8
 from spanstream.representations.model import Model, load, named
 from spanstream.representations.pooling import Pool, pooled
 from spanstream.representations.release import Release
@@ -97,9 +97,8 @@ class LocalEncoder:
         self._model = model
         self._observe = observe
         self._cache = cache
-        parameter = next(model.network.parameters())
-        dtype = str(parameter.dtype).removeprefix("torch.")
-        self._info = EncoderInfo(model.release, model.dimension, model.max_tokens, dtype, str(parameter.device))
+        device = str(next(model.network.parameters()).device)
+        self._info = EncoderInfo(model.release, model.dimension, model.max_tokens, model.dtype, device)
         self._backlog: Backlog[_Item] = Backlog(budget)
         self._changed = threading.Condition()
         self._closed = False
@@ -234,6 +233,8 @@ def open_local(
         threads = os.cpu_count() or 1 if device == "cpu" else 1
     if device == "cpu":
         torch.set_num_threads(1)
+    if dtype == "int8":
+        return LocalEncoder(in_int8(load(release, device=device)), threads=threads, observe=observe, cache=cache)
     if dtype != "auto":
         model = load(release, dtype=getattr(torch, dtype), device=device)
         return LocalEncoder(model, threads=threads, observe=observe, cache=cache)
