@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import EncoderUnavailable, InvalidVectors
-from spanstream.representations.calibration import calibrate
+from spanstream.representations.calibration import calibrate, choice
 from spanstream.representations.local import Batch, LocalEncoder
 from spanstream.representations.model import Model
 from spanstream.representations.rows import plan
@@ -259,13 +259,32 @@ def test_batches_are_observed(minilm: Model) -> None:
     assert all(queued > 0 for batch in seen for queued in batch.queued)
 
 
-def test_calibration_keeps_the_vectors(minilm: Model) -> None:
+def test_calibration_takes_what_it_measured_as_the_best(minilm: Model) -> None:
     chosen, measured = calibrate(minilm)
-    assert measured.cosine >= 0.999
-    assert measured.float32_tokens_per_second > 0
-    assert measured.bfloat16_tokens_per_second > 0
-    assert next(chosen.network.parameters()).dtype == getattr(torch, measured.dtype)
+    assert chosen.dtype == measured.dtype == choice(measured.speeds, measured.cosines)
+    assert list(measured.speeds)[:2] == ["float32", "bfloat16"]
+    assert min(measured.speeds.values()) > 0
+    assert measured.cosines["bfloat16"] >= 0.999
+    assert minilm.dtype == "float32"
     assert next(minilm.network.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("speeds", "int8_cosine", "expected"),
+    [
+        ((3.5, 1.0, 7.0), 0.9995, "int8"),  # VNNI alone
+        ((3.5, 15.0, 11.0), 0.9995, "bfloat16"),  # matrix units
+        ((3.5, 3.0, 7.0), 0.9989, "float32"),
+        ((3.5, 5.0, 7.0), float("nan"), "bfloat16"),
+        ((3.5, 5.0, 5.1), 0.9995, "bfloat16"),
+        ((3.5, 3.6, 3.7), 0.9995, "float32"),
+    ],
+)
+def test_the_fastest_type_that_keeps_the_vectors_is_taken(
+    speeds: tuple[float, float, float], int8_cosine: float, expected: str
+) -> None:
+    named = dict(zip(("float32", "bfloat16", "int8"), speeds, strict=True))
+    assert choice(named, {"bfloat16": 0.9999, "int8": int8_cosine}) == expected
 
 
 def test_a_megabyte_is_read_in_windows(minilm: Model, encoder: LocalEncoder, long: bool) -> None:

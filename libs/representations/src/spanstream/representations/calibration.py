@@ -1,15 +1,19 @@
-"""float32 or bfloat16: measured at load on this machine, because bfloat16 is several times faster where the processor
-has matrix units for it and slower where it does not. Never decided by the processor's name."""
+"""float32, bfloat16 or int8: measured at load on this machine, because each is several times faster where the processor
+has units for it and slower where it does not. Never decided by the processor's name."""
 
 from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from spanstream.representations.errors import ModelUnsupported
+from spanstream.representations.int8 import int8_pass
 from spanstream.representations.model import Model
 
 _SAMPLE = (
@@ -22,34 +26,65 @@ _ROWS = 4  # of 128 tokens: about 0.1 s in float32 on one core, which is as many
 _REPETITIONS = 5
 _SECONDS = 0.6  # no further repetition after this, so that a busy machine starts as well
 _MIN_COSINE = 0.999
-_MIN_GAIN = 1.1  # a smaller gain is noise, and float32 is the reference
+_MIN_GAIN = 1.1  # a smaller gain is noise
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was measured: tokens per second and core in each type, the lowest cosine of bfloat16 vectors to float32's."""
+    """What was measured of each type: tokens per second and core, and the lowest cosine to float32's vectors of the others'."""
 
     dtype: str
-    float32_tokens_per_second: float
-    bfloat16_tokens_per_second: float
-    cosine: float
+    speeds: Mapping[str, float]
+    cosines: Mapping[str, float]
 
     @property
     def tokens_per_second(self) -> float:
         """Of the chosen type."""
-        return self.bfloat16_tokens_per_second if self.dtype == "bfloat16" else self.float32_tokens_per_second
+        return self.speeds[self.dtype]
 
 
 def calibrate(model: Model) -> tuple[Model, Calibration]:
-    """The faster of `model` (float32) and its bfloat16 copy, if that keeps the vectors; takes about a second.
+    """The fastest of `model` (float32) and its copies in bfloat16 and int8 that keep the vectors; takes 1.5 s.
 
     Call it before other threads use torch: it lowers torch's number of threads for a moment.
     """
-    half = replace(model, network=copy.deepcopy(model.network).to(torch.bfloat16))
-    cosine = _cosine(model, half)
-    full_speed, half_speed = _speeds(model, half)
-    chosen = "bfloat16" if cosine >= _MIN_COSINE and half_speed >= _MIN_GAIN * full_speed else "float32"
-    return half if chosen == "bfloat16" else model, Calibration(chosen, full_speed, half_speed, cosine)
+    copies = [replace(model, network=copy.deepcopy(model.network).to(torch.bfloat16), dtype="bfloat16")]
+    with suppress(ModelUnsupported):
+        copies.append(_int8(model))
+    cosines = {other.dtype: _cosine(model, other) for other in copies}
+    speeds = _speeds([model, *copies])
+    chosen = choice(speeds, cosines)
+    fastest = next(each for each in (model, *copies) if each.dtype == chosen)
+    return fastest, Calibration(chosen, speeds, cosines)
+
+
+def choice(speeds: Mapping[str, float], cosines: Mapping[str, float]) -> str:
+    """The type to take. `speeds`: in order of trust; a later type has to be faster, and to keep the vectors."""
+    chosen, *others = speeds
+    for dtype in others:
+        if cosines[dtype] >= _MIN_COSINE and speeds[dtype] >= _MIN_GAIN * speeds[chosen]:
+            chosen = dtype
+    return chosen
+
+
+def in_int8(model: Model) -> Model:
+    """`model` (float32) in int8. Raises ModelUnsupported where it cannot be, or would not keep the vectors."""
+    other = _int8(model)
+    cosine = _cosine(model, other)
+    if cosine < _MIN_COSINE:  # some models, and all on processors without VNNI, whose sums of bytes overflow
+        raise ModelUnsupported(
+            f"in int8 this model's vectors have a cosine of {cosine:.4f} to those in float32 on this processor, needed is "
+            f"{_MIN_COSINE}: set the dtype to auto, float32 or bfloat16"
+        )
+    return other
+
+
+def _int8(model: Model) -> Model:
+    if next(model.network.parameters()).device.type != "cpu":
+        raise ModelUnsupported("int8 is for the processor; take bfloat16 or float16 on an accelerator")
+    sample = [tokens.ids for tokens in model.tokenize(_SAMPLE)]
+    ids = np.concatenate([model.before, *sample, model.after])[: model.max_tokens].astype(np.int64)
+    return replace(model, network=int8_pass(model.network, torch.from_numpy(ids)[None]), dtype="int8")
 
 
 def _cosine(model: Model, other: Model) -> float:
@@ -64,29 +99,30 @@ def _cosine(model: Model, other: Model) -> float:
     return float(lowest) if torch.isfinite(lowest) else -1.0
 
 
-def _speeds(model: Model, other: Model) -> tuple[float, float]:
-    """Tokens per second and core of both, interleaved, the best of a few.
+def _speeds(models: Sequence[Model]) -> dict[str, float]:
+    """Tokens per second and core of each type, interleaved, the best of a few.
 
     On a processor: one thread, and the time that it computed, not the time that passed. A machine is busy just when
     services start on it, and wall times then chose the slower type.
     """
+    model = models[0]
     on_processor = next(model.network.parameters()).device.type == "cpu"
     clock = time.thread_time if on_processor else time.perf_counter
     sample = np.concatenate([tokens.ids for tokens in model.tokenize(_SAMPLE)])
     length = min(128, model.max_tokens)
     rows = [np.resize(np.concatenate([model.before, sample, sample, sample]), length).astype(np.int32)] * _ROWS
-    best = [float("inf")] * 2
+    best = {each.dtype: float("inf") for each in models}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         deadline = time.perf_counter() + _SECONDS
         for _ in range(_REPETITIONS):
-            for i, reader in enumerate((model, other)):
+            for reader in models:
                 start = clock()
                 reader.states(rows)[0, 0, 0].item()  # which waits for an accelerator
-                best[i] = min(best[i], clock() - start)
+                best[reader.dtype] = min(best[reader.dtype], clock() - start)
             if time.perf_counter() > deadline:
                 break
     finally:
         torch.set_num_threads(threads)
-    return length * _ROWS / best[0], length * _ROWS / best[1]
+    return {dtype: length * _ROWS / seconds for dtype, seconds in best.items()}

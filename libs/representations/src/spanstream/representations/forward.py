@@ -28,63 +28,77 @@ _COMPILABLE = sys.version_info < (3, 14)
 class Layer(nn.Module):
     """One block, post-norm: attention with queries, keys and values from one product, then the feed-forward part."""
 
-    def __init__(self, layer: Any, heads: int) -> None:
-        """`layer`: a BertLayer of transformers, or one with the same parts."""
+    def __init__(
+        self,
+        heads: int,
+        products: tuple[nn.Module, nn.Module, nn.Module, nn.Module],
+        norms: tuple[nn.Module, nn.Module],
+    ) -> None:
+        """`products`: to queries, keys and values; behind attention; to the wider states and back."""
         super().__init__()
-        attention, output = layer.attention.self, layer.attention.output
-        parts = (attention.query, attention.key, attention.value)
         self.heads = heads
-        self.mixed = _linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
-        self.attended = _linear(output.dense.weight, output.dense.bias)
-        self.first_norm = output.LayerNorm
-        self.widened = layer.intermediate.dense
-        self.narrowed = layer.output.dense
-        self.second_norm = layer.output.LayerNorm
+        self.mixed, self.attended, self.widened, self.narrowed = products
+        self.first_norm, self.second_norm = norms
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """[rows, length, width] -> the same; `mask` [rows, 1, length, length] is added to the attention's scores."""
+        return self.feed(self.attend(states, mask))
+
+    def attend(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The first half of it."""
         rows, length, width = states.shape
         mixed = self.mixed(states).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         context = functional.scaled_dot_product_attention(mixed[0], mixed[1], mixed[2], mask)
         context = context.transpose(1, 2).reshape(rows, length, width)
-        states = self.first_norm(self.attended(context).add_(states))
+        result: torch.Tensor = self.first_norm(self.attended(context).add_(states))
+        return result
+
+    def feed(self, states: torch.Tensor) -> torch.Tensor:
+        """The second half of it."""
         narrowed = self.narrowed(functional.gelu(self.widened(states)))
         result: torch.Tensor = self.second_norm(narrowed.add_(states))
         return result
 
 
 class Bert(nn.Module):
-    """BERT, RoBERTa and their kin from the weights of a transformers model, for rows padded at the end.
+    """BERT, RoBERTa and their kin, for rows padded at the end.
 
     Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2019.
     """
 
-    def __init__(self, network: Any, layers: Sequence[int]) -> None:
-        """`network`: a model for which `reads` holds. `layers`: as of `forward_pass`, counted from 0."""
+    def __init__(
+        self,
+        words: nn.Module,
+        positions: nn.Parameter,
+        norm: nn.Module,
+        layers: Sequence[Layer],
+        averaged: Sequence[int],
+    ) -> None:
+        """`positions` [longest, width]. `averaged`: as `layers` of `forward_pass`, counted from 0."""
         super().__init__()
-        config, embeddings = network.config, network.embeddings
-        first = config.pad_token_id + 1 if config.model_type in ROBERTA else 0
-        positions = embeddings.position_embeddings.weight[first:] + embeddings.token_type_embeddings.weight[0]
-        self.words = embeddings.word_embeddings
-        self.positions = nn.Parameter(positions.detach().clone(), requires_grad=False)
-        self.norm = embeddings.LayerNorm
-        self.averaged = list(layers)
-        read = network.encoder.layer[: max(layers)]
-        self.layers = nn.ModuleList([Layer(each, config.num_attention_heads) for each in read])
+        self.words = words
+        self.positions = positions
+        self.norm = norm
+        self.layers = nn.ModuleList(layers)
+        self.averaged = list(averaged)
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """`ids` [rows, length] int64, `lengths` [rows] -> [rows, length, width]."""
-        rows, length = ids.shape
-        states: torch.Tensor = self.norm(self.words(ids) + self.positions[:length])
-        padding = torch.arange(length, device=ids.device)[None] >= lengths[:, None]
-        mask = torch.zeros(rows, length, dtype=states.dtype, device=ids.device).masked_fill(padding, float("-inf"))
-        mask = mask.view(rows, 1, 1, length).expand(rows, 1, length, length)
+        states, mask = self.embed(ids, lengths)
         kept = [states] if 0 in self.averaged else []
         for number, layer in enumerate(self.layers):
             states = layer(states, mask)
             if number + 1 in self.averaged:
                 kept.append(states)
         return kept[0] if len(kept) == 1 else torch.stack(kept).mean(dim=0)
+
+    def embed(self, ids: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The states before the first layer, and the mask of all layers."""
+        rows, length = ids.shape
+        states: torch.Tensor = self.norm(self.words(ids) + self.positions[:length])
+        padding = torch.arange(length, device=ids.device)[None] >= lengths[:, None]
+        mask = torch.zeros(rows, length, dtype=states.dtype, device=ids.device).masked_fill(padding, float("-inf"))
+        return states, mask.view(rows, 1, 1, length).expand(rows, 1, length, length)
 
 
 class Transformer(nn.Module):
@@ -120,13 +134,18 @@ def forward_pass(network: Any, layers: Sequence[int] = (-1,)) -> nn.Module:
     numbers = sorted({layer % (count + 1) for layer in layers})
     if not reads(network):
         return Transformer(network, numbers).eval().requires_grad_(False)
-    module = Bert(network, numbers).eval().requires_grad_(False)  # a compiled copy of others would keep their history
+    return compiled(_bert(network, numbers))
+
+
+def compiled(module: Bert) -> nn.Module:
+    """The same, ready to run."""
+    module = module.eval().requires_grad_(False)  # a compiled copy of others would keep their history
     if not _COMPILABLE:
         return module
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # that it is deprecated: see _COMPILABLE
-        compiled: nn.Module = torch.jit.script(module)
-    return compiled
+        scripted: nn.Module = torch.jit.script(module)
+    return scripted
 
 
 def reads(network: Any) -> bool:
@@ -138,6 +157,26 @@ def reads(network: Any) -> bool:
         and getattr(config, "position_embedding_type", "absolute") == "absolute"
         and not getattr(config, "is_decoder", False)
     )
+
+
+def _bert(network: Any, averaged: Sequence[int]) -> Bert:
+    """With the weights of a transformers model for which `reads` holds."""
+    config, embeddings = network.config, network.embeddings
+    first = config.pad_token_id + 1 if config.model_type in ROBERTA else 0
+    positions = embeddings.position_embeddings.weight[first:] + embeddings.token_type_embeddings.weight[0]
+    layers = [_layer(each, config.num_attention_heads) for each in network.encoder.layer[: max(averaged)]]
+    own = nn.Parameter(positions.detach().clone(), requires_grad=False)
+    return Bert(embeddings.word_embeddings, own, embeddings.LayerNorm, layers, averaged)
+
+
+def _layer(layer: Any, heads: int) -> Layer:
+    """`layer`: a BertLayer of transformers, or one with the same parts."""
+    attention, output = layer.attention.self, layer.attention.output
+    parts = (attention.query, attention.key, attention.value)
+    mixed = _linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
+    attended = _linear(output.dense.weight, output.dense.bias)
+    products = (mixed, attended, layer.intermediate.dense, layer.output.dense)
+    return Layer(heads, products, (output.LayerNorm, layer.output.LayerNorm))
 
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:

@@ -19,7 +19,7 @@ from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.representations.backlog import Backlog
 from spanstream.representations.cache import WindowCache, key_of
-from spanstream.representations.calibration import Calibration, calibrate
+from spanstream.representations.calibration import Calibration, calibrate, in_int8
 from spanstream.representations.model import Model, load, named
 from spanstream.representations.pooling import Pool, pooled
 from spanstream.representations.release import Release
@@ -98,11 +98,8 @@ class LocalEncoder:
         self._model = model
         self._observe = observe
         self._cache = cache
-        parameter = next(model.network.parameters())
-        dtype = str(parameter.dtype).removeprefix("torch.")
-        self._info = EncoderInfo(
-            model.release, model.dimension, model.max_tokens, dtype, str(parameter.device), model.precision
-        )
+        device = str(next(model.network.parameters()).device)
+        self._info = EncoderInfo(model.release, model.dimension, model.max_tokens, model.dtype, device, model.precision)
         self._backlog: Backlog[_Item] = Backlog(budget)
         self._changed = threading.Condition()
         self._closed = False
@@ -247,6 +244,8 @@ def open_local(
     calibration = None
     if dtype == "auto":
         model, calibration = calibrate(load(release, device=device))
+    elif dtype == "int8":
+        model = in_int8(load(release, device=device))
     else:
         model = load(release, dtype=getattr(torch, dtype), device=device)
     budget = 1024 if device == "cpu" else _ACCELERATOR_BUDGET

@@ -56,6 +56,7 @@ class Model:
     name: str
     fingerprint: str  # of all that makes its vectors what they are
     network: torch.nn.Module = field(repr=False)
+    dtype: str  # of its products: float32, bfloat16, float16 or int8
     tokenizer: Tokenizer = field(repr=False)
     pooling: Pooling
     operator: Operator
@@ -143,6 +144,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
         name=release.name,
         fingerprint=files,
         network=forward_pass(network, release.layers).to(device),
+        dtype=str(dtype).removeprefix("torch."),
         tokenizer=fast,
         pooling=release.pooling or modules.pooling,
         operator=release.operator,

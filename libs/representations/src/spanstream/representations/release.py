@@ -3,7 +3,7 @@
     release: minilm-spans-1             # its name; what follows is optional but for the model
     model_name_or_path: minilm          # a folder (relative to this file), a Hugging Face name, or minilm
     revision: sha256:...                # of weights and tokenizer, checked on load
-    dtype: auto                         # auto | float32 | bfloat16 | float16
+    dtype: auto                         # auto | float32 | bfloat16 | float16 | int8
     max_seq_length: 256                 # tokens of a window
     prompts: {query: "", document: ""}  # read before each text
     include_prompt: true                # whether the whole text's vector pools the prompt
@@ -32,7 +32,7 @@ from spanstream.representations.errors import ReleaseInvalid, TransformInvalid
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.transforms import StageSpec, parse_stages
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 SUFFIXES = (".yaml", ".yml")
 T = TypeVar("T")
 

@@ -68,7 +68,7 @@ class EncoderSettings(Settings):
     model: str = Field(
         "minilm", description="minilm (the packaged one), a folder, a Hugging Face name, or a release file"
     )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto", description="auto: measured at start; float16: on GPUs"
     )
     device: str = Field("cpu", description="of torch: cpu, cuda, cuda:1 …")
