@@ -221,7 +221,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get(_METADATA, "null"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 it is no mapping
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise TransformInvalid(f"{path} is no readable file of fitted transforms") from error
     if not isinstance(header, dict):
         raise TransformInvalid(f"{path} holds arrays, but not of fitted transforms")
