@@ -113,6 +113,39 @@ def test_vectors_travel_as_they_are_asked_for(application: EncoderApplication, k
     np.testing.assert_allclose(got.whole, expected.whole, atol={"float32": 0, "float16": 1e-3, "int8": 5e-3}[kind])
 
 
+def unfinished(application: EncoderApplication) -> socket.socket:
+    """A connection whose request lacks the end of its body."""
+    url = httpx.URL(application.url)
+    connection = socket.create_connection((url.host, url.port), timeout=20)
+    head = (
+        f"POST /v1/encode HTTP/1.1\r\nhost: x\r\ncontent-type: {wire.MEDIA_TYPE}\r\ncontent-length: {len(GOOD)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + GOOD[:9])
+    return connection
+
+
+def test_who_sends_too_slowly_gives_its_place_back(
+    application: EncoderApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanstream.embedder.application._BODY_SECONDS", 0.2)
+    connections = [unfinished(application) for _ in range(48)]  # all places that bulk has
+    for connection in connections:
+        assert b" 408 " in connection.recv(1000)
+        connection.close()
+    assert httpx.post(f"{application.url}/v1/encode", content=GOOD, headers=HEADERS).status_code == 200
+
+
+def test_who_goes_away_in_the_middle_is_no_failure(
+    application: EncoderApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(48):
+        unfinished(application).close()
+    deadline = monotonic() + 20
+    while httpx.post(f"{application.url}/v1/encode", content=GOOD, headers=HEADERS).status_code != 200:
+        assert monotonic() < deadline
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_an_answer_names_its_release(application: EncoderApplication) -> None:
     answer = httpx.post(f"{application.url}/v1/encode", content=GOOD, headers=HEADERS)
     assert answer.headers[wire.RELEASE] == "hash-16"

@@ -170,6 +170,55 @@ def test_a_file_that_breaks_while_it_is_used_only_costs_time(model: Model, tmp_p
     reads.close()
 
 
+@pytest.mark.parametrize(
+    "change", ["substr(sums, 1, 7)", "CAST(x'0000c07f' || substr(sums, 5) AS BLOB)", "zeroblob(length(sums))"]
+)
+def test_numbers_that_the_disk_has_changed_are_not_found(tmp_path: Path, change: str) -> None:
+    cache = WindowCache(tmp_path, 1 << 20)
+    cache.put([(b"k", np.ones((2, 8), np.float32))])
+    cache.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as file:
+        file.execute(f"UPDATE windows SET sums = {change}")
+        file.commit()
+    counts: list[tuple[int, int]] = []
+    cache = WindowCache(tmp_path, 1 << 20, lambda hits, misses: counts.append((hits, misses)))
+    assert cache.get([b"k"], 8) == {}
+    cache.close()
+    assert counts == [(0, 1)]
+
+
+def test_a_file_that_is_found_damaged_while_it_is_read_is_begun_anew_at_the_next_start(tmp_path: Path) -> None:
+    keys = [f"{number:020d}".encode() for number in range(500)]
+
+    def found() -> int:
+        cache = WindowCache(tmp_path, 1 << 24)
+        number = len(cache.get(keys, 8))
+        cache.put([(key, np.ones((40, 8), np.float32)) for key in keys])
+        cache.close()
+        return number
+
+    assert found() == 0
+    data = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(data[:8192] + b"\xff" * 100_000 + data[108_192:])
+    assert [found() for _ in range(3)] == [0, 0, 500]
+
+
+def test_the_log_of_transactions_is_bounded_while_another_process_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanstream.representations.cache._LOG_BYTES", 1 << 20)
+    cache = WindowCache(tmp_path, 1 << 24)
+    with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM windows").fetchone()
+        cache.put([(b"1", np.ones((1000, 1000), np.float32))])
+        until(lambda: (tmp_path / f"{FILE}-wal").stat().st_size > 1 << 20)
+        other.execute("COMMIT")
+        cache.put([(b"2", np.ones((1, 8), np.float32))])
+        until(lambda: (tmp_path / f"{FILE}-wal").stat().st_size < 1 << 20)
+    cache.close()
+
+
 def test_what_waits_to_be_written_holds_no_more_memory_than_its_own(tmp_path: Path) -> None:
     cache = WindowCache(tmp_path, 1 << 20)
     batch = np.ones((1000, 8), np.float32)

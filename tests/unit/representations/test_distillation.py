@@ -95,8 +95,10 @@ def test_the_map_lies_between_the_best_one_and_leaving_vectors_as_they_are() -> 
 
 
 def test_a_small_sample_or_a_large_dimension_is_refused(teacher: Model) -> None:
-    with pytest.raises(SampleUnsuitable, match="100 texts"):
+    with pytest.raises(SampleUnsuitable, match="100 different texts"):
         distill(teacher, sample(0, 99))
+    with pytest.raises(SampleUnsuitable, match="here are 1"):
+        distill(teacher, sample(0, 1) * 200)
     for dimension in (0, WIDTH + 1):
         with pytest.raises(SampleUnsuitable, match=f"1 to {WIDTH}"):
             distill(teacher, sample(0, 100), dimension)

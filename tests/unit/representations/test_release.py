@@ -116,11 +116,37 @@ def test_a_file_says_all_that_it_may(tmp_path: Path) -> None:
         ("release: a\nmodel_name_or_path: m\nprompts: hello", "prompts must hold keys and values"),
         ("- a", "must hold keys and values"),
         ("a: [", "not YAML"),
+        ("release: a\nmodel_name_or_path: m\npooling: 0", "pooling must hold keys and values"),
+        ("release: a\nmodel_name_or_path: m\nprompts: []", "prompts must hold keys and values"),
+        ("release: a\nmodel_name_or_path: m\ntruncate_dim: 8\ntruncate_dim: 9", "truncate_dim stands there twice"),
+        ("release: a\nmodel_name_or_path: m\npooling: {layers: [1], layers: [2]}", "layers stands there twice"),
+        ("release: a\nmodel_name_or_path: m\nrevision: 2024-13-45", "not YAML: month must be in"),
+        ("release: a\nmodel_name_or_path: m\ntruncate_dim: 0x_", "not YAML"),
+        ("release: a\nmodel_name_or_path: m\npooling: " + "{a: " * 2000, "not YAML"),
+        ('release: "a\\ud800"\nmodel_name_or_path: m', "release must be at most .* whole ones"),
+        ('release: "a\\nb"\nmodel_name_or_path: m', "release must be a name of at most 100 printable"),
+        (f"release: {'a' * 101}\nmodel_name_or_path: m", "release must be a name of at most 100 printable"),
+        ('release: a\nmodel_name_or_path: m\nprompts: {query: "\\ud800"}', r"prompts\.query must be .* whole ones"),
+        ('release: a\nmodel_name_or_path: "a\\0b"', "model_name_or_path must be .* whole ones"),
     ],
 )
 def test_a_wrong_file_is_refused_by_its_key(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ReleaseInvalid, match=said):
         read_release(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "key", ["dtype: *a8", "transforms: [{type: *a8}]", "transforms: [{type: pca, dimension: *a8}]"]
+)
+def test_aliases_are_not_written_out_in_the_message(tmp_path: Path, key: str) -> None:
+    lines = ["a0: &a0 [word]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9))]
+    with pytest.raises(ReleaseInvalid) as caught:
+        read_release(write(tmp_path, "\n".join([*lines, "release: a\nmodel_name_or_path: m", key])))
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_model_of_a_name_no_file_system_takes_is_no_folder(tmp_path: Path) -> None:
+    assert read_release(write(tmp_path, f"release: a\nmodel_name_or_path: {'m' * 300}")).model == "m" * 300
 
 
 def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 
 from spanstream.encoder.encoder import Text, check
 from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable
@@ -194,6 +197,24 @@ def test_a_table_that_cannot_be_right_is_refused(
     facts = {"format": "1", "name": "tiny", "teacher": "t", "teacher_fingerprint": "f"}
     save_file({"rows": rows, "empty": empty}, tmp_path / TABLE, facts)
     with pytest.raises(ModelUnsupported, match=message):
+        load_static(tmp_path)
+
+
+def test_an_id_beyond_the_rows_is_refused(table: StaticTable, tmp_path: Path) -> None:
+    save_static(table, tmp_path)
+    tokenizer = json.loads((tmp_path / TOKENIZER).read_text())
+    word = max(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].get)
+    tokenizer["model"]["vocab"][word] = 9999  # as many tokens as before
+    (tmp_path / TOKENIZER).write_text(json.dumps(tokenizer))
+    with pytest.raises(ModelUnsupported, match="do not belong together"):
+        load_static(tmp_path)
+
+
+def test_numbers_that_numpy_has_not_are_refused(table: StaticTable, tmp_path: Path) -> None:
+    save_static(table, tmp_path)
+    tensors = {"rows": torch.from_numpy(table.rows).bfloat16(), "empty": torch.from_numpy(table.empty)}
+    save_tensors(tensors, tmp_path / TABLE, {"format": "1"})
+    with pytest.raises(ModelUnsupported, match="is no static table"):
         load_static(tmp_path)
 
 

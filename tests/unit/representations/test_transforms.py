@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save, save_file
 
 from spanstream.encoder.encoder import Encoded, Text, check
 from spanstream.encoder.errors import InvalidVectors
@@ -384,7 +384,8 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     chain = fitted([{"type": "center"}], sample())
     chain.save(path)
     whole = path.read_bytes()
-    for content in (b"", b"text", whole[:-1], whole[: len(whole) // 2], b"\xff" * 64):
+    nested = save({}, {"transforms": "[" * 100_000})
+    for content in (b"", b"text", whole[:-1], whole[: len(whole) // 2], b"\xff" * 64, nested):
         path.write_bytes(content)
         with pytest.raises(TransformInvalid, match="no readable file"):
             Chain.load(path)

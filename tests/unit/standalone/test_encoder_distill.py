@@ -48,7 +48,7 @@ def test_a_folder_is_written_that_opens_as_a_model(teacher: str, texts: str, tmp
     ("change", "message"),
     [
         (["--dimension", "33"], "1 to 32"),
-        (["--sample", "50"], "100 texts"),
+        (["--sample", "50"], "100 different texts"),
         (["missing.txt"], "missing.txt"),
         (["--out", "no/such/folder"], "no/such"),
     ],

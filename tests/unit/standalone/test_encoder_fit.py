@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -98,7 +99,19 @@ def test_wrong_paths_are_usage_errors(tmp_path: Path) -> None:
     assert run(str(there), "--stages", "center", "--out", str(tmp_path / "none" / "chain")).exit_code == 2
     assert run(str(there), "--stages", "center", "--out", str(tmp_path)).exit_code == 2
     few = run(str(there), "--stages", "truncate:8", "--out", str(tmp_path / "chain"))
-    assert (few.exit_code, "1 passages in all of it" in few.stderr) == (2, True)
+    assert (few.exit_code, "1 different passages in all of it" in few.stderr) == (2, True)
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # as /dev/null is none
+    done = run("-", "--stages", "truncate:8", "--out", str(tmp_path / "pipe"), stdin=lines(64))
+    assert (done.exit_code, (tmp_path / "pipe").is_fifo()) == (2, True)
+
+
+def test_a_text_many_times_is_one(tmp_path: Path) -> None:
+    record = json.dumps({"_id": "1", "text": "The same notice."}).encode()
+    done = run("-", "--stages", "center", "--out", str(tmp_path / "chain"), stdin=b"\n".join([record] * 80))
+    assert (done.exit_code, "1 different passages" in done.stderr) == (2, True)
 
 
 def test_stages_are_typed_with_their_first_parameter_unnamed() -> None:

@@ -49,6 +49,14 @@ def test_diagnose_prints_a_table_for_people(texts: Path, tmp_path: Path) -> None
     assert "25 texts are few for 384 dimensions" in done.stderr
 
 
+def test_diagnose_takes_texts_too_short_for_parts(tmp_path: Path) -> None:
+    (tmp_path / "notes.jsonl").write_text("".join(f'{{"_id": {n}, "text": "note {n}"}}\n' for n in range(20)))
+    arguments = ["diagnose", str(tmp_path / "notes.jsonl"), "--plot", str(tmp_path / "out.png"), "--json"]
+    done = CliRunner().invoke(encoder, arguments)
+    assert done.exit_code == 0, done.output
+    assert "position bias" not in {each["name"] for each in json.loads(done.stdout)["measures"]}
+
+
 def test_compare_of_a_model_with_itself_shows_no_difference(tmp_path: Path) -> None:
     documents = [{"_id": subject, "text": f"All about {subject}."} for subject in SUBJECTS]
     queries = [{"_id": f"{s}{n}", "text": f"question {n}: {s}"} for s in SUBJECTS for n in range(4)]
@@ -80,7 +88,8 @@ def test_compare_reads_scored_pairs(tmp_path: Path) -> None:
     [
         (["diagnose", "absent.txt"], "no such file or folder: absent.txt"),
         (["diagnose", "few.txt"], "1 different texts found"),
-        (["diagnose", "few.txt", "--plot", "absent/out.png"], "there is no folder absent"),
+        (["diagnose", "few.txt", "--plot", "absent/out.png"], "absent/out.png is no file in a folder that exists"),
+        (["diagnose", "few.txt", "--plot", "pairs"], "pairs is no file in a folder that exists"),
         (["diagnose", "bad.jsonl"], "not read: bad.jsonl:1: not valid JSON"),
         (["compare", "minilm", "minilm", "--data", "."], "has no corpus.jsonl"),
         (["compare", "/no/such/model", "minilm", "--data", "pairs"], "no model folder and no reachable model"),

@@ -34,6 +34,11 @@ def test_pairs_are_a_score_and_two_texts_quotes_included(tmp_path: Path) -> None
     assert read(tmp_path) == Pairs(['"a', "c"], ["b", "d"], [0.5, 1.0])
 
 
+def test_a_text_of_pairs_may_be_long(tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text(f"score\tone\ttwo\n\n1\t{'x' * 200_000}\tb\n")
+    assert read(tmp_path) == Pairs(["x" * 200_000], ["b"], [1.0])
+
+
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
@@ -42,6 +47,14 @@ def test_pairs_are_a_score_and_two_texts_quotes_included(tmp_path: Path) -> None
         ("qrels.tsv", "h\nz\td\t1\n", "no judged query"),
         ("corpus.jsonl", '{"_id": "d"}\n', "corpus.jsonl:1 is not a JSON object with _id and text"),
         ("pairs.tsv", "score\tone\ttwo\n", "has no pairs"),
+        ("pairs.tsv", "score\tone\ttwo\nnan\ta\tb\n", "pairs.tsv:2 has no number"),
+        ("qrels.tsv", "h\nq\td\tinf\n", "qrels.tsv:2 has no number"),
+        ("corpus.jsonl", "[" * 100_000, "corpus.jsonl:1 is not a JSON object"),
+        (
+            "corpus.jsonl",
+            '{"_id": 1, "text": "a"}\n{"_id": "1", "text": "b"}\n',
+            "corpus.jsonl:2 has an _id that an earlier",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path: Path, file: str, text: str, message: str) -> None:

@@ -11,6 +11,7 @@ import logging
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -31,9 +32,13 @@ _FILE = "windows.sqlite"
 # since other processes write to it too.
 _SHARE = 0.1
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SUM = 4  # bytes behind a row's numbers
 _ASKED = 500  # keys in a query: SQLite takes 999
 _WRITE_SECONDS = 0.5  # between transactions
 _WAITING_BYTES = 16 << 20  # for the next: some seconds of what two cores compute
+# SQLite's own log of one such transaction is at most this long. It begins it again only between transactions, and of
+# several processes one is always in the middle of one: of two that wrote all the time it was 186 MB within a minute.
+_LOG_BYTES = 64 << 20
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS windows (key BLOB PRIMARY KEY, sums BLOB NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_use ON windows (used);
@@ -84,11 +89,12 @@ class WindowCache:
             except sqlite3.Error as error:
                 self._give_up(error)
                 return {}
+        found = {key: kept for key, kept in found.items() if _is_whole(key, kept)}
         with self._lock:
             self._used |= dict.fromkeys(found, now)
         hits = sum(key in found for key in keys)
         self._count(hits, len(keys) - hits)
-        return {key: np.frombuffer(sums, "<f4").reshape(-1, width) for key, sums in found.items()}
+        return {key: np.frombuffer(kept[:-_SUM], "<f4").reshape(-1, width) for key, kept in found.items()}
 
     def put(self, rows: Iterable[tuple[bytes, Sums]]) -> None:
         """Remember; what was used least goes beyond the bound. Forgotten at once while the file cannot keep up."""
@@ -98,8 +104,9 @@ class WindowCache:
                 return
             for key, sums in rows:
                 if key not in self._waiting and self._waiting_bytes + sums.nbytes <= _WAITING_BYTES:
-                    self._waiting[key] = sums.astype("<f4").tobytes()  # of a whole batch's array `sums` may be a part
-                    self._waiting_bytes += sums.nbytes
+                    numbers = sums.astype("<f4").tobytes()  # a copy: of a whole batch's array `sums` may be a part
+                    self._waiting[key] = numbers + _sum(key, numbers)
+                    self._waiting_bytes += len(self._waiting[key])
                     self._used[key] = now
 
     def close(self) -> None:
@@ -111,11 +118,15 @@ class WindowCache:
         try:
             return self._open()
         except sqlite3.DatabaseError as error:  # which has many causes: a file in use, say, must not go
-            if error.sqlite_errorcode not in _DAMAGED:
+            if error.sqlite_errorcode & 0xFF not in _DAMAGED:  # the rest of the code is where
                 raise
-            for suffix in ("", "-wal", "-shm"):  # what it held can be computed again
-                self._path.with_name(_FILE + suffix).unlink(missing_ok=True)
+            self._delete()
             return self._open()
+
+    def _delete(self) -> None:
+        """What it held can be computed again."""
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(_FILE + suffix).unlink(missing_ok=True)
 
     def _open(self) -> sqlite3.Connection:
         writer = self._connect()
@@ -159,10 +170,20 @@ class WindowCache:
             self._room -= sum(len(sums) for _, sums in values)
             if self._room < 0:
                 self._room = self._made_room(writer)
+        if self._log_bytes() > _LOG_BYTES:
+            writer.execute(
+                "PRAGMA wal_checkpoint(TRUNCATE)"
+            ).fetchall()  # which waits for the others; its answer is no error
         with self._lock:  # not before: until now the file did not have them
             for key, sums in values:
                 self._waiting.pop(key, None)
                 self._waiting_bytes -= len(sums)
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._path.with_name(f"{_FILE}-wal").stat().st_size
+        except FileNotFoundError:  # someone has tidied the folder: the next read says so
+            return 0
 
     def _made_room(self, file: sqlite3.Connection) -> float:
         """Delete what was used least if the bound is passed; how many bytes to write until the next look."""
@@ -191,6 +212,8 @@ class WindowCache:
     def _give_up(self, error: sqlite3.Error) -> None:
         log.warning("the cache of windows in %s is off from here on: %s", self._path, error)
         self._stop_reading()
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            self._delete()  # else each start would find it so, and go without
 
     def _stop_reading(self) -> None:
         with self._lock:
@@ -205,6 +228,15 @@ def _transaction(file: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     file.execute("BEGIN IMMEDIATE")  # which waits for another process, where a later upgrade would fail
     yield file
     file.execute("COMMIT")  # after an error the file is closed, which rolls back
+
+
+def _sum(key: bytes, numbers: bytes) -> bytes:
+    """Tells numbers that the disk has changed, which SQLite does not see: they would be wrong vectors."""
+    return zlib.crc32(numbers, zlib.crc32(key)).to_bytes(_SUM, "little")
+
+
+def _is_whole(key: bytes, kept: bytes) -> bool:
+    return kept[-_SUM:] == _sum(key, kept[:-_SUM])
 
 
 def key_of(fingerprint: str, row: Row) -> bytes:

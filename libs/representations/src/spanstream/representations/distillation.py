@@ -54,8 +54,8 @@ def distill(
 
     `dimension`: none means as many as the teacher's vectors have. `progress(what, done, total)` is called as it goes. Raises SampleUnsuitable.
     """
-    if len(texts) < MIN_TEXTS:
-        raise SampleUnsuitable(f"a distillation needs {MIN_TEXTS} texts at least, here are {len(texts)}")
+    if (different := len({text.text for text in texts})) < MIN_TEXTS:
+        raise SampleUnsuitable(f"a distillation needs {MIN_TEXTS} different texts at least, here are {different}")
     if dimension is not None and not 1 <= dimension <= teacher.dimension:
         raise SampleUnsuitable(f"the dimension is 1 to {teacher.dimension}, which the teacher's vectors have")
     rows = _entries(teacher, progress)

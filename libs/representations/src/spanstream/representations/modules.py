@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from spanstream.representations.errors import ModelUnsupported
@@ -87,8 +89,30 @@ class Modules:
 def read_modules(folder: Path) -> Modules:
     """Read `modules.json` and what it names; a folder without one is a transformer that is pooled by its mean.
 
-    Raises ModelUnsupported for a module, a pooling or an activation that is not known.
+    Raises ModelUnsupported for a module, a pooling or an activation that is not known, and for files that are not as they
+    must be.
     """
+    try:
+        return _read(folder)
+    except _NOT_AS_IT_MUST_BE as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ModelUnsupported(f"what stands around the model in {folder} cannot be read: {said}") from error
+
+
+# What a wrong type, a missing key and damaged weights raise where they are used.
+_NOT_AS_IT_MUST_BE = (
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+
+
+def _read(folder: Path) -> Modules:
     query, document = _prompts(_json(folder / "config_sentence_transformers.json"))
     if not (folder / "modules.json").is_file():
         return Modules(folder, query_prompt=query, document_prompt=document)
@@ -114,7 +138,7 @@ def read_modules(folder: Path) -> Modules:
         include_prompt=include_prompt,
         query_prompt=query,
         document_prompt=document,
-        max_seq_length=sentence.get("max_seq_length"),
+        max_seq_length=_length(sentence),
         lower=bool(sentence.get("do_lower_case")),
         heads=tuple(heads),
     )
@@ -128,6 +152,15 @@ def _json(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text())
     except ValueError as error:
         raise ModelUnsupported(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ModelUnsupported(f"{path} must hold keys and values")
+    return found
+
+
+def _length(config: Mapping[str, Any]) -> int | None:
+    found = config.get("max_seq_length")
+    if found is not None and (not isinstance(found, int) or found < 1):
+        raise ModelUnsupported(f"max_seq_length of the model must be a number above 0, not {found!r}")
     return found
 
 
@@ -136,7 +169,10 @@ def _prompts(config: Mapping[str, Any]) -> tuple[str, str]:
     prompts: Mapping[str, str] = config.get("prompts") or {}
     default = prompts.get(config.get("default_prompt_name") or "", "")
     document = next((prompts[name] for name in _DOCUMENT_PROMPTS if name in prompts), default)
-    return prompts.get("query", default) or "", document or ""
+    query = prompts.get("query", default)
+    for prompt in (query or "", document or ""):
+        prompt.encode()  # raises for what is no text, and for halves of characters, which JSON can spell
+    return query or "", document or ""
 
 
 def _pooling(config: Mapping[str, Any]) -> Pooling:

@@ -20,20 +20,24 @@ What it does not say is as the model's own folder has it.
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from spanstream.encoder.encoder import PRECISIONS
-from spanstream.representations.errors import ReleaseInvalid, TransformInvalid
+from spanstream.representations.errors import ReleaseInvalid, TransformInvalid, shown
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.transforms import StageSpec, parse_stages
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 SUFFIXES = (".yaml", ".yml")
+_LONGEST = 4096  # characters of a text
+_LONGEST_NAME = 100  # it is a part of the names of folders and collections
 T = TypeVar("T")
 
 
@@ -62,10 +66,10 @@ class Release:
 def read_release(path: Path) -> Release:
     """Read a release file. Raises ReleaseInvalid, which names the key and what may stand there."""
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ReleaseInvalid(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date of month 13, say
         raise ReleaseInvalid(f"{path}: not YAML: {error}") from error
     try:
         return _release(_Keys("", document), path.parent)
@@ -78,7 +82,7 @@ def _release(top: _Keys, folder: Path) -> Release:
     windows, granularities = top.keys("windows"), top.keys("granularities")
     span = granularities.keys("span")
     model = top.required("model_name_or_path", str)
-    if (folder / model).is_dir():
+    if os.path.isdir(folder / model):  # false for a name that no file system takes, where Path's raises
         model = str(folder / model)
     file = top.get("transforms_file", str)
     mode, operator = pooling.choice("pooling_mode", list(Pooling)), span.choice("operator", list(Operator))
@@ -100,6 +104,8 @@ def _release(top: _Keys, folder: Path) -> Release:
         truncate_dim=top.positive("truncate_dim"),
         precision=top.choice("precision", PRECISIONS) or PRECISIONS[0],
     )
+    if len(release.name) > _LONGEST_NAME or not release.name.isprintable():
+        raise ReleaseInvalid(f"release must be a name of at most {_LONGEST_NAME} printable characters")
     if bool(release.transforms) != bool(release.transforms_file):
         raise ReleaseInvalid("transforms and transforms_file go together: `spanstream encoder fit` makes both")
     for keys in (top, prompts, pooling, windows, granularities, span):
@@ -115,6 +121,16 @@ def _layers(found: list[Any] | None) -> tuple[int, ...]:
     return tuple(found)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise ConstructorError(None, None, f"{twice[0]} stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 class _Keys:
     """A mapping of the file, which knows what has been asked of it."""
 
@@ -128,7 +144,8 @@ class _Keys:
     def keys(self, key: str) -> _Keys:
         """The mapping below `key`; empty where there is none."""
         self._asked.append(key)
-        return _Keys(f"{self._at}{key}.", self._found.get(key) or {})
+        found = self._found.get(key)
+        return _Keys(f"{self._at}{key}.", {} if found is None else found)
 
     def get(self, key: str, kind: type[T]) -> T | None:
         """The value, None where it is not given."""
@@ -137,7 +154,9 @@ class _Keys:
         if value is None:
             return None
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise ReleaseInvalid(f"{self._at}{key} must be {_KINDS[kind]}, not {value!r}")
+            raise ReleaseInvalid(f"{self._at}{key} must be {_KINDS[kind]}, not {shown(value)}")
+        if isinstance(value, str) and (len(value) > _LONGEST or not _can_be_read(value)):
+            raise ReleaseInvalid(f"{self._at}{key} must be at most {_LONGEST} characters, and whole ones")
         return value
 
     def required(self, key: str, kind: type[T]) -> T:
@@ -158,7 +177,7 @@ class _Keys:
         """One of these."""
         value = self.get(key, str)
         if value is not None and value not in allowed:
-            raise ReleaseInvalid(f"{self._at}{key} must be one of {', '.join(allowed)}, not {value!r}")
+            raise ReleaseInvalid(f"{self._at}{key} must be one of {', '.join(allowed)}, not {shown(value)}")
         return value
 
     def refuse_others(self) -> None:
@@ -166,6 +185,11 @@ class _Keys:
         for key in self._found:
             if key not in self._asked:
                 raise ReleaseInvalid(f"{self._at}{key} is not known here; known are {', '.join(sorted(self._asked))}")
+
+
+def _can_be_read(text: str) -> bool:
+    """Whether it has neither halves of characters, which YAML can spell, nor NUL."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 _KINDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from spanstream.representations.errors import TransformInvalid, TransformMismatch
+from spanstream.representations.errors import TransformInvalid, TransformMismatch, shown
 from spanstream.representations.stages import KINDS, Array, Stage, Value
 
 _FORMAT = 1  # of the file
@@ -53,11 +53,11 @@ def _parse(where: str, entry: object) -> StageSpec:
     if not isinstance(entry, dict) or "type" not in entry:
         raise TransformInvalid(f"{where} must be a mapping with the key type: {', '.join(KINDS)}")
     if not isinstance(entry["type"], str) or entry["type"] not in KINDS:
-        raise TransformInvalid(f"{where}: there is no type {entry['type']!r}; known are {', '.join(KINDS)}")
+        raise TransformInvalid(f"{where}: there is no type {shown(entry['type'])}; known are {', '.join(KINDS)}")
     stage = KINDS[entry["type"]]
     keys = ["type", *stage.PARAMETERS, *(["fitted"] if stage.ARRAYS else [])]
     if unknown := [key for key in entry if key not in keys]:
-        raise TransformInvalid(f"{where}: {stage.KIND} has no key {unknown[0]!r}; allowed are {', '.join(keys)}")
+        raise TransformInvalid(f"{where}: {stage.KIND} has no key {shown(unknown[0])}; allowed are {', '.join(keys)}")
     parameters = {}
     for name, parameter in stage.PARAMETERS.items():
         given = entry.get(name, parameter.default)
@@ -66,7 +66,7 @@ def _parse(where: str, entry: object) -> StageSpec:
         try:
             parameters[name] = parameter.read(given)
         except ValueError as error:
-            raise TransformInvalid(f"{where}: {name} of {stage.KIND} {error}, not {given!r}") from error
+            raise TransformInvalid(f"{where}: {name} of {stage.KIND} {error}, not {shown(given)}") from error
     fitted = entry.get("fitted")
     if fitted is not None and not (isinstance(fitted, str) and _FITTED.fullmatch(fitted)):
         raise TransformInvalid(f'{where}: fitted must be "sha256:" and 64 hexadecimal digits, as fitting prints it')
@@ -221,7 +221,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {}).get(_METADATA, "null"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 it is no mapping
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise TransformInvalid(f"{path} is no readable file of fitted transforms") from error
     if not isinstance(header, dict):
         raise TransformInvalid(f"{path} holds arrays, but not of fitted transforms")

@@ -17,6 +17,7 @@ import anyio.to_thread
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from prometheus_client import Counter, Histogram
+from starlette.requests import ClientDisconnect
 
 from spanstream.embedder.admission import RETRY_AFTER, Admission
 from spanstream.embedder.settings import EncoderSettings
@@ -33,6 +34,7 @@ from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import Report
 
 Metric = Counter | Histogram
+_BODY_SECONDS = 30.0  # for a body to arrive: who sends it slower holds a place that others wait for
 _PROBE = Text("It answers.", np.array([[0, 2]], np.int32))
 
 
@@ -125,12 +127,18 @@ def router(encoder: Encoder, *, admission: Admission, max_body_bytes: int = 32 <
 async def _body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
     """The body, read no further than `limit` bytes and than there is room to `take`."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise Problem(413, f"a request may have at most {limit} bytes")
-        take(len(part))
-        parts.append(part)
+    try:
+        with anyio.fail_after(_BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise Problem(413, f"a request may have at most {limit} bytes")
+                take(len(part))
+                parts.append(part)
+    except TimeoutError as error:
+        raise Problem(408, f"the body did not arrive within {_BODY_SECONDS:g} seconds") from error
+    except ClientDisconnect as error:  # nobody reads the answer, but it is no failure of ours
+        raise Problem(400, "the body ended early") from error
     return b"".join(parts)
 
 

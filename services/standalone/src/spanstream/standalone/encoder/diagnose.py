@@ -42,8 +42,8 @@ def diagnose(
 
     No judgements are needed. Texts are read without their titles. The picture is written to diagnose.png.
     """
-    if not plot.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {plot.parent}", param_hint="--plot")
+    if not plot.parent.is_dir() or (plot.exists() and not plot.is_file()):
+        raise typer.BadParameter(f"{plot} is no file in a folder that exists", param_hint="--plot")
     with encoding.told():
         from spanstream.standalone.encoder.plot import save
         from spanstream.standalone.encoder.texts import Reader
@@ -94,7 +94,7 @@ def _measured(encoder: Encoder, drawn: list[str], bar: Progress) -> Diagnosis:
     whole = encoding.vectors(encoder, drawn, bar, "texts")
     parts = encoding.vectors(encoder, [part for found in pieces.values() for part in found], bar, "their parts")
     lengths = np.array([len(text) for text in drawn])
-    return measured(whole, lengths, np.array(list(pieces), np.int64), parts.reshape(len(pieces), PARTS, -1))
+    return measured(whole, lengths, np.array(list(pieces), np.int64), parts.reshape(len(pieces), PARTS, parts.shape[1]))
 
 
 def _plain(measure: Measure) -> dict[str, object]:

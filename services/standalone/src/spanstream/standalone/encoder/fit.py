@@ -61,14 +61,15 @@ def _fit(paths: list[str], stages: str, out: Path, model: str, size: int, as_jso
     from spanstream.standalone.encoder.texts import Reader, draw
 
     specs = parse_stages([entry(stage) for stage in stages.split(",")])
-    if not out.parent.is_dir() or out.is_dir():
+    if not out.parent.is_dir() or (out.exists() and not out.is_file()):  # /dev/null would be replaced
         raise typer.BadParameter(f"{out} is no file in a folder that exists", param_hint="--out")
     reader = Reader(paths)
     with progress(quiet=as_json) as bar:
         passages, total = draw(counted(reader.passages(), bar), size)
-        if len(passages) < 2:
+        different = len({(passage.text, passage.title) for passage in passages})
+        if different < 2:  # nothing is left of a text that all others are
             reader.tell(consoles()[1])
-            raise typer.BadParameter(f"{len(passages)} passages in all of it; give more texts", param_hint="PATH")
+            raise typer.BadParameter(f"{different} different passages in all of it; give more texts", param_hint="PATH")
         # Float32 whatever is fastest here: the same texts must give the same numbers.
         release = replace(named(model), transforms=(), transforms_file=None, truncate_dim=None, dtype="float32")
         with opened(release, bar) as encoder:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,20 +72,26 @@ def read_pairs(path: Path) -> Pairs:
 
 
 def _records(path: Path) -> Iterator[dict[str, str]]:
+    known: set[str] = set()
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             try:
                 record = json.loads(line)
-                yield {**record, "_id": str(record["_id"]), "text": str(record["text"])}
-            except (ValueError, KeyError, TypeError) as error:
+                read = {**record, "_id": str(record["_id"]), "text": str(record["text"])}
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise Unreadable(f"{path}:{number} is not a JSON object with _id and text") from error
+            if read["_id"] in known:  # found twice it would count twice
+                raise Unreadable(f"{path}:{number} has an _id that an earlier line has")
+            known.add(read["_id"])
+            yield read
 
 
 def _table(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
     """The rows below the header, with their line numbers."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 1):
-            if number > 1 and row:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            row = line.rstrip("\n").split("\t")
+            if number > 1 and row != [""]:
                 if len(row) < columns:
                     raise Unreadable(f"{path}:{number} has {len(row)} columns, separated by tabs; {columns} are needed")
                 yield number, row
@@ -93,6 +99,9 @@ def _table(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
 
 def _number(text: str, path: Path, line: int) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise Unreadable(f"{path}:{line} has no number where the grade or score is expected") from error
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise Unreadable(f"{path}:{line} has no number where the grade or score is expected")
+    return found
