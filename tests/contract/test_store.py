@@ -39,7 +39,10 @@ from spanstream.store.server import ServerStore
 from spanstream.store.store import Store
 from tests.fixtures.store import DIMENSION, hash_of, head, passage, scores, sparse, unit
 
-pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
+]
 
 GENERATION = "model@1+rules@2"
 ONE, TWO = hash_of("one"), hash_of("two")

@@ -60,6 +60,17 @@ def test_damaged_index_is_explained(tmp_path: Path) -> None:
     assert "Traceback" not in message
 
 
+def test_a_wrong_release_file_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = tmp_path / "release.yaml"
+    release.write_text("release: mine-1\nmodel_name_or_path: minilm\npoling: {}\n")
+    monkeypatch.setenv("ENCODER_MODEL", str(release))
+    done = command(tmp_path, "up", "--no-samples", "--port", "0", "--admin-port", "0")
+    assert done.returncode == 1
+    message = " ".join(done.stderr.decode().replace("│", "").split())
+    assert "poling is not known here" in message
+    assert "Traceback" not in message
+
+
 def test_first_corpus_that_was_interrupted_continues_and_is_then_left_alone(tmp_path: Path, long: bool) -> None:
     if not long:
         pytest.skip("takes minutes: --long")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder.http import HttpEncoder
 from spanstream.standalone import composition
 from spanstream.standalone.composition import Plan
@@ -93,3 +94,13 @@ def test_store_is_compressed_as_the_environment_says(tmp_path: Path, monkeypatch
     finally:
         for service in reversed(made.services):
             service.stop(time.monotonic() + 10)
+
+
+def test_the_model_in_this_process_is_the_one_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENCODER_MODEL", "mine.yaml")
+    folder = DataFolder(tmp_path)
+    chosen = composition.settings(plan("encoder", "edge:unused", composition.IN_PROCESS), folder, "memory:")["encoder"]
+    assert isinstance(chosen, EncoderSettings)
+    assert (chosen.model, chosen.cache_folder) == ("mine.yaml", folder.windows)

@@ -47,6 +47,7 @@ def test_a_text_of_pairs_may_be_long(tmp_path: Path) -> None:
         ("qrels.tsv", "h\nz\td\t1\n", "no judged query"),
         ("corpus.jsonl", '{"_id": "d"}\n', "corpus.jsonl:1 is not a JSON object with _id and text"),
         ("pairs.tsv", "score\tone\ttwo\n", "has no pairs"),
+        ("pairs.tsv", "0.5\ta\tb\n1\tc\td\n", "pairs.tsv:1 is a row already"),
         ("pairs.tsv", "score\tone\ttwo\nnan\ta\tb\n", "pairs.tsv:2 has no number"),
         ("qrels.tsv", "h\nq\td\tinf\n", "qrels.tsv:2 has no number"),
         ("corpus.jsonl", "[" * 100_000, "corpus.jsonl:1 is not a JSON object"),

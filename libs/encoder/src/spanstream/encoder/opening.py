@@ -16,5 +16,6 @@ def open_encoder(url: str, *, timeout: float = 60.0, in_flight: int = 4, vectors
     if scheme == "hash" and rest.isdigit() and int(rest) > 0:
         return HashEncoder(int(rest))
     raise ValueError(
-        "ENCODER_URL must be http://…, https://… or hash:<dimension> here; inproc: runs in one process only"
+        "ENCODER_URL must be http://…, https://… or hash:<dimension>; for a model in the same process leave it out and "
+        "name the model with ENCODER_MODEL"
     )

@@ -252,7 +252,7 @@ def _plan(
     skip_lost: bool = False,
     encoder_replicas: int = 0,
 ) -> Plan:
-    from spanstream.standalone.composition import MODEL, TARGETS, Plan
+    from spanstream.standalone.composition import IN_PROCESS, TARGETS, Plan
 
     targets = frozenset(name.strip() for name in target.split(",") if name.strip())
     if unknown := targets - set(TARGETS):
@@ -272,7 +272,7 @@ def _plan(
         admin_port=admin_port,
         log_url=log_url,
         store_url=store_url or f"edge:{folder / 'index'}",
-        encoder_url=encoder_url or MODEL,
+        encoder_url=encoder_url or IN_PROCESS,
         skip_lost=skip_lost,
         encoder_replicas=encoder_replicas,
     )

@@ -22,7 +22,7 @@ from spanstream.standalone.parts import Closeable, Shared, Topics
 from spanstream.store.store import Store
 
 TARGETS = ("ingestor", "embedder", "indexer", "gateway", "encoder")
-MODEL = "inproc:minilm"
+IN_PROCESS = "inproc:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Plan:
     """What to run where. `log_url` none: a local broker. `encoder_replicas` > 0: a Ray Serve with that many answers at
     `encoder_url`.
 
-    `skip_lost`: go on behind records that the log has lost. `encoder_url` is "inproc:<model>", the model in this process, exactly if "encoder" is among the targets.
+    `skip_lost`: go on behind records that the log has lost. `encoder_url` is IN_PROCESS, the model in this process, exactly if "encoder" is among the targets.
     """
 
     targets: frozenset[str]
@@ -53,6 +53,7 @@ class Composition:
     ingest_url: str
     admin_url: str
     log_url: str
+    release: Callable[[], str]  # asks the encoder, once everything is ready
 
 
 def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings]:
@@ -65,7 +66,7 @@ def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings
         "AUTH_KEYS_FILE": str(folder.keys),
         "http_host": plan.host,
         "http_port": plan.port,
-        "model": _model(plan),
+        "cache_folder": folder.windows,
     }
     return {name: _read(name, shared) for name in TARGETS if name in plan.targets}
 
@@ -108,7 +109,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             first.append(replicated(plan, folder, writer(folder)))
         encoder: LoadingEncoder | None = None
         if "encoder" in plan.targets:
-            encoder_settings = EncoderSettings.read(model=_model(plan), cache_folder=folder.windows)
+            encoder_settings = EncoderSettings.read(cache_folder=folder.windows)
             encoder = LoadingEncoder(lambda: _load(encoder_settings))
             early.append(encoder)
         configs = settings(plan, folder, log_url)
@@ -119,7 +120,8 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         raise
     parts += [*first, Shared(resources), *services, http]
     shown += configs.values()
-    return Composition([*parts, admin_server], http.url, http.url, admin_server.url, log_url)
+    release = (lambda: encoder.info().release) if encoder is not None else release_at(plan.encoder_url)
+    return Composition([*parts, admin_server], http.url, http.url, admin_server.url, log_url, release)
 
 
 def _services(
@@ -167,8 +169,19 @@ def _services(
     return services, resources
 
 
-def _model(plan: Plan) -> str:
-    return plan.encoder_url.removeprefix("inproc:")
+def release_at(url: str) -> Callable[[], str]:
+    """Asks the encoder there."""
+
+    def ask() -> str:
+        from spanstream.encoder.opening import open_encoder
+
+        encoder = open_encoder(url)
+        try:
+            return encoder.info().release
+        finally:
+            encoder.close()
+
+    return ask
 
 
 def _load(settings: EncoderSettings) -> Encoder:

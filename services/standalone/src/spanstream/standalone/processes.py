@@ -19,7 +19,7 @@ from spanstream.runtime import admin
 from spanstream.runtime.service import Report, Service
 from spanstream.runtime.settings import AdminSettings
 from spanstream.standalone import child, log_file
-from spanstream.standalone.composition import Composition, Plan
+from spanstream.standalone.composition import Composition, Plan, release_at
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.loading import Ahead
 from spanstream.standalone.parts import Shared, Topics
@@ -148,12 +148,14 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
     for name in ORDER:
         if name in plan.targets:
             admin_port = free_port()
-            own = {"ADMIN_PORT": str(admin_port)}
+            own = {"ADMIN_PORT": str(admin_port), "ENCODER_CACHE_FOLDER": str(folder.windows)}
             if name in PORTS:
                 own[PORTS[name]] = str(ports[name])
             admin_url = f"http://{plan.host}:{admin_port}"
             services.append(Child(name, ORDER[name], shared | own, admin_url, folder.path, write))
-    return Composition([*services, server], urls["gateway"], urls["ingestor"], server.url, log_url)
+    return Composition(
+        [*services, server], urls["gateway"], urls["ingestor"], server.url, log_url, release_at(encoder_url)
+    )
 
 
 def replicated(plan: Plan, folder: DataFolder, write: Callable[[str], None]) -> Child:

@@ -56,6 +56,7 @@ def up(
             composition.services,
             folder.path,
             composition.admin_url,
+            composition.release,
             with_samples=with_samples and {"ingestor", "gateway"} <= plan.targets,
             as_json=as_json,
             began=began,

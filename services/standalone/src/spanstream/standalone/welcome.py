@@ -6,13 +6,14 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from spanstream.client import Client, SpanstreamError, config, output
+from spanstream.encoder.errors import EncoderError
 from spanstream.runtime.service import Service
 from spanstream.standalone import calling, samples
 
@@ -28,6 +29,7 @@ class Welcome:
         services: Sequence[Service],
         folder: Path,
         admin_url: str,
+        release: Callable[[], str],
         *,
         with_samples: bool,
         as_json: bool,
@@ -38,6 +40,7 @@ class Welcome:
         self._services = services
         self._folder = folder
         self._admin_url = admin_url
+        self._release = release
         self._samples = with_samples
         self._as_json = as_json
         self._began = began
@@ -64,12 +67,20 @@ class Welcome:
                     return
                 self._console.print(f"The first documents did not get in: {error}", style="red", markup=False)
                 there = None
+        release = self._known_release()
         if self._as_json:  # 4
             found = {name: saved[name] for name in ("url", "ingest_url", "log_url") if name in saved}
-            output.write_json(found | {"admin_url": self._admin_url, "data": str(self._folder), "documents": there})
+            known = {"data": str(self._folder), "documents": there, "release": release}
+            output.write_json(found | {"admin_url": self._admin_url} | known)
             sys.stdout.flush()
         else:
-            self._console.print(addresses(saved["url"], self._admin_url, self._folder, there), soft_wrap=True)
+            self._console.print(addresses(saved["url"], self._admin_url, self._folder, there, release), soft_wrap=True)
+
+    def _known_release(self) -> str | None:
+        try:
+            return self._release()
+        except (EncoderError, ValueError):  # it has gone since it was ready, or none is used here
+            return None
 
     def stopping(self) -> None:
         """Say that the end has begun."""
@@ -84,13 +95,14 @@ class Welcome:
         return True
 
 
-def addresses(url: str, admin_url: str, folder: Path, documents: int | None) -> Text:
+def addresses(url: str, admin_url: str, folder: Path, documents: int | None, release: str | None) -> Text:
     """Where everything is and what to do next, a line each."""
     command = calling.command()
     if folder != config.data_folder().absolute():
         command = f"SPANSTREAM_DATA={shlex.quote(str(folder))} {command}"
     rows = {
         "Documents": f"{documents} can be searched" if documents is not None else None,
+        "Model": f"{release}, which has an index of its own" if release is not None else None,
         "Search API": f"{url}/v1/search",
         "  documentation": f"{url}/docs",
         "Metrics": f"{admin_url}/metrics",

@@ -28,7 +28,7 @@ def compare(
         typer.Option(
             "--data",
             metavar="FOLDER",
-            help="Judgements: corpus.jsonl, queries.jsonl and qrels.tsv as in BEIR, or pairs.tsv with a score and two texts.",
+            help="Judgements: corpus.jsonl, queries.jsonl and qrels.tsv as in BEIR, or pairs.tsv with a header, then a score and two texts a line.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,

@@ -137,6 +137,6 @@ def _report(chain: Chain, before: NDArray[np.float32], facts: dict[str, Any], re
     out.print(f"\n{chain.rows} of {facts['passages']} passages, {chain.release}", markup=False)
     out.print(f"written to {facts['file']}, version {chain.version}\n", markup=False, soft_wrap=True)
     lines = [f"  - {json.dumps(transform)}" for transform in transforms]
-    lines = ["transforms:", *lines, f"transforms_file: {facts['file']}"]
+    lines = ["transforms:", *lines, f"transforms_file: {Path(facts['file']).name}  # beside the release file"]
     out.print("\n".join(lines), markup=False, soft_wrap=True)
     reader.tell(err)

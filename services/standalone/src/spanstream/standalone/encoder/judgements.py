@@ -49,7 +49,7 @@ def read_collection(folder: Path) -> Collection:
         if not path.is_file():
             raise Unreadable(f"{folder} has no {path.relative_to(folder)}; needed is {FORMS}")
     relevant: dict[str, dict[str, float]] = {}
-    for number, (query, document, grade, *_) in _table(judgements, 3):
+    for number, (query, document, grade, *_) in _table(judgements, 3, number=2):
         relevant.setdefault(query, {})[document] = _number(grade, judgements, number)
     texts = {record["_id"]: record["text"] for record in _records(folder / "queries.jsonl")}
     queries = {query: texts[query] for query in relevant if query in texts}
@@ -62,7 +62,7 @@ def read_collection(folder: Path) -> Collection:
 def read_pairs(path: Path) -> Pairs:
     """A table with a header whose first three columns are a score and two texts. Raises Unreadable."""
     pairs = Pairs([], [], [])
-    for number, (score, left, right, *_) in _table(path, 3):
+    for number, (score, left, right, *_) in _table(path, 3, number=0):
         pairs.scores.append(_number(score, path, number))
         pairs.left.append(left)
         pairs.right.append(right)
@@ -86,22 +86,31 @@ def _records(path: Path) -> Iterator[dict[str, str]]:
             yield read
 
 
-def _table(path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
-    """The rows below the header, with their line numbers."""
+def _table(path: Path, columns: int, *, number: int) -> Iterator[tuple[int, list[str]]]:
+    """The rows below the header, with their line numbers. `number`: the column of a number, which no header has."""
     with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
+        for line_number, line in enumerate(file, 1):
             row = line.rstrip("\n").split("\t")
-            if number > 1 and row != [""]:
-                if len(row) < columns:
-                    raise Unreadable(f"{path}:{number} has {len(row)} columns, separated by tabs; {columns} are needed")
-                yield number, row
+            if row == [""]:
+                continue
+            if len(row) < columns:
+                raise Unreadable(
+                    f"{path}:{line_number} has {len(row)} columns, separated by tabs; {columns} are needed"
+                )
+            if line_number > 1:
+                yield line_number, row
+            elif _is_number(row[number]):
+                raise Unreadable(f"{path}:1 is a row already; the first line must name the columns")
 
 
 def _number(text: str, path: Path, line: int) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if not math.isfinite(found):
+    if not _is_number(text):
         raise Unreadable(f"{path}:{line} has no number where the grade or score is expected")
-    return found
+    return float(text)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
