@@ -91,16 +91,14 @@ def _table(path: Path, columns: int, *, number: int) -> Iterator[tuple[int, list
     with path.open(encoding="utf-8", errors="replace") as file:
         for line_number, line in enumerate(file, 1):
             row = line.rstrip("\n").split("\t")
-            if row == [""]:
-                continue
-            if len(row) < columns:
-                raise Unreadable(
-                    f"{path}:{line_number} has {len(row)} columns, separated by tabs; {columns} are needed"
-                )
-            if line_number > 1:
-                yield line_number, row
-            elif _is_number(row[number]):
+            if line_number == 1 and len(row) > number and _is_number(row[number]):
                 raise Unreadable(f"{path}:1 is a row already; the first line must name the columns")
+            if line_number > 1 and row != [""]:
+                if len(row) < columns:
+                    raise Unreadable(
+                        f"{path}:{line_number} has {len(row)} columns, separated by tabs; {columns} are needed"
+                    )
+                yield line_number, row
 
 
 def _number(text: str, path: Path, line: int) -> float:
