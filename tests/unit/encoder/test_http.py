@@ -275,6 +275,18 @@ def test_a_closed_client_is_unavailable_for_large_calls_too() -> None:
         client.encode([Text("x" * 400_000, NONE)] * 2)
 
 
+def test_an_application_of_another_release_than_at_first_is_not_ready() -> None:
+    said = INNER.info()
+    client = HttpEncoder(
+        "http://encoder", transport=httpx.MockTransport(lambda request: httpx.Response(200, json=asdict(said)))
+    )
+    assert client.ready()
+    client.info()
+    assert client.ready()
+    said = replace(said, release="next@2")
+    assert not client.ready()
+
+
 def test_vectors_of_another_release_than_at_first_are_refused() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         response = honest(request)

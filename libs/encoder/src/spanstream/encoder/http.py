@@ -98,10 +98,13 @@ class HttpEncoder:
         return results
 
     def ready(self) -> bool:
-        """Whether the application answers now (asked with a short timeout, beside the bound on requests)."""
+        """Whether the application answers now (asked with a short timeout, beside the bound on requests), as the release
+        that it was at first: the answers of another one are refused.
+        """
         try:
-            return self._client.get("/v1/info", timeout=2.0).is_success
-        except (httpx.HTTPError, RuntimeError):  # RuntimeError: this client is closed
+            answer = self._client.get("/v1/info", timeout=2.0)
+            return answer.is_success and (self._known is None or answer.json().get("release") == self._known.release)
+        except (httpx.HTTPError, RuntimeError, ValueError):  # RuntimeError: this client is closed
             return False
 
     def close(self) -> None:
