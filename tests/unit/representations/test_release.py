@@ -160,7 +160,7 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         ({"truncate_dim": WIDTH + 1}, "truncate_dim is 33, the vectors have 32"),
         ({"max_seq_length": WINDOW + 1}, "max_seq_length is 65, the model reads 64"),
         ({"query_prompt": "word " * 60}, "a prompt has .* more than a quarter of the 64"),
-        ({"revision": "sha256:00"}, "the release asks for sha256:00"),
+        ({"revision": "sha256:00"}, "revision is sha256:00, but"),
         ({"pooling": Pooling.MAX, "operator": Operator.ENDS}, "does not go with the pooling max"),
     ],
 )

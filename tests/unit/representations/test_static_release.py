@@ -105,7 +105,7 @@ def test_the_name_of_the_vectors_changes_with_whatever_changes_them(table: Stati
         ("prompts: {query: 'q: ', document: 'd: '}", "prompts.query, prompts.document: not"),
         ("include_prompt: false", "include_prompt: not"),
         ("dtype: bfloat16", "dtype: not"),
-        ("revision: sha256:00", "the release asks for sha256:00"),
+        ("revision: sha256:00", "revision is sha256:00, but"),
         ("truncate_dim: 9", "truncate_dim is 9, the vectors have 8"),
     ],
 )

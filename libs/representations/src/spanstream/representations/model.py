@@ -143,7 +143,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
     _refuse_incomplete(folder, tokenizer, network, told)
     files = fingerprint(modules.folder)
     if release.revision not in (None, f"sha256:{files}"):
-        raise ReleaseInvalid(f"the model in {folder} is sha256:{files}, the release asks for {release.revision}")
+        raise ReleaseInvalid(f"revision is {release.revision}, but the model in {folder} is sha256:{files}")
     fast = _plain(tokenizer.backend_tokenizer, lower=modules.lower)
     framed = fast.encode("a")
     real = [i for i, special in enumerate(framed.special_tokens_mask) if not special]

@@ -38,7 +38,7 @@ def open_static(release: Release, *, observe: Observer = lambda tokens, seconds:
         )
     if release.revision not in (None, f"sha256:{table.fingerprint}"):
         raise ReleaseInvalid(
-            f"the table in {release.model} is sha256:{table.fingerprint}, the release asks for {release.revision}"
+            f"revision is {release.revision}, but the table in {release.model} is sha256:{table.fingerprint}"
         )
     return StaticEncoder(
         replace(table, name=release.name), chain=_chain(release, table), precision=release.precision, observe=observe

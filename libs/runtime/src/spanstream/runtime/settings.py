@@ -63,7 +63,7 @@ class Settings(BaseSettings):
             for item in error.errors(include_input=False, include_url=False):
                 field = ".".join(map(str, item["loc"])) or "settings"
                 name = field if field.isupper() else (prefix + field).upper()
-                problems.append(f"{name}: {item['msg']}")
+                problems.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
         if problems:
             raise SettingsError("\n".join(problems))
         return settings

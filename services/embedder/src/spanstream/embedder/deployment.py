@@ -215,7 +215,7 @@ class Deployment:
             include_dashboard=False,
             logging_level=logging.WARNING,
             _node_ip_address="127.0.0.1",  # else it listens on all of the machine's
-            _temp_dir=self._folder,
+            _temp_dir=f"{self._folder}/r",  # Ray opens its own to everyone; the one around it is ours alone
             _metrics_export_port=settings.metrics_port or None,
         )
         serve.start(
