@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -53,6 +56,13 @@ def test_shown_redacts_secrets_and_can_show_only_what_differs() -> None:
 def test_shown_redacts_passwords_in_addresses() -> None:
     shown = Example.read(log_url="kafka://user:hush@host:1").shown()
     assert shown["LOG_URL"] == "kafka://**********@host:1"
+
+
+def test_shown_can_be_written_as_json() -> None:
+    class WithFolder(Example):
+        folder: Path = Path("a/b")
+
+    assert json.loads(json.dumps(WithFolder.read().shown()))["EXAMPLE_FOLDER"] == "a/b"
 
 
 def test_overrides_are_possible_by_field_name() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -90,8 +91,10 @@ def _shared(name: str, known: Collection[str]) -> str:
 
 
 def _redacted(value: Any) -> Any:
-    if isinstance(value, SecretStr) and value:
-        return "**********"
+    if isinstance(value, SecretStr):
+        return "**********" if value else ""
+    if isinstance(value, Path):  # which JSON does not know
+        return str(value)
     return _CREDENTIALS.sub("//**********@", value) if isinstance(value, str) else value
 
 
