@@ -259,6 +259,21 @@ def test_batches_are_observed(minilm: Model) -> None:
     assert all(queued > 0 for batch in seen for queued in batch.queued)
 
 
+def test_a_type_that_the_model_cannot_compute_in_is_not_taken() -> None:
+    class InFloat32(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            if self.weight.dtype != torch.float32:
+                raise RuntimeError("Unsupported dtype")
+            return torch.ones(*ids.shape, 4)
+
+    chosen, measured = calibrate(_with_network(InFloat32(), width=4))
+    assert (chosen.dtype, set(measured.speeds)) == ("float32", {"float32"})
+
+
 def test_calibration_takes_what_it_measured_as_the_best(minilm: Model) -> None:
     chosen, measured = calibrate(minilm)
     assert chosen.dtype == measured.dtype == choice(measured.speeds, measured.cosines)

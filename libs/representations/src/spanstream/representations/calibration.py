@@ -51,7 +51,12 @@ def calibrate(model: Model) -> tuple[Model, Calibration]:
     copies = [replace(model, network=copy.deepcopy(model.network).to(torch.bfloat16), dtype="bfloat16")]
     with suppress(ModelUnsupported):
         copies.append(_int8(model))
-    cosines = {other.dtype: _cosine(model, other) for other in copies}
+    cosines = {}
+    for other in [*copies]:
+        try:
+            cosines[other.dtype] = _cosine(model, other)
+        except (RuntimeError, TypeError):  # the model has an operation that this type has not, as FNet's transform
+            copies.remove(other)
     speeds = _speeds([model, *copies])
     chosen = choice(speeds, cosines)
     fastest = next(each for each in (model, *copies) if each.dtype == chosen)
