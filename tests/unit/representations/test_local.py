@@ -20,6 +20,14 @@ from spanstream.representations.rows import plan
 NONE = np.empty((0, 2), np.int32)
 
 
+class Network(torch.nn.Module):
+    """With the one weight that says type and device; a test says what it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+
 def asked(text: str, *ranges: tuple[int, int], context: str = "") -> Text:
     return Text(text, np.array(ranges, np.int32).reshape(-1, 2), context)
 
@@ -155,11 +163,7 @@ def test_a_long_text_has_the_mean_over_all_its_tokens(minilm: Model, encoder: Lo
 
 
 def test_states_that_are_not_finite_are_never_returned() -> None:
-    class Broken(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
+    class Broken(Network):
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             return torch.full((*ids.shape, 4), float("nan"))
 
@@ -170,11 +174,7 @@ def test_states_that_are_not_finite_are_never_returned() -> None:
 
 
 def test_a_failure_of_the_model_reaches_its_caller_and_no_other() -> None:
-    class Picky(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
+    class Picky(Network):
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             if ids.shape[1] > 20:
                 raise MemoryError("no room")
@@ -190,11 +190,7 @@ def test_a_failure_of_the_model_reaches_its_caller_and_no_other() -> None:
 def test_a_query_is_read_while_a_batch_of_documents_takes_its_time() -> None:
     entered, leave = threading.Event(), threading.Event()
 
-    class SlowAtLong(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
+    class SlowAtLong(Network):
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             if ids.shape[1] > 20:
                 entered.set()
@@ -217,11 +213,7 @@ def test_a_query_is_read_while_a_batch_of_documents_takes_its_time() -> None:
 def test_closing_fails_what_waits() -> None:
     entered, leave = threading.Event(), threading.Event()
 
-    class Slow(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
+    class Slow(Network):
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             entered.set()
             leave.wait(20)
@@ -260,11 +252,7 @@ def test_batches_are_observed(minilm: Model) -> None:
 
 
 def test_a_type_that_the_model_cannot_compute_in_is_not_taken() -> None:
-    class InFloat32(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(1))
-
+    class InFloat32(Network):
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             if self.weight.dtype != torch.float32:
                 raise RuntimeError("Unsupported dtype")

@@ -171,9 +171,8 @@ class WindowCache:
             if self._room < 0:
                 self._room = self._made_room(writer)
         if self._log_bytes() > _LOG_BYTES:
-            writer.execute(
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            ).fetchall()  # which waits for the others; its answer is no error
+            # Which waits for the others; its answer is no error.
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         with self._lock:  # not before: until now the file did not have them
             for key, sums in values:
                 self._waiting.pop(key, None)

@@ -23,11 +23,9 @@ from spanstream.representations.errors import ModelNotFound, ModelUnsupported, R
 from spanstream.representations.forward import ROBERTA, forward_pass
 from spanstream.representations.modules import Dense, Head, Modules, Transforms, read_modules
 from spanstream.representations.poolings import Operator, Pooling
-from spanstream.representations.release import SUFFIXES, Release, read_release
-from spanstream.representations.stages import Truncate
+from spanstream.representations.release import SUFFIXES, Release, behind, read_release
 from spanstream.representations.static import TABLE, holds_table, table_name
 from spanstream.representations.tokens import Tokens, tokenize
-from spanstream.representations.transforms import Chain
 
 MINILM = "all-MiniLM-L6-v2"
 _NO_IDS = np.empty(0, np.int32)
@@ -242,15 +240,12 @@ def _identity(model: Model, release: Release, modules: Modules) -> str:
 def _transformed(model: Model, release: Release) -> Model:
     """With the release's transforms behind it. Raises ReleaseInvalid, TransformInvalid or TransformMismatch."""
     heads, dimension, choices = model.heads, model.dimension, dict[str, object]()
-    if release.transforms_file is not None:
-        specs = list(release.transforms)
-        chain = Chain.load(release.transforms_file, specs=specs, dimension=dimension, fingerprint=model.fingerprint)
+    chain, cut = behind(release, dimension, model.fingerprint)
+    if chain is not None:
         heads, dimension = (*heads, Transforms(chain)), chain.dimension(dimension)
         choices["transforms"] = chain.version
-    if release.truncate_dim is not None:
-        if release.truncate_dim > dimension:
-            raise ReleaseInvalid(f"truncate_dim is {release.truncate_dim}, the vectors have {dimension} components")
-        heads, dimension = (*heads, Truncate(release.truncate_dim)), release.truncate_dim
+    if cut is not None:
+        heads, dimension = (*heads, cut), cut.dimension
         choices["truncate_dim"] = dimension
     if not choices:
         return model

@@ -32,7 +32,8 @@ from yaml.constructor import ConstructorError
 from spanstream.encoder.encoder import PRECISIONS
 from spanstream.representations.errors import ReleaseInvalid, TransformInvalid, shown
 from spanstream.representations.poolings import Operator, Pooling
-from spanstream.representations.transforms import StageSpec, parse_stages
+from spanstream.representations.stages import Truncate
+from spanstream.representations.transforms import Chain, StageSpec, parse_stages
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 SUFFIXES = (".yaml", ".yml")
@@ -75,6 +76,23 @@ def read_release(path: Path) -> Release:
         return _release(_Keys("", document), path.parent)
     except (ReleaseInvalid, TransformInvalid) as error:
         raise ReleaseInvalid(f"{path}: {error}") from error
+
+
+def behind(release: Release, dimension: int, fingerprint: str) -> tuple[Chain | None, Truncate | None]:
+    """What the release puts behind the vectors of a model with this dimension and fingerprint: fitted transforms, then a cut.
+
+    Raises ReleaseInvalid, TransformInvalid or TransformMismatch.
+    """
+    chain = cut = None
+    if release.transforms_file is not None:
+        specs = list(release.transforms)
+        chain = Chain.load(release.transforms_file, specs=specs, dimension=dimension, fingerprint=fingerprint)
+        dimension = chain.dimension(dimension)
+    if release.truncate_dim is not None:
+        if release.truncate_dim > dimension:
+            raise ReleaseInvalid(f"truncate_dim is {release.truncate_dim}, the vectors have {dimension} components")
+        cut = Truncate(release.truncate_dim)
+    return chain, cut
 
 
 def _release(top: _Keys, folder: Path) -> Release:

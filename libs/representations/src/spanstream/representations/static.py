@@ -105,11 +105,7 @@ def load_static(folder: Path) -> StaticTable:
                 raise ModelUnsupported(f"{folder / TABLE} has format {facts.get('format')!r}; known is {_FORMAT!r}")
             rows, empty = (file.get_tensor(name) for name in ("rows", "empty"))
             name, teacher, fingerprint = (facts[key] for key in ("name", "teacher", "teacher_fingerprint"))
-    except (
-        SafetensorError,
-        KeyError,
-        TypeError,
-    ) as error:  # TypeError: of numbers that numpy has not, such as bfloat16
+    except (SafetensorError, KeyError, TypeError) as error:  # TypeError: numpy has no bfloat16
         raise ModelUnsupported(f"{folder / TABLE} is no static table: {error}") from error
     _check(folder / TABLE, rows, empty, max(tokenizer.get_vocab().values(), default=-1) + 1)
     return StaticTable(name, teacher, fingerprint, rows.astype(np.float32), empty.astype(np.float32), tokenizer)

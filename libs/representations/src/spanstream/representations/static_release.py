@@ -6,8 +6,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from spanstream.representations.errors import ReleaseInvalid
-from spanstream.representations.release import Release
-from spanstream.representations.stages import Stage, Truncate
+from spanstream.representations.release import Release, behind
+from spanstream.representations.stages import Stage
 from spanstream.representations.static import Observer, StaticEncoder, StaticTable, load_static
 from spanstream.representations.transforms import Chain
 
@@ -54,14 +54,7 @@ def _refused(release: Release) -> list[str]:
 
 def _chain(release: Release, table: StaticTable) -> Chain | None:
     """The release's transforms and its truncation as one chain."""
-    width = dimension = table.rows.shape[1]
-    stages: tuple[Stage, ...] = ()
-    if release.transforms_file is not None:
-        specs = list(release.transforms)
-        chain = Chain.load(release.transforms_file, specs=specs, dimension=width, fingerprint=table.fingerprint)
-        stages, dimension = chain.stages, chain.dimension(width)
-    if release.truncate_dim is not None:
-        if release.truncate_dim > dimension:
-            raise ReleaseInvalid(f"truncate_dim is {release.truncate_dim}, the vectors have {dimension} components")
-        stages = (*stages, Truncate(release.truncate_dim))
+    width = table.rows.shape[1]
+    chain, cut = behind(release, width, table.fingerprint)
+    stages: tuple[Stage, ...] = (*(chain.stages if chain else ()), *([cut] if cut else ()))
     return Chain(stages, width, release.name, table.fingerprint, 0) if stages else None

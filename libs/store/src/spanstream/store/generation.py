@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
 from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreRejected
@@ -26,17 +27,33 @@ class Generation:
         return "-".join(re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-") for part in parts)
 
 
-def opened(
-    store: Store, release: str, dimension: int, segmenter: str, *, precision: str, override: Compression | None
-) -> Generation:
-    """Open the store's generation for an encoder of this release and dimension and a segmenter.
+class Info(Protocol):
+    """What an encoder's `info()` says of its vectors, as far as an index asks."""
 
-    It is compressed as `override` says, or without one as the release does, whose `precision` is a Compression's name. That
-    is no part of the generation: the vectors are the same. Raises StoreUnavailable, or StoreRejected for a precision that
-    is not known.
+    @property
+    def release(self) -> str:
+        """Whose vectors they are."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Components of a dense vector."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """A Compression's name."""
+        ...
+
+
+def opened(store: Store, info: Info, segmenter: str, override: Compression | None) -> Generation:
+    """Open the store's generation for this encoder and a segmenter.
+
+    It is compressed as `override` says, or without one as the encoder's release does. That is no part of the generation:
+    the vectors are the same. Raises StoreUnavailable, or StoreRejected for a precision that is not known.
     """
-    generation = Generation(release, dimension, segmenter)
-    store.open(generation.name, generation.dimension, _compression(precision) if override is None else override)
+    generation = Generation(info.release, info.dimension, segmenter)
+    store.open(generation.name, generation.dimension, _compression(info.precision) if override is None else override)
     return generation
 
 

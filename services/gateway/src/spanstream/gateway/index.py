@@ -38,15 +38,7 @@ class Index:
         """Ask the encoder and open the store, again and again until both answer or `stop` is set."""
         while not stop.is_set():
             try:
-                info = self._encoder.info()
-                generation = opened(
-                    self._store,
-                    info.release,
-                    info.dimension,
-                    self._segmenter,
-                    precision=info.precision,
-                    override=self._compression,
-                )
+                generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression)
             except (EncoderError, StoreUnavailable) as error:
                 log.info("index_waits", error=type(error).__name__, detail=str(error))
                 stop.wait(RETRY_SECONDS)

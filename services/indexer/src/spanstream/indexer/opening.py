@@ -42,15 +42,7 @@ class Opening:
 
     def _open(self) -> Indexer:
         try:
-            info = self._encoder.info()
-            generation = opened(
-                self._store,
-                info.release,
-                info.dimension,
-                self._segmenter,
-                precision=info.precision,
-                override=self._compression,
-            )
+            generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression)
         except (EncoderError, StoreUnavailable) as error:
             raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error
         except StoreRejected as error:  # no record's fault: as one, the first ones would become dead letters

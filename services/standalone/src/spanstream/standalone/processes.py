@@ -138,6 +138,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         "LOG_URL": log_url,
         "STORE_URL": plan.store_url,
         "ENCODER_URL": encoder_url,
+        "ENCODER_CACHE_FOLDER": str(folder.windows),
         "BLOB_URL": f"file:{folder.blobs}",
         "AUTH_KEYS_FILE": str(folder.keys),
         "INGESTOR_GATEWAY_URL": urls["gateway"],
@@ -148,7 +149,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
     for name in ORDER:
         if name in plan.targets:
             admin_port = free_port()
-            own = {"ADMIN_PORT": str(admin_port), "ENCODER_CACHE_FOLDER": str(folder.windows)}
+            own = {"ADMIN_PORT": str(admin_port)}
             if name in PORTS:
                 own[PORTS[name]] = str(ports[name])
             admin_url = f"http://{plan.host}:{admin_port}"
