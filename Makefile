@@ -48,7 +48,7 @@ type: $(STAMP) ## Check types
 # --- Test ------------------------------------------------------------------------------------------------------------
 test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2e, short forms of chaos, bench, quality
 	$(BIN)/python -m pytest tests/unit tests/contract -n auto --maxprocesses 4
-	$(BIN)/python -m pytest tests/integration tests/e2e tests/chaos tests/bench tests/quality -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/quality tests/bench tests/chaos tests/e2e tests/integration -n 2 --dist loadfile --no-loadscope-reorder
 
 test-unit: $(STAMP) ## Unit and contract tests, in seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer
 
 from spanstream.embedder.admission import Admission
 from spanstream.embedder.application import router
+from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder.encoder import Encoder, Text, check
 from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.encoder.hashing import HashEncoder
@@ -26,7 +28,7 @@ from spanstream.runtime.http import HttpServer
 @contextmanager
 def over_http(inner: Encoder) -> Iterator[HttpEncoder]:
     server = HttpServer("encoder", "127.0.0.1", 0)
-    server.include(router(inner, admission=Admission(32, 4, 64 << 20)))
+    server.include(router(inner, Admission(32, 4, 64 << 20), EncoderSettings()))
     server.start(lambda error: None)
     client = HttpEncoder(server.url, timeout=60)
     try:
@@ -140,6 +142,20 @@ def test_a_long_text_has_all_its_ranges(encoder: Encoder) -> None:
     check([text], [result], encoder.info().dimension)
     assert (result.tokens > 0).all()
     assert (result.ranges @ result.whole > 0.5).all()
+
+
+def test_very_many_ranges_take_memory_of_the_order_of_their_vectors(encoder: Encoder) -> None:
+    count = 30_000
+    text = asked("some words " * 40, *((11 * (i % 40), 11 * (i % 40) + 1 + i % 10) for i in range(count)))
+    tracemalloc.start()
+    try:
+        (result,) = encoder.encode([text])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(result.ranges) == count
+    # Of what numpy allocates in this process: sums in float64 and the answer, over HTTP on both sides of it.
+    assert peak < 9 * result.ranges.nbytes
 
 
 @pytest.mark.parametrize(

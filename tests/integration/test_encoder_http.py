@@ -33,6 +33,7 @@ from tests.fixtures.passages import message
 NONE = np.empty((0, 2), np.int32)
 HEADERS = {"content-type": wire.MEDIA_TYPE}
 GOOD = wire.pack_request([Text("abc", np.array([[0, 3]], np.int32))])
+MANY = wire.pack_request([Text("a", np.zeros((1 << 10, 2), np.int32))])  # vectors: with that of the text one too many
 OUTSIDE = wire.pack_request([Text("abc", np.array([[0, 4]], np.int32))])
 
 
@@ -68,7 +69,9 @@ def test_the_application_runs_on_its_own_and_stops_cleanly() -> None:
 
 @pytest.fixture(scope="module")
 def application() -> Iterator[EncoderApplication]:
-    made = EncoderApplication(EncoderSettings(port=0, max_body_bytes=1 << 16), HashEncoder(16))
+    made = EncoderApplication(
+        EncoderSettings(port=0, max_body_bytes=1 << 16, max_answer_bytes=1 << 16), HashEncoder(16)
+    )
     made.start(lambda error: None)
     yield made
     made.stop(monotonic() + 5)
@@ -86,6 +89,7 @@ def application() -> Iterator[EncoderApplication]:
         (OUTSIDE, HEADERS, 400),
         (GOOD, {"content-type": "application/json"}, 415),
         (b"x" * (1 << 17), HEADERS, 413),
+        (MANY, HEADERS, 413),
     ],
 )
 def test_a_malformed_request_is_a_problem(

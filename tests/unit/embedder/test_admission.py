@@ -36,9 +36,9 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
     admission = Admission(1, 0, 400)
 
     def ask_too_much() -> None:
-        with admission.request(query=False) as take:
-            take(400)
-            take(1)
+        with admission.request(query=False) as place:
+            place.ask(400)
+            place.ask(1)
 
     for _ in range(3):
         with pytest.raises(Problem):
@@ -48,11 +48,12 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
 
 def test_ongoing_bodies_are_counted_as_tokens() -> None:
     admission = Admission(4, 0, 1000)
-    with admission.request(query=False) as take:
-        take(300)
-        take(100)
+    with admission.request(query=False) as place:
+        place.ask(300)
+        place.ask(100)
         with admission.request(query=False) as other:
-            other(40)
+            other.ask(40)
+            other.answer(400)
             assert admission.tokens == 110
         assert admission.tokens == 100
 
@@ -60,14 +61,16 @@ def test_ongoing_bodies_are_counted_as_tokens() -> None:
 def test_bytes_are_bounded_over_all_requests_and_bulk_leaves_queries_their_share() -> None:
     admission = Admission(4, 1, 400)
     with admission.request(query=False) as bulk, admission.request(query=True) as query:
-        bulk(300)
-        with pytest.raises(Problem) as refused:
-            bulk(1)
-        assert (refused.value.status, refused.value.retry_after) == (503, 1)
-        query(100)
+        bulk.ask(100)
+        bulk.answer(200)
+        for take in (bulk.ask, bulk.answer):
+            with pytest.raises(Problem) as refused:
+                take(1)
+            assert (refused.value.status, refused.value.retry_after) == (503, 1)
+        query.ask(100)
         with pytest.raises(Problem):
-            query(1)
-        assert admission.tokens == 100
+            query.answer(1)
+        assert admission.tokens == 50
 
 
 @pytest.mark.parametrize(("requests", "for_queries"), [(1, 1), (2, 5), (1, -1)])

@@ -73,7 +73,8 @@ def test_each_model_of_a_deployment_answers_under_the_last_part_of_its_name() ->
         ({"gpus": 1}, "ENCODER_DEVICE"),
         ({"device": "cuda"}, "ENCODER_GPUS"),
         ({"max_requests": 4, "query_requests": 4}, "ENCODER_QUERY_REQUESTS"),
-        ({"max_body_bytes": 201 << 20}, "ENCODER_MAX_BODY_BYTES"),
+        ({"max_body_bytes": 129 << 20}, "ENCODER_MAX_BODY_BYTES"),
+        ({"max_answer_bytes": 161 << 20}, "ENCODER_MAX_ANSWER_BYTES"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused_by_name(given: dict[str, Any], named: str) -> None:

@@ -112,6 +112,25 @@ def test_a_large_call_goes_as_several_requests_in_order() -> None:
         np.testing.assert_array_equal(result.whole, expected.whole)
 
 
+def test_a_text_with_very_many_ranges_is_asked_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanstream.encoder.http._ANSWER_BYTES", 4 * 16 * 10)
+    asked: list[list[int]] = []
+
+    def counting(request: httpx.Request) -> httpx.Response:
+        asked.append([len(text.ranges) for text in wire.unpack_request(request.content)])
+        return honest(request)
+
+    words = "word " * 25
+    ranges = np.array([(at, at + 4) for at in range(0, len(words), 5)], np.int32)
+    texts = [Text("before", NONE), Text(words, ranges, "Title", context_ranges=12), Text("behind", ranges[:1])]
+    results = encoder(counting, in_flight=1).encode(texts)
+    assert sorted(asked) == [[0], [7, 1], [9], [9]]
+    for result, expected in zip(results, INNER.encode(texts), strict=True):
+        np.testing.assert_array_equal(result.whole, expected.whole)
+        np.testing.assert_array_equal(result.ranges, expected.ranges)
+        np.testing.assert_array_equal(result.tokens, expected.tokens)
+
+
 def test_requests_in_flight_are_bounded_over_all_threads() -> None:
     lock = threading.Lock()
     now, most = 0, 0

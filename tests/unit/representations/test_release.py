@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,25 @@ def test_the_name_of_the_vectors_changes_with_whatever_changes_them(folder: Path
     other = Path(shutil.copytree(folder, tmp_path / "other"))
     (other / "tokenizer.json").write_text((other / "tokenizer.json").read_text() + " ")
     assert load(Release("tiny", str(other))).release not in names
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "same"),
+    [
+        ("layer_norm_eps", 1e-6, False),
+        ("num_attention_heads", 2, False),
+        ("hidden_act", "relu", False),
+        ("transformers_version", "0.0.1", True),
+    ],
+)
+def test_what_a_models_configuration_says_of_its_vectors_is_in_its_name(
+    folder: Path, tmp_path: Path, key: str, value: Any, same: bool
+) -> None:
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    told = json.loads((other / "config.json").read_text())
+    assert told[key] != value
+    (other / "config.json").write_text(json.dumps(told | {key: value}))
+    assert (fingerprint(other) == fingerprint(folder)) is same
 
 
 @pytest.mark.parametrize("choices", [{}, {"precision": "binary"}])

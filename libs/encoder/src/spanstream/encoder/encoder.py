@@ -111,10 +111,15 @@ def check(texts: Sequence[Text], results: Sequence[Encoded], dimension: int) -> 
     if len(results) != len(texts):
         raise InvalidVectors(f"asked for {len(texts)} texts, got {len(results)}")
     for text, result in zip(texts, results, strict=True):
-        vectors = np.vstack([result.whole[None, :], result.ranges]) if result.ranges.size else result.whole[None, :]
         if result.whole.shape != (dimension,) or result.ranges.shape != (len(text.ranges), dimension):
             raise InvalidVectors(
                 f"vectors of shape {result.whole.shape}, {result.ranges.shape}; dimension is {dimension}"
             )
-        if not np.isfinite(vectors).all() or (np.abs(np.linalg.norm(vectors, axis=1) - 1) > 1e-2).any():
+        if not _unit(result.whole[None, :]) or not _unit(result.ranges):
             raise InvalidVectors("a vector is not finite or not of unit length")
+
+
+def _unit(vectors: NDArray[np.float32]) -> bool:
+    """Whether all of [n, dimension] are finite and of unit length; without a copy, there may be very many."""
+    squares = np.einsum("ij,ij->i", vectors, vectors)
+    return bool((np.abs(np.sqrt(squares) - 1) <= 1e-2).all())  # which nothing is that is not finite

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
+from itertools import chain, islice
 from urllib.parse import unquote
 
 import httpx
+import numpy as np
 
 from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse_malformed
@@ -20,6 +22,9 @@ from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUna
 # encoder, so one of 4,400 tokens/s still answers them within the default 60 s; a request that cannot be answered in
 # time is asked again for ever.
 _REQUEST_CHARACTERS = 1 << 18
+# Of the vectors of an answer, in float32: half of what the application allows by default. A text with more ranges
+# is asked several times, and read as often.
+_ANSWER_BYTES = 32 << 20
 _BUSY = frozenset({408, 429, 503, 504})  # overloaded or too slow: never said of a request for what is in it
 # What the application refuses for want of room is sent again when it said, up to this many seconds in all: less than a
 # stop has, so that a worker in the middle of it still stops in time.
@@ -84,16 +89,19 @@ class HttpEncoder:
         if not texts:
             return []
         dimension = self.info().dimension
-        groups = list(_groups(texts))
+        most = max(2, _ANSWER_BYTES // (4 * dimension))
+        parts = [list(_parts(text, most)) for text in texts]
+        groups = list(_groups(list(chain.from_iterable(parts)), most))
         # A call of one request, such as a query, stays in its thread.
         ask = partial(self._ask, query=query)
         try:
             answers = self._pool.map(ask, groups) if len(groups) > 1 else [ask(groups[0])]
-            results = [result for answer in answers for result in answer]
+            answered = iter([result for answer in answers for result in answer])
         except (RuntimeError, CancelledError) as error:
             if not self._client.is_closed:
                 raise
             raise EncoderUnavailable("this client of the encoder is closed") from error
+        results = [_joined(list(islice(answered, len(each)))) for each in parts]
         check(texts, results, dimension)
         return results
 
@@ -177,16 +185,35 @@ def _after(response: httpx.Response) -> float | None:
     return float(seconds) if seconds.isdecimal() else None
 
 
-def _groups(texts: Sequence[Text]) -> Iterator[list[Text]]:
-    """Runs of texts of about `_REQUEST_CHARACTERS` together; a longer text goes alone."""
+def _parts(text: Text, most: int) -> Iterator[Text]:
+    """The text, with so many of its ranges at once that `most` vectors answer it: of each range, and of the whole."""
+    if len(text.ranges) < most:
+        yield text
+        return
+    for at in range(0, len(text.ranges), most - 1):
+        ranges = text.ranges[at : at + most - 1]
+        with_context = min(max(text.context_ranges - at, 0), len(ranges))
+        yield replace(text, ranges=ranges, context_ranges=with_context)
+
+
+def _joined(parts: Sequence[Encoded]) -> Encoded:
+    """The answer to a text from those to its `_parts`."""
+    if len(parts) == 1:
+        return parts[0]
+    ranges, tokens = ([getattr(part, name) for part in parts] for name in ("ranges", "tokens"))
+    return Encoded(parts[0].whole, np.concatenate(ranges), np.concatenate(tokens))
+
+
+def _groups(texts: Sequence[Text], most: int) -> Iterator[list[Text]]:
+    """Runs of texts of about `_REQUEST_CHARACTERS` that at most `most` vectors answer; a longer text goes alone."""
     group: list[Text] = []
-    size = 0
+    size = vectors = 0
     for text in texts:
-        length = len(text.text)
-        if group and size + length > _REQUEST_CHARACTERS:
+        length, count = len(text.text), len(text.ranges) + 1
+        if group and (size + length > _REQUEST_CHARACTERS or vectors + count > most):
             yield group
-            group, size = [], 0
+            group, size, vectors = [], 0, 0
         group.append(text)
-        size += length
+        size, vectors = size + length, vectors + count
     if group:
         yield group

@@ -63,19 +63,16 @@ def pack_request(texts: Sequence[Text]) -> bytes:
     return b"".join([_REQUEST.pack(_REQUEST_MAGIC, len(texts)), table.tobytes(), *numbers, *strings])
 
 
+def vectors_asked(body: bytes) -> int:
+    """How many vectors a request asks for; raises EncoderRejected where its table says nothing of the kind."""
+    table = _table(body)
+    return len(table) + int(table[:, 2].sum())
+
+
 def unpack_request(body: bytes) -> list[Text]:
     """The texts of a request; raises EncoderRejected for anything but a well-formed body. Ranges are not checked."""
-    if len(body) < _REQUEST.size:
-        raise EncoderRejected("the body is shorter than its header")
-    magic, count = _REQUEST.unpack_from(body)
-    if magic != _REQUEST_MAGIC:
-        raise EncoderRejected("the body is not an encode request of version 1")
-    at = _REQUEST.size + 4 * _COLUMNS * count
-    if len(body) < at:
-        raise EncoderRejected("the body is shorter than its table")
-    table = np.frombuffer(body, _INT, _COLUMNS * count, _REQUEST.size).reshape(count, _COLUMNS).astype(np.int64)
-    if (table[:, [0, 1, 2, 4]] < 0).any() or (table[:, 3] < -1).any():
-        raise EncoderRejected("a size in the table is negative")
+    table = _table(body)
+    at = _REQUEST.size + 4 * table.size
     boundaries = np.maximum(table[:, 3], 0)
     numbers = int(2 * table[:, 2].sum() + boundaries.sum())
     if len(body) != at + 4 * numbers + int(table[:, :2].sum()):
@@ -96,6 +93,21 @@ def unpack_request(body: bytes) -> list[Text]:
             raise EncoderRejected("a text is not UTF-8") from error
         string_at = end
     return texts
+
+
+def _table(body: bytes) -> NDArray[np.int64]:
+    """[count, _COLUMNS] of a request."""
+    if len(body) < _REQUEST.size:
+        raise EncoderRejected("the body is shorter than its header")
+    magic, count = _REQUEST.unpack_from(body)
+    if magic != _REQUEST_MAGIC:
+        raise EncoderRejected("the body is not an encode request of version 1")
+    if len(body) < _REQUEST.size + 4 * _COLUMNS * count:
+        raise EncoderRejected("the body is shorter than its table")
+    table = np.frombuffer(body, _INT, _COLUMNS * count, _REQUEST.size).reshape(count, _COLUMNS).astype(np.int64)
+    if (table[:, [0, 1, 2, 4]] < 0).any() or (table[:, 3] < -1).any():
+        raise EncoderRejected("a size in the table is negative")
+    return table
 
 
 def pack_response(results: Sequence[Encoded], dimension: int, vectors: VectorType = "float32") -> bytes:

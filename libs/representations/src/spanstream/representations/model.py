@@ -32,6 +32,8 @@ _NO_IDS = np.empty(0, np.int32)
 # Rows are padded to a multiple of this many tokens: attention over 205 tokens in bfloat16 took 1.7 times as long as over
 # 208, because the matrix units get only whole tiles. Not beyond the model's window: there are no positions.
 _LANES = 16
+# Of a model's config.json: who wrote it, and in what the weights are kept.
+_NO_MATTER = frozenset({"_name_or_path", "architectures", "transformers_version", "torch_dtype", "dtype"})
 # A window with less has no room for a prompt, a title and an overlap, each a quarter at most.
 _LEAST_WINDOW = 16
 
@@ -203,9 +205,12 @@ def find(name: str) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 of a model's weights and tokenizer, as hexadecimal digits."""
+    """SHA-256 of a model's weights, tokenizer and configuration, as hexadecimal digits."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
+        if path.name == "config.json":
+            told = {key: value for key, value in json.loads(path.read_bytes()).items() if key not in _NO_MATTER}
+            digest.update(json.dumps(told, sort_keys=True).encode())
         if path.suffix in (".safetensors", ".bin", ".model") or path.name in ("tokenizer.json", "vocab.txt"):
             digest.update(path.name.encode())
             with open(path, "rb") as file:
@@ -229,11 +234,9 @@ def _identity(model: Model, release: Release, modules: Modules) -> str:
         "prompts": [model.query_prompt, model.document_prompt],
         "overlap": model.overlap,
         "max_tokens": model.max_tokens,
+        "lower": modules.lower,
+        "heads": [_described(head) for head in modules.heads],
     }
-    if modules.lower:  # most models are named without this and the next
-        choices["lower"] = True
-    if any(isinstance(head, Dense) for head in modules.heads):
-        choices["heads"] = [_described(head) for head in modules.heads]
     return hashlib.sha256((model.fingerprint + json.dumps(choices)).encode()).hexdigest()
 
 

@@ -14,7 +14,7 @@ from spanstream.representations.model import Model
 from spanstream.representations.poolings import Pooling
 from spanstream.representations.rows import Pieces, Plan
 
-_SLAB = 1024  # pieces of a row at once: bounds the memory where someone asks for very many ranges
+_SLAB = 1024  # pieces of a row, or vectors, at once: bounds the memory where someone asks for very many ranges
 
 
 def pooled(model: Model, states: torch.Tensor, pieces: Sequence[Pieces]) -> list[NDArray[np.float32]]:
@@ -28,25 +28,26 @@ def _sums(states: torch.Tensor, pieces: Sequence[Pieces], *, weighted: bool) -> 
     """Summed in float32 whatever the states are: a row is short. (Running sums, the other way to have all means at once,
     took a hundred times as long as this product on a batch of 2,048 tokens.)
     """
-    most = max(len(piece.targets) for piece in pieces)
-    edges = _padded([piece.bounds for piece in pieces], most).to(states.device)
-    weights = _padded([piece.weights for piece in pieces], most).to(states.device) if weighted else None
+    counts = np.array([len(piece.targets) for piece in pieces])
     position = torch.arange(states.shape[1], device=states.device)
     full = states.float()
-    sums = np.empty((len(pieces), most, states.shape[2]), np.float32)
-    for at in range(0, most, _SLAB):
-        part = slice(at, at + _SLAB)
-        first, last = edges[:, part, :1], edges[:, part, 1:]
-        inside = ((position >= first) & (position < last)).float()
-        if weights is not None:
-            inside *= weights[:, part, :1] + weights[:, part, 1:] * (position - first)
-        sums[:, part] = torch.bmm(inside, full).cpu().numpy()
-    return [row[: len(piece.targets)] for row, piece in zip(sums, pieces, strict=True)]
+    sums = [np.empty((count, states.shape[2]), np.float32) for count in counts]
+    for at in range(0, int(counts.max()), _SLAB):
+        rows = np.flatnonzero(counts > at).tolist()
+        edges = _padded([pieces[row].bounds[at : at + _SLAB] for row in rows]).to(states.device)
+        inside = ((position >= edges[..., :1]) & (position < edges[..., 1:])).float()
+        if weighted:
+            weights = _padded([pieces[row].weights[at : at + _SLAB] for row in rows]).to(states.device)
+            inside *= weights[..., :1] + weights[..., 1:] * (position - edges[..., :1])
+        found = torch.bmm(inside, full if len(rows) == len(pieces) else full[rows]).cpu().numpy()
+        for row, part in zip(rows, found, strict=True):
+            sums[row][at : at + _SLAB] = part[: counts[row] - at]
+    return sums
 
 
-def _padded(columns: Sequence[NDArray[Any]], most: int) -> torch.Tensor:
-    """[rows, most, 2] of each row's [p, 2], with zeros below."""
-    whole = np.zeros((len(columns), most, 2), columns[0].dtype)
+def _padded(columns: Sequence[NDArray[Any]]) -> torch.Tensor:
+    """[rows, p, 2] of each row's [at most p, 2], with zeros below."""
+    whole = np.zeros((len(columns), max(len(column) for column in columns), 2), columns[0].dtype)
     for i, column in enumerate(columns):
         whole[i, : len(column)] = column
     return torch.from_numpy(whole)
@@ -82,14 +83,16 @@ class Pool:
 
     def result(self) -> Encoded:
         """The unit vectors; not finite where the model's states were not, which `check` finds."""
-        vectors = self._gathered
-        vectors[:-1][self._plan.like_whole] = vectors[-1]
-        self._weights[:-1][self._plan.like_whole] = self._weights[-1]
+        gathered, weights = self._gathered, self._weights
+        gathered[:-1][self._plan.like_whole] = gathered[-1]
+        weights[:-1][self._plan.like_whole] = weights[-1]
+        power = 0.5 if self._model.pooling is Pooling.MEAN_SQRT_LEN else 1.0
+        unit = np.empty((len(gathered), self._model.dimension), np.float32)
         with np.errstate(invalid="ignore", divide="ignore"):
-            if not self._maximal:
-                power = 0.5 if self._model.pooling is Pooling.MEAN_SQRT_LEN else 1.0
-                vectors = vectors / self._weights[:, None] ** power
-            for head in self._model.heads:
-                vectors = head.apply(vectors)
-            unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+            for at in range(0, len(gathered), _SLAB):
+                part = slice(at, at + _SLAB)
+                vectors = gathered[part] if self._maximal else gathered[part] / weights[part, None] ** power
+                for head in self._model.heads:
+                    vectors = head.apply(vectors)
+                unit[part] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return Encoded(unit[-1], unit[:-1], self._plan.tokens)

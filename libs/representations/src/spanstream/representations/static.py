@@ -38,6 +38,7 @@ _FORMAT = "1"
 _CONTEXT_TOKENS = 64
 # Rows are summed in float32 over so many tokens at most, and these sums in float64; bounds the memory of a long text too.
 _RUN = 64
+_SLAB = 1024  # vectors at once: bounds the memory where someone asks for very many ranges
 _NO_RANGES = np.empty((0, 2), np.int32)
 # Rows are about as long as 1; what they leave where they cancel is 1e-12 at most.
 _NO_DIRECTION = 1e-9
@@ -203,12 +204,15 @@ class StaticEncoder:
         whole = _unit(running[-1:] + title, self._empty)
         if not len(spans):
             return Encoded(whole[0].astype(np.float32), np.empty((0, whole.shape[1]), np.float32), counts)
-        places = np.searchsorted(edges, spans)
-        sums = running[places[:, 1]] - running[places[:, 0]]
-        sums[: text.context_ranges] += title
-        ranges = _unit(sums, whole[0])
+        ranges = np.empty((len(spans), self._width), np.float32)
+        for at in range(0, len(spans), _SLAB):
+            part = slice(at, at + _SLAB)
+            first, last = np.searchsorted(edges, spans[part]).T
+            sums = running[last] - running[first]
+            sums[: max(0, text.context_ranges - at)] += title
+            ranges[part] = _unit(sums, whole[0])
         ranges[(counts == 0) | (counts == count)] = whole[0]
-        return Encoded(whole[0].astype(np.float32), ranges.astype(np.float32), counts)
+        return Encoded(whole[0].astype(np.float32), ranges, counts)
 
     def _sum(self, ids: NDArray[np.int32]) -> NDArray[np.float64]:
         """Of the rows of `ids` [n]: [dimension]."""
@@ -219,8 +223,8 @@ class StaticEncoder:
 
 
 def _transformed(encoded: Encoded, chain: Chain) -> Encoded:
-    vectors = chain.apply(np.vstack([encoded.whole, encoded.ranges]))
-    return Encoded(vectors[0], vectors[1:], encoded.tokens)
+    ranges = [chain.apply(encoded.ranges[at : at + _SLAB]) for at in range(0, len(encoded.ranges) or 1, _SLAB)]
+    return Encoded(chain.apply(encoded.whole[None])[0], np.concatenate(ranges), encoded.tokens)
 
 
 def _unit(sums: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 
-from spanstream.embedder.admission import RETRY_AFTER, Admission
+from spanstream.embedder.admission import RETRY_AFTER, Admission, Place
 from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoder, Text, check
@@ -95,8 +95,8 @@ def probe(encoder: Encoder) -> None:
     check([_PROBE], encoder.encode([_PROBE], query=True), encoder.info().dimension)
 
 
-def router(encoder: Encoder, *, admission: Admission, max_body_bytes: int = 32 << 20) -> APIRouter:
-    """The routes over `encoder`."""
+def router(encoder: Encoder, admission: Admission, settings: EncoderSettings) -> APIRouter:
+    """The routes over `encoder`, within `admission` and what `settings` allow one request."""
     routes = APIRouter(prefix="/v1")
     threads = anyio.CapacityLimiter(admission.requests)  # the framework's own pool is smaller than what may be admitted
 
@@ -116,16 +116,17 @@ def router(encoder: Encoder, *, admission: Admission, max_body_bytes: int = 32 <
     async def encode(request: Request, query: bool = False, vectors: wire.VectorType = "float32") -> Response:
         if request.headers.get("content-type") != wire.MEDIA_TYPE:
             raise Problem(415, f"the body must be {wire.MEDIA_TYPE}")
-        with admission.request(query=query) as take:
-            body = await _body(request, max_body_bytes, take)
+        with admission.request(query=query) as place:
+            body = await _body(request, settings.max_body_bytes, place)
+            place.answer(_answer_bytes(body, encoder.info().dimension, settings.max_answer_bytes))
             answer = await anyio.to_thread.run_sync(_answer, encoder, body, query, vectors, limiter=threads)
         return Response(answer, headers={wire.RELEASE: quote(encoder.info().release)}, media_type=wire.MEDIA_TYPE)
 
     return routes
 
 
-async def _body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
-    """The body, read no further than `limit` bytes and than there is room to `take`."""
+async def _body(request: Request, limit: int, place: Place) -> bytes:
+    """The body, read no further than `limit` bytes and than there is room."""
     parts, size = [], 0
     try:
         with anyio.fail_after(_BODY_SECONDS):
@@ -133,13 +134,24 @@ async def _body(request: Request, limit: int, take: Callable[[int], None]) -> by
                 size += len(part)
                 if size > limit:
                     raise Problem(413, f"a request may have at most {limit} bytes")
-                take(len(part))
+                place.ask(len(part))
                 parts.append(part)
     except TimeoutError as error:
         raise Problem(408, f"the body did not arrive within {_BODY_SECONDS:g} seconds") from error
     except ClientDisconnect as error:  # nobody reads the answer, but it is no failure of ours
         raise Problem(400, "the body ended early") from error
     return b"".join(parts)
+
+
+def _answer_bytes(body: bytes, dimension: int, limit: int) -> int:
+    """Of the vectors that answer `body`, in float32."""
+    try:
+        size = wire.vectors_asked(body) * dimension * 4
+    except EncoderRejected as error:
+        raise Problem(400, str(error)) from error
+    if size > limit:
+        raise Problem(413, f"the vectors of an answer may have at most {limit} bytes in float32, these {size}")
+    return size
 
 
 def _answer(encoder: Encoder, body: bytes, query: bool, vectors: wire.VectorType) -> bytes:
@@ -167,7 +179,7 @@ class EncoderApplication:
         self.url = self._server.url
         self._encoder = encoder or open_measured(settings)
         admission = Admission(settings.max_requests, settings.query_requests, settings.max_bytes)
-        self._server.include(router(self._encoder, admission=admission, max_body_bytes=settings.max_body_bytes))
+        self._server.include(router(self._encoder, admission, settings))
 
     def start(self, report: Report) -> None:
         """Serve."""

@@ -60,12 +60,12 @@ class Replica:
         own = settings.model_copy(update={"model": model, "threads": threads})
         self._encoder = open_measured(own, write=_Written())
         self._admission = Admission(settings.max_requests, settings.query_requests, settings.max_bytes)
-        self._max_body_bytes = settings.max_body_bytes
+        self._settings = settings
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The routes, as the application of one process has them."""
         app = http.application("Spanstream encoder")
-        app.include_router(router(self._encoder, admission=self._admission, max_body_bytes=self._max_body_bytes))
+        app.include_router(router(self._encoder, self._admission, self._settings))
         return app
 
     async def check_health(self) -> None:

@@ -78,9 +78,15 @@ class EncoderSettings(Settings):
         16, ge=0, description="of them for queries alone, so that these find room whatever else is asked"
     )
     max_bytes: int = Field(
-        256 << 20, ge=1 << 16, description="of all requests at once, of which queries have the same share to themselves"
+        256 << 20,
+        ge=1 << 17,
+        description="of all requests and the vectors of their answers, in float32, at once; queries have the same share of"
+        " it to themselves as of requests. Memory peaks at three to four times the answers",
     )
     max_body_bytes: int = Field(32 << 20, ge=1 << 16, le=1 << 30, description="largest request")
+    max_answer_bytes: int = Field(
+        64 << 20, ge=1 << 16, le=1 << 30, description="of the vectors of an answer, in float32; more are refused"
+    )
     cache_folder: Path | None = Field(
         None,
         description="where documents' windows are remembered, so that an edit reads only changed ones; none: nowhere",
@@ -92,8 +98,11 @@ class EncoderSettings(Settings):
         if self.query_requests >= self.max_requests:
             raise ValueError("ENCODER_QUERY_REQUESTS must be below ENCODER_MAX_REQUESTS")
         room = bulk_bytes(self.max_requests, self.query_requests, self.max_bytes)
-        if self.max_body_bytes > room:
-            raise ValueError(f"ENCODER_MAX_BODY_BYTES must fit what ENCODER_MAX_BYTES leaves beside queries: {room}")
+        if self.max_body_bytes + self.max_answer_bytes > room:
+            raise ValueError(
+                "ENCODER_MAX_BODY_BYTES and ENCODER_MAX_ANSWER_BYTES together must fit what ENCODER_MAX_BYTES leaves"
+                f" beside queries: {room}"
+            )
         return self
 
 
