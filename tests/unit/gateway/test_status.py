@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from spanstream.events.ids import Key
-from spanstream.gateway.status import Outcome, Watch, status
+from spanstream.gateway.status import AT_ONCE, Outcome, Watch, status
 from spanstream.store.points import Failure, Head, State
 
 KEY = Key("acme", "wiki", "a")
@@ -79,6 +79,16 @@ def test_waiters_of_one_tick_share_a_read() -> None:
 
     asyncio.run(wait())
     assert reads.asked[10:] == [set(keys)]
+
+
+def test_a_waiter_for_very_many_reads_few_at_a_time_and_all_at_its_end() -> None:
+    keys = [KEY._replace(id=str(i)) for i in range(1000)]
+    never = dict.fromkeys(keys[500:], head(1))  # the first ones are never settled
+    reads = Reads({}, *[never] * 1000)
+    heads = asyncio.run(Watch(reads).heads(dict.fromkeys(keys, 1), 0.1, dict))
+    assert heads == never
+    assert [len(asked) for asked in (reads.asked[0], reads.asked[-1])] == [1000, 1000]
+    assert {len(asked) for asked in reads.asked[1:-1]} == {AT_ONCE}
 
 
 def test_waiter_stops_at_its_deadline() -> None:

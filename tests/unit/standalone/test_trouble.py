@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from spanstream.eventlog.errors import Fatal
 from spanstream.representations.errors import ReleaseInvalid
 from spanstream.runtime.http import HttpServer, PortInUse
 from spanstream.runtime.settings import SettingsError
@@ -44,3 +45,9 @@ def test_failure_has_a_sentence_and_advice(error: Exception, word: str) -> None:
 def test_trouble_stays_what_it_is() -> None:
     trouble = Trouble("what", "advice")
     assert explain(trouble) is trouble
+
+
+def test_what_ended_a_loop_is_explained_by_its_cause() -> None:
+    error = Fatal("the index cannot be opened")
+    error.__cause__ = StoreCorrupt("the index is damaged\nMove it away.")
+    assert (explain(error).what, explain(error).advice) == ("The index is damaged", "Move it away.")

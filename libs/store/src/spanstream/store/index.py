@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +170,7 @@ class Index:
         self._engine.close()
 
 
+@lru_cache(maxsize=1 << 14)  # about 5 MB: who waits for documents asks for the same ones again and again
 def _head_point_id(key: Key) -> str:
     return str(head_id(key))
 

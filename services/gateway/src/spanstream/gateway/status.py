@@ -15,6 +15,7 @@ TICK_SECONDS = 0.015
 # Times as long as the last read kept its thread at work: waiting takes at most a twentieth of a core, however many are
 # waited for. What else it took, in a queue or at the store's, is rested once, so that a slow store is asked half the time.
 REST = 19
+AT_ONCE = 64  # documents of one waiter per read: those behind are ready hardly before the first ones
 
 
 class Outcome(StrEnum):
@@ -82,11 +83,17 @@ class Watch:
         """
         deadline = time.monotonic() + seconds
         heads = dict(seen(await asyncio.to_thread(self._read, list(wanted))))
-        while time.monotonic() < deadline:
-            pending = [key for key, version in wanted.items() if not status(heads.get(key), version).settled]
-            if not pending:
-                break
-            heads.update(seen(await self._soon(pending)))
+
+        def unsettled(keys: Iterable[Key]) -> list[Key]:
+            return [key for key in keys if not status(heads.get(key), wanted[key]).settled]
+
+        pending = unsettled(wanted)
+        while pending and time.monotonic() < deadline:
+            first = pending[:AT_ONCE]
+            heads.update(seen(await self._soon(first)))
+            pending[:AT_ONCE] = unsettled(first)
+        if pending:  # those behind may be settled where the first ones never are
+            heads.update(seen(await asyncio.to_thread(self._read, pending)))
         return heads
 
     async def _soon(self, keys: Iterable[Key]) -> Mapping[Key, Head]:

@@ -39,6 +39,8 @@ def explain(error: BaseException) -> Trouble:
             return Trouble(f"{_sentence(error)}", f"Choose another data folder: {elsewhere()}.")
     # Known by name: their modules load Java's, the index's or the model's machinery, which may be what failed to load.
     kinds = {kind.__name__ for kind in type(error).__mro__}
+    if type(error).__name__ == "Fatal" and error.__cause__ is not None:
+        return explain(error.__cause__)
     if kinds & {"BrokerError", "StoreCorrupt", "RepresentationError"}:
         what, _, advice = _sentence(error).partition("\n")
         return Trouble(what, advice)

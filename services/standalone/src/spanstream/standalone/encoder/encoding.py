@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from spanstream.encoder.encoder import Encoder, Text
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
     from spanstream.representations.local import LocalEncoder
@@ -21,19 +23,34 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 NO_RANGES = np.empty((0, 2), np.int32)
+_LINE_SECONDS = 5.0  # between two lines of progress where there is no terminal
 _CALL = 64  # texts of one call: enough for every thread of the encoder, few enough for the bar and Ctrl-C
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar on standard error; none where that is no terminal."""
+    """A bar on standard error; plain lines where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        yield bar
+        ended = threading.Event()
+        if not quiet and not console.is_terminal:
+            threading.Thread(target=_lines, args=(bar, console, ended), daemon=True).start()
+        try:
+            yield bar
+        finally:
+            ended.set()
+
+
+def _lines(bar: Progress, console: Console, ended: threading.Event) -> None:
+    """Says now and then what is being done and how far it is."""
+    while not ended.wait(_LINE_SECONDS):
+        for task in [task for task in bar.tasks if not task.finished][-1:]:
+            done = f": {task.completed:.0f} of {task.total:.0f}" if task.total else ""
+            console.print(f"{task.description}{done}", markup=False)
 
 
 @contextmanager
