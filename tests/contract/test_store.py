@@ -7,6 +7,7 @@ import itertools
 import os
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -299,6 +300,21 @@ def test_span_vectors_are_those_written(store: Store) -> None:
         assert read[item.id].dtype == np.float32
         assert read[item.id] == pytest.approx(item.spans, abs=1e-3)
     assert store.span_vectors([]) == {}
+
+
+def test_vectors_to_compare_passages_by_are_those_written(store: Store) -> None:
+    written = [passage(key(), 0), replace(passage(key(), 1), lexical=None)]
+    store.upsert_passages(written)
+    read = store.vectors([*(item.id for item in written), passage(key("other"), 0).id])
+    assert read.keys() == {item.id for item in written}
+    for item in written:
+        assert read[item.id].dense.dtype == np.float32
+        assert read[item.id].dense == pytest.approx(item.dense, abs=1e-3)
+    assert written[0].lexical is not None
+    assert read[written[0].id].lexical.indices.tolist() == written[0].lexical.indices.tolist()
+    assert read[written[0].id].lexical.values == pytest.approx(written[0].lexical.values, abs=1e-3)
+    assert len(read[written[1].id].lexical.indices) == 0
+    assert store.vectors([]) == {}
 
 
 def remaining(store: Store, bodies: list[tuple[int, bytes]], name: str = "d") -> list[tuple[int, bytes]]:

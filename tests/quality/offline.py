@@ -6,22 +6,28 @@ What is shared with the product is what defines the ranking: where texts are cut
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanstream.embedder.embeddings import text_of
 from spanstream.encoder.encoder import Encoder, Text
 from spanstream.events.segmenter import Spans
 from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
+from spanstream.gateway import feedback, neighbours
 from spanstream.gateway.fusion import fuse
-from spanstream.gateway.search import CANDIDATES
+from spanstream.gateway.pool import Pool
+from spanstream.gateway.search import CANDIDATES, POOL
 from spanstream.ingestor.normalise import normalise
 from spanstream.ingestor.segmentation import passages
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.spans import propose
 from spanstream.store.lexical import document_terms, query_terms
+from spanstream.store.points import Sparse, Vectors
 from tests.quality.measures import Dataset
 
+Vector = NDArray[np.float32]
 NO_RANGES = np.empty((0, 2), np.int32)
 
 
@@ -47,6 +53,7 @@ class OfflineIndex:
         self.dense = np.array(dense)
         self.spans = np.concatenate(spans)
         self.starts = np.cumsum([0, *(len(vectors) for vectors in spans)])[:-1]
+        self.weights = weights
         self.terms = [dict(zip(w.indices.tolist(), w.values.tolist(), strict=True)) for w in weights]
         self.frequency = Counter(term for found in self.terms for term in found)
         self.holders: dict[int, list[int]] = {}
@@ -56,18 +63,40 @@ class OfflineIndex:
 
     def search(self, question: str, limit: int = 10) -> list[str]:
         """The best documents, by their best passage."""
-        vector = self._encoder.encode([Text(question, NO_RANGES)])[0].whole
-        legs = {"dense": self.dense @ vector, "spans": np.maximum.reduceat(self.spans @ vector, self.starts)}
-        legs["lexical"] = self._lexical(question)
-        best = [np.argsort(-legs[name], kind="stable")[:CANDIDATES] for name in ("dense", "lexical")]
-        best[1] = best[1][legs["lexical"][best[1]] > 0]
-        chosen = np.union1d(*best)
-        fused = fuse({name: scores[chosen].astype(np.float32) for name, scores in legs.items()})
+        first = self._encoder.encode([Text(question, NO_RANGES)])[0].whole, query_terms(question)
+        legs = [self._legs(*first)]
+        chosen = self._candidates(legs)
+        again = feedback.second(*first, *self._pool(chosen, self._fused(legs, chosen)))
+        if again:
+            legs.append(self._legs(*again))
+            chosen = self._candidates(legs)
+        fused = self._fused(legs, chosen)
+        order = np.argsort(-fused, kind="stable")
+        chosen, fused = chosen[order], fused[order]
+        fused[:POOL] = neighbours.evened(*reversed(self._pool(chosen, fused)))
         ranked = (self.documents[number] for number in chosen[np.argsort(-fused, kind="stable")])
         return list(dict.fromkeys(ranked))[:limit]
 
-    def _lexical(self, question: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        terms, scores = query_terms(question), np.zeros(len(self.terms))
+    def _legs(self, vector: Vector, terms: Sparse) -> dict[str, Vector]:
+        """Of every passage."""
+        spans = np.maximum.reduceat(self.spans @ vector, self.starts)
+        return {"dense": self.dense @ vector, "spans": spans, "lexical": self._lexical(terms)}
+
+    def _candidates(self, legs: Sequence[dict[str, Vector]]) -> NDArray[np.intp]:
+        best = [np.argsort(-each[name], kind="stable")[:CANDIDATES] for each in legs for name in ("dense", "lexical")]
+        best[1::2] = [found[each["lexical"][found] > 0] for found, each in zip(best[1::2], legs, strict=True)]
+        return np.unique(np.concatenate(best))
+
+    def _fused(self, legs: Sequence[dict[str, Vector]], chosen: NDArray[np.intp]) -> Vector:
+        each = [fuse({name: scores[chosen].astype(np.float32) for name, scores in of.items()}) for of in legs]
+        return np.mean(each, axis=0)
+
+    def _pool(self, chosen: NDArray[np.intp], fused: Vector) -> tuple[Pool, Vector]:
+        best = np.argsort(-fused, kind="stable")[:POOL]
+        return Pool.of([Vectors(self.dense[i], self.weights[i]) for i in chosen[best]]), fused[best]
+
+    def _lexical(self, terms: Sparse) -> Vector:
+        scores = np.zeros(len(self.terms), np.float32)
         for term, weight in zip(terms.indices.tolist(), terms.values.tolist(), strict=True):
             held = self.holders.get(term, [])
             idf = np.log(1 + (len(self.terms) - len(held) + 0.5) / (len(held) + 0.5))

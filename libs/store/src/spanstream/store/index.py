@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from spanstream.store.conditions import Ids
 from spanstream.store.engine import Collection, Engine, Operation, Point, Search, SetPayload, Upsert, Vector
 from spanstream.store.engine import Delete as DeletePoints
 from spanstream.store.payloads import body_text, failure_payload, head_from, head_payload, passage_from, passage_payload
-from spanstream.store.points import Failure, Head, Passage, State
+from spanstream.store.points import Failure, Head, Passage, Sparse, State, Vectors
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
 
 MAX_SOURCES = 10_000
@@ -151,6 +152,11 @@ class Index:
         records = self._engine.retrieve(_PASSAGES, ids, payload=False, vectors=["spans"])
         return {record.id: np.asarray(record.vectors["spans"], np.float32) for record in records if record.vectors}
 
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Passage id -> dense and lexical; a passage without terms has an empty one."""
+        records = self._engine.retrieve(_PASSAGES, ids, payload=False, vectors=["dense", "lexical"])
+        return {record.id: _vectors(record.vectors) for record in records if "dense" in record.vectors}
+
     # --- Life ---
 
     def maintain(self) -> bool:
@@ -173,6 +179,13 @@ class Index:
 @lru_cache(maxsize=1 << 14)  # about 5 MB: who waits for documents asks for the same ones again and again
 def _head_point_id(key: Key) -> str:
     return str(head_id(key))
+
+
+def _vectors(found: Mapping[str, Any]) -> Vectors:
+    terms = found.get("lexical")
+    indices, values = (terms.indices, terms.values) if terms is not None else ([], [])
+    lexical = Sparse(np.asarray(indices, np.uint32), np.asarray(values, np.float32))
+    return Vectors(np.asarray(found["dense"], np.float32), lexical)
 
 
 def _head_point(head: Head) -> Point:

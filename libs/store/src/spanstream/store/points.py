@@ -73,6 +73,14 @@ class Sparse:
 
 
 @dataclass(frozen=True, slots=True)
+class Vectors:
+    """What a passage is compared with others by: its own vector [dimension] and its term weights."""
+
+    dense: NDArray[np.float32] = field(repr=False)
+    lexical: Sparse
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """One passage of one version of a document. Offsets are characters of the normalised text, half-open."""
 

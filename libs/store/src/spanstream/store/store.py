@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
-from spanstream.store.points import Failure, Head, Passage
+from spanstream.store.points import Failure, Head, Passage, Vectors
 from spanstream.store.queries import Condition, Hit, Query, Scope
 
 
@@ -82,6 +82,10 @@ class Store(Protocol):
 
     def span_vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Passage id -> [spans, dimension], for the few hits whose best span is to be named."""
+        ...
+
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vectors]:
+        """Passage id -> its vectors but the spans', for the few that are to be compared with each other."""
         ...
 
     def count(self, scope: Scope, where: Condition | None = None) -> int:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoder, Text, check
 from spanstream.events.ids import Key
+from spanstream.gateway import feedback, neighbours
 from spanstream.gateway.fusion import fuse
+from spanstream.gateway.pool import Pool
 from spanstream.gateway.spans import FoundSpan, best_by_meaning, best_by_terms
 from spanstream.runtime.metrics import GATEWAY_SECONDS
 from spanstream.store.lexical import query_terms
@@ -21,11 +23,12 @@ from spanstream.store.store import Store
 
 CANDIDATES = 100  # per leg; three per wanted hit where that is more
 LOOK = 40  # candidates whose passages and heads are read at a time; four per wanted hit where that is more
+POOL = 64  # best candidates that are compared with each other
 REFILLS = 2
 GROWTH = 4  # times as many candidates at each refill
 
 
-Scores = Mapping[str, float]  # by passage id
+Ranked = Sequence[tuple[str, float]]  # passage ids with scores
 
 
 class Mode(StrEnum):
@@ -84,25 +87,32 @@ class Searcher:
         self._encoder = encoder
 
     def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
-        """1 embed, 2 find candidates, 3 score them on every leg and fuse, 4 keep what heads show, 5 group, 6 name spans.
+        """1 embed, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of them say and
+        5 even out over like passages, both in hybrid mode, 6 keep what heads show, 7 group, 8 name spans.
 
-        Steps 2 to 5 are repeated with more candidates, at most twice, while there are too few hits.
+        Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits.
         """
         terms = query_terms(question.text)
         vector = None if question.mode is Mode.LEXICAL else self._embed(question.text, dimension)  # 1
-        finders, scorers = _legs(question.mode, vector, terms)
+        asked = [_legs(question.mode, vector, terms)]
         depth = max(CANDIDATES, 3 * question.limit)
         hits: list[Found] = []
-        more = bool(finders)
+        more = bool(asked[0].finders)
         for _ in range(1 + REFILLS):
             if len(hits) >= question.limit or not more:
                 break
-            found, more = self._find(scope, question.where, finders, depth)  # 2
-            ranked = self._score(scope, found, scorers)  # 3
-            hits = self._visible(scope, ranked, question)  # 4, 5
+            found, more = self._find(scope, question.where, asked, depth)  # 2
+            ranked = self._score(scope, found, asked)  # 3
+            if question.mode is Mode.HYBRID and vector is not None:
+                if len(asked) == 1 and (again := self._again(vector, terms, ranked)):  # 4
+                    asked.append(again)
+                    others, _ = self._find(scope, question.where, asked[1:], depth)
+                    ranked = self._score(scope, [*found, *others], asked)
+                ranked = self._evened(ranked)  # 5
+            hits = self._visible(scope, ranked, question)  # 6, 7
             depth *= GROWTH
         short = len(hits) < question.limit
-        return Answer(self._with_spans(hits, question.spans_per_passage, vector, terms), partial=short and more)  # 6
+        return Answer(self._with_spans(hits, question.spans_per_passage, vector, terms), partial=short and more)  # 8
 
     def _embed(self, text: str, dimension: int) -> NDArray[np.float32]:
         """The question's vector [dimension]."""
@@ -113,26 +123,49 @@ class Searcher:
             return results[0].whole
 
     def _find(
-        self, scope: Scope, where: Condition | None, finders: Mapping[str, Leg], depth: int
-    ) -> tuple[dict[str, Scores], bool]:
-        """The best of each leg, and whether any leg may have more."""
+        self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int
+    ) -> tuple[Sequence[Ranked], bool]:
+        """The best of each finding leg, and whether any leg may have more."""
         with GATEWAY_SECONDS.labels("find").time():
-            found = self._store.rank([Query(leg, scope, depth, where) for leg in finders.values()])
-        return dict(zip(finders, map(dict, found), strict=True)), any(len(leg) == depth for leg in found)
+            legs = [leg for legs in asked for leg in legs.finders.values()]
+            found = self._store.rank([Query(leg, scope, depth, where) for leg in legs])
+        return found, any(len(leg) == depth for leg in found)
 
-    def _score(self, scope: Scope, found: Mapping[str, Scores], scorers: Mapping[str, Leg]) -> list[tuple[str, float]]:
-        """The ids of all candidates with their fused scores, falling; each is scored exactly on every leg."""
-        ids = sorted({id for leg in found.values() for id in leg})
-        if len(scorers) > 1 and ids:
-            with GATEWAY_SECONDS.labels("score").time():
-                exact = self._store.rank([Query(leg, scope, len(ids), None, ids) for leg in scorers.values()])
-            found = dict(zip(scorers, map(dict, exact), strict=True))
+    def _score(self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs]) -> Ranked:
+        """All candidates with their fused scores, falling: each is scored exactly on every leg, and questions count alike."""
+        ids = sorted({id for leg in found for id, _ in leg})
+        if len(asked[0].scorers) == 1 or not ids:
+            return [hit for leg in found for hit in leg]  # the one that found them has scored them
+        with GATEWAY_SECONDS.labels("score").time():
+            legs = [leg for legs in asked for leg in legs.scorers.values()]
+            exact = iter(self._store.rank([Query(leg, scope, len(ids), None, ids) for leg in legs]))
         # A passage without a term in common has no lexical score, one without spans no span score.
-        legs = {name: np.array([scores.get(id, 0.0) for id in ids], np.float32) for name, scores in found.items()}
-        fused = fuse(legs).tolist()
-        return sorted(zip(ids, fused, strict=True), key=lambda each: -each[1])
+        fused = [fuse({name: _aligned(next(exact), ids) for name in legs.scorers}) for legs in asked]
+        return _falling(ids, np.mean(fused, axis=0))
 
-    def _visible(self, scope: Scope, ranked: Sequence[tuple[str, float]], question: Question) -> list[Found]:
+    def _again(self, vector: NDArray[np.float32], terms: Sparse, ranked: Ranked) -> Legs | None:
+        """The legs of a second question; none where there are too few candidates to learn from."""
+        pool, best = self._pool(ranked)
+        again = feedback.second(vector, terms, pool, _scores(best)) if pool else None
+        return _legs(Mode.HYBRID, *again) if again else None
+
+    def _evened(self, ranked: Ranked) -> Ranked:
+        """The same, the best ones by the scores that their neighbours let them have."""
+        pool, best = self._pool(ranked)
+        if pool is None:
+            return ranked
+        known = {id for id, _ in best}
+        evened = _falling([id for id, _ in best], neighbours.evened(_scores(best), pool))
+        return sorted([*evened, *(hit for hit in ranked if hit[0] not in known)], key=lambda hit: -hit[1])
+
+    def _pool(self, ranked: Ranked) -> tuple[Pool | None, Ranked]:
+        """The best candidates with what they are compared by; without those that have gone meanwhile."""
+        with GATEWAY_SECONDS.labels("compare").time():
+            vectors = self._store.vectors([id for id, _ in ranked[:POOL]])
+        best = [hit for hit in ranked[:POOL] if hit[0] in vectors]
+        return (Pool.of([vectors[id] for id, _ in best]) if best else None), best
+
+    def _visible(self, scope: Scope, ranked: Ranked, question: Question) -> list[Found]:
         """The first hits: passages that a live head names and that admits the caller, by document where asked.
 
         Passages and heads are read a few at a time, so that further passages of a found document are the best of
@@ -193,14 +226,36 @@ def admits(groups: Sequence[str], scope: Scope) -> bool:
     return scope.groups is None or not groups or not set(scope.groups).isdisjoint(groups)
 
 
-def _legs(mode: Mode, vector: NDArray[np.float32] | None, terms: Sparse) -> tuple[dict[str, Leg], dict[str, Leg]]:
-    """The legs that find candidates, and those that score them. Words of no weight make no lexical leg."""
+@dataclass(frozen=True, slots=True)
+class Legs:
+    """Of one question: those that find candidates, and those that score them, by name."""
+
+    finders: Mapping[str, Leg]
+    scorers: Mapping[str, Leg]
+
+
+def _legs(mode: Mode, vector: NDArray[np.float32] | None, terms: Sparse) -> Legs:
+    """Words of no weight make no lexical leg."""
     lexical: dict[str, Leg] = {"lexical": Lexical(terms)} if len(terms.indices) else {}
     if vector is None:
-        return lexical, lexical
+        return Legs(lexical, lexical)
     dense: dict[str, Leg] = {"dense": Dense(vector)}
     spans: dict[str, Leg] = {"spans": Spans(vector)}
     if mode is Mode.HYBRID:
-        return dense | lexical, dense | spans | lexical
+        return Legs(dense | lexical, dense | spans | lexical)
     only = dense if mode is Mode.DENSE else spans
-    return only, only
+    return Legs(only, only)
+
+
+def _aligned(scored: Ranked, ids: Sequence[str]) -> NDArray[np.float32]:
+    """[ids]; 0 where there is none."""
+    scores = dict(scored)
+    return np.array([scores.get(id, 0.0) for id in ids], np.float32)
+
+
+def _scores(ranked: Ranked) -> NDArray[np.float32]:
+    return np.array([score for _, score in ranked], np.float32)
+
+
+def _falling(ids: Sequence[str], scores: NDArray[np.float32]) -> Ranked:
+    return sorted(zip(ids, scores.tolist(), strict=True), key=lambda hit: -hit[1])

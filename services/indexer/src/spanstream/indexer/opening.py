@@ -45,6 +45,9 @@ class Opening:
             generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression)
         except (EncoderError, StoreUnavailable) as error:
             raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error
-        except (StoreRejected, StoreCorrupt) as error:  # no record's fault: as one, the first ones would become dead letters
+        except (
+            StoreRejected,
+            StoreCorrupt,
+        ) as error:  # no record's fault: as one, the first ones would become dead letters
             raise Fatal(f"the index cannot be opened: {error}") from error
         return Indexer(self._store, generation, lambda: time.time_ns() // 1000)
