@@ -33,6 +33,12 @@ def test_folder_of_mixed_formats_is_found_to_the_span(product: Product, notes: P
     assert "«" in shown
     ids = {hit["id"] for hit in product.json("search", "how do bees tell the way", "-n", "2")["hits"]}
     assert "page.html" in ids
+    apart = product.json("search", "where is the spare key hidden", "--not", "the spare key", "-n", "1")["hits"]
+    assert [hit["id"] for hit in apart] != [hit["id"] for hit in found["hits"]]
+    (hit,) = found["hits"]
+    alike = product.json("search", "--like", f"{hit['source']}/{hit['id']}")["hits"]
+    assert alike
+    assert hit["id"] not in {other["id"] for other in alike}
     filtered = product.json("search", "sea", "--filter", '{"field": "metadata.year", "gte": 2000}')
     assert {hit["id"] for hit in filtered["hits"]} == {"bread"}
 
@@ -93,6 +99,9 @@ def test_no_wait_returns_after_acceptance(product: Product) -> None:
 
 def test_exit_codes(product: Product, tmp_path: Path) -> None:
     assert product.run("search").returncode == 2
+    assert product.run("search", "--not", "x").returncode == 2
+    assert product.run("search", "--like", "nowhere").returncode == 2
+    assert product.run("search", "--like", "no/where").returncode == 4
     assert product.run("search", "x", "--filter", "{").returncode == 2
     assert product.run("ingest", str(tmp_path / "missing")).returncode == 2
     assert product.run("search", "x", "--url", f"http://127.0.0.1:{free_port()}").returncode == 3

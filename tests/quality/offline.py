@@ -16,6 +16,7 @@ from spanstream.encoder.encoder import Encoder, Text
 from spanstream.events.segmenter import Spans
 from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
 from spanstream.gateway import feedback, neighbours
+from spanstream.gateway.asking import Asked
 from spanstream.gateway.fusion import fuse
 from spanstream.gateway.pool import Pool
 from spanstream.gateway.search import CANDIDATES, POOL
@@ -63,12 +64,12 @@ class OfflineIndex:
 
     def search(self, question: str, limit: int = 10) -> list[str]:
         """The best documents, by their best passage."""
-        first = self._encoder.encode([Text(question, NO_RANGES)])[0].whole, query_terms(question)
-        legs = [self._legs(*first)]
+        first = Asked(self._encoder.encode([Text(question, NO_RANGES)])[0].whole, query_terms(question))
+        legs = [self._legs(first)]
         chosen = self._candidates(legs)
-        again = feedback.second(*first, *self._pool(chosen, self._fused(legs, chosen)))
+        again = feedback.second(first, *self._pool(chosen, self._fused(legs, chosen)))
         if again:
-            legs.append(self._legs(*again))
+            legs.append(self._legs(again))
             chosen = self._candidates(legs)
         fused = self._fused(legs, chosen)
         order = np.argsort(-fused, kind="stable")
@@ -77,10 +78,11 @@ class OfflineIndex:
         ranked = (self.documents[number] for number in chosen[np.argsort(-fused, kind="stable")])
         return list(dict.fromkeys(ranked))[:limit]
 
-    def _legs(self, vector: Vector, terms: Sparse) -> dict[str, Vector]:
+    def _legs(self, asked: Asked) -> dict[str, Vector]:
         """Of every passage."""
-        spans = np.maximum.reduceat(self.spans @ vector, self.starts)
-        return {"dense": self.dense @ vector, "spans": spans, "lexical": self._lexical(terms)}
+        assert asked.vector is not None
+        spans = np.maximum.reduceat(self.spans @ asked.vector, self.starts)
+        return {"dense": self.dense @ asked.vector, "spans": spans, "lexical": self._lexical(asked.terms)}
 
     def _candidates(self, legs: Sequence[dict[str, Vector]]) -> NDArray[np.intp]:
         best = [np.argsort(-each[name], kind="stable")[:CANDIDATES] for each in legs for name in ("dense", "lexical")]

@@ -31,7 +31,8 @@ from spanstream.embedder.economy import kept
 from spanstream.encoder.encoder import Encoder, Text
 from spanstream.events.ids import Key
 from spanstream.events.segmenter import Spans
-from spanstream.gateway.spans import best_by_meaning
+from spanstream.gateway.asking import Asked
+from spanstream.gateway.spans import best
 from spanstream.ingestor.normalise import normalise
 from spanstream.ingestor.segmentation import Passage, Range, passages
 from spanstream.ingestor.settings import IngestorSettings
@@ -220,8 +221,8 @@ def _best(each: Encoded, spans: Sequence[Range], question: Question) -> Range:
         span_offsets=np.array(spans, np.int32),
     )
     vectors = each.vectors[[each.rows[span] for span in spans]]
-    best = best_by_meaning(passage, vectors, question.vector, query_terms(question.text), 1)[0]
-    return best.start, best.end
+    found = best(passage, vectors, [Asked(question.vector, query_terms(question.text))], 1)[0]
+    return found.start, found.end
 
 
 def _any(spans: Iterable[Range], question: Question, holds: Callable[[Range, Range], bool]) -> float:

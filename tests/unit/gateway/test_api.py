@@ -514,7 +514,8 @@ def test_many_searches_at_once_agree(shared: Api) -> None:
 def test_limits_are_in_the_published_schema(shared: Api) -> None:
     schemas = shared.client.get("/openapi.json").json()["components"]["schemas"]
     request = schemas["SearchRequest"]["properties"]
-    assert (request["limit"]["maximum"], request["query"]["maxLength"]) == (100, 4000)
+    text, *_ = [form for form in request["query"]["oneOf"] if form.get("type") == "string"]
+    assert (request["limit"]["maximum"], text["maxLength"]) == (100, 4000)
     assert schemas["StatusRequest"]["properties"]["documents"]["maxItems"] == 1000
     assert "Comparison" in schemas
 
@@ -564,3 +565,50 @@ def test_description_names_the_key_and_the_problems_of_every_route(shared: Api) 
     assert {"ProblemBody", "WrongField"} <= models.keys()
     assert "HTTPValidationError" not in models
     assert shared.client.post("/v1/search", json={}).json().keys() == models["ProblemBody"]["properties"].keys()
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ({"text": "returns in spring"}, "bird"),
+        ({"all": ["fish", {"not": "roots live elsewhere"}]}, "fish"),
+        ({"any": ["returns in spring", "returns in spring"]}, "bird"),
+        ({"all": ["fish", {"unlike": {"source": "wiki", "id": "fish"}}]}, TREE.key.id),
+        ({"like": {"source": "wood", "id": TREE.key.id}}, "fish"),
+    ],
+)
+def test_a_query_may_be_a_set_of_meanings(shared: Api, query: Any, first: str) -> None:
+    hit = shared.search(query)["hits"][0]
+    assert hit["id"] == first
+    assert 0 < hit["score"] < 1 or "text" in query or "any" in query or "like" in query
+    assert hit["passages"][0]["spans"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "words"),
+    [
+        ({"not": "fish"}, "body.query", "'not' alone"),
+        ({"any": ["fish", {"not": "bird"}]}, "body.query", "'not' alone"),
+        ({"all": []}, "body.query.all", "at least 1"),
+        ({"all": ["fish", 5]}, "body.query.all.1", "string"),
+        ({"all": ["fish"] * 1000}, "body.query", "at most 32 parts"),
+        ({"all": [f"fish {i}" for i in range(33)]}, "body.query.all", "at most 32"),
+        ({"like": {"source": "wiki", "id": "fish", "start": 3}}, "body.query.like", "both 'start' and 'end'"),
+        ({"like": {"source": "wiki", "id": "nowhere"}}, "body.query", "no such document"),
+        ({"like": {"source": "WIKI", "id": "fish"}}, "body.query", "no such document"),
+        ({"like": "fish"}, "body.query.like", "dictionary"),
+        ({"near": "fish"}, "body.query", ""),
+        ([], "body.query", "string"),
+    ],
+)
+def test_a_query_that_cannot_be_is_refused_by_its_part(shared: Api, query: Any, field: str, words: str) -> None:
+    answer = shared.client.post("/v1/search", json={"query": query})
+    assert is_problem(answer, 422, field), answer.text
+    assert words in answer.text
+
+
+def test_a_query_nested_without_end_is_refused(shared: Api) -> None:
+    query: Any = "fish"
+    for _ in range(500):
+        query = {"not": query}
+    assert is_problem(shared.client.post("/v1/search", json={"query": query}), 422, "body.query")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spanstream.gateway import feedback, neighbours
+from spanstream.gateway.asking import Asked
 from spanstream.gateway.pool import Pool
 from spanstream.store.points import Sparse, Vectors
 
@@ -51,9 +52,10 @@ def test_a_pool_has_each_term_once_and_zero_where_a_passage_lacks_it() -> None:
 def test_the_second_question_lies_between_the_first_and_its_best_answers() -> None:
     best = pool(40)
     question = unit(np.arange(1, DIMENSION + 1, dtype=np.float32))
-    again = feedback.second(question, sparse({1: 1.0}), best, falling(40))
+    again = feedback.second(Asked(question, sparse({1: 1.0})), best, falling(40))
     assert again is not None
-    vector, _ = again
+    vector = again.vector
+    assert vector is not None
     trust = np.exp((falling(40)[: feedback.ANSWERS] - falling(40)[0]) / feedback.TEMPERATURE)
     mean = (trust[:, None] * best.dense[: feedback.ANSWERS]).sum(0) / trust.sum()
     assert vector == pytest.approx(unit(question + feedback.PULL * unit(mean)), abs=1e-5)
@@ -65,28 +67,30 @@ def test_the_second_question_keeps_its_terms_and_gets_telling_ones_of_the_same_w
         Vectors(unit(np.eye(40, dtype=np.float32)[i]), sparse({1: 1.0, 2: 1.0} if i < 6 else {9: 1.0}))
         for i in range(40)
     ]
-    again = feedback.second(passages[0].dense, sparse({1: 3.0, 5: 1.0}), Pool.of(passages), np.zeros(40, np.float32))
+    again = feedback.second(
+        Asked(passages[0].dense, sparse({1: 3.0, 5: 1.0})), Pool.of(passages), np.zeros(40, np.float32)
+    )
     assert again is not None
-    assert again[1].indices.tolist() == [1, 2, 5]
-    assert again[1].values == pytest.approx([3.0 + 2.0, 2.0, 1.0])
+    assert again.terms.indices.tolist() == [1, 2, 5]
+    assert again.terms.values == pytest.approx([3.0 + 2.0, 2.0, 1.0])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_too_few_candidates_teach_nothing(count: int) -> None:
-    assert feedback.second(pool(1).dense[0], sparse({1: 1.0}), pool(count), falling(count)) is None
+    assert feedback.second(Asked(pool(1).dense[0], sparse({1: 1.0})), pool(count), falling(count)) is None
 
 
 def test_a_question_without_terms_gets_none() -> None:
-    again = feedback.second(pool(1).dense[0], sparse({}), pool(40), falling(40))
+    again = feedback.second(Asked(pool(1).dense[0], sparse({})), pool(40), falling(40))
     assert again is not None
-    assert len(again[1].indices) == 0
+    assert len(again.terms.indices) == 0
 
 
 def test_passages_without_any_term_are_no_trouble() -> None:
     bare = Pool.of([Vectors(vector, sparse({})) for vector in pool(40).dense])
-    again = feedback.second(bare.dense[0], sparse({4: 1.0}), bare, falling(40))
+    again = feedback.second(Asked(bare.dense[0], sparse({4: 1.0})), bare, falling(40))
     assert again is not None
-    assert (again[1].indices.tolist(), again[1].values.tolist()) == ([4], [1.0])
+    assert (again.terms.indices.tolist(), again.terms.values.tolist()) == ([4], [1.0])
     assert np.isfinite(neighbours.evened(falling(40), bare)).all()
 
 

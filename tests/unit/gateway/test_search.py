@@ -9,6 +9,7 @@ import pytest
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import InvalidVectors
 from spanstream.encoder.hashing import HashEncoder
+from spanstream.gateway.meanings import Words
 from spanstream.gateway.search import Answer, Mode, Question, Searcher
 from spanstream.store.points import State
 from spanstream.store.queries import Match, Range, Scope
@@ -19,7 +20,7 @@ ACME = Scope("acme")
 
 
 def ask(corpus: Corpus, text: str, scope: Scope = ACME, **more: object) -> Answer:
-    return corpus.searcher.search(scope, Question(text, **more), DIMENSION)  # type: ignore[arg-type]
+    return corpus.searcher.search(scope, Question(Words(text), **more), DIMENSION)  # type: ignore[arg-type]
 
 
 def ids(answer: Answer) -> list[str]:
@@ -171,4 +172,4 @@ class OtherSize(HashEncoder):
 def test_vector_of_the_wrong_size_is_refused(shared: Corpus) -> None:
     searcher = Searcher(shared.store, OtherSize(DIMENSION))
     with pytest.raises(InvalidVectors):
-        searcher.search(ACME, Question("fish"), DIMENSION)
+        searcher.search(ACME, Question(Words("fish")), DIMENSION)

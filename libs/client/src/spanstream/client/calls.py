@@ -62,13 +62,18 @@ def statuses(source: str, asked: Sequence[tuple[str, int | None]], wait: float =
 
 
 def search(
-    query: str, *, limit: int, mode: str | None, sources: Sequence[str] | None, filter: Mapping[str, Any] | None
+    query: str | Mapping[str, Any],
+    *,
+    limit: int,
+    mode: str | None,
+    sources: Sequence[str] | None,
+    filter: Mapping[str, Any] | None,
 ) -> Request:
     """A search. `sources` is a filter like any other, and both must hold."""
     conditions = [{"field": "source", "in": list(sources)}] if sources else []
     conditions += [dict(filter)] if filter else []
     narrowed = {"all": conditions} if len(conditions) > 1 else conditions[0] if conditions else None
-    body = _given(query=query, limit=limit, mode=mode, filter=narrowed)
+    body = _given(query=query if isinstance(query, str) else dict(query), limit=limit, mode=mode, filter=narrowed)
     return Request("POST", "/v1/search", headers=_JSON, content=_encode(body))
 
 

@@ -108,7 +108,14 @@ def ingest(
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    query: Annotated[list[str] | None, typer.Argument(help="What to look for, in words; several: all of them.")] = None,
+    without: Annotated[list[str] | None, typer.Option("--not", metavar="WORDS", help="None of that.")] = None,
+    like: Annotated[
+        list[str] | None, typer.Option("--like", metavar="SOURCE/ID", help="More like this document.")
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option("--unlike", metavar="SOURCE/ID", help="Nothing like this one.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many documents.")] = 5,
     mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
@@ -117,12 +124,11 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search; the words that answer best are highlighted inside their passage."""
-    if not query.strip():
-        raise typer.BadParameter("say what to look for, in words", param_hint="QUERY")
+    asked = _query(query or [], without or [], like or [], unlike or [])
     condition = _condition(filter) if filter else None
     with _connect(url) as client:
         try:
-            result = client.search(query, limit=limit, mode=mode, sources=source, filter=condition)
+            result = client.search(asked, limit=limit, mode=mode, sources=source, filter=condition)
         except Invalid as error:
             _check_sources(client, source or [])
             raise _as_typed(error, source, condition) from error
@@ -230,6 +236,23 @@ def _connect(url: str | None) -> Iterator[Client]:
                 "the key that was sent is not the server's; set SPANSTREAM_API_KEY" if sent else config.why_no_key()
             )
             raise Unauthorised(401, f"{error.detail}; {advice}", error.fields, error.request_id) from error
+
+
+def _query(words: list[str], without: list[str], like: list[str], unlike: list[str]) -> str | dict[str, Any]:
+    """The words alone, or all that is asked for as one set of meanings."""
+    wanted: list[Any] = [*words, *({"like": _example(name, "--like")} for name in like)]
+    if not wanted or not all(text.strip() for text in [*words, *without]):
+        raise typer.BadParameter("say what to look for, in words or with --like", param_hint="QUERY")
+    parts = [*wanted, *({"not": text} for text in without)]
+    parts += [{"unlike": _example(name, "--unlike")} for name in unlike]
+    return parts[0] if len(parts) == 1 else {"all": parts}
+
+
+def _example(name: str, option: str) -> dict[str, str]:
+    source, slash, id = name.partition("/")
+    if not (source and slash and id):
+        raise typer.BadParameter(f"name a document as SOURCE/ID, not {name}", param_hint=option)
+    return {"source": source, "id": id}
 
 
 def _condition(text: str) -> dict[str, Any]:

@@ -99,14 +99,17 @@ class Client:
 
     def search(
         self,
-        query: str,
+        query: str | Mapping[str, Any],
         *,
         limit: int = 10,
         mode: str | None = None,
         sources: Sequence[str] | None = None,
         filter: Mapping[str, Any] | None = None,
     ) -> SearchResult:
-        """The documents that match best, each with its passages and best spans."""
+        """The documents that match best, each with its passages and best spans.
+
+        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}.
+        """
         request = calls.search(query, limit=limit, mode=mode, sources=sources, filter=filter)
         return self._run(flows.call(request, calls.read_search))
 

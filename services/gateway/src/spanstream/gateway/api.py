@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query
 from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_VERSION, Key
+from spanstream.gateway.asking import UnknownExample
 from spanstream.gateway.filters import named_sources
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
@@ -24,8 +25,9 @@ from spanstream.gateway.models import (
     StatusRequest,
     StatusResponse,
 )
-from spanstream.gateway.search import Question, Searcher, admits
+from spanstream.gateway.search import Question, Searcher
 from spanstream.gateway.status import Watch, status
+from spanstream.gateway.visibility import admits
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS
 from spanstream.runtime.problems import Problem, responses
@@ -147,6 +149,8 @@ def _translated() -> Iterator[None]:
         yield
     except EncoderRejected as error:
         raise Problem(422, "the encoder refuses this query", errors=[("body.query", str(error))]) from error
+    except UnknownExample as error:
+        raise Problem(422, "an example cannot be read", errors=[("body.query", str(error))]) from error
     except StoreRejected as error:
         raise Problem(422, "the index refuses this request") from error
     except EncoderError as error:

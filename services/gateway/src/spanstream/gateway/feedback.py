@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spanstream.gateway.asking import Asked
 from spanstream.gateway.pool import Pool
 from spanstream.store.points import Sparse
 
@@ -19,20 +20,18 @@ TERMS = 15  # of theirs, which weigh as much together as the question's own
 TEMPERATURE = 1 / 3  # of the scores, which say how much each answer counts: deviations of the candidates' scores
 
 
-def second(
-    vector: NDArray[np.float32], terms: Sparse, pool: Pool, scores: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], Sparse] | None:
-    """The second question's unit vector [d] and terms, from the first's and the fused `scores` [n] of the pool, falling.
+def second(first: Asked, pool: Pool, scores: NDArray[np.float32]) -> Asked | None:
+    """The second question, from the first one, which has a vector, and the fused `scores` [n] of the pool, falling.
 
     None where there are too few candidates to tell the best from the rest. A question without terms gets none.
     """
     count = min(ANSWERS, len(scores) // 4)
-    if not count:
+    if not count or first.vector is None:
         return None
     trust = np.exp((scores[:count] - scores[0]) / TEMPERATURE)
     trust /= trust.sum()
-    meaning = vector + PULL * _unit(trust @ pool.dense[:count])
-    return _unit(meaning), _expanded(terms, pool, trust)
+    meaning = first.vector + PULL * _unit(trust @ pool.dense[:count])
+    return Asked(_unit(meaning), _expanded(first.terms, pool, trust))
 
 
 def _expanded(terms: Sparse, pool: Pool, trust: NDArray[np.float32]) -> Sparse:

@@ -18,8 +18,17 @@ LEXICAL_FLOOR = 0.15
 
 def fuse(legs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
     """Scores [candidates] float32 from each leg's [candidates]; a single leg keeps its own scores. At least one leg."""
-    if len(legs) == 1:
-        return next(iter(legs.values()))
+    return next(iter(legs.values())) if len(legs) == 1 else combined(legs)
+
+
+def grades(legs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """[candidates] float32, 0 to 1: how well each belongs, so that several questions of a query compare. At least one leg."""
+    graded: NDArray[np.float32] = (1 / (1 + np.exp(-combined(legs)))).astype(np.float32)
+    return graded
+
+
+def combined(legs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """[candidates]: the convex combination of the normalised legs."""
     total = sum(WEIGHTS[name] for name in legs)
     fused: NDArray[np.float32] = np.sum(
         [WEIGHTS[name] / total * normalised(scores, _floor(name, scores)) for name, scores in legs.items()], axis=0

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
 from spanstream.gateway.filters import Filter, check_size
+from spanstream.gateway.meanings import canonical
+from spanstream.gateway.queries import Query, check_sense, meaning
+from spanstream.gateway.queries import check_size as check_query_size
 from spanstream.gateway.search import Answer, Found, Mode, Question
 from spanstream.gateway.spans import FoundSpan
 from spanstream.gateway.status import Outcome, Status
 
-MAX_QUERY_CHARACTERS = 4000
 MAX_LIMIT = 100
 MAX_DOCUMENTS = 1000
 MAX_WAIT_SECONDS = 60
 
 Version = Annotated[StrictInt, Field(ge=0, le=MAX_VERSION)]
 Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)]
-QueryText = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY_CHARACTERS, pattern=r"^[^\x00]*$"),
-]
 
 
 class _Request(BaseModel):
@@ -38,6 +36,8 @@ class SearchRequest(_Request):
         json_schema_extra={
             "examples": [
                 {"query": "how are temporary files removed"},
+                {"query": {"all": ["solar power", {"not": "price"}, {"unlike": {"source": "news", "id": "17"}}]}},
+                {"query": {"like": {"source": "handbook", "id": "leave.md"}}},
                 {
                     "query": "joining threads",
                     "mode": "hybrid",
@@ -48,7 +48,12 @@ class SearchRequest(_Request):
         },
     )
 
-    query: QueryText
+    query: Annotated[
+        Query,
+        BeforeValidator(check_query_size),
+        AfterValidator(check_sense),
+        Field(description="a text, or all, any, not, like and unlike over texts and documents"),
+    ]
     mode: Mode = Field(Mode.HYBRID, description="hybrid: dense, spans and lexical fused; lexical needs no encoder")
     limit: StrictInt = Field(10, ge=1, le=MAX_LIMIT, description="hits")
     filter: Annotated[Filter | None, BeforeValidator(check_size)] = None
@@ -59,7 +64,7 @@ class SearchRequest(_Request):
     def question(self) -> Question:
         """As the searcher takes it."""
         return Question(
-            text=self.query,
+            meaning=canonical(meaning(self.query)),
             mode=self.mode,
             limit=self.limit,
             where=self.filter.condition() if self.filter else None,

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spanstream.encoder.encoder import Encoder, Text, check
+from spanstream.encoder.encoder import Encoder
 from spanstream.events.ids import Key
 from spanstream.gateway import feedback, neighbours
-from spanstream.gateway.fusion import fuse
+from spanstream.gateway.asking import Asked, read
+from spanstream.gateway.fusion import fuse, grades
+from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, sought
 from spanstream.gateway.pool import Pool
-from spanstream.gateway.spans import FoundSpan, best_by_meaning, best_by_terms
+from spanstream.gateway.spans import FoundSpan, best
+from spanstream.gateway.visibility import shows
 from spanstream.runtime.metrics import GATEWAY_SECONDS
-from spanstream.store.lexical import query_terms
-from spanstream.store.points import Head, Passage, Sparse, State
-from spanstream.store.queries import Condition, Dense, Leg, Lexical, Query, Scope, Spans
+from spanstream.store.points import Head, Passage
+from spanstream.store.queries import AllOf, Condition, Dense, Leg, Lexical, Match, Not, Query, Scope, Spans
 from spanstream.store.store import Store
 
 CANDIDATES = 100  # per leg; three per wanted hit where that is more
@@ -29,6 +32,8 @@ GROWTH = 4  # times as many candidates at each refill
 
 
 Ranked = Sequence[tuple[str, float]]  # passage ids with scores
+Scores = Mapping[str, NDArray[np.float32]]  # [candidates] by leg
+Combine = Callable[[Sequence[Scores]], NDArray[np.float32]]  # of all that is asked -> [candidates]
 
 
 class Mode(StrEnum):
@@ -44,7 +49,7 @@ class Mode(StrEnum):
 class Question:
     """What is asked. Passages of a document are one hit when `by_document`, else each is its own."""
 
-    text: str = field(repr=False)
+    meaning: Meaning  # canonical
     mode: Mode = Mode.HYBRID
     limit: int = 10
     where: Condition | None = None
@@ -87,40 +92,39 @@ class Searcher:
         self._encoder = encoder
 
     def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
-        """1 embed, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of them say and
-        5 even out over like passages, both in hybrid mode, 6 keep what heads show, 7 group, 8 name spans.
+        """1 read what is asked, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of
+        them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 keep what heads show,
+        7 group, 8 name spans.
 
-        Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits.
+        Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. Raises UnknownExample.
         """
-        terms = query_terms(question.text)
-        vector = None if question.mode is Mode.LEXICAL else self._embed(question.text, dimension)  # 1
-        asked = [_legs(question.mode, vector, terms)]
+        meaning, mode = question.meaning, question.mode
+        wanted = leaves(meaning)
+        encoder = None if mode is Mode.LEXICAL else self._encoder
+        asked = read(self._store, encoder, scope, wanted, dimension)  # 1
+        legs = {leaf: _legs(mode, each) for leaf, each in asked.items()}
+        scorers, finders = list(legs.values()), [legs[leaf] for leaf in sought(meaning)]
+        combine = _mean if len(wanted) == 1 else partial(_graded, meaning, wanted)
+        where = _without_examples(question.where, wanted)
         depth = max(CANDIDATES, 3 * question.limit)
         hits: list[Found] = []
-        more = bool(asked[0].finders)
+        more = any(each.finders for each in finders)
         for _ in range(1 + REFILLS):
             if len(hits) >= question.limit or not more:
                 break
-            found, more = self._find(scope, question.where, asked, depth)  # 2
-            ranked = self._score(scope, found, asked)  # 3
-            if question.mode is Mode.HYBRID and vector is not None:
-                if len(asked) == 1 and (again := self._again(vector, terms, ranked)):  # 4
-                    asked.append(again)
-                    others, _ = self._find(scope, question.where, asked[1:], depth)
-                    ranked = self._score(scope, [*found, *others], asked)
+            found, more = self._find(scope, where, finders, depth)  # 2
+            ranked = self._score(scope, found, scorers, combine)  # 3
+            if len(wanted) == 1 and mode is Mode.HYBRID:
+                if len(scorers) == 1 and (again := self._again(asked[wanted[0]], ranked)):  # 4
+                    finders, scorers = [*finders, again], [*scorers, again]
+                    others, _ = self._find(scope, where, [again], depth)
+                    ranked = self._score(scope, [*found, *others], scorers, combine)
                 ranked = self._evened(ranked)  # 5
             hits = self._visible(scope, ranked, question)  # 6, 7
             depth *= GROWTH
         short = len(hits) < question.limit
-        return Answer(self._with_spans(hits, question.spans_per_passage, vector, terms), partial=short and more)  # 8
-
-    def _embed(self, text: str, dimension: int) -> NDArray[np.float32]:
-        """The question's vector [dimension]."""
-        with GATEWAY_SECONDS.labels("embed").time():
-            texts = [Text(text, np.zeros((0, 2), np.int32))]
-            results = self._encoder.encode(texts, query=True)
-            check(texts, results, dimension)
-            return results[0].whole
+        shown = [asked[leaf] for leaf in sought(meaning)]
+        return Answer(self._with_spans(hits, question.spans_per_passage, shown), partial=short and more)  # 8
 
     def _find(
         self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int
@@ -131,23 +135,23 @@ class Searcher:
             found = self._store.rank([Query(leg, scope, depth, where) for leg in legs])
         return found, any(len(leg) == depth for leg in found)
 
-    def _score(self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs]) -> Ranked:
-        """All candidates with their fused scores, falling: each is scored exactly on every leg, and questions count alike."""
+    def _score(self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs], combine: Combine) -> Ranked:
+        """All candidates with their scores, falling: each is scored exactly on every leg of all that is asked."""
         ids = sorted({id for leg in found for id, _ in leg})
-        if len(asked[0].scorers) == 1 or not ids:
+        legs = [leg for legs in asked for leg in legs.scorers.values()]
+        if len(legs) == 1 or not ids:
             return [hit for leg in found for hit in leg]  # the one that found them has scored them
         with GATEWAY_SECONDS.labels("score").time():
-            legs = [leg for legs in asked for leg in legs.scorers.values()]
             exact = iter(self._store.rank([Query(leg, scope, len(ids), None, ids) for leg in legs]))
         # A passage without a term in common has no lexical score, one without spans no span score.
-        fused = [fuse({name: _aligned(next(exact), ids) for name in legs.scorers}) for legs in asked]
-        return _falling(ids, np.mean(fused, axis=0))
+        scores = [{name: _aligned(next(exact), ids) for name in legs.scorers} for legs in asked]
+        return _falling(ids, combine(scores))
 
-    def _again(self, vector: NDArray[np.float32], terms: Sparse, ranked: Ranked) -> Legs | None:
+    def _again(self, asked: Asked, ranked: Ranked) -> Legs | None:
         """The legs of a second question; none where there are too few candidates to learn from."""
         pool, best = self._pool(ranked)
-        again = feedback.second(vector, terms, pool, _scores(best)) if pool else None
-        return _legs(Mode.HYBRID, *again) if again else None
+        again = feedback.second(asked, pool, _scores(best)) if pool else None
+        return _legs(Mode.HYBRID, again) if again else None
 
     def _evened(self, ranked: Ranked) -> Ranked:
         """The same, the best ones by the scores that their neighbours let them have."""
@@ -191,39 +195,19 @@ class Searcher:
                         hit.passages.append(FoundPassage(passage, score))
         return list(hits.values())[: question.limit]
 
-    def _with_spans(
-        self, hits: Sequence[Found], count: int, vector: NDArray[np.float32] | None, terms: Sparse
-    ) -> list[Found]:
+    def _with_spans(self, hits: Sequence[Found], count: int, asked: Sequence[Asked]) -> list[Found]:
         """The hits with the best spans of their passages: by meaning, or by terms alone where there is no vector."""
         if not count:
             return list(hits)
         with GATEWAY_SECONDS.labels("spans").time():
             ids = [found.passage.id for hit in hits for found in hit.passages]
-            vectors = self._store.span_vectors(ids) if ids and vector is not None else {}
+            meant = any(each.vector is not None for each in asked)
+            vectors = self._store.span_vectors(ids) if ids and meant else {}
 
             def named(found: FoundPassage) -> FoundPassage:
-                passage = found.passage
-                if vector is None:
-                    return replace(found, spans=best_by_terms(passage, terms, count))
-                spans = vectors.get(passage.id)
-                return (
-                    found
-                    if spans is None
-                    else replace(found, spans=best_by_meaning(passage, spans, vector, terms, count))
-                )
+                return replace(found, spans=best(found.passage, vectors.get(found.passage.id), asked, count))
 
             return [replace(hit, passages=[named(found) for found in hit.passages]) for hit in hits]
-
-
-def shows(head: Head, passage: Passage, scope: Scope) -> bool:
-    """Whether the head makes this passage visible to this caller."""
-    named = (head.body_version, head.content_hash) == (passage.version, passage.content_hash)
-    return named and head.state is State.LIVE and admits(head.groups, scope)
-
-
-def admits(groups: Sequence[str], scope: Scope) -> bool:
-    """Whether the caller may see what has these groups: none, or one of the caller's."""
-    return scope.groups is None or not groups or not set(scope.groups).isdisjoint(groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +218,10 @@ class Legs:
     scorers: Mapping[str, Leg]
 
 
-def _legs(mode: Mode, vector: NDArray[np.float32] | None, terms: Sparse) -> Legs:
+def _legs(mode: Mode, asked: Asked) -> Legs:
     """Words of no weight make no lexical leg."""
-    lexical: dict[str, Leg] = {"lexical": Lexical(terms)} if len(terms.indices) else {}
+    vector = asked.vector
+    lexical: dict[str, Leg] = {"lexical": Lexical(asked.terms)} if len(asked.terms.indices) else {}
     if vector is None:
         return Legs(lexical, lexical)
     dense: dict[str, Leg] = {"dense": Dense(vector)}
@@ -245,6 +230,27 @@ def _legs(mode: Mode, vector: NDArray[np.float32] | None, terms: Sparse) -> Legs
         return Legs(dense | lexical, dense | spans | lexical)
     only = dense if mode is Mode.DENSE else spans
     return Legs(only, only)
+
+
+def _mean(asked: Sequence[Scores]) -> NDArray[np.float32]:
+    """Questions that ask for the same count alike."""
+    mean: NDArray[np.float32] = np.mean([fuse(legs) for legs in asked], axis=0)
+    return mean
+
+
+def _graded(meaning: Meaning, wanted: Sequence[Leaf], asked: Sequence[Scores]) -> NDArray[np.float32]:
+    """How well each candidate belongs to the query; what has no leg, such as words of no weight, has no say."""
+    size = next(len(scores) for legs in asked for scores in legs.values())
+    neutral = np.full(size, 0.5, np.float32)
+    return grade(meaning, {leaf: grades(legs) if legs else neutral for leaf, legs in zip(wanted, asked, strict=True)})
+
+
+def _without_examples(where: Condition | None, wanted: Sequence[Leaf]) -> Condition | None:
+    """Who asks for more like a document has it already."""
+    examples = dict.fromkeys((leaf.source, leaf.id) for leaf in wanted if isinstance(leaf, Example))
+    others = [Not(AllOf((Match("source", (source,)), Match("id", (id,))))) for source, id in examples]
+    conditions = [*([where] if where else []), *others]
+    return AllOf(tuple(conditions)) if conditions else None
 
 
 def _aligned(scored: Ranked, ids: Sequence[str]) -> NDArray[np.float32]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spanstream.gateway.asking import Asked
 from spanstream.store.lexical import query_terms
 from spanstream.store.points import Passage, Sparse
 
@@ -26,16 +28,34 @@ class FoundSpan:
 COVERAGE_WEIGHT = 0.5
 
 
-def best_by_meaning(
-    passage: Passage, vectors: NDArray[np.float32], question: NDArray[np.float32], terms: Sparse, count: int
-) -> list[FoundSpan]:
-    """The `count` spans with the largest cosine + weighted coverage; `vectors` [spans, dimension], of unit length."""
-    return _best(passage, vectors @ question + COVERAGE_WEIGHT * _coverage(passage, terms), count)
+def best(
+    passage: Passage, vectors: NDArray[np.float32] | None, asked: Sequence[Asked], count: int
+) -> Sequence[FoundSpan]:
+    """The `count` spans that answer any of what is asked best, by falling score.
+
+    A span's score is its cosine + weighted coverage of the terms; `vectors` [spans, dimension], of unit length. Where there
+    are none, or none is asked for, it is the share of terms alone, and a span without any of them is not named.
+    """
+    if not len(passage.span_offsets) or not asked:
+        return ()
+    scores = np.max([_scores(passage, vectors, each) for each in asked], axis=0)
+    spans = passage.span_offsets.tolist()
+    order = np.argsort(-scores, kind="stable")[:count].tolist()
+    return [
+        FoundSpan(start, end, _text(passage, start, end), float(scores[i]))
+        for i in order
+        if np.isfinite(scores[i])
+        for start, end in [spans[i]]
+    ]
 
 
-def best_by_terms(passage: Passage, terms: Sparse, count: int) -> list[FoundSpan]:
-    """The `count` spans that hold the largest share of the question's terms; none without any."""
-    return [span for span in _best(passage, _coverage(passage, terms), count) if span.score > 0]
+def _scores(passage: Passage, vectors: NDArray[np.float32] | None, asked: Asked) -> NDArray[np.float32]:
+    """Per span; minus infinity where nothing speaks for it."""
+    covered = _coverage(passage, asked.terms)
+    if vectors is None or asked.vector is None:
+        return np.where(covered > 0, covered, -np.inf).astype(np.float32)
+    scores: NDArray[np.float32] = vectors @ asked.vector + COVERAGE_WEIGHT * covered
+    return scores
 
 
 def _coverage(passage: Passage, terms: Sparse) -> NDArray[np.float32]:
@@ -46,14 +66,6 @@ def _coverage(passage: Passage, terms: Sparse) -> NDArray[np.float32]:
     held = [np.isin(terms.indices, query_terms(text).indices) for text in texts]
     shares = [float(terms.values[found].sum() / terms.values.sum()) for found in held]
     return np.array(shares, np.float32)
-
-
-def _best(passage: Passage, scores: NDArray[np.float32], count: int) -> list[FoundSpan]:
-    spans = passage.span_offsets.tolist()
-    order = np.argsort(-scores, kind="stable")[:count].tolist()
-    return [
-        FoundSpan(start, end, _text(passage, start, end), float(scores[i])) for i in order for start, end in [spans[i]]
-    ]
 
 
 def _text(passage: Passage, start: int, end: int) -> str:

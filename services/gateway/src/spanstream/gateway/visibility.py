@@ -1,0 +1,19 @@
+"""Who may see what: heads alone make passages visible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spanstream.store.points import Head, Passage, State
+from spanstream.store.queries import Scope
+
+
+def shows(head: Head, passage: Passage, scope: Scope) -> bool:
+    """Whether the head makes this passage visible to this caller."""
+    named = (head.body_version, head.content_hash) == (passage.version, passage.content_hash)
+    return named and head.state is State.LIVE and admits(head.groups, scope)
+
+
+def admits(groups: Sequence[str], scope: Scope) -> bool:
+    """Whether the caller may see what has these groups: none, or one of the caller's."""
+    return scope.groups is None or not groups or not set(scope.groups).isdisjoint(groups)
