@@ -124,6 +124,23 @@ def test_all_wants_both_and_not_pushes_down(shared: Corpus, mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("turned", [False, True])
+def test_texts_and_examples_keep_their_places(corpus: Corpus, mode: Mode, turned: bool) -> None:
+    """Which part is excluded must not depend on whether it is a text or an example."""
+    corpus.put(
+        document("cold", ["Snow covers frozen lakes."]),
+        document("hot", ["Sand covers burning deserts."]),
+        document("ice", ["Frozen lakes, covers: snow."]),
+        document("dune", ["Burning deserts, covers: sand."]),
+    )
+    like, words, wanted = ("cold", "burning deserts sand", "ice") if turned else ("hot", "frozen lakes snow", "dune")
+    found = search(corpus, All((Example("wiki", like), Not(Words(words)))), mode=mode)
+    assert ids(found)[0] == wanted
+    found = search(corpus, All((Words(words), Not(Example("wiki", like)))), mode=mode)
+    assert ids(found)[0] in ({"hot", "dune"} if turned else {"cold", "ice"})
+
+
+@pytest.mark.parametrize("mode", Mode)
 def test_any_finds_either(shared: Corpus, mode: Mode) -> None:
     found = search(shared, AnyOf((Words("bird flies south"), Words("old tree stands"))), mode=mode)
     assert set(ids(found)[:2]) == {BIRD.key.id, TREE.key.id}

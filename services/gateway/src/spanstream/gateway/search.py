@@ -103,7 +103,7 @@ class Searcher:
         encoder = None if mode is Mode.LEXICAL else self._encoder
         asked = read(self._store, encoder, scope, wanted, dimension)  # 1
         legs = {leaf: _legs(mode, each) for leaf, each in asked.items()}
-        scorers, finders = list(legs.values()), [legs[leaf] for leaf in sought(meaning)]
+        scorers, finders = [legs[leaf] for leaf in wanted], [legs[leaf] for leaf in sought(meaning)]
         combine = _mean if len(wanted) == 1 else partial(_graded, meaning, wanted)
         where = _without_examples(question.where, wanted)
         depth = max(CANDIDATES, 3 * question.limit)
@@ -131,43 +131,43 @@ class Searcher:
     ) -> tuple[Sequence[Ranked], bool]:
         """The best of each finding leg, and whether any leg may have more."""
         with GATEWAY_SECONDS.labels("find").time():
-            legs = [leg for legs in asked for leg in legs.finders.values()]
+            legs = [leg for each in asked for leg in each.finders.values()]
             found = self._store.rank([Query(leg, scope, depth, where) for leg in legs])
         return found, any(len(leg) == depth for leg in found)
 
     def _score(self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs], combine: Combine) -> Ranked:
         """All candidates with their scores, falling: each is scored exactly on every leg of all that is asked."""
         ids = sorted({id for leg in found for id, _ in leg})
-        legs = [leg for legs in asked for leg in legs.scorers.values()]
+        legs = [leg for each in asked for leg in each.scorers.values()]
         if len(legs) == 1 or not ids:
             return [hit for leg in found for hit in leg]  # the one that found them has scored them
         with GATEWAY_SECONDS.labels("score").time():
             exact = iter(self._store.rank([Query(leg, scope, len(ids), None, ids) for leg in legs]))
         # A passage without a term in common has no lexical score, one without spans no span score.
-        scores = [{name: _aligned(next(exact), ids) for name in legs.scorers} for legs in asked]
+        scores = [{name: _aligned(next(exact), ids) for name in each.scorers} for each in asked]
         return _falling(ids, combine(scores))
 
     def _again(self, asked: Asked, ranked: Ranked) -> Legs | None:
         """The legs of a second question; none where there are too few candidates to learn from."""
-        pool, best = self._pool(ranked)
-        again = feedback.second(asked, pool, _scores(best)) if pool else None
+        pool, top = self._pool(ranked)
+        again = feedback.second(asked, pool, _scores(top)) if pool else None
         return _legs(Mode.HYBRID, again) if again else None
 
     def _evened(self, ranked: Ranked) -> Ranked:
         """The same, the best ones by the scores that their neighbours let them have."""
-        pool, best = self._pool(ranked)
+        pool, top = self._pool(ranked)
         if pool is None:
             return ranked
-        known = {id for id, _ in best}
-        evened = _falling([id for id, _ in best], neighbours.evened(_scores(best), pool))
+        known = {id for id, _ in top}
+        evened = _falling([id for id, _ in top], neighbours.evened(_scores(top), pool))
         return sorted([*evened, *(hit for hit in ranked if hit[0] not in known)], key=lambda hit: -hit[1])
 
     def _pool(self, ranked: Ranked) -> tuple[Pool | None, Ranked]:
         """The best candidates with what they are compared by; without those that have gone meanwhile."""
         with GATEWAY_SECONDS.labels("compare").time():
             vectors = self._store.vectors([id for id, _ in ranked[:POOL]])
-        best = [hit for hit in ranked[:POOL] if hit[0] in vectors]
-        return (Pool.of([vectors[id] for id, _ in best]) if best else None), best
+        top = [hit for hit in ranked[:POOL] if hit[0] in vectors]
+        return (Pool.of([vectors[id] for id, _ in top]) if top else None), top
 
     def _visible(self, scope: Scope, ranked: Ranked, question: Question) -> list[Found]:
         """The first hits: passages that a live head names and that admits the caller, by document where asked.
