@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from spanstream.representations.bootstrap import interval
 from spanstream.representations.measures import ndcg
-from spanstream.standalone.encoder.judgements import read_collection
+from spanstream.standalone.encoder.judgements import read_answers, read_collection
 
 __all__ = ["Dataset", "interval", "load", "ndcg"]
 
@@ -26,10 +25,5 @@ class Dataset:
 
 def load(folder: Path) -> Dataset:
     """Read a set; only judged queries are kept."""
-    spans: dict[str, list[tuple[str, int, int]]] = {}
-    if (folder / "spans.tsv").exists():
-        with (folder / "spans.tsv").open(encoding="utf-8") as file:
-            for query, document, start, end, *_ in list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]:
-                spans.setdefault(query, []).append((document, int(start), int(end)))
     judged = read_collection(folder)
-    return Dataset(folder.name, judged.documents, judged.queries, judged.relevant, spans)
+    return Dataset(folder.name, judged.documents, judged.queries, judged.relevant, read_answers(folder))

@@ -48,6 +48,21 @@ def interval_of(statistic: Statistic, items: int, *, resamples: int = RESAMPLES)
     return Interval(float(statistic(np.ones((1, items)))[0]), float(low), float(high))
 
 
+def chance(differences: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES) -> float:
+    """p of a paired, two-sided randomisation test (Fisher 1935; Smucker, Allan and Carterette 2007): how often the mean of
+    `differences` [n] is as far from zero if the sign of each is left to chance. Raises ValueError without any.
+    """
+    data = np.asarray(differences, np.float64)
+    if not len(data):
+        raise ValueError("a test needs at least one item")
+    random, size = np.random.default_rng(0), max(1, _CHUNK_NUMBERS // len(data))
+    as_far, least = 0, abs(data.sum()) - 1e-12
+    for start in range(0, resamples, size):
+        signs = random.integers(0, 2, (min(size, resamples - start), len(data))) * 2 - 1
+        as_far += int((np.abs(signs @ data) >= least).sum())
+    return (as_far + 1) / (resamples + 1)
+
+
 def _drawn(items: int, resamples: int) -> Iterator[NDArray[np.float64]]:
     """How often each item is in each resample, [chunk, items], chunk by chunk."""
     random = np.random.default_rng(0)

@@ -37,11 +37,6 @@ class Calibration:
     speeds: Mapping[str, float]
     cosines: Mapping[str, float]
 
-    @property
-    def tokens_per_second(self) -> float:
-        """Of the chosen type."""
-        return self.speeds[self.dtype]
-
 
 def calibrate(model: Model) -> tuple[Model, Calibration]:
     """The fastest of `model` (float32) and its copies in bfloat16 and int8 that keep the vectors; takes 1.5 s.

@@ -23,6 +23,12 @@ def recall(ranked: Sequence[str], relevant: Mapping[str, float], depth: int = 10
     return len(wanted.intersection(ranked[:depth])) / len(wanted) if wanted else 0.0
 
 
+def reciprocal_rank(ranked: Sequence[str], relevant: Mapping[str, float], depth: int = 10) -> float:
+    """1 / the rank of the first relevant document, 0 if none is among the first `depth` (Voorhees 1999)."""
+    ranks = (rank for rank, document in enumerate(ranked[:depth], 1) if relevant.get(document, 0.0) > 0)
+    return 1 / next(ranks, math.inf)
+
+
 def pearson(x: ArrayLike, y: ArrayLike, counts: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Correlation of `x` and `y`, [n] or [r, n]; item i counts `counts` [r, n] times. Result [r], 0 where one is constant."""
     a, b = np.atleast_2d(np.asarray(x, np.float64)), np.atleast_2d(np.asarray(y, np.float64))

@@ -59,6 +59,20 @@ def read_collection(folder: Path) -> Collection:
     return Collection(documents, queries, relevant)
 
 
+def read_answers(folder: Path) -> dict[str, list[tuple[str, int, int]]]:
+    """Query -> (document, start, end) of what answers it, from the folder's spans.tsv; empty without one. Raises Unreadable.
+
+    Offsets are characters of the document's text, half-open.
+    """
+    answers: dict[str, list[tuple[str, int, int]]] = {}
+    path = folder / "spans.tsv"
+    if path.is_file():
+        for number, (query, document, start, end, *_) in _table(path, 4, number=2):
+            first, last = (int(_number(offset, path, number)) for offset in (start, end))
+            answers.setdefault(query, []).append((document, first, last))
+    return answers
+
+
 def read_pairs(path: Path) -> Pairs:
     """A table with a header whose first three columns are a score and two texts. Raises Unreadable."""
     pairs = Pairs([], [], [])

@@ -1,0 +1,1 @@
+"""`spanstream eval`: judged searches through the public API."""
