@@ -271,10 +271,22 @@ def test_error_never_repeats_what_was_sent(shared: Api) -> None:
     assert "canary" not in answer.text
 
 
-def test_without_an_encoder_lexical_search_goes_on_and_the_rest_is_503(api: Api) -> None:
+@pytest.mark.parametrize(
+    "query", ["red fish", {"all": ["red fish", {"not": "bird"}]}, {"like": {"source": "wood", "id": TREE.key.id}}]
+)
+def test_without_an_encoder_search_goes_on_by_words_alone_and_says_so(api: Api, query: Any) -> None:
+    assert api.search(query)["by_words"] is False
     api.encoder.away = True
-    assert api.search("red fish", mode="lexical")["hits"][0]["id"] == "fish"
-    answer = api.client.post("/v1/search", json={"query": "red fish"})
+    answer = api.search(query)
+    assert answer["hits"][0]["id"] == "fish"
+    assert answer["by_words"] is not ("like" in query)  # a document's vectors are in the index
+    assert api.search(query, mode="lexical")["by_words"] is False
+
+
+@pytest.mark.parametrize("mode", ["dense", "spans"])
+def test_without_an_encoder_a_search_by_meaning_is_503(api: Api, mode: str) -> None:
+    api.encoder.away = True
+    answer = api.client.post("/v1/search", json={"query": "red fish", "mode": mode})
     assert is_problem(answer, 503)
     assert answer.headers["retry-after"]
 
@@ -573,7 +585,7 @@ def test_description_names_the_key_and_the_problems_of_every_route(shared: Api) 
         ({"text": "returns in spring"}, "bird"),
         ({"all": ["fish", {"not": "roots live elsewhere"}]}, "fish"),
         ({"any": ["returns in spring", "returns in spring"]}, "bird"),
-        ({"all": ["fish", {"unlike": {"source": "wiki", "id": "fish"}}]}, TREE.key.id),
+        ({"all": ["bird flies south", {"unlike": {"source": "wiki", "id": "fish"}}]}, "bird"),
         ({"like": {"source": "wood", "id": TREE.key.id}}, "fish"),
     ],
 )

@@ -121,7 +121,8 @@ def read_statuses(response: Response) -> list[Status]:
 def read_search(response: Response) -> SearchResult:
     """The answer to `search`."""
     body = _object(response)
-    return SearchResult(tuple(map(_hit, body["hits"])), float(body["took_ms"]), bool(body.get("partial", False)))
+    hits, flags = tuple(map(_hit, body["hits"])), (bool(body.get(name, False)) for name in ("partial", "by_words"))
+    return SearchResult(hits, float(body["took_ms"]), *flags)
 
 
 def read_sources(response: Response) -> list[Source]:

@@ -49,11 +49,12 @@ def write_json(value: Any) -> None:
 
 def hits(result: SearchResult, *, marks: bool) -> Group:
     """The hits; the best span is highlighted, and between « » too where `marks` (no colours)."""
+    warning = [Text("The model does not answer: ranked by words alone.", style="yellow")] if result.by_words else []
     if not result.hits:
-        return Group(Text("nothing found", style="dim"))
+        return Group(*warning, Text("nothing found", style="dim"))
     parts = [part for number, hit in enumerate(result.hits, 1) for part in _hit(number, hit, marks)]
     count = f"{len(result.hits)} {'document' if len(result.hits) == 1 else 'documents'}"
-    return Group(*parts, Text(f"{count} in {result.took_ms:.0f} ms", style="dim"))
+    return Group(*warning, *parts, Text(f"{count} in {result.took_ms:.0f} ms", style="dim"))
 
 
 def passage(found: Passage, *, marks: bool, shown: int = SHOWN) -> Text:

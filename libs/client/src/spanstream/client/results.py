@@ -102,11 +102,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits, best first. `took_ms` is the server's own time; `partial`: it could not fill the list in time."""
+    """Hits, best first. `took_ms` is the server's own time; `partial`: it could not fill the list in time; `by_words`: its
+    model did not answer, so a hybrid search was ranked by words alone."""
 
     hits: tuple[Hit, ...]
     took_ms: float
     partial: bool = False
+    by_words: bool = False
 
 
 @dataclass(frozen=True, slots=True)

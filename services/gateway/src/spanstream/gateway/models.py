@@ -137,16 +137,20 @@ class DocumentHit(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """The answer. `partial`: documents changed meanwhile and there may be more hits than these."""
+    """The answer. `partial`: documents changed meanwhile and there may be more hits than these. `by_words`: the model did not
+    answer, so a hybrid search was ranked by words alone.
+    """
 
     hits: list[DocumentHit]
     partial: bool
+    by_words: bool
     took_ms: float
 
     @classmethod
     def of(cls, answer: Answer, took_ms: float) -> SearchResponse:
         """From the searcher's value."""
-        return cls(hits=[DocumentHit.of(hit) for hit in answer.hits], partial=answer.partial, took_ms=took_ms)
+        hits = [DocumentHit.of(hit) for hit in answer.hits]
+        return cls(hits=hits, partial=answer.partial, by_words=answer.by_words, took_ms=took_ms)
 
 
 class SourceCount(BaseModel):

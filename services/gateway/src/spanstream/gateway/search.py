@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.events.ids import Key
 from spanstream.gateway import feedback, neighbours
 from spanstream.gateway.asking import Asked, read
@@ -19,6 +20,7 @@ from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, s
 from spanstream.gateway.pool import Pool
 from spanstream.gateway.spans import FoundSpan, best
 from spanstream.gateway.visibility import shows
+from spanstream.runtime.logs import get_logger
 from spanstream.runtime.metrics import GATEWAY_SECONDS
 from spanstream.store.points import Head, Passage
 from spanstream.store.queries import AllOf, Condition, Dense, Leg, Lexical, Match, Not, Query, Scope, Spans
@@ -30,6 +32,7 @@ POOL = 64  # best candidates that are compared with each other
 REFILLS = 2
 GROWTH = 4  # times as many candidates at each refill
 
+log = get_logger()
 
 Ranked = Sequence[tuple[str, float]]  # passage ids with scores
 Scores = Mapping[str, NDArray[np.float32]]  # [candidates] by leg
@@ -78,10 +81,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hits by falling score. `partial`: there may be more, but the candidates held too many that are not visible."""
+    """Hits by falling score. `partial`: there may be more, but the candidates held too many that are not visible.
+
+    `by_words`: the encoder did not answer, so the ranking is by words alone.
+    """
 
     hits: Sequence[Found]
     partial: bool
+    by_words: bool = False
 
 
 class Searcher:
@@ -96,12 +103,18 @@ class Searcher:
         them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 keep what heads show,
         7 group, 8 name spans.
 
-        Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. Raises UnknownExample.
+        Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
+        by words alone while the encoder does not answer. Raises UnknownExample.
         """
         meaning, mode = question.meaning, question.mode
         wanted = leaves(meaning)
-        encoder = None if mode is Mode.LEXICAL else self._encoder
-        asked = read(self._store, encoder, scope, wanted, dimension)  # 1
+        try:
+            asked = read(self._store, None if mode is Mode.LEXICAL else self._encoder, scope, wanted, dimension)  # 1
+        except EncoderUnavailable as error:
+            if mode is not Mode.HYBRID:
+                raise
+            log.warning("search_by_words_alone", error=type(error).__name__)
+            mode, asked = Mode.LEXICAL, read(self._store, None, scope, wanted, dimension)
         legs = {leaf: _legs(mode, each) for leaf, each in asked.items()}
         scorers, finders = [legs[leaf] for leaf in wanted], [legs[leaf] for leaf in sought(meaning)]
         combine = _mean if len(wanted) == 1 else partial(_graded, meaning, wanted)
@@ -124,7 +137,8 @@ class Searcher:
             depth *= GROWTH
         short = len(hits) < question.limit
         shown = [asked[leaf] for leaf in sought(meaning)]
-        return Answer(self._with_spans(hits, question.spans_per_passage, shown), partial=short and more)  # 8
+        named = self._with_spans(hits, question.spans_per_passage, shown)  # 8
+        return Answer(named, partial=short and more, by_words=mode is not question.mode)
 
     def _find(
         self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int
