@@ -94,3 +94,16 @@ def test_the_small_call_that_waited_longest_is_read_first_whatever_comes_after_i
         backlog.add(call(number, 300))
     assert backlog.take() == call(0, 8)
     assert {item.call for item in backlog.take()} == {1, 2, 3}
+
+
+@given(st.lists(st.lists(st.integers(2, 256), min_size=1, max_size=30), max_size=12))
+def test_every_row_is_taken_once_where_rows_are_shared(calls: list[list[int]]) -> None:
+    backlog: Backlog[Item] = Backlog(512, packs=True)
+    items = [call(number, *lengths) for number, lengths in enumerate(calls)]
+    for item in items:
+        backlog.add(item)
+    taken = []
+    while batch := backlog.take():
+        assert sum(item.length for item in batch) <= 512
+        taken.extend(batch)
+    assert sorted(map(repr, taken)) == sorted(repr(item) for rows in items for item in rows)

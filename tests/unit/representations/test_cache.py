@@ -56,15 +56,15 @@ class Reads:
         self.counts: list[tuple[int, int]] = []
         cache = WindowCache(folder, limit, lambda hits, misses: self.counts.append((hits, misses)))
         self._encoder = LocalEncoder(model, cache=cache)
-        states = self._encoder._model.states
+        packed = self._encoder._model.packed
 
         def counted(rows: Any) -> Any:
             self.rows += len(rows)
-            return states(rows)
+            return packed(rows)
 
         class Counted:
             def __getattr__(self, name: str) -> Any:
-                return counted if name == "states" else getattr(model, name)
+                return counted if name == "packed" else getattr(model, name)
 
         self._encoder._model = Counted()  # type: ignore[assignment]
 

@@ -37,27 +37,43 @@ def rows() -> tuple[torch.Tensor, torch.Tensor]:
     ids = torch.randint(5, 100, (len(LENGTHS), 32))
     for row, length in zip(ids, LENGTHS, strict=True):
         row[length:] = 1
-    return ids, torch.tensor(LENGTHS)
+    return ids, (torch.arange(32)[None] < torch.tensor(LENGTHS)[:, None]).long()
 
 
-def states_of(module: nn.Module, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+def states_of(module: nn.Module, ids: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
     """The states of all real tokens, one below the other."""
     with torch.inference_mode():
-        states = module(ids, lengths)
+        states = module(ids, texts)
     return torch.cat([row[:length] for row, length in zip(states, LENGTHS, strict=True)])
 
 
 @pytest.mark.parametrize("model_type", ["bert", "roberta", "xlm-roberta", "mpnet", "distilbert"])
 def test_the_states_are_those_of_transformers(model_type: str) -> None:
     own = network(model_type)
-    ids, lengths = rows()
+    ids, texts = rows()
     with torch.inference_mode():
-        mask = (torch.arange(32)[None] < lengths[:, None]).long()
-        expected = own(input_ids=ids, attention_mask=mask).last_hidden_state
+        expected = own(input_ids=ids, attention_mask=texts).last_hidden_state
     expected = torch.cat([row[:length] for row, length in zip(expected, LENGTHS, strict=True)])
     made = forward_pass(copy.deepcopy(own))
     for _ in range(3):  # a compiled module settles after its first calls
-        torch.testing.assert_close(states_of(made, ids, lengths), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(states_of(made, ids, texts), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta"])
+def test_texts_that_share_a_row_do_not_see_each_other(model_type: str) -> None:
+    made = forward_pass(network(model_type))
+    assert made.packs
+    ids, texts = rows()
+    alone = states_of(made, ids, texts)
+    shared = torch.cat(
+        [row[:length] for row, length in zip(ids, LENGTHS, strict=True)] + [torch.ones(7, dtype=torch.int64)]
+    )
+    numbers = torch.cat(
+        [torch.full((length,), number) for number, length in enumerate(LENGTHS, 1)] + [torch.zeros(7).long()]
+    )
+    with torch.inference_mode():
+        packed = made(shared[None], numbers[None])[0, :-7]
+    torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -77,27 +93,29 @@ def test_only_a_model_that_computes_the_same_is_read_that_way(
 
 
 def test_compiled_and_uncompiled_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids, lengths = rows()
+    ids, texts = rows()
     compiled = forward_pass(network("bert"))
     assert isinstance(compiled, torch.jit.ScriptModule)
     monkeypatch.setattr("spanstream.representations.forward._COMPILABLE", False)
     plain = forward_pass(network("bert"))
     assert isinstance(plain, Bert)
-    torch.testing.assert_close(states_of(compiled, ids, lengths), states_of(plain, ids, lengths))
+    torch.testing.assert_close(states_of(compiled, ids, texts), states_of(plain, ids, texts))
 
 
 def test_a_copy_in_another_type_leaves_the_original() -> None:
-    ids, lengths = rows()
+    ids, texts = rows()
     made = forward_pass(network("bert"))
-    before = states_of(made, ids, lengths)
+    before = states_of(made, ids, texts)
     half = copy.deepcopy(made).to(torch.bfloat16)
-    cosine = torch.nn.functional.cosine_similarity(states_of(half, ids, lengths).float(), before)
+    cosine = torch.nn.functional.cosine_similarity(states_of(half, ids, texts).float(), before)
     assert cosine.min() > 0.99
-    torch.testing.assert_close(states_of(made, ids, lengths), before)
+    torch.testing.assert_close(states_of(made, ids, texts), before)
 
 
 def test_other_models_run_as_they_are() -> None:
-    assert isinstance(forward_pass(network("mpnet")), Transformer)
+    made = forward_pass(network("mpnet"))
+    assert isinstance(made, Transformer)
+    assert not made.packs
 
 
 def test_rows_are_padded_to_tiles_but_not_beyond_the_window() -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
-from spanstream.representations.batching import batches
+from spanstream.representations.batching import batches, packed_batches
 
 SMALL_CALL = 512  # tokens: a query, or one short document
 # Small calls may pass the large ones this often in a row; then a large one gets a turn, so that none waits for ever.
@@ -31,9 +31,12 @@ R = TypeVar("R", bound=Sized)
 class Backlog(Generic[R]):
     """Rows waiting for the model. Not thread-safe: its owner locks."""
 
-    def __init__(self, budget: int) -> None:
-        """`budget`: tokens of a batch, padding counted."""
+    def __init__(self, budget: int, *, packs: bool = False) -> None:
+        """`budget`: tokens of a batch, padding counted. `packs`: rows of any length go together, because the model reads
+        several as one.
+        """
         self._budget = budget
+        self._packs = packs
         self._queries: deque[R] = deque()
         self._small: deque[R] = deque()
         self._large: deque[R] = deque()
@@ -93,4 +96,4 @@ class Backlog(Generic[R]):
         while queue and (not rows or tokens >= queue[0].length):
             tokens -= queue[0].length
             rows.append(queue.popleft())
-        return rows, batches([row.length for row in rows], self._budget)
+        return rows, (packed_batches if self._packs else batches)([row.length for row in rows], self._budget)

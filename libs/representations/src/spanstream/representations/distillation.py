@@ -87,7 +87,7 @@ def _entries(teacher: Model, progress: Progress) -> Array:
         ids = torch.tensor([[*teacher.before, entry, *teacher.after] for entry in entries], device=device)
         # Not `teacher.states`, which pads short rows to five times their length.
         with torch.inference_mode():
-            states = teacher.network(ids, torch.full((len(ids),), ids.shape[1], device=device))
+            states = teacher.network(ids, torch.ones_like(ids))
         found[entries.start : entries.stop] = states.float().mean(dim=1).cpu().numpy()
         progress("vocabulary", entries.stop, size)
     return found

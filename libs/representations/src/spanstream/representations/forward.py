@@ -61,7 +61,7 @@ class Layer(nn.Module):
 
 
 class Bert(nn.Module):
-    """BERT, RoBERTa and their kin, for rows padded at the end.
+    """BERT, RoBERTa and their kin, for rows that hold one text or several, one behind the other, and padding at the end.
 
     Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, 2019.
     """
@@ -76,15 +76,16 @@ class Bert(nn.Module):
     ) -> None:
         """`positions` [longest, width]. `averaged`: as `layers` of `forward_pass`, counted from 0."""
         super().__init__()
+        self.packs = True
         self.words = words
         self.positions = positions
         self.norm = norm
         self.layers = nn.ModuleList(layers)
         self.averaged = list(averaged)
 
-    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """`ids` [rows, length] int64, `lengths` [rows] -> [rows, length, width]."""
-        states, mask = self.embed(ids, lengths)
+    def forward(self, ids: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        """`ids` and `texts` [rows, length] int64 -> [rows, length, width]; see `forward_pass`."""
+        states, mask = self.embed(ids, texts)
         kept = [states] if 0 in self.averaged else []
         for number, layer in enumerate(self.layers):
             states = layer(states, mask)
@@ -92,13 +93,16 @@ class Bert(nn.Module):
                 kept.append(states)
         return kept[0] if len(kept) == 1 else torch.stack(kept).mean(dim=0)
 
-    def embed(self, ids: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The states before the first layer, and the mask of all layers."""
+    def embed(self, ids: torch.Tensor, texts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The states before the first layer, and the mask of all layers: a token sees those of its own text."""
         rows, length = ids.shape
-        states: torch.Tensor = self.norm(self.words(ids) + self.positions[:length])
-        padding = torch.arange(length, device=ids.device)[None] >= lengths[:, None]
-        mask = torch.zeros(rows, length, dtype=states.dtype, device=ids.device).masked_fill(padding, float("-inf"))
-        return states, mask.view(rows, 1, 1, length).expand(rows, 1, length, length)
+        places = torch.arange(length, device=ids.device).expand(rows, length)
+        begins = torch.cat([torch.ones_like(texts[:, :1]), texts[:, 1:] != texts[:, :-1]], dim=1)
+        positions = places - torch.cummax(places * begins, dim=1)[0]
+        states: torch.Tensor = self.norm(self.words(ids) + self.positions[positions.clamp(max=len(self.positions) - 1)])
+        others = texts[:, None, :, None] != texts[:, None, None, :]
+        mask = torch.zeros(others.shape, dtype=states.dtype, device=ids.device).masked_fill(others, float("-inf"))
+        return states, mask
 
 
 class Transformer(nn.Module):
@@ -106,22 +110,25 @@ class Transformer(nn.Module):
 
     def __init__(self, network: Any, layers: Sequence[int]) -> None:
         super().__init__()
+        self.packs = False
         self.network = network
         self.averaged = list(layers)
         stack = getattr(getattr(network, "encoder", None), "layer", None)
         if isinstance(stack, nn.ModuleList):  # else it computes the layers above for nothing
             network.encoder.layer = stack[: max(layers)]
 
-    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """`ids` [rows, length] int64, `lengths` [rows] -> [rows, length, width]."""
-        mask = torch.arange(ids.shape[1], device=ids.device)[None] < lengths[:, None]
-        output = self.network(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True)
+    def forward(self, ids: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        """`ids` and `texts` [rows, length] int64 -> [rows, length, width]; a row holds one text."""
+        output = self.network(input_ids=ids, attention_mask=(texts > 0).long(), output_hidden_states=True)
         kept = [output.hidden_states[number] for number in self.averaged]
         return kept[0] if len(kept) == 1 else torch.stack(kept).mean(dim=0)
 
 
 def forward_pass(network: Any, layers: Sequence[int] = (-1,)) -> nn.Module:
-    """A module `(ids, lengths) -> states` with the weights of a transformers model, ready to run.
+    """A module `(ids, texts) -> states` with the weights of a transformers model, ready to run.
+
+    `ids` [rows, length] are tokens, `texts` [rows, length] the text of its row that each belongs to, from 1, padding to 0. Where
+    its `packs` holds, a row may have several: none sees another, and each has positions of its own (packed rows, Krell et al. 2021).
 
     The states are the mean of those after each of `layers`: 0 are the embeddings, 1 is the first layer, -1 the last.
     Layers above the highest one are not computed (early exit). Raises ModelUnsupported for a layer that is not there.

@@ -70,7 +70,7 @@ def int8_pass(network: Any, ids: torch.Tensor) -> nn.Module:
     none = torch.empty(0, dtype=torch.int64)
     layers = []
     with torch.inference_mode():
-        states, mask = network.embed(ids, torch.tensor([ids.shape[1]]))
+        states, mask = network.embed(ids, torch.ones_like(ids))
         for layer in network.layers:
             attended = layer.attend(states, mask)
             products = (

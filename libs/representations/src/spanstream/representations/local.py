@@ -98,7 +98,7 @@ class LocalEncoder:
         self._cache = cache
         device = str(next(model.network.parameters()).device)
         self._info = EncoderInfo(model.release, model.dimension, model.max_tokens, model.dtype, device, model.precision)
-        self._backlog: Backlog[_Item] = Backlog(budget)
+        self._backlog: Backlog[_Item] = Backlog(budget, packs=model.packs)
         self._changed = threading.Condition()
         self._closed = False
         self._reading = threading.Lock()  # of what several batches may add to: pools and calls
@@ -192,8 +192,8 @@ class LocalEncoder:
 
     def _read(self, batch: Sequence[_Item]) -> None:
         start = time.perf_counter()
-        states = self._model.states([item.row.ids for item in batch])
-        added = pooled(self._model, states, [item.row.pieces for item in batch])
+        states, places = self._model.packed([item.row.ids for item in batch])
+        added = pooled(self._model, states, [item.row.pieces for item in batch], places)
         if self._cache is not None:
             self._cache.put((item.key, sums) for item, sums in zip(batch, added, strict=True) if item.key)
         lengths = [item.length for item in batch]
@@ -205,7 +205,8 @@ class LocalEncoder:
                     item.call.done.set_result(None)
             seconds = time.perf_counter() - start
             queued = [start - item.call.since for item in batch]
-            self._observe(Batch(sum(lengths), max(lengths) * len(lengths), self.budget, seconds, queued))
+            padded = states.shape[0] * states.shape[1]
+            self._observe(Batch(sum(lengths), padded, self.budget, seconds, queued))
 
 
 def _fail(call: _Call, error: Exception) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, normalizers
 
 from spanstream.encoder.encoder import Text
+from spanstream.representations.batching import Place, packing
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported, ReleaseInvalid
 from spanstream.representations.forward import ROBERTA, forward_pass
 from spanstream.representations.modules import Dense, Head, Modules, Transforms, read_modules
@@ -100,17 +101,32 @@ class Model:
         """The tokens of each text, whatever its length."""
         return tokenize(self.tokenizer, texts)
 
+    @property
+    def packs(self) -> bool:
+        """Whether a row of the network may hold several texts."""
+        return bool(getattr(self.network, "packs", False))
+
     def states(self, rows: Sequence[NDArray[np.int32]]) -> torch.Tensor:
         """Last hidden states [rows, longest, dimension] in the network's dtype of rows of token ids, special ones included."""
-        lengths = np.array([len(row) for row in rows])
-        width = min(-(-lengths.max() // _LANES) * _LANES, max(self.max_tokens, lengths.max()))
-        ids = np.full((len(rows), width), self.padding, np.int64)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
+        return self._states(rows, [Place(row, 0) for row in range(len(rows))])
+
+    def packed(self, rows: Sequence[NDArray[np.int32]]) -> tuple[torch.Tensor, list[Place]]:
+        """The same, several of them in one row of the network where it can, and where each of them is."""
+        places = packing([len(row) for row in rows]) if self.packs else [Place(row, 0) for row in range(len(rows))]
+        return self._states(rows, places), places
+
+    def _states(self, rows: Sequence[NDArray[np.int32]], places: Sequence[Place]) -> torch.Tensor:
+        longest = max(place.start + len(row) for row, place in zip(rows, places, strict=True))
+        width = min(-(-longest // _LANES) * _LANES, max(self.max_tokens, longest))
+        shape = (1 + max(place.row for place in places), width)
+        ids, texts = np.full(shape, self.padding, np.int64), np.zeros(shape, np.int64)
+        for number, (row, place) in enumerate(zip(rows, places, strict=True), 1):
+            part = slice(place.start, place.start + len(row))
+            ids[place.row, part], texts[place.row, part] = row, number
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            states: torch.Tensor = self.network(torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device))
-        return states[:, : lengths.max()]
+            states: torch.Tensor = self.network(torch.from_numpy(ids).to(device), torch.from_numpy(texts).to(device))
+        return states[:, :longest]
 
 
 def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Model:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoded
+from spanstream.representations.batching import Place
 from spanstream.representations.model import Model
 from spanstream.representations.poolings import Pooling
 from spanstream.representations.rows import Pieces, Plan
@@ -17,11 +18,34 @@ from spanstream.representations.rows import Pieces, Plan
 _SLAB = 1024  # pieces of a row, or vectors, at once: bounds the memory where someone asks for very many ranges
 
 
-def pooled(model: Model, states: torch.Tensor, pieces: Sequence[Pieces]) -> list[NDArray[np.float32]]:
-    """Per row of `states` [rows, length, width] what each of its pieces adds [p, width]: a weighted sum, or a maximum."""
+def pooled(
+    model: Model, states: torch.Tensor, pieces: Sequence[Pieces], places: Sequence[Place]
+) -> list[NDArray[np.float32]]:
+    """Per text what each of its pieces adds [p, width]: a weighted sum, or a maximum. Text i lies in `states`
+    [rows, length, width] at `places[i]`.
+    """
+    shared: list[list[int]] = [[] for _ in range(len(states))]  # texts by row
+    for number, place in enumerate(places):
+        shared[place.row].append(number)
+    rows = [_joined([pieces[i] for i in held], [places[i].start for i in held]) for held in shared]
     if model.pooling is Pooling.MAX:
-        return [_maxima(row, piece) for row, piece in zip(states, pieces, strict=True)]
-    return _sums(states, pieces, weighted=model.weighted)
+        found = [_maxima(row, piece) for row, piece in zip(states, rows, strict=True)]
+    else:
+        found = _sums(states, rows, weighted=model.weighted)
+    result: dict[int, NDArray[np.float32]] = {}
+    for held, made in zip(shared, found, strict=True):
+        ends = np.cumsum([len(pieces[i].targets) for i in held])[:-1]
+        result |= dict(zip(held, np.split(made, ends), strict=True))
+    return [result[number] for number in range(len(places))]
+
+
+def _joined(pieces: Sequence[Pieces], starts: Sequence[int]) -> Pieces:
+    """Of the texts of one row."""
+    if len(pieces) == 1 and not starts[0]:
+        return pieces[0]
+    bounds = [piece.bounds + start for piece, start in zip(pieces, starts, strict=True)]
+    targets, weights = ([getattr(piece, name) for piece in pieces] for name in ("targets", "weights"))
+    return Pieces(np.concatenate(targets), np.concatenate(bounds), np.concatenate(weights))
 
 
 def _sums(states: torch.Tensor, pieces: Sequence[Pieces], *, weighted: bool) -> list[NDArray[np.float32]]:
