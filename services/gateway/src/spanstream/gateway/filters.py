@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
+from spanstream.gateway.nesting import check_nesting
 from spanstream.store.queries import AllOf, AnyOf, Condition, DateRange, Match, Not, Range
 
 MAX_DEPTH = 8
@@ -160,24 +161,9 @@ for _model in (Every, AnyOne, Negation):
 
 
 def check_size(value: Any) -> Any:
-    """The raw filter if it is small enough to be read at all; raises ValueError. Not recursive: depth comes from outside."""
-    level, depth, count = [value], 0, 0
-    while level:
-        depth, count = depth + 1, count + len(level)
-        if depth > MAX_DEPTH or count > MAX_CONDITIONS:
-            raise ValueError(f"a filter has at most {MAX_CONDITIONS} conditions, nested at most {MAX_DEPTH} deep")
-        level = [inner for outer in level for inner in _inner(outer)]
-    return value
-
-
-def _inner(value: Any) -> list[Any]:
-    if not isinstance(value, dict):
-        return []
-    found: list[Any] = [value["not"]] if "not" in value else []
-    for name in ("all", "any"):
-        parts = value.get(name)
-        found += parts if isinstance(parts, list) else []
-    return found
+    """The raw filter if it is small enough to be read at all; raises ValueError."""
+    message = f"a filter has at most {MAX_CONDITIONS} conditions, nested at most {MAX_DEPTH} deep"
+    return check_nesting(value, parts=MAX_CONDITIONS, depth=MAX_DEPTH, message=message)
 
 
 def named_sources(condition: Condition | None) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictInt, Str
 from spanstream.events.ids import MAX_ID_CHARACTERS
 from spanstream.gateway import meanings
 from spanstream.gateway.meanings import Meaning
+from spanstream.gateway.nesting import check_nesting
 
 MAX_QUERY_CHARACTERS = 4000
 MAX_PARTS = 32  # texts and examples of a query
@@ -135,24 +136,9 @@ def meaning(query: Query) -> Meaning:
 
 
 def check_size(value: Any) -> Any:
-    """The raw query if it is small enough to be read at all; raises ValueError. Not recursive: depth comes from outside."""
-    level, depth, count = [value], 0, 0
-    while level:
-        depth, count = depth + 1, count + len(level)
-        if depth > MAX_DEPTH or count > 2 * MAX_PARTS:
-            raise ValueError(f"a query has at most {MAX_PARTS} parts, nested at most {MAX_DEPTH} deep")
-        level = [inner for outer in level for inner in _inner(outer)]
-    return value
-
-
-def _inner(value: Any) -> list[Any]:
-    if not isinstance(value, dict):
-        return []
-    found: list[Any] = [value["not"]] if "not" in value else []
-    for name in ("all", "any"):
-        parts = value.get(name)
-        found += parts if isinstance(parts, list) else []
-    return found
+    """The raw query if it is small enough to be read at all; raises ValueError."""
+    message = f"a query has at most {MAX_PARTS} parts, nested at most {MAX_DEPTH} deep"
+    return check_nesting(value, parts=2 * MAX_PARTS, depth=MAX_DEPTH, message=message)
 
 
 def check_sense(query: Query) -> Query:

@@ -22,7 +22,7 @@ from spanstream.gateway.spans import FoundSpan, best
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
 from spanstream.runtime.metrics import GATEWAY_SECONDS
-from spanstream.store.points import Head, Passage
+from spanstream.store.points import Head, Passage, Vectors
 from spanstream.store.queries import AllOf, Condition, Dense, Leg, Lexical, Match, Not, Query, Scope, Spans
 from spanstream.store.store import Store
 
@@ -121,6 +121,7 @@ class Searcher:
         where = _without_examples(question.where, wanted)
         depth = max(CANDIDATES, 3 * question.limit)
         hits: list[Found] = []
+        vectors: dict[str, Vectors] = {}  # of the best candidates, which 4 and 5 both look at
         more = any(each.finders for each in finders)
         for _ in range(1 + REFILLS):
             if len(hits) >= question.limit or not more:
@@ -128,11 +129,11 @@ class Searcher:
             found, more = self._find(scope, where, finders, depth)  # 2
             ranked = self._score(scope, found, scorers, combine)  # 3
             if len(wanted) == 1 and mode is Mode.HYBRID:
-                if len(scorers) == 1 and (again := self._again(asked[wanted[0]], ranked)):  # 4
+                if len(scorers) == 1 and (again := self._again(asked[wanted[0]], ranked, vectors)):  # 4
                     finders, scorers = [*finders, again], [*scorers, again]
                     others, _ = self._find(scope, where, [again], depth)
                     ranked = self._score(scope, [*found, *others], scorers, combine)
-                ranked = self._evened(ranked)  # 5
+                ranked = self._evened(ranked, vectors)  # 5
             hits = self._visible(scope, ranked, question)  # 6, 7
             depth *= GROWTH
         short = len(hits) < question.limit
@@ -161,25 +162,26 @@ class Searcher:
         scores = [{name: _aligned(next(exact), ids) for name in each.scorers} for each in asked]
         return _falling(ids, combine(scores))
 
-    def _again(self, asked: Asked, ranked: Ranked) -> Legs | None:
+    def _again(self, asked: Asked, ranked: Ranked, vectors: dict[str, Vectors]) -> Legs | None:
         """The legs of a second question; none where there are too few candidates to learn from."""
-        pool, top = self._pool(ranked)
+        pool, top = self._pool(ranked, vectors)
         again = feedback.second(asked, pool, _scores(top)) if pool else None
         return _legs(Mode.HYBRID, again) if again else None
 
-    def _evened(self, ranked: Ranked) -> Ranked:
+    def _evened(self, ranked: Ranked, vectors: dict[str, Vectors]) -> Ranked:
         """The same, the best ones by the scores that their neighbours let them have."""
-        pool, top = self._pool(ranked)
+        pool, top = self._pool(ranked, vectors)
         if pool is None:
             return ranked
         known = {id for id, _ in top}
         evened = _falling([id for id, _ in top], neighbours.evened(_scores(top), pool))
         return sorted([*evened, *(hit for hit in ranked if hit[0] not in known)], key=lambda hit: -hit[1])
 
-    def _pool(self, ranked: Ranked) -> tuple[Pool | None, Ranked]:
-        """The best candidates with what they are compared by; without those that have gone meanwhile."""
+    def _pool(self, ranked: Ranked, vectors: dict[str, Vectors]) -> tuple[Pool | None, Ranked]:
+        """The best candidates with what they are compared by; without those that have gone meanwhile. Reads what `vectors` lacks."""
         with GATEWAY_SECONDS.labels("compare").time():
-            vectors = self._store.vectors([id for id, _ in ranked[:POOL]])
+            if missing := [id for id, _ in ranked[:POOL] if id not in vectors]:
+                vectors |= self._store.vectors(missing)
         top = [hit for hit in ranked[:POOL] if hit[0] in vectors]
         return (Pool.of([vectors[id] for id, _ in top]) if top else None), top
 
