@@ -23,15 +23,8 @@ class Place(NamedTuple):
 
 def packing(lengths: Sequence[int]) -> list[Place]:
     """A place for each, in rows as wide as `packed_batches` counts on: first fit, longest first."""
-    width = max(_SHARED, *lengths)
-    places, filled = [Place(0, 0)] * len(lengths), list[int]()
-    for i in _longest_first(lengths):
-        row = next((row for row, used in enumerate(filled) if used + lengths[i] <= width), len(filled))
-        if row == len(filled):
-            filled.append(0)
-        places[i] = Place(row, filled[row])
-        filled[row] += lengths[i]
-    return places
+    placed = _first_fit(_longest_first(lengths), lengths, max(_SHARED, *lengths), len(lengths))
+    return [placed[i] for i in range(len(lengths))]
 
 
 def packed_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -43,18 +36,24 @@ def packed_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     left = _longest_first(lengths)
     while left:
         width = max(_SHARED, lengths[left[0]])
-        room = [width] * max(1, budget // width)
-        batch, later = list[int](), list[int]()
-        for i in left:
-            row = next((row for row, free in enumerate(room) if free >= lengths[i]), None)
-            if row is None:
-                later.append(i)
-            else:
-                room[row] -= lengths[i]
-                batch.append(i)
-        result.append(batch)
-        left = later
+        placed = _first_fit(left, lengths, width, max(1, budget // width))
+        result.append(list(placed))
+        left = [i for i in left if i not in placed]
     return result
+
+
+def _first_fit(order: Sequence[int], lengths: Sequence[int], width: int, most: int) -> dict[int, Place]:
+    """Places in at most `most` rows of `width` tokens, for those of `order` that find room, in that order."""
+    placed, filled = dict[int, Place](), list[int]()
+    for i in order:
+        row = next((row for row, used in enumerate(filled) if used + lengths[i] <= width), len(filled))
+        if row == most:
+            continue
+        if row == len(filled):
+            filled.append(0)
+        placed[i] = Place(row, filled[row])
+        filled[row] += lengths[i]
+    return placed
 
 
 def _longest_first(lengths: Sequence[int]) -> list[int]:
