@@ -25,7 +25,7 @@ from spanstream.encoder.http import HttpEncoder
 from spanstream.representations.local import open_local
 from tests.fixtures.product import free_port
 
-SECONDS = 120.0  # for anything that takes Ray a while; 20 s where nothing else runs
+SECONDS = 300.0  # for anything that takes Ray a while; 20 s where nothing else runs
 MODULE = "spanstream.embedder.deployment"
 
 

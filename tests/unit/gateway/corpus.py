@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spanstream.events.ids import Key
+from spanstream.gateway.late_interaction import LateInteraction
+from spanstream.gateway.reranking import Stage
 from spanstream.gateway.search import Searcher
 from spanstream.indexer.handler import Indexer
 from spanstream.store.edge import EdgeStore
@@ -20,7 +22,7 @@ class Corpus:
     def __init__(self, folder: Path) -> None:
         self.store: EdgeStore = open_edge(folder)
         self.index = Indexer(self.store, GENERATION, lambda: 1)
-        self.searcher = Searcher(self.store, ENCODER)
+        self.searcher = Searcher(self.store, ENCODER, {Stage.LATE: LateInteraction(ENCODER)})
 
     def put(self, *documents: Document) -> None:
         records = [record for document in documents for record in document.records()]

@@ -23,6 +23,8 @@ from spanstream.events.segmenter import PASSAGES
 from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
+from spanstream.gateway.late_interaction import LateInteraction
+from spanstream.gateway.reranking import Stage
 from spanstream.gateway.search import Searcher
 from spanstream.runtime import problems
 from spanstream.runtime.auth import Authenticator, create_key
@@ -55,7 +57,8 @@ class Api:
         app = FastAPI()
         problems.install(app)
         authenticator = Authenticator.from_file(str(keys) if keys else None)
-        app.include_router(router(store, Searcher(store, self.encoder), self.index, authenticator))
+        searcher = Searcher(store, self.encoder, {Stage.LATE: LateInteraction(self.encoder)})
+        app.include_router(router(store, searcher, self.index, authenticator))
         self.client = TestClient(app)
 
     def search(self, query: str, **more: Any) -> Any:

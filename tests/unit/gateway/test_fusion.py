@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanstream.gateway.fusion import LEXICAL_FLOOR, WEIGHTS, fuse, normalised
+from spanstream.gateway.fusion import LEXICAL_FLOOR, WEIGHTS, Fusion, fuse, grades, normalised
 
 SCORES = st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=20)
 
@@ -46,3 +47,29 @@ def test_normalised_scores_are_finite_and_keep_their_order(scores: list[float]) 
 @given(st.floats(-1, 1, width=32), st.integers(1, 5))
 def test_leg_that_scores_all_alike_says_nothing(score: float, count: int) -> None:
     assert (np.abs(normalised(np.full(count, score, np.float32), 0.03)) < 1e-4).all()
+
+
+LEGS = {"dense": array(0.9, 0.5, 0.1), "lexical": array(0, 7, 3)}
+
+
+def test_reciprocal_ranks_add_up_and_a_leg_ranks_only_what_it_scores() -> None:
+    expected = array(1 / 61, 1 / 62 + 1 / 61, 1 / 63 + 1 / 62)
+    np.testing.assert_allclose(fuse(LEGS, Fusion.RRF), expected, rtol=1e-6)
+
+
+def test_distribution_based_fusion_adds_shares_of_three_deviations_around_the_mean() -> None:
+    dense, lexical = LEGS["dense"], LEGS["lexical"]
+    shares = [0.5 + (scores - scores.mean()) / (6 * scores.std()) for scores in (dense, lexical)]
+    np.testing.assert_allclose(fuse(LEGS, Fusion.DBSF), sum(shares), rtol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", Fusion)
+def test_grades_lie_between_0_and_1_and_keep_the_order_of_the_fused_scores(fusion: Fusion) -> None:
+    graded, fused = grades(LEGS, fusion), fuse(LEGS, fusion)
+    assert ((graded > 0) & (graded < 1)).all()
+    np.testing.assert_array_equal(np.argsort(graded), np.argsort(fused))
+
+
+@pytest.mark.parametrize("fusion", Fusion)
+def test_single_leg_keeps_its_scores_whatever_the_fusion(fusion: Fusion) -> None:
+    np.testing.assert_array_equal(fuse({"lexical": array(7, 3)}, fusion), array(7, 3))

@@ -170,6 +170,6 @@ class OtherSize(HashEncoder):
 
 
 def test_vector_of_the_wrong_size_is_refused(shared: Corpus) -> None:
-    searcher = Searcher(shared.store, OtherSize(DIMENSION))
+    searcher = Searcher(shared.store, OtherSize(DIMENSION), {})
     with pytest.raises(InvalidVectors):
         searcher.search(ACME, Question(Words("fish")), DIMENSION)

@@ -26,7 +26,7 @@ WIDTH, WINDOW = 32, 64
 def build(folder: Path, kind: str, pooling: Mapping[str, Any], **modules: Any) -> Path:
     """A folder with `modules.json`, pooled as `pooling` says. `modules`: `dense` (out components), `prompts`, `normalize`."""
     torch.manual_seed(3)
-    tokenizer = _tokenizer(kind)
+    tokenizer = tokenizer_of(kind)
     config = transformers.AutoConfig.for_model(
         kind,
         vocab_size=len(tokenizer),
@@ -76,7 +76,7 @@ def peer(folder: Path) -> sentence_transformers.SentenceTransformer:
     return sentence_transformers.SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
 
 
-def _tokenizer(kind: str) -> Any:
+def tokenizer_of(kind: str) -> Any:
     if kind in ("bert", "mpnet"):
         return _wordpiece(kind)
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]

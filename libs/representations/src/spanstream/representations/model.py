@@ -141,7 +141,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
     if holds_table(folder):
         raise ModelUnsupported(f"{folder} holds a static table, which has no forward pass")
     modules = read_modules(folder)
-    with _quiet():
+    with quiet():
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 modules.folder, use_fast=True, trust_remote_code=False
@@ -165,7 +165,7 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
     real = [i for i, special in enumerate(framed.special_tokens_mask) if not special]
     heads = [head for head in modules.heads if isinstance(head, Dense)]
     dimension = len(heads[-1].bias) if heads else width
-    limits = (release.max_seq_length, modules.max_seq_length, tokenizer.model_max_length, _positions(network.config))
+    limits = (release.max_seq_length, modules.max_seq_length, tokenizer.model_max_length, positions(network.config))
     model = Model(
         name=release.name,
         fingerprint=files,
@@ -344,7 +344,7 @@ def _split(tokens: Tokens, at: int) -> tuple[NDArray[np.int32], Tokens]:
     return tokens.ids[:count], Tokens(tokens.ids[count:], offsets)
 
 
-def _positions(config: Any) -> int | None:
+def positions(config: Any) -> int | None:
     """Tokens the position table allows; RoBERTa's table begins after the padding index."""
     size = getattr(config, "max_position_embeddings", None)
     if size and config.model_type in (*ROBERTA, "mpnet"):
@@ -364,7 +364,7 @@ def _plain(tokenizer: Tokenizer, *, lower: bool) -> Tokenizer:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No progress bar and no load report on the terminal of a service."""
     output = transformers.utils.logging
     level, bars = output.get_verbosity(), output.is_progress_bar_enabled()

@@ -1,4 +1,5 @@
-"""The encoder application: POST /v1/encode (binary bodies, see `spanstream.encoder.wire`), GET /v1/info and /v1/health.
+"""The encoder application: POST /v1/encode (binary bodies, see `spanstream.encoder.wire`), GET /v1/info and /v1/health,
+and POST /rerank where there is a cross-encoder.
 
 Run it with `python -m spanstream.embedder.application`; `deployment` serves the same routes from several replicas. Only
 these two modules bring torch into a process.
@@ -20,6 +21,7 @@ from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 
 from spanstream.embedder.admission import RETRY_AFTER, Admission, Place
+from spanstream.embedder.reranking import open_reranker, rerank_router
 from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoder, Text, check
@@ -178,8 +180,11 @@ class EncoderApplication:
         self._server = HttpServer("encoder", settings.host, settings.port, title="Spanstream encoder")
         self.url = self._server.url
         self._encoder = encoder or open_measured(settings)
+        self._reranker = open_reranker(settings)
         admission = Admission(settings.max_requests, settings.query_requests, settings.max_bytes)
         self._server.include(router(self._encoder, admission, settings))
+        if self._reranker is not None:
+            self._server.include(rerank_router(self._reranker, admission, settings))
 
     def start(self, report: Report) -> None:
         """Serve."""
@@ -197,6 +202,8 @@ class EncoderApplication:
         """Finish running requests, then end the model."""
         self._server.stop(deadline)
         self._encoder.close()
+        if self._reranker is not None:
+            self._reranker.close()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from ray.serve.schema import LoggingConfig
 from spanstream.embedder import ingress, scaling
 from spanstream.embedder.admission import RETRY_AFTER, Admission
 from spanstream.embedder.application import Metric, open_measured, probe, router
+from spanstream.embedder.reranking import open_reranker, rerank_router
 from spanstream.embedder.settings import DeploymentSettings
 from spanstream.encoder.http import HttpEncoder
 from spanstream.representations.errors import RepresentationError
@@ -59,6 +60,7 @@ class Replica:
         threads = settings.threads or (math.ceil(settings.cpus) if settings.device == "cpu" else None)
         own = settings.model_copy(update={"model": model, "threads": threads})
         self._encoder = open_measured(own, write=_Written())
+        self._reranker = open_reranker(own)
         self._admission = Admission(settings.max_requests, settings.query_requests, settings.max_bytes)
         self._settings = settings
 
@@ -66,6 +68,8 @@ class Replica:
         """The routes, as the application of one process has them."""
         app = http.application("Spanstream encoder")
         app.include_router(router(self._encoder, self._admission, self._settings))
+        if self._reranker is not None:
+            app.include_router(rerank_router(self._reranker, self._admission, self._settings))
         return app
 
     async def check_health(self) -> None:

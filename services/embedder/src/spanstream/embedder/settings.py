@@ -68,6 +68,9 @@ class EncoderSettings(Settings):
     model: str = Field(
         "minilm", description="minilm (the packaged one), a folder, a Hugging Face name, or a release file"
     )
+    reranker: str | None = Field(
+        None, description="a cross-encoder (a folder or a Hugging Face name) served beside it at /rerank; none: none"
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto", description="auto: measured at start; float16: on GPUs"
     )
@@ -87,6 +90,7 @@ class EncoderSettings(Settings):
     max_answer_bytes: int = Field(
         64 << 20, ge=1 << 16, le=1 << 30, description="of the vectors of an answer, in float32; more are refused"
     )
+    max_rerank_texts: int = Field(256, ge=1, le=10_000, description="texts of one request to /rerank")
     cache_folder: Path | None = Field(
         None,
         description="where documents' windows are remembered, so that an edit reads only changed ones; none: nowhere",

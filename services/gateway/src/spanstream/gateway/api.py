@@ -25,6 +25,7 @@ from spanstream.gateway.models import (
     StatusRequest,
     StatusResponse,
 )
+from spanstream.gateway.reranking import NoSuchStage
 from spanstream.gateway.search import Question, Searcher
 from spanstream.gateway.status import Watch, status
 from spanstream.gateway.visibility import admits
@@ -151,6 +152,9 @@ def _translated() -> Iterator[None]:
         raise Problem(422, "the encoder refuses this query", errors=[("body.query", str(error))]) from error
     except UnknownExample as error:
         raise Problem(422, "an example cannot be read", errors=[("body.query", str(error))]) from error
+    except NoSuchStage as error:
+        told = "this gateway has no cross-encoder: set RERANKER_URL, or ask for the stage late"
+        raise Problem(422, told, errors=[("body.rerank.stage", told)]) from error
     except StoreRejected as error:
         raise Problem(422, "the index refuses this request") from error
     except EncoderError as error:

@@ -8,10 +8,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
 from spanstream.gateway.filters import Filter, check_size
+from spanstream.gateway.found import Answer, Found
+from spanstream.gateway.fusion import Fusion
 from spanstream.gateway.meanings import canonical
 from spanstream.gateway.queries import Query, check_sense, meaning
 from spanstream.gateway.queries import check_size as check_query_size
-from spanstream.gateway.search import Answer, Found, Mode, Question
+from spanstream.gateway.reranking import Rerank, Stage
+from spanstream.gateway.search import Mode, Question
 from spanstream.gateway.spans import FoundSpan
 from spanstream.gateway.status import Outcome, Status
 
@@ -25,6 +28,18 @@ Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)]
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RerankRequest(_Request):
+    """Score the best passages again. late: words against words; cross: a cross-encoder, where the gateway has one."""
+
+    stage: Stage
+    depth: StrictInt = Field(20, ge=1, le=MAX_LIMIT, description="passages that are scored again")
+    weight: float = Field(0.5, ge=0, le=1, allow_inf_nan=False, description="of the stage, beside the ranking so far")
+
+    def rerank(self) -> Rerank:
+        """As the searcher takes it."""
+        return Rerank(self.stage, self.depth, self.weight)
 
 
 class SearchRequest(_Request):
@@ -61,6 +76,12 @@ class SearchRequest(_Request):
     passages_per_document: StrictInt = Field(3, ge=1, le=20)
     spans_per_passage: StrictInt = Field(1, ge=0, le=10)
 
+    fusion: Fusion = Field(
+        Fusion.CONVEX,
+        description="how a hybrid search's legs become one score. rrf and dbsf: as published, without a second question",
+    )
+    rerank: RerankRequest | None = None
+
     def question(self) -> Question:
         """As the searcher takes it."""
         return Question(
@@ -71,6 +92,8 @@ class SearchRequest(_Request):
             by_document=self.group_by == "document",
             passages_per_document=self.passages_per_document,
             spans_per_passage=self.spans_per_passage,
+            fusion=self.fusion,
+            rerank=self.rerank.rerank() if self.rerank else None,
         )
 
 
@@ -138,19 +161,26 @@ class DocumentHit(BaseModel):
 
 class SearchResponse(BaseModel):
     """The answer. `partial`: documents changed meanwhile and there may be more hits than these. `by_words`: the model did not
-    answer, so a hybrid search was ranked by words alone.
+    answer, so a hybrid search was ranked by words alone. `unfinished`: steps that were left out, such as rerank.
     """
 
     hits: list[DocumentHit]
     partial: bool
     by_words: bool
+    unfinished: list[str]
     took_ms: float
 
     @classmethod
     def of(cls, answer: Answer, took_ms: float) -> SearchResponse:
         """From the searcher's value."""
         hits = [DocumentHit.of(hit) for hit in answer.hits]
-        return cls(hits=hits, partial=answer.partial, by_words=answer.by_words, took_ms=took_ms)
+        return cls(
+            hits=hits,
+            partial=answer.partial,
+            by_words=answer.by_words,
+            unfinished=list(answer.unfinished),
+            took_ms=took_ms,
+        )
 
 
 class SourceCount(BaseModel):

@@ -15,14 +15,16 @@ from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.events.ids import Key
 from spanstream.gateway import feedback, neighbours
 from spanstream.gateway.asking import Asked, read
-from spanstream.gateway.fusion import fuse, grades
-from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, sought
+from spanstream.gateway.found import Answer, Found, FoundPassage
+from spanstream.gateway.fusion import Fusion, fuse, grades, logistic, normalised
+from spanstream.gateway.meanings import Example, Leaf, Meaning, Words, grade, leaves, sought
 from spanstream.gateway.pool import Pool
-from spanstream.gateway.spans import FoundSpan, best
+from spanstream.gateway.reranking import NoSuchStage, Rerank, Rescorer, Stage, best_passages, reranked
+from spanstream.gateway.spans import best
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
 from spanstream.runtime.metrics import GATEWAY_SECONDS
-from spanstream.store.points import Head, Passage, Vectors
+from spanstream.store.points import Head, Vectors
 from spanstream.store.queries import AllOf, Condition, Dense, Leg, Lexical, Match, Not, Query, Scope, Spans
 from spanstream.store.store import Store
 
@@ -59,53 +61,30 @@ class Question:
     by_document: bool = True
     passages_per_document: int = 3
     spans_per_passage: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class FoundPassage:
-    """A visible passage; scores compare only within one answer."""
-
-    passage: Passage
-    score: float
-    spans: Sequence[FoundSpan] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A document with its best passages; its score is the best one's."""
-
-    head: Head
-    score: float
-    passages: list[FoundPassage]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Hits by falling score. `partial`: there may be more, but the candidates held too many that are not visible.
-
-    `by_words`: the encoder did not answer, so the ranking is by words alone.
-    """
-
-    hits: Sequence[Found]
-    partial: bool
-    by_words: bool = False
+    fusion: Fusion = Fusion.CONVEX
+    rerank: Rerank | None = None
 
 
 class Searcher:
     """Thread-safe. Raises what the ports raise: StoreError, EncoderError."""
 
-    def __init__(self, store: Store, encoder: Encoder) -> None:
+    def __init__(self, store: Store, encoder: Encoder, rescorers: Mapping[Stage, Rescorer]) -> None:
+        """`rescorers`: the stages that a question may ask for."""
         self._store = store
         self._encoder = encoder
+        self._rescorers = rescorers
 
     def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
         """1 read what is asked, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of
         them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 keep what heads show,
-        7 group, 8 name spans.
+        7 group, 8 rerank where asked, 9 name spans.
 
         Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
-        by words alone while the encoder does not answer. Raises UnknownExample.
+        by words alone while the encoder does not answer, and is not reranked while that does not. Raises UnknownExample and
+        NoSuchStage.
         """
+        if question.rerank and question.rerank.stage not in self._rescorers:
+            raise NoSuchStage(question.rerank.stage)
         meaning, mode = question.meaning, question.mode
         wanted = leaves(meaning)
         try:
@@ -117,29 +96,39 @@ class Searcher:
             mode, asked = Mode.LEXICAL, read(self._store, None, scope, wanted, dimension)
         legs = {leaf: _legs(mode, each) for leaf, each in asked.items()}
         scorers, finders = [legs[leaf] for leaf in wanted], [legs[leaf] for leaf in sought(meaning)]
-        combine = _mean if len(wanted) == 1 else partial(_graded, meaning, wanted)
+        fusion = question.fusion
+        combine = partial(_mean, fusion) if len(wanted) == 1 else partial(_graded, fusion, meaning, wanted)
+        simple = len(wanted) == 1 and mode is Mode.HYBRID and fusion is Fusion.CONVEX
         where = _without_examples(question.where, wanted)
-        depth = max(CANDIDATES, 3 * question.limit)
+        wide = replace(question, limit=max(question.limit, question.rerank.depth if question.rerank else 0))
+        depth = max(CANDIDATES, 3 * wide.limit)
         hits: list[Found] = []
         vectors: dict[str, Vectors] = {}  # of the best candidates, which 4 and 5 both look at
         more = any(each.finders for each in finders)
         for _ in range(1 + REFILLS):
-            if len(hits) >= question.limit or not more:
+            if len(hits) >= wide.limit or not more:
                 break
             found, more = self._find(scope, where, finders, depth)  # 2
             ranked = self._score(scope, found, scorers, combine)  # 3
-            if len(wanted) == 1 and mode is Mode.HYBRID:
+            if simple:
                 if len(scorers) == 1 and (again := self._again(asked[wanted[0]], ranked, vectors)):  # 4
                     finders, scorers = [*finders, again], [*scorers, again]
                     others, _ = self._find(scope, where, [again], depth)
                     ranked = self._score(scope, [*found, *others], scorers, combine)
                 ranked = self._evened(ranked, vectors)  # 5
-            hits = self._visible(scope, ranked, question)  # 6, 7
+            hits = self._visible(scope, ranked, wide)  # 6, 7
             depth *= GROWTH
         short = len(hits) < question.limit
         shown = [asked[leaf] for leaf in sought(meaning)]
-        named = self._with_spans(hits, question.spans_per_passage, shown)  # 8
-        return Answer(named, partial=short and more, by_words=mode is not question.mode)
+        unfinished: tuple[str, ...] = ()
+        if question.rerank and hits:
+            try:
+                hits = self._reranked(hits, question.rerank, meaning)  # 8
+            except EncoderUnavailable as error:
+                log.warning("rerank_left_out", stage=question.rerank.stage, error=type(error).__name__)
+                unfinished = ("rerank",)
+        named = self._with_spans(hits[: question.limit], question.spans_per_passage, shown)  # 9
+        return Answer(named, partial=short and more, by_words=mode is not question.mode, unfinished=unfinished)
 
     def _find(
         self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int
@@ -211,6 +200,20 @@ class Searcher:
                         hit.passages.append(FoundPassage(passage, score))
         return list(hits.values())[: question.limit]
 
+    def _reranked(self, hits: Sequence[Found], rerank: Rerank, meaning: Meaning) -> list[Found]:
+        """The hits in the order that the stage gives its candidates; as they are where it is asked for no text."""
+        with GATEWAY_SECONDS.labels("rerank").time():
+            asked = {leaf: leaf.text for leaf in leaves(meaning) if isinstance(leaf, Words)}
+            if not asked:
+                return list(hits)
+            candidates = best_passages(hits, rerank.depth)
+            passages = [found.passage for found in candidates]
+            rows = self._rescorers[rerank.stage](list(asked.values()), passages)
+            graded = dict.fromkeys(leaves(meaning), np.full(len(passages), 0.5, np.float32))
+            graded |= {leaf: logistic(normalised(row, 0.0)) for leaf, row in zip(asked, rows, strict=True)}
+            scores = rows[0] if len(graded) == 1 else grade(meaning, graded)
+            return reranked(hits, candidates, scores, rerank.weight)
+
     def _with_spans(self, hits: Sequence[Found], count: int, asked: Sequence[Asked]) -> list[Found]:
         """The hits with the best spans of their passages: by meaning, or by terms alone where there is no vector."""
         if not count:
@@ -248,17 +251,18 @@ def _legs(mode: Mode, asked: Asked) -> Legs:
     return Legs(only, only)
 
 
-def _mean(asked: Sequence[Scores]) -> NDArray[np.float32]:
+def _mean(fusion: Fusion, asked: Sequence[Scores]) -> NDArray[np.float32]:
     """Questions that ask for the same count alike."""
-    mean: NDArray[np.float32] = np.mean([fuse(legs) for legs in asked], axis=0)
+    mean: NDArray[np.float32] = np.mean([fuse(legs, fusion) for legs in asked], axis=0)
     return mean
 
 
-def _graded(meaning: Meaning, wanted: Sequence[Leaf], asked: Sequence[Scores]) -> NDArray[np.float32]:
+def _graded(fusion: Fusion, meaning: Meaning, wanted: Sequence[Leaf], asked: Sequence[Scores]) -> NDArray[np.float32]:
     """How well each candidate belongs to the query; what has no leg, such as words of no weight, has no say."""
     size = next(len(scores) for legs in asked for scores in legs.values())
     neutral = np.full(size, 0.5, np.float32)
-    return grade(meaning, {leaf: grades(legs) if legs else neutral for leaf, legs in zip(wanted, asked, strict=True)})
+    graded = [grades(legs, fusion) if legs else neutral for legs in asked]
+    return grade(meaning, dict(zip(wanted, graded, strict=True)))
 
 
 def _without_examples(where: Condition | None, wanted: Sequence[Leaf]) -> Condition | None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
+from spanstream.encoder.rerank_http import HttpReranker
+from spanstream.encoder.reranker import Reranker
 from spanstream.events.segmenter import segmenter
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
+from spanstream.gateway.late_interaction import LateInteraction
+from spanstream.gateway.reranking import CrossEncoding, Rescorer, Stage
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.settings import GatewaySettings
 from spanstream.runtime.auth import Authenticator
@@ -21,22 +25,28 @@ def build(
     *,
     store: Store | None = None,
     encoder: Encoder | None = None,
+    reranker: Reranker | None = None,
     http: HttpServer | None = None,
 ) -> Service:
     """The gateway. What it is not given it makes from `settings`, and closes at the end."""
-    owned: list[Store | Encoder] = []
+    owned: list[Store | Encoder | Reranker] = []
     if store is None:
         key = settings.store_api_key
         secret = key.get_secret_value() if key else None
         owned.append(store := open_store(settings.store_url, secret))
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
+    if reranker is None and settings.reranker_url is not None:
+        owned.append(reranker := HttpReranker(settings.reranker_url))
     own_http = http is None
     http = http or HttpServer("gateway", settings.http_host, settings.http_port, title="Spanstream search")
 
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
     authenticator = Authenticator.from_file(settings.auth_keys_file)
-    http.include(router(store, Searcher(store, encoder), index, authenticator))
+    stages: dict[Stage, Rescorer] = {Stage.LATE: LateInteraction(encoder)}
+    if reranker is not None:
+        stages[Stage.CROSS] = CrossEncoding(reranker)
+    http.include(router(store, Searcher(store, encoder, stages), index, authenticator))
 
     def close() -> None:
         for each in owned:

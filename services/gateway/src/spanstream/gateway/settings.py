@@ -25,4 +25,10 @@ class GatewaySettings(HttpSettings):
         description="codes of the vectors in memory; unset: as the encoder's release says. The same for all services",
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
+    reranker_url: str | None = Field(
+        None,
+        validation_alias="RERANKER_URL",
+        description="http(s)://… of a server that has /rerank, such as the encoder application with ENCODER_RERANKER; "
+        "none: no cross-encoder",
+    )
     spans: SpansForm = SPANS

@@ -12,6 +12,7 @@ from typing import Any
 
 from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.reranker import Reranker
 from spanstream.runtime import admin
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Service
@@ -165,7 +166,10 @@ def _services(
     if "gateway" in plan.targets:
         from spanstream.gateway import service as gateway
 
-        services.append(gateway.build(configs["gateway"], store=store, encoder=local, http=http))
+        reranker = _reranker() if local is not None else None
+        if reranker is not None:
+            resources.append(reranker)
+        services.append(gateway.build(configs["gateway"], store=store, encoder=local, reranker=reranker, http=http))
     return services, resources
 
 
@@ -189,3 +193,13 @@ def _load(settings: EncoderSettings) -> Encoder:
     from spanstream.embedder.application import open_measured
 
     return open_measured(settings)
+
+
+def _reranker() -> Reranker | None:
+    """The cross-encoder in this process, where one is named."""
+    settings = EncoderSettings.read()
+    if settings.reranker is None:
+        return None
+    from spanstream.embedder.reranking import open_reranker
+
+    return open_reranker(settings)
