@@ -627,3 +627,27 @@ def test_a_query_nested_without_end_is_refused(shared: Api) -> None:
     for _ in range(500):
         query = {"not": query}
     assert is_problem(shared.client.post("/v1/search", json={"query": query}), 422, "body.query")
+
+
+def test_a_search_may_be_reranked_and_fused_in_another_way(api: Api) -> None:
+    for more in ({"rerank": {"stage": "late"}}, {"fusion": "rrf"}, {"fusion": "dbsf"}):
+        found = api.search("red fish swims", **more)
+        assert found["hits"][0]["id"] == "fish"
+        assert found["unfinished"] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"rerank": {"stage": "cross"}}, "body.rerank.stage"),
+        ({"rerank": {"stage": "nothing"}}, "body.rerank.stage"),
+        ({"rerank": {"stage": "late", "depth": 0}}, "body.rerank.depth"),
+        ({"rerank": {"stage": "late", "weight": 1.5}}, "body.rerank.weight"),
+        ({"fusion": "max"}, "body.fusion"),
+        ({"expand": True}, "body.expand"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(api: Api, more: dict[str, Any], field: str) -> None:
+    answer = api.client.post("/v1/search", json={"query": "fish"} | more)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.json()["errors"]] == [field]

@@ -14,6 +14,7 @@ from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.gateway.asking import UnknownExample
+from spanstream.gateway.expansion import NoWriter
 from spanstream.gateway.filters import named_sources
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
@@ -155,6 +156,9 @@ def _translated() -> Iterator[None]:
     except NoSuchStage as error:
         told = "this gateway has no cross-encoder: set RERANKER_URL, or ask for the stage late"
         raise Problem(422, told, errors=[("body.rerank.stage", told)]) from error
+    except NoWriter as error:
+        told = "this gateway has no writer to expand queries: set GATEWAY_WRITER"
+        raise Problem(422, told, errors=[("body.expand", told)]) from error
     except StoreRejected as error:
         raise Problem(422, "the index refuses this request") from error
     except EncoderError as error:

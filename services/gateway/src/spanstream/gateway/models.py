@@ -35,7 +35,7 @@ class RerankRequest(_Request):
 
     stage: Stage
     depth: StrictInt = Field(20, ge=1, le=MAX_LIMIT, description="passages that are scored again")
-    weight: float = Field(0.5, ge=0, le=1, allow_inf_nan=False, description="of the stage, beside the ranking so far")
+    weight: float = Field(0.3, ge=0, le=1, allow_inf_nan=False, description="of the stage, beside the ranking so far")
 
     def rerank(self) -> Rerank:
         """As the searcher takes it."""
@@ -81,6 +81,7 @@ class SearchRequest(_Request):
         description="how a hybrid search's legs become one score. rrf and dbsf: as published, without a second question",
     )
     rerank: RerankRequest | None = None
+    expand: bool = Field(False, description="let the gateway's writer expand the query, where it has one")
 
     def question(self) -> Question:
         """As the searcher takes it."""
@@ -94,6 +95,7 @@ class SearchRequest(_Request):
             spans_per_passage=self.spans_per_passage,
             fusion=self.fusion,
             rerank=self.rerank.rerank() if self.rerank else None,
+            expand=self.expand,
         )
 
 

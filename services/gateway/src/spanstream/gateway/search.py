@@ -15,6 +15,7 @@ from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.events.ids import Key
 from spanstream.gateway import feedback, neighbours
 from spanstream.gateway.asking import Asked, read
+from spanstream.gateway.expansion import NoWriter, Writer, expanded
 from spanstream.gateway.found import Answer, Found, FoundPassage
 from spanstream.gateway.fusion import Fusion, fuse, grades, logistic, normalised
 from spanstream.gateway.meanings import Example, Leaf, Meaning, Words, grade, leaves, sought
@@ -63,16 +64,20 @@ class Question:
     spans_per_passage: int = 1
     fusion: Fusion = Fusion.CONVEX
     rerank: Rerank | None = None
+    expand: bool = False  # by the writer that is plugged in
 
 
 class Searcher:
     """Thread-safe. Raises what the ports raise: StoreError, EncoderError."""
 
-    def __init__(self, store: Store, encoder: Encoder, rescorers: Mapping[Stage, Rescorer]) -> None:
-        """`rescorers`: the stages that a question may ask for."""
+    def __init__(
+        self, store: Store, encoder: Encoder, rescorers: Mapping[Stage, Rescorer], writer: Writer | None = None
+    ) -> None:
+        """`rescorers` and `writer`: what a question may ask for."""
         self._store = store
         self._encoder = encoder
         self._rescorers = rescorers
+        self._writer = writer
 
     def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
         """1 read what is asked, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of
@@ -80,11 +85,13 @@ class Searcher:
         7 group, 8 rerank where asked, 9 name spans.
 
         Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
-        by words alone while the encoder does not answer, and is not reranked while that does not. Raises UnknownExample and
-        NoSuchStage.
+        by words alone while the encoder does not answer, and is not reranked while that does not. Raises UnknownExample,
+        NoSuchStage and NoWriter.
         """
         if question.rerank and question.rerank.stage not in self._rescorers:
             raise NoSuchStage(question.rerank.stage)
+        if question.expand and self._writer is None:
+            raise NoWriter
         meaning, mode = question.meaning, question.mode
         wanted = leaves(meaning)
         try:
@@ -94,6 +101,13 @@ class Searcher:
                 raise
             log.warning("search_by_words_alone", error=type(error).__name__)
             mode, asked = Mode.LEXICAL, read(self._store, None, scope, wanted, dimension)
+        unfinished: tuple[str, ...] = ()
+        if question.expand and self._writer and mode is not Mode.LEXICAL:
+            try:
+                asked = self._expanded(asked, self._writer)
+            except Exception as error:  # noqa: BLE001 what is plugged in may raise anything
+                log.warning("expansion_left_out", error=type(error).__name__)
+                unfinished = ("expand",)
         legs = {leaf: _legs(mode, each) for leaf, each in asked.items()}
         scorers, finders = [legs[leaf] for leaf in wanted], [legs[leaf] for leaf in sought(meaning)]
         fusion = question.fusion
@@ -120,15 +134,24 @@ class Searcher:
             depth *= GROWTH
         short = len(hits) < question.limit
         shown = [asked[leaf] for leaf in sought(meaning)]
-        unfinished: tuple[str, ...] = ()
         if question.rerank and hits:
             try:
                 hits = self._reranked(hits, question.rerank, meaning)  # 8
             except EncoderUnavailable as error:
                 log.warning("rerank_left_out", stage=question.rerank.stage, error=type(error).__name__)
-                unfinished = ("rerank",)
+                unfinished = (*unfinished, "rerank")
         named = self._with_spans(hits[: question.limit], question.spans_per_passage, shown)  # 9
         return Answer(named, partial=short and more, by_words=mode is not question.mode, unfinished=unfinished)
+
+    def _expanded(self, asked: Mapping[Leaf, Asked], writer: Writer) -> dict[Leaf, Asked]:
+        """With what is written for each text."""
+        with GATEWAY_SECONDS.labels("expand").time():
+            return {
+                leaf: replace(each, vector=expanded(each.vector, writer(leaf.text), self._encoder))
+                if isinstance(leaf, Words) and each.vector is not None
+                else each
+                for leaf, each in asked.items()
+            }
 
     def _find(
         self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int

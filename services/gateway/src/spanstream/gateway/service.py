@@ -8,6 +8,7 @@ from spanstream.encoder.rerank_http import HttpReranker
 from spanstream.encoder.reranker import Reranker
 from spanstream.events.segmenter import segmenter
 from spanstream.gateway.api import router
+from spanstream.gateway.expansion import open_writer
 from spanstream.gateway.index import Index
 from spanstream.gateway.late_interaction import LateInteraction
 from spanstream.gateway.reranking import CrossEncoding, Rescorer, Stage
@@ -46,7 +47,8 @@ def build(
     stages: dict[Stage, Rescorer] = {Stage.LATE: LateInteraction(encoder)}
     if reranker is not None:
         stages[Stage.CROSS] = CrossEncoding(reranker)
-    http.include(router(store, Searcher(store, encoder, stages), index, authenticator))
+    writer = open_writer(settings.writer) if settings.writer else None
+    http.include(router(store, Searcher(store, encoder, stages, writer), index, authenticator))
 
     def close() -> None:
         for each in owned:

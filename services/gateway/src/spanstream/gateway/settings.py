@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.gateway.expansion import open_writer
 from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
 from spanstream.store.compression import Compression
 
@@ -31,4 +32,16 @@ class GatewaySettings(HttpSettings):
         description="http(s)://… of a server that has /rerank, such as the encoder application with ENCODER_RERANKER; "
         "none: no cross-encoder",
     )
+    writer: str | None = Field(
+        None,
+        description="package.module:name of what writes texts that might answer a query, for searches with expand; "
+        "none: none",
+    )
     spans: SpansForm = SPANS
+
+    @field_validator("writer")
+    @classmethod
+    def _importable(cls, path: str | None) -> str | None:
+        if path is not None:
+            open_writer(path)
+        return path
