@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import httpx
+
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.events.segmenter import segmenter
+from spanstream.gateway import forwarding, page
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
 from spanstream.gateway.search import Searcher
@@ -37,6 +40,11 @@ def build(
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
     authenticator = Authenticator.from_file(settings.auth_keys_file)
     http.include(router(store, Searcher(store, encoder), index, authenticator))
+    http.include(page.router())
+    if settings.ingest_url is not None:
+        # No connection outlives its request: this client belongs to an event loop that it could not be closed from.
+        unkept = httpx.Limits(max_keepalive_connections=0)
+        http.include(forwarding.router(httpx.AsyncClient(base_url=settings.ingest_url, limits=unkept), authenticator))
 
     def close() -> None:
         for each in owned:

@@ -25,4 +25,10 @@ class GatewaySettings(HttpSettings):
         description="codes of the vectors in memory; unset: as the encoder's release says. The same for all services",
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
+    ingest_url: str | None = Field(
+        None,
+        validation_alias="INGEST_URL",
+        description="where files that the search page sends are handed on to; none: the page sends no files, "
+        "but where the ingest API has this service's own address",
+    )
     spans: SpansForm = SPANS

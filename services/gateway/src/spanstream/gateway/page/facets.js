@@ -1,0 +1,95 @@
+// Filters: values to choose with their counts, what is chosen already, and a filter of one's own.
+import { element, fill } from "./dom.js";
+import { readable } from "./hits.js";
+import { chosen } from "./question.js";
+
+const FIELDS = 5; // of metadata
+const VALUES = 12; // of a field
+const FEW = 40; // characters; longer values are texts, not names
+
+/** The metadata fields of these hits that a person might choose by. */
+export function fields(hits) {
+  const found = new Map();
+  for (const { metadata } of hits) {
+    for (const [name, value] of Object.entries(metadata)) {
+      const values = [value].flat();
+      const nameable = /^[^.[\]"\u0000-\u001f]{1,64}$/u.test(name) && values.length && values.every(choosable);
+      found.set(name, found.get(name) !== false && nameable);
+    }
+  }
+  return [...found].filter(([, good]) => good).map(([name]) => `metadata.${name}`).slice(0, FIELDS);
+}
+
+const choosable = (value) =>
+  typeof value === "boolean" || Number.isInteger(value) || (typeof value === "string" && value.length > 0 && value.length <= FEW);
+
+/** What a server that counts nothing leaves to be said: the values of the hits that are shown. [{field, values}] */
+function counted(hits, names) {
+  return names.map((field) => {
+    const counts = new Map();
+    for (const hit of hits) {
+      const value = field === "source" ? hit.source : hit.metadata[field.slice("metadata.".length)];
+      for (const each of new Set([value].flat())) if (choosable(each)) counts.set(each, (counts.get(each) ?? 0) + 1);
+    }
+    const values = [...counts].map(([value, count]) => ({ value, count })).sort((a, b) => b.count - a.count);
+    return { field, values: values.slice(0, VALUES) };
+  });
+}
+
+/** The groups to show: the server's facets, else counts of the hits shown; every source, and all that is chosen. */
+export function groups(answer, known, sources, filters) {
+  const given = new Map((answer?.facets ?? []).map((each) => [each.field, each.values]));
+  const own = new Map(counted(answer?.hits ?? [], known).map((each) => [each.field, each.values]));
+  const fromSources = sources.map(({ source, documents }) => ({ value: source, count: answer ? null : documents }));
+  return ["source", ...known].map((field) => {
+    const counts = given.get(field) ?? (field === "source" ? [] : own.get(field)) ?? [];
+    const listed = new Set(counts.map((each) => each.value));
+    const missing = (values) => values.filter(({ value }) => !listed.has(value) && listed.add(value));
+    const more = field === "source" ? missing(fromSources) : [];
+    return { field, values: [...counts, ...more, ...missing(chosen(filters, field).map((value) => ({ value, count: null })))] };
+  });
+}
+
+const label = (field) => (field === "source" ? "Source" : field.replace(/^metadata\./, ""));
+const OPERATORS = [["eq", "is"], ["gte", "at least"], ["lte", "at most"]];
+const worded = (filter) => {
+  if (filter.in) return `${label(filter.field)}: ${filter.in.map(readable).join(" or ")}`;
+  return OPERATORS.filter(([name]) => filter[name] !== undefined).map(([name, words]) => `${label(filter.field)} ${words} ${filter[name]}`).join(", ");
+};
+
+/** Draw them. `actions`: {toggle(field, value), remove(filter), add(filter)} */
+export function draw(node, all, filters, actions) {
+  fill(node,
+    filters.length ? element("ul", { class: "chosen", "aria-label": "Filters in use" }, filters.map((filter) =>
+      element("li", { class: "chip" }, element("span", {}, worded(filter) || filter.field),
+        element("button", { type: "button", class: "remove", "aria-label": `Remove the filter ${worded(filter)}`, onclick: () => actions.remove(filter) }, "×")))) : null,
+    all.filter((each) => each.values.length).map((each) => group(each, filters, actions)),
+    own(all, actions));
+}
+
+function group({ field, values }, filters, actions) {
+  const active = chosen(filters, field);
+  return element("fieldset", { class: "facet" }, element("legend", {}, label(field)), values.slice(0, Math.max(VALUES, active.length)).map(({ value, count }) =>
+    element("label", { class: "value" },
+      element("input", { type: "checkbox", checked: active.includes(value), "data-focus": JSON.stringify([field, value]), onchange: () => actions.toggle(field, value) }),
+      element("span", { class: "named" }, readable(value)),
+      count === null ? null : element("span", { class: "number" }, count.toLocaleString("en")))));
+}
+
+/** A filter of one's own: a field, how, a value. */
+function own(all, actions) {
+  const names = element("datalist", { id: "fields" }, all.map(({ field }) => element("option", { value: label(field) })));
+  const field = element("input", { list: "fields", "aria-label": "Field", placeholder: "field", required: true, maxlength: "200", "data-focus": "own-field" });
+  const how = element("select", { "aria-label": "Comparison" }, OPERATORS.map(([name, words]) => element("option", { value: name }, words)));
+  const value = element("input", { "aria-label": "Value", placeholder: "value or date", required: true, maxlength: "500" });
+  const form = element("form", { class: "own" }, names, field, how, value, element("button", { type: "submit", class: "secondary" }, "Apply"));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const name = field.value.trim();
+    const text = value.value.trim();
+    const plain = { source: "source", Source: "source", id: "id" }[name] ?? `metadata.${name.replace(/^metadata\./, "")}`;
+    const typed = text === "true" ? true : text === "false" ? false : text !== "" && Number.isFinite(Number(text)) && plain.startsWith("metadata.") ? Number(text) : text;
+    actions.add({ field: plain, [how.value]: typed });
+  });
+  return element("details", { class: "byhand" }, element("summary", {}, "Filter by a value"), form);
+}
