@@ -48,11 +48,11 @@ const SOURCES = "/v1/sources";
 export const sources = () => call("GET", SOURCES);
 const documents = (source) => `${SOURCES}/${encodeURIComponent(source)}/documents`;
 export const statuses = (source, body, signal) => call("POST", `${documents(source)}:status`, { body, signal });
-export const content = (source, id, query) => call("GET", `${documents(source)}/${encodeURIComponent(id)}/content${query}`);
+export const content = (source, id, from) => call("GET", `${documents(source)}/${encodeURIComponent(id)}/content?from=${from}`);
 export const upload = (source, file) =>
   call("POST", `${SOURCES}/${encodeURIComponent(source)}/files?filename=${encodeURIComponent(file.name)}`, { body: file });
 
-const offered = { explain: false, facets: 0, cursor: false, content: null, files: false };
+const offered = { explain: false, facets: 0, cursor: false, content: false, files: false };
 
 /** What this server offers beyond a plain search, as its own description says; asked once. */
 export async function features() {
@@ -63,8 +63,7 @@ export async function features() {
     offered.cursor = "cursor" in fields;
     offered.facets = "facets" in fields ? most(fields.facets) : 0;
     offered.files = "post" in (described.paths["/v1/sources/{source}/files"] ?? {});
-    const path = Object.keys(described.paths).find((each) => each.startsWith("/v1/sources/{source}/documents/") && each.endsWith("/content"));
-    offered.content = path ? (described.paths[path].get?.parameters ?? []).filter((each) => each.in === "query").map((each) => each.name) : null;
+    offered.content = Object.keys(described.paths).some((each) => each.startsWith("/v1/sources/{source}/documents/") && each.endsWith("/content"));
   } catch (error) {
     if (!(error instanceof Refused || error instanceof Away || error instanceof TypeError)) throw error; // else: a plain search
   }

@@ -20,7 +20,7 @@ const MOST = 100; // hits that one answer may have
 const REFRESH = 20_000; // ms between two looks at how much there is to search
 
 let asked = question.read(location.search);
-let offered = { explain: false, facets: 0, cursor: false, content: null, files: false };
+let offered = { explain: false, facets: 0, cursor: false, content: false, files: false };
 let sources = null;
 let answer = null; // of the newest question that was answered
 let known = []; // fields of the metadata to filter by
@@ -58,11 +58,10 @@ async function ask() {
 
 /** Fields that these hits have and that were not counted: count them too. */
 async function learn(signal, number) {
-  const fields = facets.fields(answer.hits);
-  const fresh = fields.some((field) => !known.includes(field));
-  if (fields.length) known = fields;
+  const before = known.length;
+  known = facets.merged(known, answer.hits);
   filters();
-  if (!fresh || !offered.facets) return;
+  if (known.length === before || !offered.facets) return;
   try {
     const found = await api.search({ ...question.request(asked), limit: 1 }, { facets: ["source", ...known] }, signal);
     if (number !== newest) return;
@@ -129,10 +128,12 @@ function draw() {
 function filters() {
   facets.draw(byId("facets"), facets.groups(answer, known, sources ?? [], asked.filters), asked.filters, {
     toggle: (field, value) => change({ filters: question.toggled(asked.filters, field, value) }),
-    remove: (filter) => change({ filters: asked.filters.filter((each) => each !== filter) }),
-    add: (filter) => change({ filters: [...asked.filters, filter] }),
+    remove: (filter) => {
+      change({ filters: asked.filters.filter((each) => each !== filter) });
+      byId("filters").querySelector("summary").focus();
+    },
   });
-  if (sources) byId("facets").append(element("p", { class: "faint size" }, `${states.size(sources)}.`));
+  byId("size").textContent = sources ? `${states.size(sources)}.` : "";
 }
 
 /** Fill the form from what is asked. */
@@ -176,14 +177,12 @@ function like({ source, id, title, start, end }) {
 }
 
 // --- Documents, explanations -----------------------------------------------------------------------------------------
-async function show(hit, push) {
+function show(hit, push) {
   const { source, id } = hit;
   asked = { ...asked, opened: { source, id } };
   if (push) history.pushState({ opened: true }, "", question.write(asked));
   const found = answer?.hits.filter((each) => each.source === source && each.id === id) ?? [];
-  const answering = found.flatMap((each) => each.passages.flatMap((passage) => passage.spans));
-  const paging = offered.content.find((name) => !["version", "limit"].includes(name));
-  dialog = await documents.open(hit, answering, paging, { like }, closed);
+  dialog = documents.open(hit, found.flatMap((each) => each.passages), { like }, closed);
 }
 
 function closed() {
@@ -285,6 +284,7 @@ function wire() {
     }
     if (opened && !dialog && offered.content) show(opened, false);
   });
+  facets.byHand(byId("byhand"), { add: (filter) => change({ filters: [...asked.filters, filter] }) });
   keyboard.listen({ explain: (index) => offered.explain && explain(answer.hits[index]), keys: dialogs.showKeys });
   uploads.whenSettled(() => refresh().then(() => question.query(asked) !== null && ask()));
   setInterval(() => document.hidden || document.querySelector("dialog[open]") || refresh(), REFRESH);

@@ -1,5 +1,5 @@
 // Filters: values to choose with their counts, what is chosen already, and a filter of one's own.
-import { element, fill } from "./dom.js";
+import { byId, element, fill } from "./dom.js";
 import { readable } from "./hits.js";
 import { chosen } from "./question.js";
 
@@ -7,8 +7,11 @@ const FIELDS = 5; // of metadata
 const VALUES = 12; // of a field
 const FEW = 40; // characters; longer values are texts, not names
 
-/** The metadata fields of these hits that a person might choose by. */
-export function fields(hits) {
+/** The metadata fields to choose by: those known already, then those of these hits. */
+export const merged = (known, hits) => [...new Set([...known, ...fields(hits)])].slice(0, FIELDS);
+
+/** The metadata fields of these hits that hold names or numbers, not texts. */
+function fields(hits) {
   const found = new Map();
   for (const { metadata } of hits) {
     for (const [name, value] of Object.entries(metadata)) {
@@ -17,7 +20,7 @@ export function fields(hits) {
       found.set(name, found.get(name) !== false && nameable);
     }
   }
-  return [...found].filter(([, good]) => good).map(([name]) => `metadata.${name}`).slice(0, FIELDS);
+  return [...found].filter(([, good]) => good).map(([name]) => `metadata.${name}`);
 }
 
 const choosable = (value) =>
@@ -39,10 +42,10 @@ function counted(hits, names) {
 /** The groups to show: the server's facets, else counts of the hits shown; every source, and all that is chosen. */
 export function groups(answer, known, sources, filters) {
   const given = new Map((answer?.facets ?? []).map((each) => [each.field, each.values]));
-  const own = new Map(counted(answer?.hits ?? [], known).map((each) => [each.field, each.values]));
+  const own = new Map(counted(answer?.hits ?? [], ["source", ...known]).map((each) => [each.field, each.values]));
   const fromSources = sources.map(({ source, documents }) => ({ value: source, count: answer ? null : documents }));
   return ["source", ...known].map((field) => {
-    const counts = given.get(field) ?? (field === "source" ? [] : own.get(field)) ?? [];
+    const counts = given.get(field) ?? own.get(field) ?? [];
     const listed = new Set(counts.map((each) => each.value));
     const missing = (values) => values.filter(({ value }) => !listed.has(value) && listed.add(value));
     const more = field === "source" ? missing(fromSources) : [];
@@ -57,14 +60,14 @@ const worded = (filter) => {
   return OPERATORS.filter(([name]) => filter[name] !== undefined).map(([name, words]) => `${label(filter.field)} ${words} ${filter[name]}`).join(", ");
 };
 
-/** Draw them. `actions`: {toggle(field, value), remove(filter), add(filter)} */
+/** Draw them. `actions`: {toggle(field, value), remove(filter)} */
 export function draw(node, all, filters, actions) {
   fill(node,
     filters.length ? element("ul", { class: "chosen", "aria-label": "Filters in use" }, filters.map((filter) =>
       element("li", { class: "chip" }, element("span", {}, worded(filter) || filter.field),
         element("button", { type: "button", class: "remove", "aria-label": `Remove the filter ${worded(filter)}`, onclick: () => actions.remove(filter) }, "×")))) : null,
-    all.filter((each) => each.values.length).map((each) => group(each, filters, actions)),
-    own(all, actions));
+    all.filter((each) => each.values.length).map((each) => group(each, filters, actions)));
+  fill(byId("fields"), all.map(({ field }) => element("option", { value: label(field) })));
 }
 
 function group({ field, values }, filters, actions) {
@@ -76,10 +79,10 @@ function group({ field, values }, filters, actions) {
       count === null ? null : element("span", { class: "number" }, count.toLocaleString("en")))));
 }
 
-/** A filter of one's own: a field, how, a value. */
-function own(all, actions) {
-  const names = element("datalist", { id: "fields" }, all.map(({ field }) => element("option", { value: label(field) })));
-  const field = element("input", { list: "fields", "aria-label": "Field", placeholder: "field", required: true, maxlength: "200", "data-focus": "own-field" });
+/** A filter of one's own: a field, how, a value. Drawn once, so that what somebody writes into it stays. */
+export function byHand(node, actions) {
+  const names = element("datalist", { id: "fields" });
+  const field = element("input", { list: "fields", "aria-label": "Field", placeholder: "field", required: true, maxlength: "200" });
   const how = element("select", { "aria-label": "Comparison" }, OPERATORS.map(([name, words]) => element("option", { value: name }, words)));
   const value = element("input", { "aria-label": "Value", placeholder: "value or date", required: true, maxlength: "500" });
   const form = element("form", { class: "own" }, names, field, how, value, element("button", { type: "submit", class: "secondary" }, "Apply"));
@@ -90,6 +93,7 @@ function own(all, actions) {
     const plain = { source: "source", Source: "source", id: "id" }[name] ?? `metadata.${name.replace(/^metadata\./, "")}`;
     const typed = text === "true" ? true : text === "false" ? false : text !== "" && Number.isFinite(Number(text)) && plain.startsWith("metadata.") ? Number(text) : text;
     actions.add({ field: plain, [how.value]: typed });
+    value.value = "";
   });
-  return element("details", { class: "byhand" }, element("summary", {}, "Filter by a value"), form);
+  node.append(element("details", { class: "byhand" }, element("summary", {}, "Filter by a value"), form));
 }
