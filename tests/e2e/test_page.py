@@ -23,12 +23,14 @@ from tests.fixtures.browser import Watched, picture
 from tests.fixtures.here import Here
 
 BROKEN = "document.body.dataset.broken = 'yes'"
-SCRIPT = f"<script>{BROKEN}</script><img src=x onerror=\"{BROKEN}\">"
+SCRIPT = f'<script>{BROKEN}</script><img src=x onerror="{BROKEN}">'
 BEES = (
     "Honey bees dance in a figure of eight to tell their sisters where the flowers are. The angle of the dance gives the "
     "direction relative to the sun. Drones do no work at all. The queen lays up to two thousand eggs a day."
 )
-SOIL = "Clay holds water and sand lets it go. 🌱🌱 Seeds wake when the earth is warm and wet. Compost feeds small things."
+SOIL = (
+    "Clay holds water and sand lets it go. 🌱🌱 Seeds wake when the earth is warm and wet. Compost feeds small things."
+)
 HARBOURS = " ".join(f"Harbour number {n} keeps a table of its tides and of the way the moon stands." for n in range(40))
 GARDEN = [
     Document("bees.md", BEES, title="How bees tell the way", metadata={"lang": "en", "year": 2019}),
@@ -37,7 +39,9 @@ GARDEN = [
 ]
 SEA = [
     Document("tides", f"Tides follow the moon. {HARBOURS}", title="Tides", metadata={"lang": "en"}),
-    Document("script", f"No place for tricks. A trick is {SCRIPT} here.", title=f"Tricky {SCRIPT}", metadata={"a": SCRIPT}),
+    Document(
+        "script", f"No place for tricks. A trick is {SCRIPT} here.", title=f"Tricky {SCRIPT}", metadata={"a": SCRIPT}
+    ),
 ]
 
 Open = Callable[..., AbstractContextManager[Watched]]
@@ -480,7 +484,9 @@ def test_hit_is_explained(offered: Page, tmp_path: Path) -> None:
     offered.get_by_role("searchbox").press("ArrowDown")
     offered.keyboard.press("e")
     drawer = offered.get_by_role("dialog")
-    expect(drawer.get_by_role("columnheader")).to_have_text(["leg", "rank", "score", "weight", "rank without", "name", "before", "after"])
+    expect(drawer.get_by_role("columnheader")).to_have_text(
+        ["leg", "rank", "score", "weight", "rank without", "name", "before", "after"]
+    )
     expect(drawer.get_by_role("cell", name="0.812")).to_be_visible()
     expect(drawer).to_contain_text(f"bees, {SCRIPT}")
     clean(offered)
@@ -494,12 +500,16 @@ def test_document_with_all_its_spans(offered: Page, tmp_path: Path) -> None:
     offered.get_by_role("searchbox").press("ArrowDown")
     offered.keyboard.press("Enter")
     drawer = offered.get_by_role("dialog", name="How bees tell the way")
-    expect(drawer.locator("mark")).to_have_text(["Honey bees", " dance in a figure of eight to tell their sisters where the flowers are."])
+    expect(drawer.locator("mark")).to_have_text(
+        ["Honey bees", " dance in a figure of eight to tell their sisters where the flowers are."]
+    )
     expect(drawer.locator(".passage")).to_have_count(1)
     drawer.get_by_role("button", name="Show more").click()
     expect(drawer.locator(".passage")).to_have_count(2)
     assert "".join(drawer.locator(".passages .text").all_text_contents()) == BEES
-    offsets = drawer.locator(".span").evaluate_all("nodes => nodes.map((node) => [node.dataset.start, node.dataset.end, node.textContent])")
+    offsets = drawer.locator(".span").evaluate_all(
+        "nodes => nodes.map((node) => [node.dataset.start, node.dataset.end, node.textContent])"
+    )
     assert all(BEES[int(start) : int(end)] == text for start, end, text in offsets)
     assert "document=garden%2Fbees.md" in offered.url
     clean(offered)
@@ -511,7 +521,9 @@ def test_document_with_all_its_spans(offered: Page, tmp_path: Path) -> None:
     expect(drawer).to_be_visible()
     with offered.expect_request("**/v1/search") as asked:
         drawer.get_by_role("button", name="More like this passage, number 1").click()
-    assert asked.value.post_data_json["query"] == {"like": {"source": "garden", "id": "bees.md", "start": 0, "end": 156}}
+    assert asked.value.post_data_json["query"] == {
+        "like": {"source": "garden", "id": "bees.md", "start": 0, "end": 156}
+    }
 
 
 def test_shared_document_opens(tab: Open, server: Here) -> None:
