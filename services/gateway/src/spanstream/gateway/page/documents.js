@@ -46,7 +46,7 @@ export function open({ source, id, title }, answering, actions, closed) {
       load(0);
     }));
   }
-  load(from).then(() => passages.querySelector("mark")?.scrollIntoView({ block: "center" }));
+  load(from).then(() => passages.querySelector(spans.length ? `mark[data-start="${Number(spans[0].start)}"]` : "mark")?.scrollIntoView({ block: "center" }));
   return shown;
 }
 

@@ -39,7 +39,9 @@ function counted(hits, names) {
   });
 }
 
-/** The groups to show: the server's facets, else counts of the hits shown; every source, and all that is chosen. */
+const seen = new Map(); // field -> its values when nothing of it was chosen: they stay, so that a second one can be
+
+/** The groups to show: the server's facets, else counts of the hits shown; every source, and all that can be chosen too. */
 export function groups(answer, known, sources, filters) {
   const given = new Map((answer?.facets ?? []).map((each) => [each.field, each.values]));
   const own = new Map(counted(answer?.hits ?? [], ["source", ...known]).map((each) => [each.field, each.values]));
@@ -49,7 +51,10 @@ export function groups(answer, known, sources, filters) {
     const listed = new Set(counts.map((each) => each.value));
     const missing = (values) => values.filter(({ value }) => !listed.has(value) && listed.add(value));
     const more = field === "source" ? missing(fromSources) : [];
-    return { field, values: [...counts, ...more, ...missing(chosen(filters, field).map((value) => ({ value, count: null })))] };
+    const active = chosen(filters, field);
+    if (!active.length) seen.set(field, counts);
+    const others = active.length ? [...active, ...(seen.get(field) ?? []).map((each) => each.value)] : [];
+    return { field, values: [...counts, ...more, ...missing(others.map((value) => ({ value, count: null })))] };
   });
 }
 
