@@ -111,7 +111,9 @@ async function enter() {
 // --- Drawing ---------------------------------------------------------------------------------------------------------
 function draw() {
   const { hits } = answer;
-  byId("count").textContent = hits.length ? `${counted(hits.length, "document")} in ${Math.round(answer.took_ms)} ms` : "Nothing found.";
+  const rest = offered.cursor ? Boolean(answer.cursor) : hits.length >= limit;
+  const found = `${rest ? "The first " : ""}${counted(hits.length, "document")} in ${Math.round(answer.took_ms)} ms`;
+  byId("count").textContent = hits.length ? found : "Nothing found.";
   states.notes(answer);
   if (hits.length) states.none();
   else states.empty(asked.filters.length > 0, () => change({ filters: [] }));
@@ -122,7 +124,7 @@ function draw() {
     unlike: ({ source, id, title }) => change({ parts: [...asked.parts, { kind: "unlike", source, id, title }] }),
     explain: offered.explain ? explain : null,
   })));
-  byId("more").hidden = offered.cursor ? !answer.cursor : hits.length < limit || limit >= MOST;
+  byId("more").hidden = !rest || (!offered.cursor && limit >= MOST);
 }
 
 function filters() {
@@ -197,7 +199,7 @@ async function explain(hit) {
   const place = element("div", { role: "status" }, element("p", {}, "Asking …"));
   dialogs.show("drawer", `Why “${hit.title || hit.id}”?`, place);
   try {
-    const found = await api.search({ ...question.request(asked), limit: Math.max(limit, answer.hits.length) }, { explain: true });
+    const found = await api.search({ ...question.request(asked), limit: Math.min(MOST, Math.max(limit, answer.hits.length)) }, { explain: true });
     const same = found.hits.find((each) => each.source === hit.source && each.id === hit.id);
     fill(place, same?.explanation ? explained(same.explanation) : [element("p", {}, "The index has changed meanwhile: this hit is no longer in the answer.")]);
   } catch (error) {

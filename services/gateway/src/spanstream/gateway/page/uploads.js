@@ -69,6 +69,12 @@ const say = (one, word, text) => {
 
 async function send(one) {
   say(one, "working", "sending …");
+  if (/\.(jsonl|ndjson)$/i.test(one.file.name)) return say(one, "bad", "failed: add a file of records with the command “spanstream ingest FILE”");
+  try {
+    await one.file.slice(0, 1).arrayBuffer();
+  } catch {
+    return say(one, "bad", "failed: it cannot be read; folders are added with “spanstream ingest FOLDER”");
+  }
   try {
     const receipt = await api.upload(one.source, one.file);
     one.accepted = performance.now();
@@ -76,7 +82,7 @@ async function send(one) {
     say(one, "working", "accepted …");
     watch({ ...one, id: receipt.id, version: receipt.version });
   } catch (error) {
-    say(one, "bad", `failed: ${error.words ?? "it could not be read"}`);
+    say(one, "bad", `failed: ${error.words ?? "something unexpected happened"}`);
   }
 }
 
