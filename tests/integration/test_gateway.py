@@ -75,6 +75,24 @@ def test_id_of_any_characters_is_found_under_its_path(client: httpx.Client, corp
     assert (answer.json()["id"], answer.json()["state"]) == (id, "searchable")
 
 
+@pytest.mark.parametrize("ingest_url", [None, "http://127.0.0.1:9"])
+def test_page_and_the_files_it_sends(corpus: Corpus, ingest_url: str | None) -> None:
+    http = HttpServer("gateway", "127.0.0.1", 0)
+    settings = SETTINGS.model_copy(update={"ingest_url": ingest_url})
+    services: list[Service] = [build(settings, store=corpus.store, encoder=HashEncoder(DIMENSION), http=http), http]
+    for each in services:
+        each.start(lambda error: None)
+    try:
+        assert httpx.get(http.url).headers["content-type"].startswith("text/html")
+        offered = httpx.get(f"{http.url}/openapi.json").json()["paths"]
+        assert ("/v1/sources/{source}/files" in offered) == (ingest_url is not None)
+        sent = httpx.post(f"{http.url}/v1/sources/notes/files?filename=a.txt", content=b"Bees.")
+        assert sent.status_code == (404 if ingest_url is None else 503)
+    finally:
+        for each in reversed(services):
+            each.stop(time.monotonic() + 10)
+
+
 def test_waiting_does_not_hold_up_searches(client: httpx.Client, corpus: Corpus) -> None:
     with ThreadPoolExecutor(8) as pool:
         path = "/v1/sources/wiki/documents/late"

@@ -69,6 +69,16 @@ def server(keys: Path) -> Iterator[HttpServer]:
     server.stop(time.monotonic() + 10)
 
 
+def test_router_may_have_the_root() -> None:
+    router = APIRouter()
+    router.add_api_route("/", lambda: "a page")
+    server = HttpServer("test", "127.0.0.1", 0)
+    server.include(router)
+    server.start(lambda error: None)
+    assert httpx.get(server.url).json() == "a page"
+    server.stop(time.monotonic() + 10)
+
+
 def test_root_leads_to_the_documentation(server: HttpServer) -> None:
     answer = httpx.get(server.url, follow_redirects=True)
     assert (answer.status_code, answer.url.path) == (200, "/docs")

@@ -40,7 +40,6 @@ class HttpServer:
         """Bind at once, so that the address is known and a port in use is found before anything starts."""
         self.name = name
         self.app = application(title, version)
-        self.app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # The protocol is named because asyncio switches Nagle's algorithm off only where it is: else an answer in two
         # writes (head, body) waits for the peer's delayed acknowledgement, 40 ms.
@@ -72,7 +71,8 @@ class HttpServer:
         self.app.include_router(router)
 
     def start(self, report: Report) -> None:
-        """Serve; returns once connections are accepted."""
+        """Serve; returns once connections are accepted. `/` leads to the documentation where no router has it."""
+        self.app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)  # the first one counts
 
         def serve() -> None:
             try:

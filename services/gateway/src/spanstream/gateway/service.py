@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import httpx
+
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.encoder.rerank_http import HttpReranker
 from spanstream.encoder.reranker import Reranker
 from spanstream.events.segmenter import segmenter
+from spanstream.gateway import forwarding, page
 from spanstream.gateway.api import router
 from spanstream.gateway.expansion import open_writer
 from spanstream.gateway.index import Index
@@ -49,6 +52,11 @@ def build(
         stages[Stage.CROSS] = CrossEncoding(reranker)
     writer = open_writer(settings.writer) if settings.writer else None
     http.include(router(store, Searcher(store, encoder, stages, writer), index, authenticator))
+    http.include(page.router())
+    if settings.ingest_url is not None:
+        # No connection outlives its request: this client belongs to an event loop that it could not be closed from.
+        unkept = httpx.Limits(max_keepalive_connections=0)
+        http.include(forwarding.router(httpx.AsyncClient(base_url=settings.ingest_url, limits=unkept), authenticator))
 
     def close() -> None:
         for each in owned:

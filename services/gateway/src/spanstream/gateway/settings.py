@@ -37,6 +37,12 @@ class GatewaySettings(HttpSettings):
         description="package.module:name of what writes texts that might answer a query, for searches with expand; "
         "none: none",
     )
+    ingest_url: str | None = Field(
+        None,
+        validation_alias="INGEST_URL",
+        description="where files that the search page sends are handed on to; none: the page sends no files, "
+        "but where the ingest API has this service's own address",
+    )
     spans: SpansForm = SPANS
 
     @field_validator("writer")

@@ -142,6 +142,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         "BLOB_URL": f"file:{folder.blobs}",
         "AUTH_KEYS_FILE": str(folder.keys),
         "INGESTOR_GATEWAY_URL": urls["gateway"],
+        "INGEST_URL": urls["ingestor"],
     }
     write = writer(folder)
     if plan.encoder_replicas:

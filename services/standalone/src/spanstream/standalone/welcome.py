@@ -103,6 +103,7 @@ def addresses(url: str, admin_url: str, folder: Path, documents: int | None, rel
     rows = {
         "Documents": f"{documents} can be searched" if documents is not None else None,
         "Model": f"{release}, which has an index of its own" if release is not None else None,
+        "Search page": f"{url}/ (asks for the API key)",
         "Search API": f"{url}/v1/search",
         "  documentation": f"{url}/docs",
         "Metrics": f"{admin_url}/metrics",

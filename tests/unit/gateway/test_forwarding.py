@@ -1,0 +1,86 @@
+"""Files that the page sends reach the ingest API as they are, with who sends them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from spanstream.gateway import forwarding
+from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.http import application
+
+
+class Ingest:
+    """What the ingest API was asked, and what it answers; None: it does not."""
+
+    def __init__(self) -> None:
+        self.asked: list[httpx.Request] = []
+        self.answer: httpx.Response | None = httpx.Response(202, json={"status": "accepted"})
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.answer is None:
+            raise httpx.ConnectError("refused")
+        await request.aread()
+        self.asked.append(request)
+        return self.answer
+
+
+@pytest.fixture
+def ingest() -> Ingest:
+    return Ingest()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+@pytest.fixture
+def client(ingest: Ingest, keys: Path) -> TestClient:
+    token = create_key(keys, "one", "acme")
+    app = application("test")
+    other = httpx.AsyncClient(transport=httpx.MockTransport(ingest), base_url="http://ingest:8081")
+    app.include_router(forwarding.router(other, Authenticator.from_file(str(keys))))
+    return TestClient(app, headers={"authorization": f"Bearer {token}"})
+
+
+def test_file_is_handed_on(client: TestClient, ingest: Ingest) -> None:
+    headers = {"content-type": "application/octet-stream", "cookie": "mine=1"}
+    answer = client.post("/v1/sources/notes/files?filename=a%2Fb.txt", content=b"Bees.", headers=headers)
+    assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
+    (asked,) = ingest.asked
+    assert str(asked.url) == "http://ingest:8081/v1/sources/notes/files?filename=a%2Fb.txt"
+    assert (asked.content, asked.headers["content-length"]) == (b"Bees.", "5")
+    assert asked.headers["authorization"] == client.headers["authorization"]
+    assert "cookie" not in asked.headers
+
+
+def test_refusal_is_handed_back(client: TestClient, ingest: Ingest) -> None:
+    problem = {"content-type": "application/problem+json", "retry-after": "3"}
+    ingest.answer = httpx.Response(503, json={"detail": "full"}, headers=problem)
+    answer = client.post("/v1/sources/notes/files", content=b"Bees.")
+    assert (answer.status_code, answer.json()) == (503, {"detail": "full"})
+    assert {name: answer.headers[name] for name in problem} == problem
+
+
+def test_ingest_api_that_is_away_is_a_problem(client: TestClient, ingest: Ingest) -> None:
+    ingest.answer = None
+    answer = client.post("/v1/sources/notes/files", content=b"Bees.")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+def test_nothing_of_a_stranger_is_handed_on(client: TestClient, ingest: Ingest, keys: Path) -> None:
+    reader = create_key(keys, "two", "acme", frozenset({"read"}))
+    for token in ("sps_one_wrong", reader):
+        answer = client.post("/v1/sources/n/files", content=b"x", headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code in (401, 403)
+    assert ingest.asked == []
+
+
+@pytest.mark.parametrize("source", ["%2e%2e", "Not%20a%20name", "a%2Fb"])
+def test_source_that_is_no_name_leads_nowhere(client: TestClient, ingest: Ingest, source: str) -> None:
+    assert client.post(f"/v1/sources/{source}/files", content=b"x").status_code in (404, 422)
+    assert ingest.asked == []
