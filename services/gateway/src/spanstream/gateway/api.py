@@ -14,6 +14,14 @@ from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.gateway.asking import UnknownExample
+from spanstream.gateway.contents import content
+from spanstream.gateway.document_view import (
+    MAX_ORDINAL,
+    MAX_PAGE_PASSAGES,
+    PAGE_PASSAGES,
+    ContentResponse,
+    ContentRoute,
+)
 from spanstream.gateway.filters import named_sources
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
@@ -69,6 +77,30 @@ def router(
             generation()
             counts = store.sources(_scope(caller))
         return SourcesResponse(sources=[SourceCount(source=name, documents=counts[name]) for name in sorted(counts)])
+
+    def document_content(
+        source: str,
+        id: str,
+        caller: Identity = reader,
+        first: Annotated[int, Query(alias="from", ge=0, le=MAX_ORDINAL, description="ordinal of a passage")] = 0,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE_PASSAGES, description="passages")] = PAGE_PASSAGES,
+    ) -> ContentResponse:
+        scope = _scope(caller)
+        key = _key(scope, source, id, "path.id")
+        with _translated():
+            generation()
+            found = content(store, scope, key, first, limit)
+        if found is None:
+            raise Problem(404, "no such document is searchable")
+        return ContentResponse.of(found)
+
+    routes.add_api_route(  # before the status, whose path takes ids of any end
+        "/v1/sources/{source}/documents/{id:path}/content",
+        document_content,
+        summary="The text of a document",
+        responses=responses(404, 422),
+        route_class_override=ContentRoute,
+    )
 
     @routes.get(
         "/v1/sources/{source}/documents/{id:path}",

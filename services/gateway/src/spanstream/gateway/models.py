@@ -11,7 +11,8 @@ from spanstream.gateway.filters import Filter, check_size
 from spanstream.gateway.meanings import canonical
 from spanstream.gateway.queries import Query, check_sense, meaning
 from spanstream.gateway.queries import check_size as check_query_size
-from spanstream.gateway.search import Answer, Found, Mode, Question
+from spanstream.gateway.search import Answer, Found, FoundPassage, Mode, Question
+from spanstream.gateway.snippets import SNIPPET_CHARACTERS, snippet
 from spanstream.gateway.spans import FoundSpan
 from spanstream.gateway.status import Outcome, Status
 
@@ -88,6 +89,20 @@ class SpanHit(BaseModel):
         return cls(start=span.start, end=span.end, text=span.text, score=span.score)
 
 
+class SnippetHit(BaseModel):
+    """Whole sentences around the best span, cut only where one is too long, and never within a word. Offsets as in spans."""
+
+    start: int
+    end: int
+    text: str = Field(json_schema_extra={"maxLength": SNIPPET_CHARACTERS})
+
+    @classmethod
+    def of(cls, found: FoundPassage) -> SnippetHit:
+        """From the searcher's value."""
+        shown = snippet(found.passage, found.spans[0] if found.spans else None)
+        return cls(start=shown.start, end=shown.end, text=shown.text)
+
+
 class PassageHit(BaseModel):
     """A passage; offsets as in spans, so `text[span.start - start : span.end - start]` is the span's text."""
 
@@ -97,6 +112,7 @@ class PassageHit(BaseModel):
     text: str
     score: float
     spans: list[SpanHit]
+    snippet: SnippetHit
 
 
 class DocumentHit(BaseModel):
@@ -121,6 +137,7 @@ class DocumentHit(BaseModel):
                 text=each.passage.text,
                 score=each.score,
                 spans=[SpanHit.of(span) for span in each.spans],
+                snippet=SnippetHit.of(each),
             )
             for each in found.passages
         ]
