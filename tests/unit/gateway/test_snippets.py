@@ -111,7 +111,9 @@ WORD = st.text("abcdé-'12", min_size=1, max_size=12)
 
 
 @given(st.lists(st.lists(WORD, min_size=1, max_size=30), min_size=1, max_size=5), st.integers(12, 200), st.data())
-def test_no_word_is_ever_cut_and_the_span_stays_whole(words: list[list[str]], characters: int, data: st.DataObject) -> None:
+def test_no_word_is_ever_cut_and_the_span_stays_whole(
+    words: list[list[str]], characters: int, data: st.DataObject
+) -> None:
     written = passage([" ".join(sentence) for sentence in words])
     start, end = data.draw(st.sampled_from(written.span_offsets.tolist()))
     inner = data.draw(st.sampled_from(written.text[start - AT : end - AT].split()))

@@ -22,12 +22,14 @@ from spanstream.gateway.document_view import (
     ContentResponse,
     ContentRoute,
 )
+from spanstream.gateway.explaining import explain
 from spanstream.gateway.filters import named_sources
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
     DocumentStatus,
     SearchRequest,
     SearchResponse,
+    SimilarRequest,
     SourceCount,
     SourcesResponse,
     StatusRequest,
@@ -63,13 +65,26 @@ def router(
 
     @routes.post("/v1/search", summary="Search", response_model=SearchResponse, responses=responses(400, 415, 422))
     def search(request: SearchRequest, caller: Identity = reader) -> SearchResponse:
+        return answered(_scope(caller), request.question(), "body.query")
+
+    @routes.post(
+        "/v1/similar",
+        summary="Search for more like a document, or a part of one",
+        response_model=SearchResponse,
+        responses=responses(400, 415, 422),
+    )
+    def similar(request: SimilarRequest, caller: Identity = reader) -> SearchResponse:
+        return answered(_scope(caller), request.question(), "body.to")
+
+    def answered(scope: Scope, question: Question, field: str) -> SearchResponse:
+        """`field`: where the request says what to look for."""
         began = time.monotonic()
-        scope, question = _scope(caller), request.question()
-        with _translated(), _counted(question):
+        with _translated(field), _counted(question):
             dimension = generation().dimension
             _refuse_unknown_sources(store, scope, question)
             answer = searcher.search(scope, question, dimension)
-        return SearchResponse.of(answer, round((time.monotonic() - began) * 1000, 2))
+            explanations = explain(store, scope, answer)
+        return SearchResponse.of(answer, explanations, round((time.monotonic() - began) * 1000, 2))
 
     @routes.get("/v1/sources", summary="Sources and their live documents")
     def sources(caller: Identity = reader) -> SourcesResponse:
@@ -175,14 +190,14 @@ def _refuse_unknown_sources(store: Store, scope: Scope, question: Question) -> N
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Errors of the neighbours as problems."""
+def _translated(query: str = "body.query") -> Iterator[None]:
+    """Errors of the neighbours as problems. `query`: the field that says what to look for."""
     try:
         yield
     except EncoderRejected as error:
-        raise Problem(422, "the encoder refuses this query", errors=[("body.query", str(error))]) from error
+        raise Problem(422, "the encoder refuses this query", errors=[(query, str(error))]) from error
     except UnknownExample as error:
-        raise Problem(422, "an example cannot be read", errors=[("body.query", str(error))]) from error
+        raise Problem(422, "an example cannot be read", errors=[(query, str(error))]) from error
     except StoreRejected as error:
         raise Problem(422, "the index refuses this request") from error
     except EncoderError as error:

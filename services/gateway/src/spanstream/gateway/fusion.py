@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,25 @@ def grades(legs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
     return graded
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a leg gives to the fused scores: `weight` times `normalised` [candidates]."""
+
+    weight: float
+    normalised: NDArray[np.float32] = field(repr=False)
+
+
+def shares(legs: Mapping[str, NDArray[np.float32]]) -> dict[str, Share]:
+    """What each leg gives to `combined`, which is their sum."""
+    total = sum(WEIGHTS[name] for name in legs)
+    return {
+        name: Share(WEIGHTS[name] / total, normalised(scores, _floor(name, scores))) for name, scores in legs.items()
+    }
+
+
 def combined(legs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
     """[candidates]: the convex combination of the normalised legs."""
-    total = sum(WEIGHTS[name] for name in legs)
-    fused: NDArray[np.float32] = np.sum(
-        [WEIGHTS[name] / total * normalised(scores, _floor(name, scores)) for name, scores in legs.items()], axis=0
-    )
+    fused: NDArray[np.float32] = np.sum([each.weight * each.normalised for each in shares(legs).values()], axis=0)
     return fused
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
+from spanstream.gateway.explanation import Explanation
+from spanstream.gateway.explanation_view import ExplanationResponse
 from spanstream.gateway.filters import Filter, check_size
-from spanstream.gateway.meanings import canonical
-from spanstream.gateway.queries import Query, check_sense, meaning
+from spanstream.gateway.meanings import Meaning, canonical
+from spanstream.gateway.queries import Document, Like, Query, check_sense, meaning
 from spanstream.gateway.queries import check_size as check_query_size
 from spanstream.gateway.search import Answer, Found, FoundPassage, Mode, Question
 from spanstream.gateway.snippets import SNIPPET_CHARACTERS, snippet
@@ -28,7 +33,36 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SearchRequest(_Request):
+class SearchOptions(_Request):
+    """How a question to the index is answered."""
+
+    mode: Mode = Field(Mode.HYBRID, description="hybrid: dense, spans and lexical fused; lexical needs no encoder")
+    limit: StrictInt = Field(10, ge=1, le=MAX_LIMIT, description="hits")
+    filter: Annotated[Filter | None, BeforeValidator(check_size)] = None
+    group_by: Literal["document", "none"] = Field("document", description="none: every passage is a hit of its own")
+    passages_per_document: StrictInt = Field(3, ge=1, le=20)
+    spans_per_passage: StrictInt = Field(1, ge=0, le=10)
+    explain: StrictBool = Field(False, description="say of each hit why it has its score and rank")
+
+    def question(self) -> Question:
+        """As the searcher takes it."""
+        return Question(
+            meaning=canonical(self.meaning()),
+            mode=self.mode,
+            limit=self.limit,
+            where=self.filter.condition() if self.filter else None,
+            by_document=self.group_by == "document",
+            passages_per_document=self.passages_per_document,
+            spans_per_passage=self.spans_per_passage,
+            explain=self.explain,
+        )
+
+    @abstractmethod
+    def meaning(self) -> Meaning:
+        """What is asked for."""
+
+
+class SearchRequest(SearchOptions):
     """A question to the index."""
 
     model_config = ConfigDict(
@@ -55,24 +89,31 @@ class SearchRequest(_Request):
         AfterValidator(check_sense),
         Field(description="a text, or all, any, not, like and unlike over texts and documents"),
     ]
-    mode: Mode = Field(Mode.HYBRID, description="hybrid: dense, spans and lexical fused; lexical needs no encoder")
-    limit: StrictInt = Field(10, ge=1, le=MAX_LIMIT, description="hits")
-    filter: Annotated[Filter | None, BeforeValidator(check_size)] = None
-    group_by: Literal["document", "none"] = Field("document", description="none: every passage is a hit of its own")
-    passages_per_document: StrictInt = Field(3, ge=1, le=20)
-    spans_per_passage: StrictInt = Field(1, ge=0, le=10)
 
-    def question(self) -> Question:
-        """As the searcher takes it."""
-        return Question(
-            meaning=canonical(meaning(self.query)),
-            mode=self.mode,
-            limit=self.limit,
-            where=self.filter.condition() if self.filter else None,
-            by_document=self.group_by == "document",
-            passages_per_document=self.passages_per_document,
-            spans_per_passage=self.spans_per_passage,
-        )
+    def meaning(self) -> Meaning:
+        """The query."""
+        return meaning(self.query)
+
+
+class SimilarRequest(SearchOptions):
+    """A question for more like a document, or like its characters `start` to `end`: a passage, a span. It is not found itself."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"to": {"source": "news", "id": "17"}},
+                {"to": {"source": "news", "id": "17", "start": 120, "end": 260}, "limit": 5},
+            ]
+        },
+    )
+
+    to: Document
+
+    def meaning(self) -> Meaning:
+        """As the query `like` means it."""
+        return Like(like=self.to).meaning()
 
 
 class SpanHit(BaseModel):
@@ -125,10 +166,11 @@ class DocumentHit(BaseModel):
     metadata: dict[str, Any]
     score: float
     passages: list[PassageHit]
+    explanation: ExplanationResponse | None = None
 
     @classmethod
-    def of(cls, found: Found) -> DocumentHit:
-        """From the searcher's value."""
+    def of(cls, found: Found, explanation: Explanation | None) -> DocumentHit:
+        """From the searcher's value, and the explanation of its best passage."""
         passages = [
             PassageHit(
                 ordinal=each.passage.ordinal,
@@ -150,6 +192,7 @@ class DocumentHit(BaseModel):
             metadata=dict(head.metadata),
             score=found.score,
             passages=passages,
+            explanation=ExplanationResponse.of(explanation) if explanation else None,
         )
 
 
@@ -164,9 +207,9 @@ class SearchResponse(BaseModel):
     took_ms: float
 
     @classmethod
-    def of(cls, answer: Answer, took_ms: float) -> SearchResponse:
-        """From the searcher's value."""
-        hits = [DocumentHit.of(hit) for hit in answer.hits]
+    def of(cls, answer: Answer, explanations: Sequence[Explanation], took_ms: float) -> SearchResponse:
+        """From the searcher's value, and an explanation of each hit or none at all."""
+        hits = [DocumentHit.of(*each) for each in zip_longest(answer.hits, explanations)]
         return cls(hits=hits, partial=answer.partial, by_words=answer.by_words, took_ms=took_ms)
 
 

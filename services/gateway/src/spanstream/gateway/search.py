@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 
@@ -19,6 +19,7 @@ from spanstream.gateway.fusion import fuse, grades
 from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, sought
 from spanstream.gateway.pool import Pool
 from spanstream.gateway.spans import FoundSpan, best
+from spanstream.gateway.trace import Scores, Trace
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
 from spanstream.runtime.metrics import GATEWAY_SECONDS
@@ -35,7 +36,6 @@ GROWTH = 4  # times as many candidates at each refill
 log = get_logger()
 
 Ranked = Sequence[tuple[str, float]]  # passage ids with scores
-Scores = Mapping[str, NDArray[np.float32]]  # [candidates] by leg
 Combine = Callable[[Sequence[Scores]], NDArray[np.float32]]  # of all that is asked -> [candidates]
 
 
@@ -59,6 +59,7 @@ class Question:
     by_document: bool = True
     passages_per_document: int = 3
     spans_per_passage: int = 1
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,13 @@ class Found:
 class Answer:
     """Hits by falling score. `partial`: there may be more, but the candidates held too many that are not visible.
 
-    `by_words`: the encoder did not answer, so the ranking is by words alone.
+    `by_words`: the encoder did not answer, so the ranking is by words alone. `trace`: where the question asks to `explain`.
     """
 
     hits: Sequence[Found]
     partial: bool
     by_words: bool = False
+    trace: Trace | None = field(default=None, repr=False)
 
 
 class Searcher:
@@ -98,13 +100,14 @@ class Searcher:
         self._store = store
         self._encoder = encoder
 
-    def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
+    def search(self, scope: Scope, question: Question, dimension: int, also: Sequence[str] = ()) -> Answer:
         """1 read what is asked, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of
         them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 keep what heads show,
         7 group, 8 name spans.
 
         Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
-        by words alone while the encoder does not answer. Raises UnknownExample.
+        by words alone while the encoder does not answer. The passages `also` are candidates whether a leg finds them or not.
+        Raises UnknownExample.
         """
         meaning, mode = question.meaning, question.mode
         wanted = leaves(meaning)
@@ -120,6 +123,7 @@ class Searcher:
         combine = _mean if len(wanted) == 1 else partial(_graded, meaning, wanted)
         where = _without_examples(question.where, wanted)
         depth = max(CANDIDATES, 3 * question.limit)
+        trace = Trace(meaning, asked) if question.explain else None
         hits: list[Found] = []
         vectors: dict[str, Vectors] = {}  # of the best candidates, which 4 and 5 both look at
         more = any(each.finders for each in finders)
@@ -127,19 +131,24 @@ class Searcher:
             if len(hits) >= question.limit or not more:
                 break
             found, more = self._find(scope, where, finders, depth)  # 2
-            ranked = self._score(scope, found, scorers, combine)  # 3
+            found = [*found, [(id, 0.0) for id in also]] if also else found
+            ranked = self._score(scope, found, scorers, combine, trace)  # 3
             if len(wanted) == 1 and mode is Mode.HYBRID:
                 if len(scorers) == 1 and (again := self._again(asked[wanted[0]], ranked, vectors)):  # 4
                     finders, scorers = [*finders, again], [*scorers, again]
                     others, _ = self._find(scope, where, [again], depth)
-                    ranked = self._score(scope, [*found, *others], scorers, combine)
+                    if trace:
+                        trace.teachers = [id for id, _ in ranked[: feedback.ANSWERS]]
+                    ranked = self._score(scope, [*found, *others], scorers, combine, trace)
                 ranked = self._evened(ranked, vectors)  # 5
+                if trace:
+                    trace.stage("neighbours", ranked)
             hits = self._visible(scope, ranked, question)  # 6, 7
             depth *= GROWTH
         short = len(hits) < question.limit
         shown = [asked[leaf] for leaf in sought(meaning)]
         named = self._with_spans(hits, question.spans_per_passage, shown)  # 8
-        return Answer(named, partial=short and more, by_words=mode is not question.mode)
+        return Answer(named, partial=short and more, by_words=mode is not question.mode, trace=trace)
 
     def _find(
         self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int
@@ -150,17 +159,27 @@ class Searcher:
             found = self._store.rank([Query(leg, scope, depth, where) for leg in legs])
         return found, any(len(leg) == depth for leg in found)
 
-    def _score(self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs], combine: Combine) -> Ranked:
+    def _score(
+        self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs], combine: Combine, trace: Trace | None
+    ) -> Ranked:
         """All candidates with their scores, falling: each is scored exactly on every leg of all that is asked."""
         ids = sorted({id for leg in found for id, _ in leg})
         legs = [leg for each in asked for leg in each.scorers.values()]
-        if len(legs) == 1 or not ids:
-            return [hit for leg in found for hit in leg]  # the one that found them has scored them
+        if len(legs) == len(found) == 1 or not ids:
+            ranked = [hit for leg in found for hit in leg]  # the one that found them has scored them
+            if trace and ids:
+                (only,) = [each.scorers for each in asked if each.scorers]
+                scores = _aligned(ranked, ids)
+                trace.scored([only], ids, [dict.fromkeys(only, scores)], scores)
+            return ranked
         with GATEWAY_SECONDS.labels("score").time():
             exact = iter(self._store.rank([Query(leg, scope, len(ids), None, ids) for leg in legs]))
         # A passage without a term in common has no lexical score, one without spans no span score.
-        scores = [{name: _aligned(next(exact), ids) for name in each.scorers} for each in asked]
-        return _falling(ids, combine(scores))
+        scored = [{name: _aligned(next(exact), ids) for name in each.scorers} for each in asked]
+        total = combine(scored)
+        if trace:
+            trace.scored([each.scorers for each in asked], ids, scored, total)
+        return _falling(ids, total)
 
     def _again(self, asked: Asked, ranked: Ranked, vectors: dict[str, Vectors]) -> Legs | None:
         """The legs of a second question; none where there are too few candidates to learn from."""

@@ -113,7 +113,7 @@ def _clear(text: str, i: int) -> bool:
 
 
 def _between_unspaced(text: str, i: int) -> bool:
-    before, after = text[i - 1 : i + 1]
+    before, after = text[i - 1], text[i]
     return bool(_UNSPACED.match(before) or _UNSPACED.match(after)) and not _joined(text, i) and _apart(before, after)
 
 
