@@ -24,6 +24,8 @@ from spanstream.gateway.document_view import (
 )
 from spanstream.gateway.explaining import explain
 from spanstream.gateway.filters import named_sources
+from spanstream.gateway.miss import Misses
+from spanstream.gateway.miss_view import MissRequest, MissResponse
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
     DocumentStatus,
@@ -85,6 +87,22 @@ def router(
             answer = searcher.search(scope, question, dimension)
             explanations = explain(store, scope, answer)
         return SearchResponse.of(answer, explanations, round((time.monotonic() - began) * 1000, 2))
+
+    misses = Misses(store, searcher)
+
+    @routes.post(
+        "/v1/explain-miss",
+        summary="Why a document is not among the hits of a search",
+        responses=responses(400, 415, 422),
+    )
+    def explain_miss(request: MissRequest, caller: Identity = reader) -> MissResponse:
+        scope, question, missed = _scope(caller), request.query.question(), request.document
+        key = _key(scope, missed.source, missed.id, "body.document.id", "body.document.source")
+        with _translated("body.query.query"):
+            dimension = generation().dimension
+            _refuse_unknown_sources(store, scope, question, "body.query.filter")
+            head = _admitted(store.heads([key]), scope).get(key)
+            return MissResponse.of(request, misses.explain(scope, question, dimension, head, missed.version))
 
     @routes.get("/v1/sources", summary="Sources and their live documents")
     def sources(caller: Identity = reader) -> SourcesResponse:
@@ -160,11 +178,11 @@ def _scope(caller: Identity) -> Scope:
     return Scope(caller.tenant, caller.groups)
 
 
-def _key(scope: Scope, source: str, id: str, field: str) -> Key:
+def _key(scope: Scope, source: str, id: str, field: str, source_field: str = "path.source") -> Key:
     try:
         return Key.checked(scope.tenant, source, id)
     except InvalidKey as error:
-        field = "path.source" if str(error).startswith("source") else field
+        field = source_field if str(error).startswith("source") else field
         raise Problem(422, "the request does not fit the schema", errors=[(field, str(error))]) from error
 
 
@@ -181,11 +199,11 @@ def _seen(head: Head, scope: Scope) -> Head | None:
     return None if head.state is State.ABSENT else replace(head, failure=None)
 
 
-def _refuse_unknown_sources(store: Store, scope: Scope, question: Question) -> None:
+def _refuse_unknown_sources(store: Store, scope: Scope, question: Question, field: str = "body.filter") -> None:
     """A misspelt source is an error, not an empty answer."""
     named = set(named_sources(question.where))
     if named and named - set(store.sources(scope, sorted(named))):
-        errors = [("body.filter", "names a source that has no documents")]
+        errors = [(field, "names a source that has no documents")]
         raise Problem(422, "the request does not fit the index", errors=errors)
 
 

@@ -78,8 +78,7 @@ class Explanation:
 def explained(trace: Trace, passage: Passage, taught: Sequence[str] = ()) -> Explanation:
     """Of a candidate. `taught`: readable words of the terms that the second question added."""
     place = trace.ids.index(passage.id)
-    steps = _steps(trace)
-    final = steps[-1][1]
+    final = trace.final
     graded = len(trace.questions) == len(leaves(trace.meaning)) > 1
     terms = _terms(trace)
     return Explanation(
@@ -87,9 +86,9 @@ def explained(trace: Trace, passage: Passage, taught: Sequence[str] = ()) -> Exp
         rank=_rank(final, place),
         candidates=len(trace.ids),
         legs=() if graded else _legs(trace.questions[0], place),
-        added=() if graded else _added(steps, place, taught),
+        added=() if graded else _added(_steps(trace), place, taught),
         parts=_graded(trace, place) if graded else None,
-        without=_without(trace, final, place, graded),
+        without=_without(trace, place, graded),
         words=_matching(passage.text, passage.start, terms),
         title_words=[word.text for word in _matching(passage.title, 0, terms)],
     )
@@ -176,7 +175,7 @@ def _grades(trace: Trace, questions: Sequence[Scores]) -> dict[Leaf, NDArray[np.
     return {leaf: fusion.grades(scores) if scores else neutral for leaf, scores in found}
 
 
-def _without(trace: Trace, final: NDArray[np.float32], place: int, graded: bool) -> dict[str, int]:
+def _without(trace: Trace, place: int, graded: bool) -> dict[str, int]:
     names = list(dict.fromkeys(name for scores in trace.questions for name in scores))
     if len(names) < 2:
         return {}
@@ -187,7 +186,7 @@ def _without(trace: Trace, final: NDArray[np.float32], place: int, graded: bool)
             fused = grade(trace.meaning, _grades(trace, rest))
         else:
             fused = np.mean([fusion.combined(scores) for scores in rest], axis=0)
-        found[left_out] = _rank(fused + (final - trace.total), place)
+        found[left_out] = _rank(fused + (trace.final - trace.total), place)
     return found
 
 

@@ -49,8 +49,7 @@ class PartResponse(_Seen):
         """From the explanation's value."""
         legs = [LegResponse.model_validate(leg) for leg in part.legs]
         parts = [cls.of(each) for each in part.parts]
-        text = part.meaning.text if isinstance(part.meaning, Words) else None
-        like = Document.of(part.meaning) if isinstance(part.meaning, Example) else None
+        text, like = text_or_document(part.meaning)
         return cls(kind=_kind(part.meaning), text=text, like=like, grade=part.grade, parts=parts, legs=legs)
 
 
@@ -94,6 +93,17 @@ class ExplanationResponse(_Seen):
             words=[WordResponse.model_validate(word) for word in explanation.words],
             title_words=list(explanation.title_words),
         )
+
+
+def text_or_document(meaning: Meaning) -> tuple[str | None, Document | None]:
+    """What a text or an example says; neither of what has parts."""
+    match meaning:
+        case Words(text):
+            return text, None
+        case Example():
+            return None, Document.of(meaning)
+        case _:
+            return None, None
 
 
 def _kind(meaning: Meaning) -> Literal["all", "any", "not", "text", "like"]:

@@ -20,6 +20,7 @@ from spanstream.gateway.search import Answer, Found, FoundPassage, Mode, Questio
 from spanstream.gateway.snippets import SNIPPET_CHARACTERS, snippet
 from spanstream.gateway.spans import FoundSpan
 from spanstream.gateway.status import Outcome, Status
+from spanstream.store.points import Failure
 
 MAX_LIMIT = 100
 MAX_DOCUMENTS = 1000
@@ -254,6 +255,11 @@ class FailureResponse(BaseModel):
     reason: str
     detail: str
 
+    @classmethod
+    def of(cls, failure: Failure) -> FailureResponse:
+        """From the head's value."""
+        return cls(version=failure.version, stage=failure.stage, reason=failure.reason, detail=failure.detail)
+
 
 class DocumentStatus(BaseModel):
     """`version` and `content_hash` (hexadecimal) are what searches see now; 0 and empty where they see nothing."""
@@ -268,19 +274,13 @@ class DocumentStatus(BaseModel):
     @classmethod
     def of(cls, source: str, id: str, status: Status) -> DocumentStatus:
         """From the status value."""
-        failure = None
-        if status.failure:
-            known = status.failure
-            failure = FailureResponse(
-                version=known.version, stage=known.stage, reason=known.reason, detail=known.detail
-            )
         return cls(
             source=source,
             id=id,
             state=status.outcome,
             version=status.version,
             content_hash=status.content_hash.hex(),
-            failure=failure,
+            failure=FailureResponse.of(status.failure) if status.failure else None,
         )
 
 

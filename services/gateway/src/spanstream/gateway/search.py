@@ -123,7 +123,11 @@ class Searcher:
         combine = _mean if len(wanted) == 1 else partial(_graded, meaning, wanted)
         where = _without_examples(question.where, wanted)
         depth = max(CANDIDATES, 3 * question.limit)
-        trace = Trace(meaning, asked) if question.explain else None
+        trace = (
+            Trace(meaning, asked, [each.finders for each in scorers], [each.scorers for each in scorers], where)
+            if question.explain
+            else None
+        )
         hits: list[Found] = []
         vectors: dict[str, Vectors] = {}  # of the best candidates, which 4 and 5 both look at
         more = any(each.finders for each in finders)

@@ -10,20 +10,24 @@ from numpy.typing import NDArray
 
 from spanstream.gateway.asking import Asked
 from spanstream.gateway.meanings import Leaf, Meaning
-from spanstream.store.queries import Leg
+from spanstream.store.queries import Condition, Leg
 
 Scores = Mapping[str, NDArray[np.float32]]  # [candidates] by leg
 
 
 @dataclass(slots=True)
 class Trace:
-    """`questions`: the scores of each text and example of `meaning`, in its order; of a single one also those of the
-    second question. `total` [candidates]: what was made of them all. `stages`: the scores after each later step.
+    """What is asked (the legs that find candidates and all `legs`, of each text and example of `meaning` in its order, and
+    what they look among), and what came of it.
+
+    `questions`: the scores of each text and example; of a single one also those of the second question, as in `legs`. `total` [candidates]: what was made of them all. `stages`: the scores after each later step.
     """
 
     meaning: Meaning  # canonical
     asked: Mapping[Leaf, Asked] = field(repr=False)
-    legs: Sequence[Mapping[str, Leg]] = field(default=(), repr=False)  # of each question, by name
+    finders: Sequence[Mapping[str, Leg]] = field(repr=False)
+    legs: Sequence[Mapping[str, Leg]] = field(repr=False)
+    where: Condition | None
     ids: Sequence[str] = field(default=(), repr=False)  # [candidates]
     questions: Sequence[Scores] = field(default=(), repr=False)
     total: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32), repr=False)
@@ -40,6 +44,11 @@ class Trace:
         """All candidates have been scored, perhaps anew; later steps are to come."""
         self.legs, self.ids, self.questions, self.total = legs, ids, questions, total
         self.stages = {}
+
+    @property
+    def final(self) -> NDArray[np.float32]:
+        """[candidates]: the scores that ranked them."""
+        return list(self.stages.values())[-1] if self.stages else self.total
 
     def stage(self, name: str, ranked: Sequence[tuple[str, float]]) -> None:
         """A later step has given all candidates these scores."""
