@@ -138,7 +138,7 @@ def test_version_is_printed() -> None:
     assert (done.exit_code, done.stdout) == (0, f"spanstream {version('spanstream-client')}\n")
 
 
-@pytest.mark.parametrize("command", ["ingest", "search", "status", "delete", "sources"])
+@pytest.mark.parametrize("command", ["ingest", "search", "explain-miss", "show", "status", "delete", "sources"])
 def test_help_names_where_address_and_key_come_from(command: str) -> None:
     shown = run(command, "--help").output
     assert "SPANSTREAM_URL" in shown

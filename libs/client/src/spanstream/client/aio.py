@@ -14,8 +14,9 @@ from spanstream.client import calls, config, flows, transport
 from spanstream.client.documents import Document, File, Item
 from spanstream.client.effects import Flow, Next, Sleep
 from spanstream.client.errors import SpanstreamError
+from spanstream.client.explanations import Miss
 from spanstream.client.ingestion import IN_FLIGHT, Ingestion
-from spanstream.client.results import Progress, Receipt, Report, SearchResult, Source, Status
+from spanstream.client.results import Content, Progress, Receipt, Report, SearchResult, Source, Status
 
 T = TypeVar("T")
 
@@ -105,13 +106,53 @@ class AsyncClient:
         mode: str | None = None,
         sources: Sequence[str] | None = None,
         filter: Mapping[str, Any] | None = None,
+        explain: bool = False,
     ) -> SearchResult:
         """The documents that match best, each with its passages and best spans.
 
-        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}.
+        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}. `explain`: say of each hit why it has its score and rank.
         """
-        request = calls.search(query, limit=limit, mode=mode, sources=sources, filter=filter)
+        request = calls.search(query, limit=limit, mode=mode, sources=sources, filter=filter, explain=explain)
         return await self._run(flows.call(request, calls.read_search))
+
+    async def similar(
+        self,
+        source: str,
+        id: str,
+        *,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 10,
+        mode: str | None = None,
+        sources: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,
+        explain: bool = False,
+    ) -> SearchResult:
+        """More like a document, or like its characters `start` to `end`: a passage, a span. It is not found itself."""
+        options = {"limit": limit, "mode": mode, "sources": sources, "filter": filter, "explain": explain}
+        request = calls.similar(source, id, start, end, **options)
+        return await self._run(flows.call(request, calls.read_search))
+
+    async def explain_miss(
+        self,
+        query: str | Mapping[str, Any],
+        source: str,
+        id: str,
+        *,
+        version: int | None = None,
+        limit: int = 10,
+        mode: str | None = None,
+        sources: Sequence[str] | None = None,
+        filter: Mapping[str, Any] | None = None,
+    ) -> Miss:
+        """Why a document is not among the hits of a search; `version`: of its receipt."""
+        options = {"limit": limit, "mode": mode, "sources": sources, "filter": filter}
+        request = calls.explain_miss(query, source, id, version, **options)
+        return await self._run(flows.call(request, calls.read_miss))
+
+    async def content(self, source: str, id: str) -> Content:
+        """A live document: its passages in order, and the offsets of all their spans."""
+        return await self._run(flows.content(source, id))
 
     async def sources(self) -> list[Source]:
         """The sources with their numbers of live documents."""

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from spanstream.client import errors
+from spanstream.client import errors, reading
 from spanstream.client.documents import Document, File, Line, Record
 from spanstream.client.effects import Request, Response
-from spanstream.client.results import Failure, Hit, Passage, Receipt, SearchResult, Source, Span, Status
+from spanstream.client.explanations import Miss
+from spanstream.client.results import Content, Failure, Hit, Passage, Receipt, SearchResult, Source, Span, Status
 
 MAX_STATUSES = 1000  # ids in one question, the server's limit
+MAX_PASSAGES = 200  # of a page of a document, the server's limit
 _JSON = {"content-type": "application/json"}
 _NDJSON = {"content-type": "application/x-ndjson"}
 
@@ -61,20 +63,45 @@ def statuses(source: str, asked: Sequence[tuple[str, int | None]], wait: float =
     return Request("POST", f"{_documents(source)}:status", headers=_JSON, content=_encode(body))
 
 
-def search(
-    query: str | Mapping[str, Any],
+def content(source: str, id: str, first: int) -> Request:
+    """A page of a document's passages."""
+    return Request("GET", f"{_document(source, id)}/content", params={"from": first, "limit": MAX_PASSAGES})
+
+
+def search(query: str | Mapping[str, Any], **options: Any) -> Request:
+    """A search; the options are those of `_asked`."""
+    return Request("POST", "/v1/search", headers=_JSON, content=_encode(_searched(query, options)))
+
+
+def similar(source: str, id: str, start: int | None, end: int | None, **options: Any) -> Request:
+    """A search for more like a document, or like its characters `start` to `end`."""
+    body = {"to": {"source": source, "id": id} | _given(start=start, end=end)} | _asked(**options)
+    return Request("POST", "/v1/similar", headers=_JSON, content=_encode(body))
+
+
+def explain_miss(query: str | Mapping[str, Any], source: str, id: str, version: int | None, **options: Any) -> Request:
+    """Why a document is not among the hits of a search."""
+    body = {"query": _searched(query, options), "document": {"source": source, "id": id} | _given(version=version)}
+    return Request("POST", "/v1/explain-miss", headers=_JSON, content=_encode(body), timeout=120)
+
+
+def _searched(query: str | Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    return {"query": query if isinstance(query, str) else dict(query)} | _asked(**options)
+
+
+def _asked(
     *,
     limit: int,
     mode: str | None,
     sources: Sequence[str] | None,
     filter: Mapping[str, Any] | None,
-) -> Request:
-    """A search. `sources` is a filter like any other, and both must hold."""
+    explain: bool = False,
+) -> dict[str, Any]:
+    """How a search is to be answered. `sources` is a filter like any other, and both must hold."""
     conditions = [{"field": "source", "in": list(sources)}] if sources else []
     conditions += [dict(filter)] if filter else []
     narrowed = {"all": conditions} if len(conditions) > 1 else conditions[0] if conditions else None
-    body = _given(query=query if isinstance(query, str) else dict(query), limit=limit, mode=mode, filter=narrowed)
-    return Request("POST", "/v1/search", headers=_JSON, content=_encode(body))
+    return _given(limit=limit, mode=mode, filter=narrowed, explain=explain or None)
 
 
 def sources() -> Request:
@@ -119,10 +146,20 @@ def read_statuses(response: Response) -> list[Status]:
 
 
 def read_search(response: Response) -> SearchResult:
-    """The answer to `search`."""
+    """The answer to `search` and `similar`."""
     body = _object(response)
     hits, flags = tuple(map(_hit, body["hits"])), (bool(body.get(name, False)) for name in ("partial", "by_words"))
     return SearchResult(hits, float(body["took_ms"]), *flags)
+
+
+def read_miss(response: Response) -> Miss:
+    """The answer to `explain_miss`."""
+    return reading.miss(_object(response))
+
+
+def read_content(response: Response) -> tuple[Content, int | None]:
+    """The answer to `content`."""
+    return reading.content(_object(response))
 
 
 def read_sources(response: Response) -> list[Source]:
@@ -207,6 +244,7 @@ def _hit(row: Mapping[str, Any]) -> Hit:
         metadata=row["metadata"],
         score=row["score"],
         passages=tuple(map(_passage, row["passages"])),
+        explanation=reading.explanation(row.get("explanation")),
     )
 
 
@@ -218,4 +256,5 @@ def _passage(row: Mapping[str, Any]) -> Passage:
         text=row["text"],
         score=row["score"],
         spans=tuple(Span(span["start"], span["end"], span["text"], span["score"]) for span in row["spans"]),
+        snippet=reading.snippet(row.get("snippet")),
     )

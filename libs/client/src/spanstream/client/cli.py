@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spanstream.client import config, files, output
+from spanstream.client import config, explained, files, output
 from spanstream.client.client import Client
 from spanstream.client.errors import (
     Invalid,
@@ -120,6 +120,7 @@ def search(
     mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
     filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each hit has its score and rank.")] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +129,7 @@ def search(
     condition = _condition(filter) if filter else None
     with _connect(url) as client:
         try:
-            result = client.search(asked, limit=limit, mode=mode, sources=source, filter=condition)
+            result = client.search(asked, limit=limit, mode=mode, sources=source, filter=condition, explain=explain)
         except Invalid as error:
             _check_sources(client, source or [])
             raise _as_typed(error, source, condition) from error
@@ -137,6 +138,51 @@ def search(
     else:
         out, _ = output.consoles()
         out.print(output.hits(result, marks=not out.is_terminal))
+
+
+@app.command("explain-miss")
+def explain_miss(
+    document: Annotated[str, typer.Argument(metavar="SOURCE/ID", help="The document that was missed.")],
+    query: Annotated[list[str] | None, typer.Argument(help="What was looked for; several: all of them.")] = None,
+    without: Annotated[list[str] | None, typer.Option("--not", metavar="WORDS", help="None of that.")] = None,
+    like: Annotated[
+        list[str] | None, typer.Option("--like", metavar="SOURCE/ID", help="More like this document.")
+    ] = None,
+    unlike: Annotated[
+        list[str] | None, typer.Option("--unlike", metavar="SOURCE/ID", help="Nothing like this one.")
+    ] = None,
+    version: Annotated[
+        int | None, typer.Option("--version", min=0, help="The version missed, e.g. a receipt's.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many documents were asked for.")] = 5,
+    mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
+    source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
+    filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Say why a document is not among the hits of a search."""
+    missed = _example(document, "SOURCE/ID")
+    asked = _query(query or [], without or [], like or [], unlike or [])
+    options: dict[str, Any] = {"version": version, "limit": limit, "mode": mode, "sources": source}
+    with _connect(url) as client:
+        found = client.explain_miss(
+            asked, missed["source"], missed["id"], filter=_condition(filter) if filter else None, **options
+        )
+    output.write_json(found) if as_json else output.consoles()[0].print(explained.miss(found))
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="The document's id.")],
+    source: SourceName,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Print the text of a document as the index holds it; with --json its passages and all their spans."""
+    with _connect(url) as client:
+        found = client.content(source, id)
+    output.write_json(found) if as_json else output.consoles()[0].print(output.document(found))
 
 
 @app.command()

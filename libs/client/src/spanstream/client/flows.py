@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from spanstream.client import calls
 from spanstream.client.effects import Flow, Request, Response, Sleep
 from spanstream.client.errors import Broken, NotSettled, Unavailable
 from spanstream.client.pending import Pending
-from spanstream.client.results import Receipt, Status
+from spanstream.client.results import Content, Receipt, Status
 
 T = TypeVar("T")
 
@@ -68,6 +69,19 @@ def statuses(source: str, asked: Iterable[tuple[str, int | None]]) -> Flow[list[
         part = wanted[start : start + calls.MAX_STATUSES]
         found += yield from call(calls.statuses(source, part), calls.read_statuses)
     return found
+
+
+def content(source: str, id: str) -> Flow[Content]:
+    """All pages of a document; from the beginning where it was replaced meanwhile."""
+    pages: list[Content] = []
+    first: int | None = 0
+    while first is not None:
+        page, first = yield from call(calls.content(source, id, first), calls.read_content)
+        if pages and page.content_hash != pages[0].content_hash:
+            pages, first = [], 0
+        else:
+            pages.append(page)
+    return replace(pages[0], passages=tuple(passage for page in pages for passage in page.passages))
 
 
 def ask(pending: Pending, wait: float, patience: float) -> Flow[list[Status]]:

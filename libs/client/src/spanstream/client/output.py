@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -18,27 +17,19 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from spanstream.client.results import Failure, Hit, Passage, Progress, SearchResult, Source, Status
+from spanstream.client import explained
+from spanstream.client.plain import clean as clean
+from spanstream.client.plain import line as line
+from spanstream.client.results import Content, Failure, Hit, Passage, Progress, SearchResult, Source, Status
 
 SHOWN = 480  # characters of a passage
 LINE_SECONDS = 2.0  # between two lines of progress where there is no terminal
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _STYLES = {"searchable": "green", "deleted": "yellow", "failed": "red", "pending": "cyan"}
 
 
 def consoles() -> tuple[Console, Console]:
     """Standard output and standard error."""
     return Console(highlight=False, soft_wrap=False), Console(stderr=True, highlight=False)
-
-
-def clean(text: str) -> str:
-    """Without control characters, so that a document cannot steer the terminal."""
-    return _CONTROL.sub("\ufffd", text)
-
-
-def line(text: str) -> str:
-    """`clean`, and every run of white space as one space."""
-    return re.sub(r"\s+", " ", clean(text))
 
 
 def write_json(value: Any) -> None:
@@ -71,6 +62,13 @@ def passage(found: Passage, *, marks: bool, shown: int = SHOWN) -> Text:
     text.append(line(found.text[max(end, first) : last]))
     text.append("…" if last < len(found.text) else "")
     return text
+
+
+def document(found: Content) -> Group:
+    """Its title and its passages, a blank line between them."""
+    title = [Text(line(found.title), style="bold")] if found.title.strip() else []
+    texts = [*title, *(Text(clean(passage.text)) for passage in found.passages)]
+    return Group(*(part for text in texts for part in (text, Text(""))))
 
 
 def status_line(status: Status) -> Text:
@@ -161,7 +159,8 @@ def _hit(number: int, hit: Hit, marks: bool) -> list[Any]:
     head = Text.assemble((f"{number:>2}  ", "dim"), (title, "bold"), (f"  {hit.score:.3f}", "dim"))
     where = Text(f"    {clean(hit.source)}/{clean(hit.id)}", style="cyan")
     body = [Padding(passage(found, marks=marks), (0, 0, 0, 4)) for found in hit.passages[:1]]
-    return [head, where, *body, Text("")]
+    told = [Padding(explained.explanation(hit.explanation), (1, 0, 0, 4))] if hit.explanation else []
+    return [head, where, *body, *told, Text("")]
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spanstream.client.explanations import Explanation
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -76,6 +78,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Snippet:
+    """What to show of a passage: whole sentences around its best span where they fit, and no word cut."""
+
+    start: int
+    end: int
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A passage that matched, with its best spans first. Offsets are those of the document's normalised text."""
 
@@ -85,6 +96,7 @@ class Passage:
     text: str = field(repr=False)
     score: float
     spans: tuple[Span, ...] = ()
+    snippet: Snippet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,7 @@ class Hit:
     metadata: Mapping[str, Any] = field(repr=False)
     score: float
     passages: tuple[Passage, ...] = ()
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,31 @@ class SearchResult:
     took_ms: float
     partial: bool = False
     by_words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContentPassage:
+    """A passage of a document; `spans` are the offsets (start, end) of all that a search can name in it."""
+
+    ordinal: int
+    start: int
+    end: int
+    text: str = field(repr=False)
+    spans: tuple[tuple[int, int], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A live document as the index holds it, `content_hash` in hexadecimal. Between passages there is white space alone."""
+
+    source: str
+    id: str
+    version: int
+    content_hash: str
+    title: str = field(repr=False)
+    content_type: str
+    metadata: Mapping[str, Any] = field(repr=False)
+    passages: tuple[ContentPassage, ...]
 
 
 @dataclass(frozen=True, slots=True)

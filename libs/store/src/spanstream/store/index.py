@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spanstream.events.ids import Key, head_id, passage_id
+from spanstream.events.ids import Key, head_id
 from spanstream.store import conditions
 from spanstream.store.compression import Compression
 from spanstream.store.conditions import Ids
@@ -52,11 +52,7 @@ class Index:
         """All passages that the head names, by ordinal."""
         if head.state is not State.LIVE:
             return []
-        ids = [
-            str(passage_id(head.key, head.body_version, head.content_hash, ordinal))
-            for ordinal in range(head.passage_count)
-        ]
-        records = self._engine.retrieve(_PASSAGES, ids, vectors=["dense"] if vectors else [])
+        records = self._engine.retrieve(_PASSAGES, head.passage_ids(), vectors=["dense"] if vectors else [])
         found = [passage_from(record.payload, record.vectors.get("dense")) for record in records]
         return sorted(found, key=lambda passage: passage.ordinal)
 

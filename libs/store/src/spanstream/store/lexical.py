@@ -15,7 +15,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
 
@@ -51,6 +51,8 @@ _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _POSSESSIVE = re.compile(r"['’][sS]$")
 _APOSTROPHE = re.compile(r"(?<=[^\W\d_])['’](?=[^\W\d_])")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]{2,}")
+# A character with the marks, vowel signs and Korean letters that join it, which are normalised together.
+_CLUSTER = re.compile(r"(?s:.)[\u0300-\u036f\u3099\u309a\u1160-\u11ff\uff9e\uff9f]*")
 _stem = Stemmer.Stemmer("english", 0).stemWord  # its cache is off: ours keeps results, and threads may share it
 
 
@@ -71,6 +73,30 @@ def query_terms(text: str) -> Sparse:
     for term, count in wholes.items():
         weights[term] = weights.get(term, 0.0) + WHOLE_WEIGHT * math.sqrt(count)
     return _sparse(weights, np.fromiter(weights.values(), np.float32, len(weights)))
+
+
+def words(text: str) -> Iterator[tuple[int, int, frozenset[int]]]:
+    """The words of a text, as offsets into it, each with the ids of its terms; of a script without spaces the pairs of
+    characters. What a weight of `document_terms` or `query_terms` stands for is found by its id.
+    """
+    folded, starts, ends = _folded(text)
+    for word in _WORD.finditer(folded):
+        runs = list(_UNSPACED.finditer(folded, *word.span()))
+        pieces = [(i, i + 2) for run in runs for i in range(run.start(), run.end() - 1)] or [word.span()]
+        for first, last in pieces:
+            parts, whole = _term_ids(folded[first:last])
+            yield starts[first], ends[last - 1], frozenset(parts + whole)
+
+
+def _folded(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
+    """The text as `_count` reads it, and of each of its characters the start and the end of where it comes from."""
+    if text.isascii():
+        return text, range(len(text)), range(1, len(text) + 1)
+    clusters = [(found.start(), found.end()) for found in _CLUSTER.finditer(text)]
+    folded = [unicodedata.normalize("NFKC", text[start:end]) for start, end in clusters]
+    starts = [start for piece, (start, _) in zip(folded, clusters, strict=True) for _ in piece]
+    ends = [end for piece, (_, end) in zip(folded, clusters, strict=True) for _ in piece]
+    return "".join(folded), starts, ends
 
 
 def _sparse(terms: Iterable[int], weights: NDArray[np.float32]) -> Sparse:

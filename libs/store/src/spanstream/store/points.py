@@ -63,6 +63,11 @@ class Head:
         """Where this head stands among its key's events."""
         return Order.of(self.version, self.content_hash, self.state is State.DELETED)
 
+    def passage_ids(self, first: int = 0, limit: int | None = None) -> list[str]:
+        """The point ids of the passages that a live head names, by ordinal: at most `limit` from `first`."""
+        end = self.passage_count if limit is None else min(first + limit, self.passage_count)
+        return [str(passage_id(self.key, self.body_version, self.content_hash, i)) for i in range(first, end)]
+
 
 @dataclass(frozen=True, slots=True)
 class Sparse:

@@ -14,13 +14,25 @@ from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.gateway.asking import UnknownExample
+from spanstream.gateway.contents import content
+from spanstream.gateway.document_view import (
+    MAX_ORDINAL,
+    MAX_PAGE_PASSAGES,
+    PAGE_PASSAGES,
+    ContentResponse,
+    ContentRoute,
+)
 from spanstream.gateway.expansion import NoWriter
+from spanstream.gateway.explaining import explain
 from spanstream.gateway.filters import named_sources
+from spanstream.gateway.miss import Misses
+from spanstream.gateway.miss_view import MissRequest, MissResponse
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
     DocumentStatus,
     SearchRequest,
     SearchResponse,
+    SimilarRequest,
     SourceCount,
     SourcesResponse,
     StatusRequest,
@@ -57,13 +69,42 @@ def router(
 
     @routes.post("/v1/search", summary="Search", response_model=SearchResponse, responses=responses(400, 415, 422))
     def search(request: SearchRequest, caller: Identity = reader) -> SearchResponse:
+        return answered(_scope(caller), request.question(), "body.query")
+
+    @routes.post(
+        "/v1/similar",
+        summary="Search for more like a document, or a part of one",
+        response_model=SearchResponse,
+        responses=responses(400, 415, 422),
+    )
+    def similar(request: SimilarRequest, caller: Identity = reader) -> SearchResponse:
+        return answered(_scope(caller), request.question(), "body.to")
+
+    def answered(scope: Scope, question: Question, field: str) -> SearchResponse:
+        """`field`: where the request says what to look for."""
         began = time.monotonic()
-        scope, question = _scope(caller), request.question()
-        with _translated(), _counted(question):
+        with _translated(field), _counted(question):
             dimension = generation().dimension
             _refuse_unknown_sources(store, scope, question)
             answer = searcher.search(scope, question, dimension)
-        return SearchResponse.of(answer, round((time.monotonic() - began) * 1000, 2))
+            explanations = explain(store, scope, answer)
+        return SearchResponse.of(answer, explanations, round((time.monotonic() - began) * 1000, 2))
+
+    misses = Misses(store, searcher)
+
+    @routes.post(
+        "/v1/explain-miss",
+        summary="Why a document is not among the hits of a search",
+        responses=responses(400, 415, 422),
+    )
+    def explain_miss(request: MissRequest, caller: Identity = reader) -> MissResponse:
+        scope, question, missed = _scope(caller), request.query.question(), request.document
+        key = _key(scope, missed.source, missed.id, "body.document.id", "body.document.source")
+        with _translated("body.query.query"):
+            dimension = generation().dimension
+            _refuse_unknown_sources(store, scope, question, "body.query.filter")
+            head = _admitted(store.heads([key]), scope).get(key)
+            return MissResponse.of(request, misses.explain(scope, question, dimension, head, missed.version))
 
     @routes.get("/v1/sources", summary="Sources and their live documents")
     def sources(caller: Identity = reader) -> SourcesResponse:
@@ -71,6 +112,30 @@ def router(
             generation()
             counts = store.sources(_scope(caller))
         return SourcesResponse(sources=[SourceCount(source=name, documents=counts[name]) for name in sorted(counts)])
+
+    def document_content(
+        source: str,
+        id: str,
+        caller: Identity = reader,
+        first: Annotated[int, Query(alias="from", ge=0, le=MAX_ORDINAL, description="ordinal of a passage")] = 0,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE_PASSAGES, description="passages")] = PAGE_PASSAGES,
+    ) -> ContentResponse:
+        scope = _scope(caller)
+        key = _key(scope, source, id, "path.id")
+        with _translated():
+            generation()
+            found = content(store, scope, key, first, limit)
+        if found is None:
+            raise Problem(404, "no such document is searchable")
+        return ContentResponse.of(found)
+
+    routes.add_api_route(  # before the status, whose path takes ids of any end
+        "/v1/sources/{source}/documents/{id:path}/content",
+        document_content,
+        summary="The text of a document",
+        responses=responses(404, 422),
+        route_class_override=ContentRoute,
+    )
 
     @routes.get(
         "/v1/sources/{source}/documents/{id:path}",
@@ -115,11 +180,11 @@ def _scope(caller: Identity) -> Scope:
     return Scope(caller.tenant, caller.groups)
 
 
-def _key(scope: Scope, source: str, id: str, field: str) -> Key:
+def _key(scope: Scope, source: str, id: str, field: str, source_field: str = "path.source") -> Key:
     try:
         return Key.checked(scope.tenant, source, id)
     except InvalidKey as error:
-        field = "path.source" if str(error).startswith("source") else field
+        field = source_field if str(error).startswith("source") else field
         raise Problem(422, "the request does not fit the schema", errors=[(field, str(error))]) from error
 
 
@@ -136,23 +201,23 @@ def _seen(head: Head, scope: Scope) -> Head | None:
     return None if head.state is State.ABSENT else replace(head, failure=None)
 
 
-def _refuse_unknown_sources(store: Store, scope: Scope, question: Question) -> None:
+def _refuse_unknown_sources(store: Store, scope: Scope, question: Question, field: str = "body.filter") -> None:
     """A misspelt source is an error, not an empty answer."""
     named = set(named_sources(question.where))
     if named and named - set(store.sources(scope, sorted(named))):
-        errors = [("body.filter", "names a source that has no documents")]
+        errors = [(field, "names a source that has no documents")]
         raise Problem(422, "the request does not fit the index", errors=errors)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Errors of the neighbours as problems."""
+def _translated(query: str = "body.query") -> Iterator[None]:
+    """Errors of the neighbours as problems. `query`: the field that says what to look for."""
     try:
         yield
     except EncoderRejected as error:
-        raise Problem(422, "the encoder refuses this query", errors=[("body.query", str(error))]) from error
+        raise Problem(422, "the encoder refuses this query", errors=[(query, str(error))]) from error
     except UnknownExample as error:
-        raise Problem(422, "an example cannot be read", errors=[("body.query", str(error))]) from error
+        raise Problem(422, "an example cannot be read", errors=[(query, str(error))]) from error
     except NoSuchStage as error:
         told = "this gateway has no cross-encoder: set RERANKER_URL, or ask for the stage late"
         raise Problem(422, told, errors=[("body.rerank.stage", told)]) from error

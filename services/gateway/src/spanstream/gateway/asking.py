@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoder, Text, check
-from spanstream.events.ids import Key, passage_id
+from spanstream.events.ids import Key
 from spanstream.gateway.meanings import Example, Leaf, Words
 from spanstream.gateway.pool import Pool
 from spanstream.gateway.visibility import admits
@@ -72,11 +72,6 @@ def _head(store: Store, scope: Scope, example: Example) -> Head:
     return head
 
 
-def _ids(head: Head) -> list[str]:
-    count = range(min(head.passage_count, EXAMPLE_PASSAGES))
-    return [str(passage_id(head.key, head.body_version, head.content_hash, ordinal)) for ordinal in count]
-
-
 def _part(store: Store, head: Head, example: Example) -> str:
     """The text between the offsets."""
     assert example.start is not None
@@ -91,7 +86,7 @@ def _part(store: Store, head: Head, example: Example) -> str:
 
 def _whole(store: Store, head: Head) -> Asked:
     """The mean of the document's passages, and its heaviest terms: the index makes the rare ones count more."""
-    found = list(store.vectors(_ids(head)).values())
+    found = list(store.vectors(head.passage_ids(limit=EXAMPLE_PASSAGES)).values())
     if not found:
         raise UnknownExample("the document is just being replaced; ask again")
     pool = Pool.of(found)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spanstream.gateway.spans import FoundSpan
+from spanstream.gateway.trace import Trace
 from spanstream.store.points import Head, Passage
 
 
@@ -32,9 +33,11 @@ class Answer:
     """Hits by falling score. `partial`: there may be more, but the candidates held too many that are not visible.
 
     `by_words`: the encoder did not answer, so the ranking is by words alone. `unfinished`: steps that were left out.
+    `trace`: where the question asks to explain.
     """
 
     hits: Sequence[Found]
     partial: bool
     by_words: bool = False
     unfinished: Sequence[str] = ()
+    trace: Trace | None = field(default=None, repr=False)

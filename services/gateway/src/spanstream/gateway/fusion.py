@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -33,14 +34,14 @@ class Fusion(StrEnum):
 
 def fuse(legs: Legs, fusion: Fusion = Fusion.CONVEX) -> NDArray[np.float32]:
     """Scores [candidates] float32; a single leg keeps its own."""
-    return next(iter(legs.values())) if len(legs) == 1 else _FUSED[fusion](legs)
+    return next(iter(legs.values())) if len(legs) == 1 else combined(legs, fusion)
 
 
 def grades(legs: Legs, fusion: Fusion = Fusion.CONVEX) -> NDArray[np.float32]:
     """[candidates] float32, 0 to 1: how well each belongs, so that several questions of a query compare."""
     if len(legs) == 1 or fusion is Fusion.CONVEX:
-        return logistic(convex(legs))
-    return logistic(normalised(_FUSED[fusion](legs), 0.0))
+        return logistic(combined(legs))
+    return logistic(normalised(combined(legs, fusion), 0.0))
 
 
 def logistic(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -49,29 +50,33 @@ def logistic(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return graded
 
 
-def reciprocal_ranks(legs: Legs) -> NDArray[np.float32]:
-    """Reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): what a leg has no score for, it does not rank."""
-    fused = np.zeros(len(next(iter(legs.values()))), np.float32)
-    for scores in legs.values():
-        ranked = np.argsort(-scores, kind="stable")
-        ranked = ranked[scores[ranked] != 0]
-        fused[ranked] += 1 / (RANK_OFFSET + 1 + np.arange(len(ranked), dtype=np.float32))
-    return fused
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a leg gives to the fused scores: `weight` times `normalised` [candidates]."""
+
+    weight: float
+    normalised: NDArray[np.float32] = field(repr=False)
 
 
-def distribution_based(legs: Legs) -> NDArray[np.float32]:
-    """The sum of scores over their range of three deviations around the mean, 0 to 1 each (Mazzeschi 2023)."""
-    within = [np.clip(0.5 + normalised(scores, 0.0) / (2 * DEVIATIONS), 0, 1) for scores in legs.values()]
-    fused: NDArray[np.float32] = np.sum(within, axis=0).astype(np.float32)
-    return fused
+def shares(legs: Legs, fusion: Fusion = Fusion.CONVEX) -> dict[str, Share]:
+    """What each leg gives to `combined`, which is their sum."""
+    match fusion:
+        case Fusion.RRF:
+            return {name: Share(1.0, _reciprocal_ranks(scores)) for name, scores in legs.items()}
+        case Fusion.DBSF:
+            return {name: Share(1.0, _within_deviations(scores)) for name, scores in legs.items()}
+        case Fusion.CONVEX:
+            total = sum(WEIGHTS[name] for name in legs)
+            return {
+                name: Share(WEIGHTS[name] / total, normalised(scores, _floor(name, scores)))
+                for name, scores in legs.items()
+            }
 
 
-def convex(legs: Legs) -> NDArray[np.float32]:
-    """The convex combination of the normalised legs."""
-    total = sum(WEIGHTS[name] for name in legs)
-    fused: NDArray[np.float32] = np.sum(
-        [WEIGHTS[name] / total * normalised(scores, _floor(name, scores)) for name, scores in legs.items()], axis=0
-    )
+def combined(legs: Legs, fusion: Fusion = Fusion.CONVEX) -> NDArray[np.float32]:
+    """[candidates]."""
+    given = shares(legs, fusion).values()
+    fused: NDArray[np.float32] = np.sum([each.weight * each.normalised for each in given], axis=0).astype(np.float32)
     return fused
 
 
@@ -83,7 +88,19 @@ def normalised(scores: NDArray[np.float32], floor: float) -> NDArray[np.float32]
     return result
 
 
-_FUSED = {Fusion.CONVEX: convex, Fusion.RRF: reciprocal_ranks, Fusion.DBSF: distribution_based}
+def _reciprocal_ranks(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009): what a leg has no score for, it does not rank."""
+    given = np.zeros(len(scores), np.float32)
+    ranked = np.argsort(-scores, kind="stable")
+    ranked = ranked[scores[ranked] != 0]
+    given[ranked] = 1 / (RANK_OFFSET + 1 + np.arange(len(ranked), dtype=np.float32))
+    return given
+
+
+def _within_deviations(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of distribution-based fusion (Mazzeschi 2023): where the score lies between three deviations around the mean, 0 to 1."""
+    given: NDArray[np.float32] = np.clip(0.5 + normalised(scores, 0.0) / (2 * DEVIATIONS), 0, 1)
+    return given
 
 
 def _floor(name: str, scores: NDArray[np.float32]) -> float:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
+from spanstream.gateway.explanation import Explanation
+from spanstream.gateway.explanation_view import ExplanationResponse
 from spanstream.gateway.filters import Filter, check_size
-from spanstream.gateway.found import Answer, Found
+from spanstream.gateway.found import Answer, Found, FoundPassage
 from spanstream.gateway.fusion import Fusion
-from spanstream.gateway.meanings import canonical
-from spanstream.gateway.queries import Query, check_sense, meaning
+from spanstream.gateway.meanings import Meaning, canonical
+from spanstream.gateway.queries import Document, Like, Query, check_sense, meaning
 from spanstream.gateway.queries import check_size as check_query_size
 from spanstream.gateway.reranking import Rerank, Stage
 from spanstream.gateway.search import Mode, Question
+from spanstream.gateway.snippets import SNIPPET_CHARACTERS, snippet
 from spanstream.gateway.spans import FoundSpan
 from spanstream.gateway.status import Outcome, Status
+from spanstream.store.points import Failure
 
 MAX_LIMIT = 100
 MAX_DOCUMENTS = 1000
@@ -42,7 +49,45 @@ class RerankRequest(_Request):
         return Rerank(self.stage, self.depth, self.weight)
 
 
-class SearchRequest(_Request):
+class SearchOptions(_Request):
+    """How a question to the index is answered."""
+
+    mode: Mode = Field(Mode.HYBRID, description="hybrid: dense, spans and lexical fused; lexical needs no encoder")
+    limit: StrictInt = Field(10, ge=1, le=MAX_LIMIT, description="hits")
+    filter: Annotated[Filter | None, BeforeValidator(check_size)] = None
+    group_by: Literal["document", "none"] = Field("document", description="none: every passage is a hit of its own")
+    passages_per_document: StrictInt = Field(3, ge=1, le=20)
+    spans_per_passage: StrictInt = Field(1, ge=0, le=10)
+    fusion: Fusion = Field(
+        Fusion.CONVEX,
+        description="how a hybrid search's legs become one score. rrf and dbsf: as published, without a second question",
+    )
+    rerank: RerankRequest | None = None
+    expand: StrictBool = Field(False, description="let the gateway's writer expand the query, where it has one")
+    explain: StrictBool = Field(False, description="say of each hit why it has its score and rank")
+
+    def question(self) -> Question:
+        """As the searcher takes it."""
+        return Question(
+            meaning=canonical(self.meaning()),
+            mode=self.mode,
+            limit=self.limit,
+            where=self.filter.condition() if self.filter else None,
+            by_document=self.group_by == "document",
+            passages_per_document=self.passages_per_document,
+            spans_per_passage=self.spans_per_passage,
+            fusion=self.fusion,
+            rerank=self.rerank.rerank() if self.rerank else None,
+            expand=self.expand,
+            explain=self.explain,
+        )
+
+    @abstractmethod
+    def meaning(self) -> Meaning:
+        """What is asked for."""
+
+
+class SearchRequest(SearchOptions):
     """A question to the index."""
 
     model_config = ConfigDict(
@@ -69,34 +114,31 @@ class SearchRequest(_Request):
         AfterValidator(check_sense),
         Field(description="a text, or all, any, not, like and unlike over texts and documents"),
     ]
-    mode: Mode = Field(Mode.HYBRID, description="hybrid: dense, spans and lexical fused; lexical needs no encoder")
-    limit: StrictInt = Field(10, ge=1, le=MAX_LIMIT, description="hits")
-    filter: Annotated[Filter | None, BeforeValidator(check_size)] = None
-    group_by: Literal["document", "none"] = Field("document", description="none: every passage is a hit of its own")
-    passages_per_document: StrictInt = Field(3, ge=1, le=20)
-    spans_per_passage: StrictInt = Field(1, ge=0, le=10)
 
-    fusion: Fusion = Field(
-        Fusion.CONVEX,
-        description="how a hybrid search's legs become one score. rrf and dbsf: as published, without a second question",
+    def meaning(self) -> Meaning:
+        """The query."""
+        return meaning(self.query)
+
+
+class SimilarRequest(SearchOptions):
+    """A question for more like a document, or like its characters `start` to `end`: a passage, a span. It is not found itself."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {"to": {"source": "news", "id": "17"}},
+                {"to": {"source": "news", "id": "17", "start": 120, "end": 260}, "limit": 5},
+            ]
+        },
     )
-    rerank: RerankRequest | None = None
-    expand: bool = Field(False, description="let the gateway's writer expand the query, where it has one")
 
-    def question(self) -> Question:
-        """As the searcher takes it."""
-        return Question(
-            meaning=canonical(meaning(self.query)),
-            mode=self.mode,
-            limit=self.limit,
-            where=self.filter.condition() if self.filter else None,
-            by_document=self.group_by == "document",
-            passages_per_document=self.passages_per_document,
-            spans_per_passage=self.spans_per_passage,
-            fusion=self.fusion,
-            rerank=self.rerank.rerank() if self.rerank else None,
-            expand=self.expand,
-        )
+    to: Document
+
+    def meaning(self) -> Meaning:
+        """As the query `like` means it."""
+        return Like(like=self.to).meaning()
 
 
 class SpanHit(BaseModel):
@@ -113,6 +155,20 @@ class SpanHit(BaseModel):
         return cls(start=span.start, end=span.end, text=span.text, score=span.score)
 
 
+class SnippetHit(BaseModel):
+    """Whole sentences around the best span, cut only where one is too long, and never within a word. Offsets as in spans."""
+
+    start: int
+    end: int
+    text: str = Field(json_schema_extra={"maxLength": SNIPPET_CHARACTERS})
+
+    @classmethod
+    def of(cls, found: FoundPassage) -> SnippetHit:
+        """From the searcher's value."""
+        shown = snippet(found.passage, found.spans[0] if found.spans else None)
+        return cls(start=shown.start, end=shown.end, text=shown.text)
+
+
 class PassageHit(BaseModel):
     """A passage; offsets as in spans, so `text[span.start - start : span.end - start]` is the span's text."""
 
@@ -122,6 +178,7 @@ class PassageHit(BaseModel):
     text: str
     score: float
     spans: list[SpanHit]
+    snippet: SnippetHit
 
 
 class DocumentHit(BaseModel):
@@ -134,10 +191,11 @@ class DocumentHit(BaseModel):
     metadata: dict[str, Any]
     score: float
     passages: list[PassageHit]
+    explanation: ExplanationResponse | None = None
 
     @classmethod
-    def of(cls, found: Found) -> DocumentHit:
-        """From the searcher's value."""
+    def of(cls, found: Found, explanation: Explanation | None) -> DocumentHit:
+        """From the searcher's value, and the explanation of its best passage."""
         passages = [
             PassageHit(
                 ordinal=each.passage.ordinal,
@@ -146,6 +204,7 @@ class DocumentHit(BaseModel):
                 text=each.passage.text,
                 score=each.score,
                 spans=[SpanHit.of(span) for span in each.spans],
+                snippet=SnippetHit.of(each),
             )
             for each in found.passages
         ]
@@ -158,6 +217,7 @@ class DocumentHit(BaseModel):
             metadata=dict(head.metadata),
             score=found.score,
             passages=passages,
+            explanation=ExplanationResponse.of(explanation) if explanation else None,
         )
 
 
@@ -173,9 +233,9 @@ class SearchResponse(BaseModel):
     took_ms: float
 
     @classmethod
-    def of(cls, answer: Answer, took_ms: float) -> SearchResponse:
-        """From the searcher's value."""
-        hits = [DocumentHit.of(hit) for hit in answer.hits]
+    def of(cls, answer: Answer, explanations: Sequence[Explanation], took_ms: float) -> SearchResponse:
+        """From the searcher's value, and an explanation of each hit or none at all."""
+        hits = [DocumentHit.of(*each) for each in zip_longest(answer.hits, explanations)]
         return cls(
             hits=hits,
             partial=answer.partial,
@@ -226,6 +286,11 @@ class FailureResponse(BaseModel):
     reason: str
     detail: str
 
+    @classmethod
+    def of(cls, failure: Failure) -> FailureResponse:
+        """From the head's value."""
+        return cls(version=failure.version, stage=failure.stage, reason=failure.reason, detail=failure.detail)
+
 
 class DocumentStatus(BaseModel):
     """`version` and `content_hash` (hexadecimal) are what searches see now; 0 and empty where they see nothing."""
@@ -240,19 +305,13 @@ class DocumentStatus(BaseModel):
     @classmethod
     def of(cls, source: str, id: str, status: Status) -> DocumentStatus:
         """From the status value."""
-        failure = None
-        if status.failure:
-            known = status.failure
-            failure = FailureResponse(
-                version=known.version, stage=known.stage, reason=known.reason, detail=known.detail
-            )
         return cls(
             source=source,
             id=id,
             state=status.outcome,
             version=status.version,
             content_hash=status.content_hash.hex(),
-            failure=failure,
+            failure=FailureResponse.of(status.failure) if status.failure else None,
         )
 
 

@@ -44,6 +44,11 @@ class Document(_Closed):
         """The searcher's form."""
         return meanings.Example(self.source, self.id, self.start, self.end)
 
+    @classmethod
+    def of(cls, example: meanings.Example) -> Self:
+        """From the searcher's form."""
+        return cls(source=example.source, id=example.id, start=example.start, end=example.end)
+
 
 class TextOf(_Closed):
     """The same as the text alone."""

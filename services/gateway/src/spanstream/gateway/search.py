@@ -22,6 +22,7 @@ from spanstream.gateway.meanings import Example, Leaf, Meaning, Words, grade, le
 from spanstream.gateway.pool import Pool
 from spanstream.gateway.reranking import NoSuchStage, Rerank, Rescorer, Stage, best_passages, reranked
 from spanstream.gateway.spans import best
+from spanstream.gateway.trace import Scores, Trace
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
 from spanstream.runtime.metrics import GATEWAY_SECONDS
@@ -38,7 +39,6 @@ GROWTH = 4  # times as many candidates at each refill
 log = get_logger()
 
 Ranked = Sequence[tuple[str, float]]  # passage ids with scores
-Scores = Mapping[str, NDArray[np.float32]]  # [candidates] by leg
 Combine = Callable[[Sequence[Scores]], NDArray[np.float32]]  # of all that is asked -> [candidates]
 
 
@@ -65,6 +65,7 @@ class Question:
     fusion: Fusion = Fusion.CONVEX
     rerank: Rerank | None = None
     expand: bool = False  # by the writer that is plugged in
+    explain: bool = False
 
 
 class Searcher:
@@ -79,14 +80,14 @@ class Searcher:
         self._rescorers = rescorers
         self._writer = writer
 
-    def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
+    def search(self, scope: Scope, question: Question, dimension: int, also: Sequence[str] = ()) -> Answer:
         """1 read what is asked, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of
         them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 keep what heads show,
         7 group, 8 rerank where asked, 9 name spans.
 
         Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
-        by words alone while the encoder does not answer, and is not reranked while that does not. Raises UnknownExample,
-        NoSuchStage and NoWriter.
+        by words alone while the encoder does not answer, and is not reranked while that does not. The passages `also` are
+        candidates whether a leg finds them or not. Raises UnknownExample, NoSuchStage and NoWriter.
         """
         if question.rerank and question.rerank.stage not in self._rescorers:
             raise NoSuchStage(question.rerank.stage)
@@ -116,6 +117,11 @@ class Searcher:
         where = _without_examples(question.where, wanted)
         wide = replace(question, limit=max(question.limit, question.rerank.depth if question.rerank else 0))
         depth = max(CANDIDATES, 3 * wide.limit)
+        trace = (
+            Trace(meaning, fusion, asked, [each.finders for each in scorers], [each.scorers for each in scorers], where)
+            if question.explain
+            else None
+        )
         hits: list[Found] = []
         vectors: dict[str, Vectors] = {}  # of the best candidates, which 4 and 5 both look at
         more = any(each.finders for each in finders)
@@ -123,13 +129,18 @@ class Searcher:
             if len(hits) >= wide.limit or not more:
                 break
             found, more = self._find(scope, where, finders, depth)  # 2
-            ranked = self._score(scope, found, scorers, combine)  # 3
+            found = [*found, [(id, 0.0) for id in also]] if also else found
+            ranked = self._score(scope, found, scorers, combine, trace)  # 3
             if simple:
                 if len(scorers) == 1 and (again := self._again(asked[wanted[0]], ranked, vectors)):  # 4
                     finders, scorers = [*finders, again], [*scorers, again]
                     others, _ = self._find(scope, where, [again], depth)
-                    ranked = self._score(scope, [*found, *others], scorers, combine)
+                    if trace:
+                        trace.teachers = [id for id, _ in ranked[: feedback.ANSWERS]]
+                    ranked = self._score(scope, [*found, *others], scorers, combine, trace)
                 ranked = self._evened(ranked, vectors)  # 5
+                if trace:
+                    trace.stage("neighbours", ranked)
             hits = self._visible(scope, ranked, wide)  # 6, 7
             depth *= GROWTH
         short = len(hits) < question.limit
@@ -141,7 +152,9 @@ class Searcher:
                 log.warning("rerank_left_out", stage=question.rerank.stage, error=type(error).__name__)
                 unfinished = (*unfinished, "rerank")
         named = self._with_spans(hits[: question.limit], question.spans_per_passage, shown)  # 9
-        return Answer(named, partial=short and more, by_words=mode is not question.mode, unfinished=unfinished)
+        return Answer(
+            named, partial=short and more, by_words=mode is not question.mode, unfinished=unfinished, trace=trace
+        )
 
     def _expanded(self, asked: Mapping[Leaf, Asked], writer: Writer) -> dict[Leaf, Asked]:
         """With what is written for each text."""
@@ -162,17 +175,27 @@ class Searcher:
             found = self._store.rank([Query(leg, scope, depth, where) for leg in legs])
         return found, any(len(leg) == depth for leg in found)
 
-    def _score(self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs], combine: Combine) -> Ranked:
+    def _score(
+        self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs], combine: Combine, trace: Trace | None
+    ) -> Ranked:
         """All candidates with their scores, falling: each is scored exactly on every leg of all that is asked."""
         ids = sorted({id for leg in found for id, _ in leg})
         legs = [leg for each in asked for leg in each.scorers.values()]
-        if len(legs) == 1 or not ids:
-            return [hit for leg in found for hit in leg]  # the one that found them has scored them
+        if len(legs) == len(found) == 1 or not ids:
+            ranked = [hit for leg in found for hit in leg]  # the one that found them has scored them
+            if trace and ids:
+                (only,) = [each.scorers for each in asked if each.scorers]
+                scores = _aligned(ranked, ids)
+                trace.scored([only], ids, [dict.fromkeys(only, scores)], scores)
+            return ranked
         with GATEWAY_SECONDS.labels("score").time():
             exact = iter(self._store.rank([Query(leg, scope, len(ids), None, ids) for leg in legs]))
         # A passage without a term in common has no lexical score, one without spans no span score.
-        scores = [{name: _aligned(next(exact), ids) for name in each.scorers} for each in asked]
-        return _falling(ids, combine(scores))
+        scored = [{name: _aligned(next(exact), ids) for name in each.scorers} for each in asked]
+        total = combine(scored)
+        if trace:
+            trace.scored([each.scorers for each in asked], ids, scored, total)
+        return _falling(ids, total)
 
     def _again(self, asked: Asked, ranked: Ranked, vectors: dict[str, Vectors]) -> Legs | None:
         """The legs of a second question; none where there are too few candidates to learn from."""

@@ -1,0 +1,17 @@
+"""Texts of documents made fit for a terminal."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def clean(text: str) -> str:
+    """Without control characters, so that a document cannot steer the terminal."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def line(text: str) -> str:
+    """`clean`, and every run of white space as one space."""
+    return re.sub(r"\s+", " ", clean(text))

@@ -1,0 +1,212 @@
+"""Why a passage has its score and rank, out of what the search kept while it computed them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spanstream.gateway import fusion
+from spanstream.gateway.meanings import All, AnyOf, Leaf, Meaning, Not, grade, leaves, sought
+from spanstream.gateway.trace import Scores, Trace
+from spanstream.store.lexical import words
+from spanstream.store.points import Passage
+from spanstream.store.queries import Lexical
+
+
+@dataclass(frozen=True, slots=True)
+class LegScore:
+    """What a leg says of a passage. `contribution` is weight times normalised; `rank`: 1 + how many candidates it has above."""
+
+    leg: str
+    score: float
+    normalised: float
+    weight: float
+    contribution: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What a later step added to the score, and the words it looked for beside the query's."""
+
+    step: str
+    amount: float
+    words: Sequence[str] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PartGrade:
+    """How well the passage belongs to a part of a query: the parts' own grades make up its grade."""
+
+    meaning: Meaning
+    grade: float
+    parts: Sequence[PartGrade] = ()
+    legs: Sequence[LegScore] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the passage that the query asks for. Offsets are characters of the document's normalised text."""
+
+    start: int
+    end: int
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A single text or example: `score` is the sum of the contributions of `legs` and the amounts `added`. A set of
+    meanings: it is the grade of `parts`. `rank` among so many `candidates`, the same for `without` each leg while all later
+    steps add what they added.
+    """
+
+    score: float
+    rank: int
+    candidates: int
+    legs: Sequence[LegScore] = ()
+    added: Sequence[Added] = ()
+    parts: PartGrade | None = None
+    without: Mapping[str, int] = field(default_factory=dict)
+    words: Sequence[Word] = ()
+    title_words: Sequence[str] = field(default=(), repr=False)
+
+
+def explained(trace: Trace, passage: Passage, taught: Sequence[str] = ()) -> Explanation:
+    """Of a candidate. `taught`: readable words of the terms that the second question added."""
+    place = trace.ids.index(passage.id)
+    final = trace.final
+    graded = len(trace.questions) == len(leaves(trace.meaning)) > 1
+    terms = _terms(trace)
+    return Explanation(
+        score=float(final[place]),
+        rank=_rank(final, place),
+        candidates=len(trace.ids),
+        legs=() if graded else _legs(trace, trace.questions[0], place),
+        added=() if graded else _added(_steps(trace), place, taught),
+        parts=_graded(trace, place) if graded else None,
+        without=_without(trace, place, graded),
+        words=_matching(passage.text, passage.start, terms),
+        title_words=[word.text for word in _matching(passage.title, 0, terms)],
+    )
+
+
+def taught_terms(trace: Trace) -> list[int]:
+    """The ids of the terms that the second question has beside the first one's, the heaviest first."""
+    lexical = trace.legs[1].get("lexical") if _asked_again(trace) else None
+    if not isinstance(lexical, Lexical):
+        return []
+    known = trace.asked[leaves(trace.meaning)[0]].terms.indices
+    order = np.argsort(-lexical.terms.values, kind="stable")
+    return [int(id) for id in lexical.terms.indices[order] if id not in known]
+
+
+def readable(terms: Sequence[int], texts: Iterable[str]) -> list[str]:
+    """The shortest word of the texts for each term that stands in any of them, in the terms' order, none twice."""
+    wanted, found = set(terms), dict[int, str]()
+    for text in texts:
+        for start, end, ids in words(text):
+            for id in ids & wanted:
+                word = text[start:end].casefold()
+                if id not in found or (len(word), word) < (len(found[id]), found[id]):
+                    found[id] = word
+    return list(dict.fromkeys(found[id] for id in terms if id in found))
+
+
+def _asked_again(trace: Trace) -> bool:
+    return len(trace.questions) == 2 and len(leaves(trace.meaning)) == 1
+
+
+def _steps(trace: Trace) -> list[tuple[str, NDArray[np.float32]]]:
+    """The scores [candidates] after each step, in order."""
+    first = fusion.fuse(trace.questions[0], trace.fusion) if _asked_again(trace) else trace.total
+    again = [("feedback", trace.total)] if _asked_again(trace) else []
+    return [("legs", first), *again, *trace.stages.items()]
+
+
+def _added(steps: Sequence[tuple[str, NDArray[np.float32]]], place: int, taught: Sequence[str]) -> list[Added]:
+    amounts = [(name, float(after[place] - before[place])) for (_, before), (name, after) in pairwise(steps)]
+    return [Added(name, amount, taught if name == "feedback" else ()) for name, amount in amounts]
+
+
+def _legs(trace: Trace, scores: Scores, place: int) -> list[LegScore]:
+    """Of the fusion that a single leg leaves as it is."""
+    if len(scores) == 1:
+        ((name, only),) = scores.items()
+        score = float(only[place])
+        return [LegScore(name, score, normalised=score, weight=1.0, contribution=score, rank=_rank(only, place))]
+    return _fused(trace, scores, place)
+
+
+def _fused(trace: Trace, scores: Scores, place: int) -> list[LegScore]:
+    found = []
+    for name, share in fusion.shares(scores, trace.fusion).items():
+        normalised = float(share.normalised[place])
+        raw = scores[name]
+        found.append(
+            LegScore(name, float(raw[place]), normalised, share.weight, share.weight * normalised, _rank(raw, place))
+        )
+    return found
+
+
+def _graded(trace: Trace, place: int) -> PartGrade:
+    scores = dict(zip(leaves(trace.meaning), trace.questions, strict=True))
+    grades = _grades(trace, trace.questions)
+
+    def of(part: Meaning) -> PartGrade:
+        own = float(grade(part, grades)[place])
+        match part:
+            case Not(inner):
+                return PartGrade(part, own, [of(inner)])
+            case All(parts) | AnyOf(parts):
+                return PartGrade(part, own, [of(each) for each in parts])
+            case _:
+                return PartGrade(part, own, legs=_fused(trace, scores[part], place) if scores[part] else ())
+
+    return of(trace.meaning)
+
+
+def _grades(trace: Trace, questions: Sequence[Scores]) -> dict[Leaf, NDArray[np.float32]]:
+    neutral = np.full(len(trace.ids), 0.5, np.float32)  # of what has no leg
+    found = zip(leaves(trace.meaning), questions, strict=True)
+    return {leaf: fusion.grades(scores, trace.fusion) if scores else neutral for leaf, scores in found}
+
+
+def _without(trace: Trace, place: int, graded: bool) -> dict[str, int]:
+    names = list(dict.fromkeys(name for scores in trace.questions for name in scores))
+    if len(names) < 2:
+        return {}
+    found = {}
+    for left_out in names:
+        rest = [{name: each for name, each in scores.items() if name != left_out} for scores in trace.questions]
+        if graded:
+            fused = grade(trace.meaning, _grades(trace, rest))
+        else:
+            fused = np.mean([fusion.combined(scores, trace.fusion) for scores in rest], axis=0)
+        found[left_out] = _rank(fused + (trace.final - trace.total), place)
+    return found
+
+
+def _rank(scores: NDArray[np.float32], place: int) -> int:
+    return 1 + int((scores > scores[place]).sum())
+
+
+def _terms(trace: Trace) -> frozenset[int]:
+    """All that the sought parts of the query ask for in words."""
+    return frozenset(int(id) for leaf in sought(trace.meaning) for id in trace.asked[leaf].terms.indices)
+
+
+def _matching(text: str, offset: int, terms: frozenset[int]) -> list[Word]:
+    """The words with any of these terms; pairs of characters that overlap are one."""
+    ranges: list[tuple[int, int]] = []
+    for start, end, ids in words(text):
+        if ids.isdisjoint(terms):
+            continue
+        if ranges and start < ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+        else:
+            ranges.append((start, end))
+    return [Word(offset + start, offset + end, text[start:end]) for start, end in ranges]
