@@ -52,6 +52,7 @@ from spanstream.store.index import Index
 from spanstream.store.points import Sparse
 
 BATCH_POINTS = 256
+SCROLL_POINTS = 4096
 MIN_FREE_BYTES = 256 << 20  # storage grows in mapped files of 64 MiB, and a full disk below a mapping kills the process
 SHARD_FLUSH_SECONDS = 60.0  # what a start after a kill has to read again at most: a second or two
 EXACT_SPANS = 8192  # passages up to which every span is compared: 3.5 ms on one core
@@ -165,6 +166,17 @@ class EdgeEngine:
         with _translated(self._folder):
             request = qdrant.FacetRequest(field, limit, True, DIALECT.build(condition))
             return {str(hit.value): hit.count for hit in self._shard(collection).facet(request)}
+
+    def scroll(self, collection: Collection, condition: StoredCondition, fields: Sequence[str]) -> Iterator[Record]:
+        """Page by page, by id."""
+        shard, filter, offset = self._shard(collection), DIALECT.build(condition), None
+        payload = qdrant.PayloadSelector.Include(list(fields)) if fields else False
+        while True:
+            with _translated(self._folder):
+                points, offset = shard.scroll(qdrant.ScrollRequest(offset, SCROLL_POINTS, filter, payload, False))
+            yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
+            if offset is None:
+                return
 
     def maintain(self) -> bool:
         """Run the optimizers of both shards, slow only when there is something to do; now and then cut their logs."""

@@ -159,6 +159,10 @@ class Engine(Protocol):
         """Value of an indexed field -> number of points, exactly, for at most `limit` values."""
         ...
 
+    def scroll(self, collection: Collection, condition: StoredCondition, fields: Sequence[str]) -> Iterator[Record]:
+        """The points that the condition holds for, each once, with these fields of their payloads alone."""
+        ...
+
     def maintain(self) -> bool:
         """As `Store.maintain`."""
         ...

@@ -175,6 +175,23 @@ class ServerEngine:
             )
         return {str(hit.value): hit.count for hit in answer.hits}
 
+    def scroll(self, collection: Collection, condition: StoredCondition, fields: Sequence[str]) -> Iterator[Record]:
+        """Page by page, by id."""
+        filter, offset = DIALECT.build(condition), None
+        while True:
+            with _translated():
+                points, offset = self._client.scroll(
+                    self._collection(collection),
+                    scroll_filter=filter,
+                    limit=READ_POINTS,
+                    offset=offset,
+                    with_payload=list(fields) or False,
+                    timeout=TIMEOUT_S,
+                )
+            yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
+            if offset is None:
+                return
+
     def maintain(self) -> bool:
         """The server looks after itself."""
         return False
