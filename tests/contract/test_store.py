@@ -504,7 +504,9 @@ def test_a_metadata_name_that_is_no_identifier_can_be_filtered_on(store: Store) 
 # --- Facets ----------------------------------------------------------------------------------------------------------
 
 
-def tallied(store: Store, field: str, limit: int = 100, scope: Scope = Scope("acme"), where: Condition | None = None) -> list:
+def tallied(
+    store: Store, field: str, limit: int = 100, scope: Scope = Scope("acme"), where: Condition | None = None
+) -> list:
     tally = store.facets(scope, {field: limit}, where)[field]
     return [(type(value).__name__, value, count) for value, count in tally]
 

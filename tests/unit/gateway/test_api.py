@@ -564,7 +564,7 @@ def test_a_name_that_the_caller_made_up_is_422_and_not_repeated_at_length(shared
 def test_description_names_the_key_and_the_problems_of_every_route(shared: Api) -> None:
     described = shared.client.get("/openapi.json").json()
     operations = [operation for path in described["paths"].values() for operation in path.values()]
-    assert len(operations) == 4
+    assert len(operations) == 5
     for operation in operations:
         assert operation["security"] == [{"key": []}]
         problems = {status: each["content"] for status, each in operation["responses"].items() if status >= "400"}

@@ -8,7 +8,9 @@ from typing import Any
 
 from spanstream.store.payloads import Payload
 
-MAX_VALUE_CHARACTERS = 512  # of a text that counts as a value: what is longer cannot be filtered on, nor shown in a list
+MAX_VALUE_CHARACTERS = (
+    512  # of a text that counts as a value: what is longer cannot be filtered on, nor shown in a list
+)
 
 Value = str | int | float | bool
 Tally = list[tuple[Value, int]]  # by falling count, then by value: numbers, false, true, texts

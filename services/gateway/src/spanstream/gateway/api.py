@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -13,10 +14,13 @@ from fastapi import APIRouter, Depends, Query
 from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_VERSION, Key
+from spanstream.gateway import batches, cursors
 from spanstream.gateway.asking import UnknownExample
 from spanstream.gateway.filters import named_sources
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
+    BatchRequest,
+    BatchResponse,
     DocumentStatus,
     SearchRequest,
     SearchResponse,
@@ -25,13 +29,14 @@ from spanstream.gateway.models import (
     StatusRequest,
     StatusResponse,
 )
+from spanstream.gateway.options import Facet
 from spanstream.gateway.search import Question, Searcher
 from spanstream.gateway.status import Watch, status
 from spanstream.gateway.visibility import admits
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS
 from spanstream.runtime.problems import Problem, responses
-from spanstream.store.errors import StoreError, StoreRejected
+from spanstream.store.errors import StoreError, StoreRejected, TooLarge
 from spanstream.store.generation import Generation
 from spanstream.store.points import Head, State
 from spanstream.store.queries import Scope
@@ -55,13 +60,25 @@ def router(
 
     @routes.post("/v1/search", summary="Search", response_model=SearchResponse, responses=responses(400, 415, 422))
     def search(request: SearchRequest, caller: Identity = reader) -> SearchResponse:
+        return answered(request, _scope(caller), searcher)
+
+    def answered(request: SearchRequest, scope: Scope, searcher: Searcher) -> SearchResponse:
         began = time.monotonic()
-        scope, question = _scope(caller), request.question()
+        question = request.question()
         with _translated(), _counted(question):
-            dimension = generation().dimension
+            index = generation()
+            shown = _shown(request, index)
             _refuse_unknown_sources(store, scope, question)
-            answer = searcher.search(scope, question, dimension)
-        return SearchResponse.of(answer, round((time.monotonic() - began) * 1000, 2))
+            answer = searcher.search(scope, replace(question, shown=shown), index.dimension)
+            facets = _facets(store, scope, request, question)
+        more = [*shown, *(hit.mark for hit in answer.hits)]
+        cursor = cursors.write(request.same(), index.name, more) if answer.more else None
+        return SearchResponse.of(answer, round((time.monotonic() - began) * 1000, 2), facets, cursor)
+
+    @routes.post("/v1/search:batch", summary="Several searches at once", responses=responses(400, 415, 422))
+    def batch(request: BatchRequest, caller: Identity = reader) -> BatchResponse:
+        scope = _scope(caller)
+        return BatchResponse(answers=batches.answers(request.requests, searcher, partial(answered, scope=scope)))
 
     @routes.get("/v1/sources", summary="Sources and their live documents")
     def sources(caller: Identity = reader) -> SourcesResponse:
@@ -132,6 +149,25 @@ def _seen(head: Head, scope: Scope) -> Head | None:
     if head.failure is None or admits(head.failure.groups, scope):
         return head
     return None if head.state is State.ABSENT else replace(head, failure=None)
+
+
+def _shown(request: SearchRequest, index: Generation) -> frozenset[bytes]:
+    """Marks of the hits of earlier pages."""
+    if request.cursor is None:
+        return frozenset()
+    try:
+        return cursors.read(request.cursor, request.same(), index.name)
+    except cursors.InvalidCursor as error:
+        raise Problem(422, "the cursor cannot be used", errors=[("body.cursor", str(error))]) from error
+
+
+def _facets(store: Store, scope: Scope, request: SearchRequest, question: Question) -> list[Facet]:
+    """Counts over all that the filter keeps."""
+    try:
+        found = store.facets(scope, {facet.field: facet.limit for facet in request.facets}, question.where)
+    except TooLarge as error:
+        raise Problem(422, "there is too much to count", errors=[("body.facets", str(error))]) from error
+    return [Facet.of(field, tally) for field, tally in found.items()]
 
 
 def _refuse_unknown_sources(store: Store, scope: Scope, question: Question) -> None:

@@ -54,11 +54,16 @@ def read(
     return asked | {leaf: Asked(found.vector if encoder else None, found.terms) for leaf, found in whole.items()}
 
 
+def whole(text: str) -> Text:
+    """A query as the encoder takes it: without spans."""
+    return Text(text, _NO_RANGES)
+
+
 def _embedded(encoder: Encoder | None, texts: Mapping[Leaf, str], dimension: int) -> dict[Leaf, NDArray[np.float32]]:
     if encoder is None or not texts:
         return {}
     with GATEWAY_SECONDS.labels("embed").time():
-        asked = [Text(text, _NO_RANGES) for text in texts.values()]
+        asked = [whole(text) for text in texts.values()]
         results = encoder.encode(asked, query=True)
         check(asked, results, dimension)
     return {leaf: result.whole for leaf, result in zip(texts, results, strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.events.ids import Key
-from spanstream.gateway import feedback, neighbours
+from spanstream.gateway import cursors, diversity, feedback, neighbours
+from spanstream.gateway.adjusting import adjusted
 from spanstream.gateway.asking import Asked, read
+from spanstream.gateway.boosts import Boost
 from spanstream.gateway.fusion import fuse, grades
 from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, sought
 from spanstream.gateway.pool import Pool
+from spanstream.gateway.recency import Recency
 from spanstream.gateway.spans import FoundSpan, best
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
@@ -59,6 +63,10 @@ class Question:
     by_document: bool = True
     passages_per_document: int = 3
     spans_per_passage: int = 1
+    boosts: tuple[Boost, ...] = ()
+    recency: Recency | None = None
+    diversity: float = 0.0
+    shown: frozenset[bytes] = frozenset()  # marks of the hits of earlier pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +85,20 @@ class Found:
     head: Head
     score: float
     passages: list[FoundPassage]
+    mark: bytes = b""  # that a cursor knows it by
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Hits by falling score. `partial`: there may be more, but the candidates held too many that are not visible.
 
-    `by_words`: the encoder did not answer, so the ranking is by words alone.
+    `by_words`: the encoder did not answer, so the ranking is by words alone. `more`: there may be more behind these hits.
     """
 
     hits: Sequence[Found]
     partial: bool
     by_words: bool = False
+    more: bool = False
 
 
 class Searcher:
@@ -98,12 +108,18 @@ class Searcher:
         self._store = store
         self._encoder = encoder
 
+    def using(self, made: Callable[[Encoder], Encoder]) -> Searcher:
+        """The same with another encoder, made of this one's."""
+        other = copy(self)
+        other._encoder = made(self._encoder)
+        return other
+
     def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
         """1 read what is asked, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of
-        them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 keep what heads show,
-        7 group, 8 name spans.
+        them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 adjust by recency and
+        boosts, 7 keep what heads show, 8 group, 9 leave out what was shown, 10 choose unlike hits, 11 name spans.
 
-        Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
+        Steps 2 to 9 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
         by words alone while the encoder does not answer. Raises UnknownExample.
         """
         meaning, mode = question.meaning, question.mode
@@ -119,7 +135,9 @@ class Searcher:
         scorers, finders = [legs[leaf] for leaf in wanted], [legs[leaf] for leaf in sought(meaning)]
         combine = _mean if len(wanted) == 1 else partial(_graded, meaning, wanted)
         where = _without_examples(question.where, wanted)
-        depth = max(CANDIDATES, 3 * question.limit)
+        pool = max(diversity.POOL, 5 * question.limit) if question.diversity else question.limit
+        depth = max(CANDIDATES, 3 * (pool + len(question.shown)))
+        seen: list[Found] = []
         hits: list[Found] = []
         vectors: dict[str, Vectors] = {}  # of the best candidates, which 4 and 5 both look at
         more = any(each.finders for each in finders)
@@ -134,12 +152,16 @@ class Searcher:
                     others, _ = self._find(scope, where, [again], depth)
                     ranked = self._score(scope, [*found, *others], scorers, combine)
                 ranked = self._evened(ranked, vectors)  # 5
-            hits = self._visible(scope, ranked, question)  # 6, 7
+            ranked = adjusted(self._store, scope, ranked, question.boosts, question.recency)  # 6
+            seen = self._visible(scope, ranked, question, pool + len(question.shown) + 1)  # 7, 8
+            hits = [hit for hit in seen if hit.mark not in question.shown]  # 9
             depth *= GROWTH
         short = len(hits) < question.limit
+        behind = bool(hits) and (more or len(hits) > question.limit)
+        hits = self._unlike(seen, question) if question.diversity else hits[: question.limit]  # 10
         shown = [asked[leaf] for leaf in sought(meaning)]
-        named = self._with_spans(hits, question.spans_per_passage, shown)  # 8
-        return Answer(named, partial=short and more, by_words=mode is not question.mode)
+        named = self._with_spans(hits, question.spans_per_passage, shown)  # 11
+        return Answer(named, partial=short and more, by_words=mode is not question.mode, more=behind)
 
     def _find(
         self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int
@@ -185,8 +207,8 @@ class Searcher:
         top = [hit for hit in ranked[:POOL] if hit[0] in vectors]
         return (Pool.of([vectors[id] for id, _ in top]) if top else None), top
 
-    def _visible(self, scope: Scope, ranked: Ranked, question: Question) -> list[Found]:
-        """The first hits: passages that a live head names and that admits the caller, by document where asked.
+    def _visible(self, scope: Scope, ranked: Ranked, question: Question, wanted: int) -> list[Found]:
+        """The first hits, at least `wanted` where there are as many: passages that a live head names and that admits the caller, by document where asked.
 
         Passages and heads are read a few at a time, so that further passages of a found document are the best of
         those looked at.
@@ -195,7 +217,7 @@ class Searcher:
         heads: dict[Key, Head] = {}
         hits: dict[Key | str, Found] = {}
         for start in range(0, len(ranked), size):
-            if len(hits) >= question.limit:
+            if len(hits) >= wanted:
                 break
             with GATEWAY_SECONDS.labels("heads").time():
                 window = ranked[start : start + size]
@@ -206,10 +228,23 @@ class Searcher:
                 passage = passages.get(id)
                 head = passage and heads.get(passage.key)
                 if passage and head and shows(head, passage, scope):
-                    hit = hits.setdefault(passage.key if question.by_document else id, Found(head, score, []))
+                    name = passage.key if question.by_document else id
+                    hit = hits.get(name) or hits.setdefault(name, Found(head, score, [], cursors.mark(_name(name))))
                     if len(hit.passages) < question.passages_per_document:
                         hit.passages.append(FoundPassage(passage, score))
-        return list(hits.values())[: question.limit]
+        return list(hits.values())
+
+    def _unlike(self, seen: Sequence[Found], question: Question) -> list[Found]:
+        """The hits to show of those seen, which include what was shown before."""
+        if not seen:
+            return []
+        best = [hit.passages[0].passage.id for hit in seen]
+        vectors = self._store.vectors(best)
+        size = next((len(each.dense) for each in vectors.values()), 1)
+        compared = np.stack([vectors[id].dense if id in vectors else np.zeros(size, np.float32) for id in best])
+        scores = np.array([hit.score for hit in seen], np.float32)
+        taken = np.array([hit.mark in question.shown for hit in seen])
+        return [seen[i] for i in diversity.diverse(scores, compared, question.diversity, taken, question.limit)]
 
     def _with_spans(self, hits: Sequence[Found], count: int, asked: Sequence[Asked]) -> list[Found]:
         """The hits with the best spans of their passages: by meaning, or by terms alone where there is no vector."""
@@ -267,6 +302,10 @@ def _without_examples(where: Condition | None, wanted: Sequence[Leaf]) -> Condit
     others = [Not(AllOf((Match("source", (source,)), Match("id", (id,))))) for source, id in examples]
     conditions = [*([where] if where else []), *others]
     return AllOf(tuple(conditions)) if conditions else None
+
+
+def _name(hit: Key | str) -> str:
+    return hit if isinstance(hit, str) else hit.encode().decode()
 
 
 def _aligned(scored: Ranked, ids: Sequence[str]) -> NDArray[np.float32]:
