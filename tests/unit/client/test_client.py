@@ -340,3 +340,27 @@ def test_ingest_goes_to_the_ingest_address(connect: Connect) -> None:
     client.put("docs", sdk.Document("a", "words"))
     client.sources()
     assert [str(request.url.host) for request in script.requests] == ["ingest", "test"]
+
+
+def test_search_says_options_and_reads_facets_and_cursor(connect: Connect) -> None:
+    facets = [{"field": "source", "values": [{"value": "a", "count": 2}]}, {"field": "metadata.n", "values": []}]
+    body = {"hits": [], "took_ms": 1.5, "partial": False, "facets": facets, "cursor": "abc"}
+    script = Script(httpx.Response(200, json=body), httpx.Response(200, json={"hits": [], "took_ms": 1}))
+    client = connect(script)
+    boost = {"filter": {"field": "source", "eq": "a"}, "factor": 2}
+    recency = {"field": "accepted_at", "half_life_days": 7}
+    found = client.search(
+        "x", facets={"source": 5, "metadata.n": 3}, boosts=[boost], recency=recency, diversity=0.5, cursor="xyz"
+    )
+    assert (found.facets, found.cursor) == ({"source": (("a", 2),), "metadata.n": ()}, "abc")
+    assert script.body(0) == {
+        "query": "x",
+        "limit": 10,
+        "facets": [{"field": "source", "limit": 5}, {"field": "metadata.n", "limit": 3}],
+        "boosts": [boost],
+        "recency": recency,
+        "diversity": 0.5,
+        "cursor": "xyz",
+    }
+    assert client.search("x").cursor is None
+    assert script.body(1) == {"query": "x", "limit": 10}

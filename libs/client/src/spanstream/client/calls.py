@@ -68,13 +68,27 @@ def search(
     mode: str | None,
     sources: Sequence[str] | None,
     filter: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
 ) -> Request:
     """A search. `sources` is a filter like any other, and both must hold."""
     conditions = [{"field": "source", "in": list(sources)}] if sources else []
     conditions += [dict(filter)] if filter else []
     narrowed = {"all": conditions} if len(conditions) > 1 else conditions[0] if conditions else None
     body = _given(query=query if isinstance(query, str) else dict(query), limit=limit, mode=mode, filter=narrowed)
-    return Request("POST", "/v1/search", headers=_JSON, content=_encode(body))
+    return Request("POST", "/v1/search", headers=_JSON, content=_encode(body | dict(options)))
+
+
+def options(
+    facets: Mapping[str, int] | None,
+    boosts: Sequence[Mapping[str, Any]] | None,
+    recency: Mapping[str, Any] | None,
+    diversity: float | None,
+    cursor: str | None,
+) -> dict[str, Any]:
+    """What else a search says."""
+    counted = [{"field": field, "limit": limit} for field, limit in facets.items()] if facets else None
+    moved = [dict(boost) for boost in boosts] if boosts else None
+    return _given(facets=counted, boosts=moved, recency=recency and dict(recency), diversity=diversity, cursor=cursor)
 
 
 def sources() -> Request:
@@ -121,8 +135,17 @@ def read_statuses(response: Response) -> list[Status]:
 def read_search(response: Response) -> SearchResult:
     """The answer to `search`."""
     body = _object(response)
-    hits, flags = tuple(map(_hit, body["hits"])), (bool(body.get(name, False)) for name in ("partial", "by_words"))
-    return SearchResult(hits, float(body["took_ms"]), *flags)
+    facets = {
+        row["field"]: tuple((each["value"], each["count"]) for each in row["values"]) for row in body.get("facets", [])
+    }
+    return SearchResult(
+        hits=tuple(map(_hit, body["hits"])),
+        took_ms=float(body["took_ms"]),
+        partial=bool(body.get("partial", False)),
+        by_words=bool(body.get("by_words", False)),
+        facets=facets,
+        cursor=body.get("cursor"),
+    )
 
 
 def read_sources(response: Response) -> list[Source]:

@@ -105,12 +105,19 @@ class Client:
         mode: str | None = None,
         sources: Sequence[str] | None = None,
         filter: Mapping[str, Any] | None = None,
+        facets: Mapping[str, int] | None = None,
+        boosts: Sequence[Mapping[str, Any]] | None = None,
+        recency: Mapping[str, Any] | None = None,
+        diversity: float | None = None,
+        cursor: str | None = None,
     ) -> SearchResult:
         """The documents that match best, each with its passages and best spans.
 
-        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}.
+        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}. `facets`: how many values of
+        which field to count. `boosts`, `recency` and `diversity` are as in docs/search.md. `cursor`: that of the result before.
         """
-        request = calls.search(query, limit=limit, mode=mode, sources=sources, filter=filter)
+        options = calls.options(facets, boosts, recency, diversity, cursor)
+        request = calls.search(query, limit=limit, mode=mode, sources=sources, filter=filter, options=options)
         return self._run(flows.call(request, calls.read_search))
 
     def sources(self) -> list[Source]:

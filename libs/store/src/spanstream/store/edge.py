@@ -81,6 +81,8 @@ _TURBO_BITS = {
     Compression.TURBO2: qdrant.TurboQuantBitSize.Bits2,
     Compression.TURBO1: qdrant.TurboQuantBitSize.Bits1,
 }
+# Up to that many KB that a condition is estimated to keep the engine scans them, instead of walking the graph.
+FULL_SCAN_KB = 10_000
 _NO_GRAPH = qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=0)
 _SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.PayloadSchemaType] = {
     IndexType.TENANT: qdrant.KeywordIndexParams(is_tenant=True),
@@ -243,7 +245,7 @@ def _config(collection: Collection, dimension: int, compression: Compression) ->
             datatype=half,
             memory=memory,
             quantization_config=codes,
-            hnsw_config=_NO_GRAPH if scalar else None,
+            hnsw_config=_NO_GRAPH if scalar else qdrant.HnswIndexConfig(16, 100, FULL_SCAN_KB),
         )
     }
     sparse = {}
@@ -368,7 +370,7 @@ def _request(search: Search, large: bool, compression: Compression) -> qdrant.Qu
     prefetches = []
     if large and search.shortlist is not None:
         nearest = qdrant.Query.Nearest(search.shortlist, using="dense")
-        by_codes = qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False))
+        by_codes = qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False), exact=search.exact)
         limit = max(SPAN_SHORTLIST, search.limit)
         prefetches.append(qdrant.Prefetch(limit, query=nearest, filter=condition, params=by_codes))
     corpus = None if search.corpus is None else qdrant.IdfParams(DIALECT.build(search.corpus))
@@ -378,7 +380,7 @@ def _request(search: Search, large: bool, compression: Compression) -> qdrant.Qu
         query=qdrant.Query.Nearest(_vector(search.vector), using=search.using),
         prefetches=prefetches,
         filter=condition,
-        params=qdrant.SearchParams(idf=corpus, quantization=rescored),
+        params=qdrant.SearchParams(idf=corpus, quantization=rescored, exact=search.exact),
     )
 
 

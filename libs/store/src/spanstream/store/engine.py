@@ -120,6 +120,7 @@ class Search:
     """Nearest passages by one named vector. `corpus`: what inverse document frequencies are taken over.
 
     `shortlist`: the engine may look only at the SPAN_SHORTLIST passages nearest by this vector in `dense`.
+    `exact`: a graph must not be used, because it is of more passages than the condition keeps: walking it finds too few of them.
     """
 
     using: str
@@ -128,6 +129,7 @@ class Search:
     limit: int
     corpus: StoredCondition | None = None
     shortlist: list[float] | None = field(default=None, repr=False)
+    exact: bool = False
 
 
 class Engine(Protocol):

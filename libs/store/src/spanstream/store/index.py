@@ -248,11 +248,12 @@ def _passage_point(passage: Passage) -> Point:
 def _search(query: Query) -> Search:
     more = () if query.among is None else (Ids(tuple(query.among)),)
     condition = conditions.visible(query.scope, query.where, *more)
+    narrowed = bool(more) or query.where is not None or query.scope.groups is not None
     match query.leg:
         case Dense(vector):
-            return Search("dense", vector.tolist(), condition, query.limit)
+            return Search("dense", vector.tolist(), condition, query.limit, exact=narrowed)
         case Spans(vector):
             one = vector.tolist()
-            return Search("spans", [one], condition, query.limit, shortlist=None if more else one)
+            return Search("spans", [one], condition, query.limit, shortlist=None if more else one, exact=narrowed)
         case Lexical(terms):
             return Search("lexical", terms, condition, query.limit, corpus=conditions.tenant(query.scope))
