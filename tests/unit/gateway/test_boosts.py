@@ -13,7 +13,7 @@ from spanstream.gateway.boosts import boosted
 from spanstream.gateway.recency import Recency, age, dated, faded, moment
 
 NOW = datetime(2025, 1, 31, tzinfo=UTC)
-SCORES = st.lists(st.floats(-5, 20, width=32), min_size=1, max_size=12).map(lambda each: np.array(each, np.float64))
+SCORES = st.integers(0, 10**6).map(lambda seed: np.random.default_rng(seed).uniform(-5, 20, 1 + seed % 12))
 FACTORS = st.lists(st.floats(0.1, 10), max_size=4)
 
 
