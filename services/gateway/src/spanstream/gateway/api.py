@@ -6,14 +6,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 
 from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_VERSION, Key
+from spanstream.gateway import after
+from spanstream.gateway.admission import Admission
 from spanstream.gateway.asking import UnknownExample
+from spanstream.gateway.deadline import Deadline
 from spanstream.gateway.filters import named_sources
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
@@ -29,7 +33,7 @@ from spanstream.gateway.search import Question, Searcher
 from spanstream.gateway.status import Watch, status
 from spanstream.gateway.visibility import admits
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS
+from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.errors import StoreError, StoreRejected
 from spanstream.store.generation import Generation
@@ -41,9 +45,14 @@ RETRY_SECONDS = 1
 
 
 def router(
-    store: Store, searcher: Searcher, generation: Callable[[], Generation], authenticator: Authenticator
+    store: Store,
+    searcher: Searcher,
+    generation: Callable[[], Generation],
+    authenticator: Authenticator,
+    admission: Admission | None = None,
 ) -> APIRouter:
     """The routes. `generation()` raises StoreUnavailable until the index is open."""
+    admission = admission or Admission()
     routes = APIRouter(responses=responses(401, 403, 503))
     reader = Depends(authenticator.requires("read"))
 
@@ -54,14 +63,28 @@ def router(
     watch = Watch(read)
 
     @routes.post("/v1/search", summary="Search", response_model=SearchResponse, responses=responses(400, 415, 422))
-    def search(request: SearchRequest, caller: Identity = reader) -> SearchResponse:
+    async def search(request: SearchRequest, caller: Identity = reader) -> Response:
+        scope = _scope(caller)
+        with _translated():
+            arrived = await after.settled(
+                watch, scope, lambda heads: _admitted(heads, scope), request.after, request.after_wait
+            )
+        deadline = Deadline(request.deadline_ms)
+        if not arrived:
+            deadline.leave_out(after.STEP)
+        return await admission.run(partial(answered, scope, request.question(), deadline))
+
+    def answered(scope: Scope, question: Question, deadline: Deadline) -> Response:
+        """The whole of a search in one thread, its writing as JSON too: the event loop has other callers."""
         began = time.monotonic()
-        scope, question = _scope(caller), request.question()
         with _translated(), _counted(question):
             dimension = generation().dimension
             _refuse_unknown_sources(store, scope, question)
-            answer = searcher.search(scope, question, dimension)
-        return SearchResponse.of(answer, round((time.monotonic() - began) * 1000, 2))
+            answer = searcher.search(scope, question, dimension, deadline)
+        for step in answer.unfinished:
+            GATEWAY_UNFINISHED.labels(step).inc()
+        took = round((time.monotonic() - began) * 1000, 2)
+        return Response(SearchResponse.of(answer, took).model_dump_json(), media_type="application/json")
 
     @routes.get("/v1/sources", summary="Sources and their live documents")
     def sources(caller: Identity = reader) -> SourcesResponse:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
+from spanstream.gateway.after import AFTER_WAIT_SECONDS, Receipts
+from spanstream.gateway.deadline import MAX_MILLISECONDS, MIN_MILLISECONDS
 from spanstream.gateway.filters import Filter, check_size
 from spanstream.gateway.meanings import canonical
 from spanstream.gateway.queries import Query, check_sense, meaning
@@ -60,6 +62,14 @@ class SearchRequest(_Request):
     group_by: Literal["document", "none"] = Field("document", description="none: every passage is a hit of its own")
     passages_per_document: StrictInt = Field(3, ge=1, le=20)
     spans_per_passage: StrictInt = Field(1, ge=0, le=10)
+    after: Receipts = Field([], description="receipts whose documents the answer has to know of, or one of them")
+    after_wait: Wait = Field(AFTER_WAIT_SECONDS, description="seconds to wait for them, at most")
+    deadline_ms: StrictInt | None = Field(
+        None,
+        ge=MIN_MILLISECONDS,
+        le=MAX_MILLISECONDS,
+        description="for the search itself: what does not fit is left out",
+    )
 
     def question(self) -> Question:
         """As the searcher takes it."""
@@ -138,19 +148,21 @@ class DocumentHit(BaseModel):
 
 class SearchResponse(BaseModel):
     """The answer. `partial`: documents changed meanwhile and there may be more hits than these. `by_words`: the model did not
-    answer, so a hybrid search was ranked by words alone.
+    answer, so a hybrid search was ranked by words alone. `unfinished`: the steps that were not waited for.
     """
 
     hits: list[DocumentHit]
     partial: bool
     by_words: bool
+    unfinished: list[str]
     took_ms: float
 
     @classmethod
     def of(cls, answer: Answer, took_ms: float) -> SearchResponse:
         """From the searcher's value."""
         hits = [DocumentHit.of(hit) for hit in answer.hits]
-        return cls(hits=hits, partial=answer.partial, by_words=answer.by_words, took_ms=took_ms)
+        unfinished = list(answer.unfinished)
+        return cls(hits=hits, partial=answer.partial, by_words=answer.by_words, unfinished=unfinished, took_ms=took_ms)
 
 
 class SourceCount(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -15,6 +16,7 @@ from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.events.ids import Key
 from spanstream.gateway import feedback, neighbours
 from spanstream.gateway.asking import Asked, read
+from spanstream.gateway.deadline import ENCODER_CALLS, Deadline
 from spanstream.gateway.fusion import fuse, grades
 from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, sought
 from spanstream.gateway.pool import Pool
@@ -83,12 +85,13 @@ class Found:
 class Answer:
     """Hits by falling score. `partial`: there may be more, but the candidates held too many that are not visible.
 
-    `by_words`: the encoder did not answer, so the ranking is by words alone.
+    `by_words`: the encoder did not answer, so the ranking is by words alone. `unfinished`: the steps that the deadline left out.
     """
 
     hits: Sequence[Found]
     partial: bool
     by_words: bool = False
+    unfinished: Sequence[str] = ()
 
 
 class Searcher:
@@ -97,19 +100,24 @@ class Searcher:
     def __init__(self, store: Store, encoder: Encoder) -> None:
         self._store = store
         self._encoder = encoder
+        self._calls = ThreadPoolExecutor(ENCODER_CALLS, thread_name_prefix="search-encoder")
 
-    def search(self, scope: Scope, question: Question, dimension: int) -> Answer:
+    def search(self, scope: Scope, question: Question, dimension: int, deadline: Deadline | None = None) -> Answer:
         """1 read what is asked, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of
         them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 keep what heads show,
         7 group, 8 name spans.
 
         Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
         by words alone while the encoder does not answer. Raises UnknownExample.
+
+        After the `deadline` a search does the least that gives an answer: it finds, scores and reads once, without 4, 5 and 8.
         """
+        deadline = deadline or Deadline()
         meaning, mode = question.meaning, question.mode
         wanted = leaves(meaning)
         try:
-            asked = read(self._store, None if mode is Mode.LEXICAL else self._encoder, scope, wanted, dimension)  # 1
+            encoder = None if mode is Mode.LEXICAL else deadline.within(self._encoder, self._calls)
+            asked = read(self._store, encoder, scope, wanted, dimension)  # 1
         except EncoderUnavailable as error:
             if mode is not Mode.HYBRID:
                 raise
@@ -123,23 +131,29 @@ class Searcher:
         hits: list[Found] = []
         vectors: dict[str, Vectors] = {}  # of the best candidates, which 4 and 5 both look at
         more = any(each.finders for each in finders)
-        for _ in range(1 + REFILLS):
-            if len(hits) >= question.limit or not more:
+        for attempt in range(1 + REFILLS):
+            if len(hits) >= question.limit or not more or (attempt and not deadline.allows("refill")):
                 break
             found, more = self._find(scope, where, finders, depth)  # 2
             ranked = self._score(scope, found, scorers, combine)  # 3
             if len(wanted) == 1 and mode is Mode.HYBRID:
-                if len(scorers) == 1 and (again := self._again(asked[wanted[0]], ranked, vectors)):  # 4
+                if (
+                    len(scorers) == 1
+                    and deadline.allows("feedback")
+                    and (again := self._again(asked[wanted[0]], ranked, vectors))
+                ):  # 4
                     finders, scorers = [*finders, again], [*scorers, again]
                     others, _ = self._find(scope, where, [again], depth)
                     ranked = self._score(scope, [*found, *others], scorers, combine)
-                ranked = self._evened(ranked, vectors)  # 5
+                if deadline.allows("neighbours"):
+                    ranked = self._evened(ranked, vectors)  # 5
             hits = self._visible(scope, ranked, question)  # 6, 7
             depth *= GROWTH
         short = len(hits) < question.limit
         shown = [asked[leaf] for leaf in sought(meaning)]
-        named = self._with_spans(hits, question.spans_per_passage, shown)  # 8
-        return Answer(named, partial=short and more, by_words=mode is not question.mode)
+        count = question.spans_per_passage if question.spans_per_passage and deadline.allows("spans") else 0
+        named = self._with_spans(hits, count, shown)  # 8
+        return Answer(named, short and more, by_words=mode is not question.mode, unfinished=tuple(deadline.unfinished))
 
     def _find(
         self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.events.segmenter import segmenter
+from spanstream.gateway.admission import Admission
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
 from spanstream.gateway.search import Searcher
@@ -36,9 +37,11 @@ def build(
 
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
     authenticator = Authenticator.from_file(settings.auth_keys_file)
-    http.include(router(store, Searcher(store, encoder), index, authenticator))
+    admission = Admission(settings.searches_at_once, settings.searches_waiting)
+    http.include(router(store, Searcher(store, encoder), index, authenticator, admission))
 
     def close() -> None:
+        admission.close()
         for each in owned:
             each.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.gateway.admission import AT_ONCE, WAITING
 from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
 from spanstream.store.compression import Compression
 
@@ -26,3 +27,7 @@ class GatewaySettings(HttpSettings):
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
     spans: SpansForm = SPANS
+    searches_at_once: int = Field(AT_ONCE, ge=1, le=256, description="searches that run at once")
+    searches_waiting: int = Field(
+        WAITING, ge=0, le=65536, description="searches that wait for their turn; beyond, they are answered 503"
+    )
