@@ -68,12 +68,16 @@ def search(
     mode: str | None,
     sources: Sequence[str] | None,
     filter: Mapping[str, Any] | None,
+    after: Sequence[Receipt] = (),
+    deadline_ms: int | None = None,
 ) -> Request:
     """A search. `sources` is a filter like any other, and both must hold."""
     conditions = [{"field": "source", "in": list(sources)}] if sources else []
     conditions += [dict(filter)] if filter else []
     narrowed = {"all": conditions} if len(conditions) > 1 else conditions[0] if conditions else None
     body = _given(query=query if isinstance(query, str) else dict(query), limit=limit, mode=mode, filter=narrowed)
+    waited = [{"source": each.source, "id": each.id, "version": each.version} for each in after]
+    body |= _given(after=waited or None, deadline_ms=deadline_ms)
     return Request("POST", "/v1/search", headers=_JSON, content=_encode(body))
 
 
@@ -122,7 +126,7 @@ def read_search(response: Response) -> SearchResult:
     """The answer to `search`."""
     body = _object(response)
     hits, flags = tuple(map(_hit, body["hits"])), (bool(body.get(name, False)) for name in ("partial", "by_words"))
-    return SearchResult(hits, float(body["took_ms"]), *flags)
+    return SearchResult(hits, float(body["took_ms"]), *flags, tuple(body.get("unfinished", ())))
 
 
 def read_sources(response: Response) -> list[Source]:

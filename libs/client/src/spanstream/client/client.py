@@ -105,12 +105,17 @@ class Client:
         mode: str | None = None,
         sources: Sequence[str] | None = None,
         filter: Mapping[str, Any] | None = None,
+        after: Sequence[Receipt] = (),
+        deadline_ms: int | None = None,
     ) -> SearchResult:
         """The documents that match best, each with its passages and best spans.
 
-        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}.
+        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}. `after`: receipts whose
+        documents it waits for, some seconds at most; `deadline_ms`: for the search itself. What it did not wait for is `unfinished`.
         """
-        request = calls.search(query, limit=limit, mode=mode, sources=sources, filter=filter)
+        request = calls.search(
+            query, limit=limit, mode=mode, sources=sources, filter=filter, after=after, deadline_ms=deadline_ms
+        )
         return self._run(flows.call(request, calls.read_search))
 
     def sources(self) -> list[Source]:

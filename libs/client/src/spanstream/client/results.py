@@ -103,12 +103,13 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """Hits, best first. `took_ms` is the server's own time; `partial`: it could not fill the list in time; `by_words`: its
-    model did not answer, so a hybrid search was ranked by words alone."""
+    model did not answer, so a hybrid search was ranked by words alone; `unfinished`: the steps that it did not wait for."""
 
     hits: tuple[Hit, ...]
     took_ms: float
     partial: bool = False
     by_words: bool = False
+    unfinished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderUnavailable
 from spanstream.events.ids import Key
 from spanstream.gateway import feedback, neighbours
-from spanstream.gateway.asking import Asked, read
+from spanstream.gateway.asking import Asked, Encodes, read
 from spanstream.gateway.deadline import ENCODER_CALLS, Deadline
 from spanstream.gateway.fusion import fuse, grades
 from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, sought
 from spanstream.gateway.pool import Pool
+from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.spans import FoundSpan, best
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
@@ -97,9 +98,10 @@ class Answer:
 class Searcher:
     """Thread-safe. Raises what the ports raise: StoreError, EncoderError."""
 
-    def __init__(self, store: Store, encoder: Encoder) -> None:
+    def __init__(self, store: Store, encoder: Encoder, cache: QueryCache | None = None) -> None:
         self._store = store
         self._encoder = encoder
+        self._cache = cache or QueryCache(0)
         self._calls = ThreadPoolExecutor(ENCODER_CALLS, thread_name_prefix="search-encoder")
 
     def search(self, scope: Scope, question: Question, dimension: int, deadline: Deadline | None = None) -> Answer:
@@ -116,7 +118,7 @@ class Searcher:
         meaning, mode = question.meaning, question.mode
         wanted = leaves(meaning)
         try:
-            encoder = None if mode is Mode.LEXICAL else deadline.within(self._encoder, self._calls)
+            encoder = None if mode is Mode.LEXICAL else self._within(deadline, scope)
             asked = read(self._store, encoder, scope, wanted, dimension)  # 1
         except EncoderUnavailable as error:
             if mode is not Mode.HYBRID:
@@ -154,6 +156,11 @@ class Searcher:
         count = question.spans_per_passage if question.spans_per_passage and deadline.allows("spans") else 0
         named = self._with_spans(hits, count, shown)  # 8
         return Answer(named, short and more, by_words=mode is not question.mode, unfinished=tuple(deadline.unfinished))
+
+    def _within(self, deadline: Deadline, scope: Scope) -> Encodes:
+        """The encoder as this search may use it: what is remembered is not asked, and takes none of its time."""
+        bounded = deadline.within(self._encoder, self._calls)
+        return self._cache.before(bounded, self._encoder.info().release, scope.tenant)
 
     def _find(
         self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int

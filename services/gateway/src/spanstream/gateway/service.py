@@ -8,6 +8,7 @@ from spanstream.events.segmenter import segmenter
 from spanstream.gateway.admission import Admission
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
+from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.settings import GatewaySettings
 from spanstream.runtime.auth import Authenticator
@@ -37,8 +38,9 @@ def build(
 
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
     authenticator = Authenticator.from_file(settings.auth_keys_file)
+    searcher = Searcher(store, encoder, QueryCache(settings.query_cache_bytes))
     admission = Admission(settings.searches_at_once, settings.searches_waiting)
-    http.include(router(store, Searcher(store, encoder), index, authenticator, admission))
+    http.include(router(store, searcher, index, authenticator, admission))
 
     def close() -> None:
         admission.close()

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.gateway.admission import AT_ONCE, WAITING
+from spanstream.gateway.query_cache import BYTES
 from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
 from spanstream.store.compression import Compression
 
@@ -27,6 +28,7 @@ class GatewaySettings(HttpSettings):
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
     spans: SpansForm = SPANS
+    query_cache_bytes: int = Field(BYTES, ge=0, description="bytes of queries' vectors that are remembered; 0: none")
     searches_at_once: int = Field(AT_ONCE, ge=1, le=256, description="searches that run at once")
     searches_waiting: int = Field(
         WAITING, ge=0, le=65536, description="searches that wait for their turn; beyond, they are answered 503"
