@@ -144,8 +144,8 @@ def _turn(
     begin = time.perf_counter() + LEAD
     parts = [pool.submit(ask, port, part, begin) for place in range(PROCESSES) if (part := shares[place::PROCESSES])]
     answers = Answers()
-    for part in parts:
-        answers.add(part.result())
+    for submitted in parts:
+        answers.add(submitted.result())
     return answers, answers.ended - begin
 
 

@@ -56,11 +56,11 @@ def measure(*, short: bool) -> Result:
 
 def _write(store: VectorStore, first: int, stop: threading.Event, added: dict[str, int], name: str) -> None:
     """Far from every question, so that the truth stays what it was."""
-    number = 0
-    while not stop.wait(1 / PER_SECOND):
-        store.add(first + number, _far(WRITTEN, first + number))
-        number += WRITTEN
-    added[name] = first + number
+    number, written = first, False
+    while not written or not stop.wait(1 / PER_SECOND):  # once, however soon the searches are done
+        store.add(number, _far(WRITTEN, number))
+        number, written = number + WRITTEN, True
+    added[name] = number
 
 
 def _far(count: int, seed: int) -> Matrix:

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
@@ -63,6 +64,21 @@ _REFUSED = ("dimension error", "Wrong input", "Bad request", "Validation", "not 
 
 log = logging.getLogger(__name__)
 
+
+@lru_cache(maxsize=64)  # all legs of a search ask among the same ids, and each of these takes microseconds
+def _ids(ids: tuple[str, ...]) -> qdrant.HasIdCondition:
+    return qdrant.HasIdCondition({UUID(id) for id in ids})
+
+
+@lru_cache(maxsize=1 << 14)  # 4 MB; a search meets each of its candidates in every leg
+def _hexadecimal(number: int) -> str:
+    return str(UUID(int=number))
+
+
+def _text(id: UUID | int) -> str:
+    return _hexadecimal(id.int if isinstance(id, UUID) else id)
+
+
 DIALECT = Dialect(
     filter=qdrant.Filter,
     field=qdrant.FieldCondition,
@@ -71,7 +87,7 @@ DIALECT = Dialect(
     equal=lambda value: qdrant.MatchValue(np.bool_(value)),  # type: ignore[arg-type]
     range=qdrant.RangeFloat,
     dates=qdrant.RangeDateTime,
-    ids=lambda ids: qdrant.HasIdCondition({UUID(id) for id in ids}),
+    ids=lambda ids: _ids(tuple(ids)),
     empty=qdrant.IsEmptyCondition,
 )
 _TURBO_BITS = {
@@ -140,10 +156,7 @@ class EdgeEngine:
             return []
         with _translated(self._folder):
             found = self._shard(collection).retrieve(list(ids), payload, list(vectors) or False)
-            return [
-                Record(str(point.id), point.payload or {}, point.vector if isinstance(point.vector, dict) else {})
-                for point in found
-            ]
+            return [_record(point) for point in found]
 
     def search(self, searches: Sequence[Search]) -> list[list[tuple[str, float]]]:
         """All searches as one planned batch."""
@@ -153,7 +166,7 @@ class EdgeEngine:
         with _translated(self._folder):
             large = shard.info().points_count > EXACT_SPANS
             request = qdrant.QueryBatchRequest([_request(search, large, self._compression) for search in searches])
-            return [[(str(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(request)]
+            return [[(_text(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(request)]
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
         """Exact count."""
@@ -216,6 +229,11 @@ class EdgeEngine:
                 f"the disk of {self._folder} is full: {free >> 20} MiB free, {MIN_FREE_BYTES >> 20} MiB needed; "
                 "make room and it goes on"
             )
+
+
+def _record(point: qdrant.Record) -> Record:
+    vectors = point.vector  # each look makes all numbers anew
+    return Record(str(point.id), point.payload or {}, vectors if isinstance(vectors, dict) else {})
 
 
 def _config(collection: Collection, dimension: int, compression: Compression) -> qdrant.EdgeConfig:

@@ -73,6 +73,12 @@ def query_terms(text: str) -> Sparse:
     return _sparse(weights, np.fromiter(weights.values(), np.float32, len(weights)))
 
 
+def held_terms(text: str) -> set[int]:
+    """The ids of all terms of a text, of its parts and compounds."""
+    parts, wholes = _count(text)
+    return parts.keys() | wholes.keys()
+
+
 def _sparse(terms: Iterable[int], weights: NDArray[np.float32]) -> Sparse:
     ids = np.fromiter(terms, np.uint32, len(weights))
     order = np.argsort(ids)
