@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,8 @@ from spanstream.runtime.problems import Problem
 
 
 def test_what_has_no_place_is_refused_and_the_rest_is_answered_in_order() -> None:
-    let, order = threading.Event(), []
+    let = threading.Event()
+    order: list[int] = []
 
     def work(number: int) -> int:
         assert let.wait(30)
@@ -19,7 +21,7 @@ def test_what_has_no_place_is_refused_and_the_rest_is_answered_in_order() -> Non
 
     async def all_at_once() -> list[int | BaseException]:
         admission = Admission(at_once=1, waiting=2)
-        running = [asyncio.create_task(admission.run(lambda number=number: work(number))) for number in range(4)]
+        running = [asyncio.create_task(admission.run(partial(work, number))) for number in range(4)]
         done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         assert [task in done for task in running] == [False, False, False, True]
         let.set()

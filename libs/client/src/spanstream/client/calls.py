@@ -125,8 +125,13 @@ def read_statuses(response: Response) -> list[Status]:
 def read_search(response: Response) -> SearchResult:
     """The answer to `search`."""
     body = _object(response)
-    hits, flags = tuple(map(_hit, body["hits"])), (bool(body.get(name, False)) for name in ("partial", "by_words"))
-    return SearchResult(hits, float(body["took_ms"]), *flags, tuple(body.get("unfinished", ())))
+    return SearchResult(
+        hits=tuple(map(_hit, body["hits"])),
+        took_ms=float(body["took_ms"]),
+        partial=bool(body.get("partial", False)),
+        by_words=bool(body.get("by_words", False)),
+        unfinished=tuple(body.get("unfinished", ())),
+    )
 
 
 def read_sources(response: Response) -> list[Source]:

@@ -75,8 +75,8 @@ def _hexadecimal(number: int) -> str:
     return str(UUID(int=number))
 
 
-def _text(id: UUID | int) -> str:
-    return _hexadecimal(id.int if isinstance(id, UUID) else id)
+def _text(id: qdrant.PointId) -> str:
+    return _hexadecimal(id.int) if isinstance(id, UUID) else str(id)
 
 
 DIALECT = Dialect(
