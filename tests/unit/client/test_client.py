@@ -114,6 +114,15 @@ def test_search_answers_with_hits_down_to_the_span(connect: Connect) -> None:
     assert script.body(0) == {"query": "cat", "limit": 3, "filter": {"all": conditions}}
 
 
+def test_search_waits_for_receipts_and_says_what_it_did_not_wait_for(connect: Connect) -> None:
+    body = {"hits": [], "took_ms": 1.0, "partial": False, "by_words": False, "unfinished": ["after"]}
+    script = Script(httpx.Response(200, json=body))
+    result = connect(script).search("cat", after=[sdk.Receipt("docs", "a", 7)], deadline_ms=200)
+    assert result.unfinished == ("after",)
+    receipts = [{"source": "docs", "id": "a", "version": 7}]
+    assert script.body(0) == {"query": "cat", "limit": 10, "after": receipts, "deadline_ms": 200}
+
+
 def test_busy_server_is_asked_again_after_the_time_it_names(connect: Connect) -> None:
     clock = Clock()
     script = Script(problem(503, retry_after="2"), problem(429), httpx.Response(200, json={"sources": []}))
