@@ -10,11 +10,36 @@ from pathlib import Path
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.representations.local import open_local
-from tests.bench import corpus, encoder, freshness, growth, pipeline, reingest, serving, spans
+from tests.bench import (
+    corpus,
+    encoder,
+    filtered,
+    freshness,
+    growth,
+    lexical,
+    pipeline,
+    querying,
+    reingest,
+    searching,
+    serving,
+    spans,
+    vectors,
+    writing,
+)
 from tests.bench.product import Product, running
 from tests.bench.result import Result, row
 
-NAMES = ("encoder", "spans", "serving", "growth", "pipeline", "freshness", "reingest")
+# Those that start what they need themselves.
+ALONE = {
+    "serving": serving.measure,
+    "searching": searching.measure,
+    "querying": querying.measure,
+    "lexical": lexical.measure,
+    "filtered": filtered.measure,
+    "writing": writing.measure,
+    "vectors": vectors.measure,
+}
+NAMES = ("encoder", "spans", *ALONE, "growth", "pipeline", "freshness", "reingest")
 CAPACITY_DOCUMENTS, SHORT_CAPACITY_DOCUMENTS = 500, 20  # that say how much freshness may be loaded
 
 Say = Callable[[str], None]
@@ -32,10 +57,10 @@ def run(names: Collection[str], *, short: bool, say: Say) -> Iterator[tuple[str,
         say("spans")
         with _encoder() as alone:
             yield "spans", spans.measure(alone, short=short)
-    if "serving" in chosen:
-        chosen.remove("serving")
-        say("serving")
-        yield "serving", serving.measure(short=short)
+    for name in [name for name in ALONE if name in chosen]:
+        chosen.remove(name)
+        say(name)
+        yield name, ALONE[name](short=short)
     if "growth" in chosen and not short:
         chosen.remove("growth")
         yield "growth", _grown(say)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.bench import growth, servers, serving, spans, suite
 from tests.bench.__main__ import table
 from tests.bench.result import Result
@@ -23,7 +25,7 @@ def short_form(*names: str) -> dict[str, Result]:
 
 
 def test_every_benchmark_has_a_short_form() -> None:
-    assert {*PRODUCT, "encoder", "spans", "serving"} == set(suite.NAMES)
+    assert {*PRODUCT, "encoder", "spans", *suite.ALONE} == set(suite.NAMES)
 
 
 def test_short_form_on_the_product(tmp_path: Path) -> None:
@@ -48,3 +50,10 @@ def test_short_form_of_serving() -> None:
     figures = short_form("serving")["serving"]["figures"]
     assert figures["sides"].keys() == {serving.DEFAULT, servers.PER_REQUEST.name}
     assert figures["priority"].keys() == {serving.DEFAULT}
+
+
+@pytest.mark.parametrize("name", [name for name in suite.ALONE if name != "serving"])
+def test_short_form_of_searches(name: str) -> None:
+    result = short_form(name)[name]
+    assert result["figures"]
+    assert any(row["value"] for row in result["rows"])

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,8 @@ from spanstream.store.edge import EXACT_SPANS, EdgeStore
 from spanstream.store.errors import StoreCorrupt, StoreUnavailable
 from spanstream.store.opening import open_store
 from spanstream.store.points import Passage
-from spanstream.store.queries import Query, Scope, Spans
-from tests.fixtures.store import DIMENSION, hash_of, head, passage, unit
+from spanstream.store.queries import Condition, Dense, Match, Query, Range, Scope, Spans
+from tests.fixtures.store import DIMENSION, hash_of, head, passage, scores, unit
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE = hash_of("one")
@@ -205,3 +207,51 @@ def test_maintenance_cuts_the_logs_now_and_then(tmp_path: Path, monkeypatch: pyt
     store.maintain()
     assert kept() == before + 10
     store.close()
+
+
+@pytest.fixture
+def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[EdgeStore, list[Passage]]]:
+    """A shard that is searched by its graph: 4,000 passages in 20 clusters, at thresholds that are small enough."""
+    monkeypatch.setattr("spanstream.store.edge.GRAPH_THRESHOLD_KB", 50)
+    monkeypatch.setattr("spanstream.store.edge.FULL_SCAN_KB", 1)
+    rng = np.random.default_rng(0)
+    cluster, rank = rng.integers(0, 20, 4000), rng.permutation(4000)
+    dense = unit(rng, 20)[cluster] + 0.5 * unit(rng, 4000)
+    dense /= np.linalg.norm(dense, axis=1, keepdims=True)
+    written = [
+        replace(
+            passage(Key("acme", "wiki", f"d{n}"), metadata={"rank": int(rank[n]), "cluster": int(cluster[n])}),
+            groups=("few",) if rank[n] < 100 else ("many",),
+            dense=dense[n],
+        )
+        for n in range(4000)
+    ]
+    store = opened(tmp_path)
+    store.upsert_passages(written)
+    store.maintain()
+    yield store, written
+    store.close()
+
+
+def test_a_filter_loses_nothing_on_a_shard_with_a_graph(graph: tuple[EdgeStore, list[Passage]]) -> None:
+    """Recall of the 50 best at selectivities of 0.1 to 90 %, near the query, far from it, and by groups."""
+    store, written = graph
+    rng = np.random.default_rng(1)
+    cases: list[tuple[Scope, Condition | None, Callable[[Passage], bool]]] = [
+        (Scope("acme"), Range("metadata.rank", lt=kept), lambda item, kept=kept: item.metadata["rank"] < kept)
+        for kept in (4, 40, 400, 1200, 2000, 3600)
+    ]
+    for chosen in ((3,), (4, 5, 6), tuple(range(10))):
+        cases.append(
+            (Scope("acme"), Match("metadata.cluster", chosen), lambda item, c=chosen: item.metadata["cluster"] in c)
+        )
+    cases.append((Scope("acme", ("few",)), None, lambda item: item.metadata["rank"] < 100))
+    for scope, where, keeps in cases:
+        kept = [item for item in written if keeps(item)]
+        for _ in range(4):
+            vector = (
+                next(item.dense for item in written if item.metadata["cluster"] == rng.integers(0, 20)) + unit(rng) / 4
+            )
+            best = sorted(scores(Dense(vector), kept, written).values(), reverse=True)[:50]
+            [ranked] = store.rank([Query(Dense(vector), scope, 50, where)])
+            assert [score * float(np.linalg.norm(vector)) for _, score in ranked] == pytest.approx(best, abs=4e-3)

@@ -19,7 +19,7 @@ from qdrant_client import QdrantClient
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
-from spanstream.store.errors import StoreRejected
+from spanstream.store.errors import StoreRejected, TooLarge
 from spanstream.store.points import Failure, Head, Passage, State
 from spanstream.store.queries import (
     AllOf,
@@ -473,6 +473,13 @@ META = "metadata."
         (Range(META + "tags", gt=0), ""),
         (DateRange(META + "date", gte="2024-02-01T00:00:00Z"), "bc"),
         (DateRange(META + "date", lt="2025-01-01T00:00:00Z"), "abc"),
+        (DateRange(META + "date", gt="2024-02-01"), "c"),
+        (DateRange(META + "date", gte="2024-01-31T13:00:00+01:00", lte="2024-02-01"), "ab"),
+        (DateRange(META + "year", gte="1980-01-01"), ""),
+        (DateRange(META + "none", gte="1980-01-01"), ""),
+        (Range(META + "date", gt=0), ""),
+        (Range(META + "author.age", gte=41.5, lte=41.5), "a"),
+        (Range(META + "year", gte=1991, lte=1991), "b"),
         (AllOf(()), "abcd"),
         (AnyOf(()), ""),
         (Not(AnyOf(())), "abcd"),
@@ -492,6 +499,98 @@ def test_filters(store: Store, where: Condition, expected: str) -> None:
 def test_a_metadata_name_that_is_no_identifier_can_be_filtered_on(store: Store) -> None:
     store.upsert_passages([passage(key("c"), metadata={"odd name": {"ключ": "v"}})])
     assert found(store, Scope("acme"), Match("metadata.odd name.ключ", ("v",))) == {"c"}
+
+
+# --- Facets ----------------------------------------------------------------------------------------------------------
+
+
+def tallied(
+    store: Store, field: str, limit: int = 100, scope: Scope = Scope("acme"), where: Condition | None = None
+) -> list:
+    tally = store.facets(scope, {field: limit}, where)[field]
+    return [(type(value).__name__, value, count) for value, count in tally]
+
+
+VALUES = [
+    {"lang": "en", "tags": ["x", "y", "x"], "n": 1, "author": {"name": "Ann"}, "odd name": {"ключ": "v"}},
+    {"lang": "de", "tags": ["y"], "n": 1.0, "author": {"name": "Bob"}, "flag": True},
+    {"lang": "en", "tags": [], "n": 2.5, "author": "Ann", "flag": False},
+    {"lang": None, "tags": "x", "n": "1", "flag": 1, "long": "a" * 600, "deep": {"a": [{"b": 1}]}},
+]
+
+
+@pytest.fixture
+def values(store: Store) -> None:
+    """Four documents of `acme`'s wiki, one of its mail, one deleted, one of another tenant."""
+    store.flip_heads([head(key(f"d{n}"), metadata=metadata) for n, metadata in enumerate(VALUES)])
+    store.flip_heads([head(key("e", source="mail"), metadata={"lang": "fr"}, groups=("staff",))])
+    store.flip_heads([head(key("gone"), state=State.DELETED, metadata={"lang": "gone"})])
+    store.flip_heads([head(key("theirs", tenant="beta"), metadata={"lang": "theirs"})])
+
+
+@pytest.mark.usefixtures("values")
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("source", [("str", "wiki", 4), ("str", "mail", 1)]),
+        ("metadata.lang", [("str", "en", 2), ("str", "de", 1), ("str", "fr", 1)]),
+        ("metadata.tags", [("str", "x", 2), ("str", "y", 2)]),
+        ("metadata.n", [("int", 1, 2), ("float", 2.5, 1), ("str", "1", 1)]),
+        ("metadata.flag", [("int", 1, 1), ("bool", False, 1), ("bool", True, 1)]),
+        ("metadata.author.name", [("str", "Ann", 1), ("str", "Bob", 1)]),
+        ("metadata.odd name.ключ", [("str", "v", 1)]),
+        ("metadata.long", []),
+        ("metadata.deep", []),
+        ("metadata.deep.a.b", []),
+        ("metadata.none", []),
+    ],
+)
+def test_facets_count_live_documents_by_value(store: Store, field: str, expected: list) -> None:
+    assert tallied(store, field) == expected
+
+
+@pytest.mark.usefixtures("values")
+def test_facets_keep_to_scope_filter_and_limit(store: Store) -> None:
+    assert tallied(store, "metadata.lang", 1) == [("str", "en", 2)]
+    assert tallied(store, "source", 1) == [("str", "wiki", 4)]
+    assert tallied(store, "metadata.lang", scope=Scope("acme", ())) == [("str", "en", 2), ("str", "de", 1)]
+    assert tallied(store, "source", scope=Scope("acme", ("other",))) == [("str", "wiki", 4)]
+    assert tallied(store, "metadata.lang", scope=Scope("gamma")) == tallied(store, "source", scope=Scope("gamma")) == []
+    where = Match("metadata.tags", ("y",))
+    assert tallied(store, "metadata.lang", where=where) == [("str", "de", 1), ("str", "en", 1)]
+    both = store.facets(Scope("acme"), {"metadata.lang": 9, "source": 9}, where)
+    assert both == {"metadata.lang": [("de", 1), ("en", 1)], "source": [("wiki", 2)]}
+    assert store.facets(Scope("acme"), {}) == {}
+
+
+def test_facets_are_exact_over_many_documents(store: Store) -> None:
+    store.flip_heads([head(key(f"d{n}"), metadata={"n": n % 7}) for n in range(2500)])
+    assert sorted((value, count) for _, value, count in tallied(store, "metadata.n")) == [
+        (n, len(range(n, 2500, 7))) for n in range(7)
+    ]
+
+
+def test_a_tally_of_too_many_documents_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanstream.store.index.MAX_TALLIED", 3)
+    store.flip_heads([head(key(f"d{n}"), metadata={"n": n}) for n in range(4)])
+    with pytest.raises(TooLarge, match="at most 3 documents"):
+        store.facets(Scope("acme"), {"metadata.n": 5})
+    assert store.facets(Scope("acme"), {"source": 5}) == {"source": [("wiki", 4)]}
+    assert tallied(store, "metadata.n", where=Range("metadata.n", lt=3)) != []
+
+
+def test_matching_says_which_of_these_passages_a_condition_holds_for(store: Store) -> None:
+    written = [passage(key(name), metadata=metadata) for name, metadata in DOCUMENTS.items()]
+    theirs = passage(key("a", tenant="beta"), metadata=DOCUMENTS["a"])
+    hidden = passage(key("h"), metadata=DOCUMENTS["a"], groups=("staff",))
+    store.upsert_passages([*written, theirs, hidden])
+    where, ids = Match(META + "tags", ("y",)), [item.id for item in (*written, theirs, hidden)]
+    assert store.matching(Scope("acme", ()), where, ids) == {written[0].id, written[1].id}
+    assert store.matching(Scope("acme", ()), where, ids[1:]) == {written[1].id}
+    assert store.matching(Scope("acme"), where, [hidden.id]) == {hidden.id}
+    assert store.matching(Scope("acme"), where, []) == set()
+    with pytest.raises(StoreRejected):
+        store.matching(Scope("acme"), Match("text", ("x",)), ids)
 
 
 @pytest.mark.parametrize(

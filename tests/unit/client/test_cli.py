@@ -112,6 +112,24 @@ def test_filter_that_is_no_json_object_is_a_usage_error(server: Server, filter: 
     assert not server.asked
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--boost", "{"), ("--boost", "[]"), ("--recent", "accepted_at"), ("--recent", "x=nan"), ("--recent", "x=-1")],
+)
+def test_option_that_cannot_be_read_is_a_usage_error(server: Server, option: str, value: str) -> None:
+    done = run("search", "bees", option, value)
+    assert done.exit_code == cli.USAGE
+    assert option in done.output
+    assert not server.asked
+
+
+def test_facets_are_shown_by_field(server: Server) -> None:
+    facets = [{"field": "metadata.n", "values": [{"value": True, "count": 2}, {"value": "a\x1b", "count": 1}]}]
+    server.answers["POST", "/v1/search"] = 200, {"hits": [], "took_ms": 1, "facets": facets}
+    done = run("search", "bees", "--facet", "metadata.n", "--recent", "metadata.date=30", "--diversity", "0.5")
+    assert "metadata.n: true (2), a\ufffd (1)" in done.output
+
+
 def test_help_of_search_shows_a_filter_that_is_json() -> None:
     shown = " ".join(run("search", "--help").output.replace("│", " ").split())
     assert json.loads(shown.partition("'")[2].partition("'")[0]) == {"field": "metadata.lang", "in": ["en"]}

@@ -114,6 +114,15 @@ def test_search_answers_with_hits_down_to_the_span(connect: Connect) -> None:
     assert script.body(0) == {"query": "cat", "limit": 3, "filter": {"all": conditions}}
 
 
+def test_search_waits_for_receipts_and_says_what_it_did_not_wait_for(connect: Connect) -> None:
+    body = {"hits": [], "took_ms": 1.0, "partial": False, "by_words": False, "unfinished": ["after"]}
+    script = Script(httpx.Response(200, json=body))
+    result = connect(script).search("cat", after=[sdk.Receipt("docs", "a", 7)], deadline_ms=200)
+    assert result.unfinished == ("after",)
+    receipts = [{"source": "docs", "id": "a", "version": 7}]
+    assert script.body(0) == {"query": "cat", "limit": 10, "after": receipts, "deadline_ms": 200}
+
+
 def test_busy_server_is_asked_again_after_the_time_it_names(connect: Connect) -> None:
     clock = Clock()
     script = Script(problem(503, retry_after="2"), problem(429), httpx.Response(200, json={"sources": []}))
@@ -340,3 +349,27 @@ def test_ingest_goes_to_the_ingest_address(connect: Connect) -> None:
     client.put("docs", sdk.Document("a", "words"))
     client.sources()
     assert [str(request.url.host) for request in script.requests] == ["ingest", "test"]
+
+
+def test_search_says_options_and_reads_facets_and_cursor(connect: Connect) -> None:
+    facets = [{"field": "source", "values": [{"value": "a", "count": 2}]}, {"field": "metadata.n", "values": []}]
+    body = {"hits": [], "took_ms": 1.5, "partial": False, "facets": facets, "cursor": "abc"}
+    script = Script(httpx.Response(200, json=body), httpx.Response(200, json={"hits": [], "took_ms": 1}))
+    client = connect(script)
+    boost = {"filter": {"field": "source", "eq": "a"}, "factor": 2}
+    recency = {"field": "accepted_at", "half_life_days": 7}
+    found = client.search(
+        "x", facets={"source": 5, "metadata.n": 3}, boosts=[boost], recency=recency, diversity=0.5, cursor="xyz"
+    )
+    assert (found.facets, found.cursor) == ({"source": (("a", 2),), "metadata.n": ()}, "abc")
+    assert script.body(0) == {
+        "query": "x",
+        "limit": 10,
+        "facets": [{"field": "source", "limit": 5}, {"field": "metadata.n", "limit": 3}],
+        "boosts": [boost],
+        "recency": recency,
+        "diversity": 0.5,
+        "cursor": "xyz",
+    }
+    assert client.search("x").cursor is None
+    assert script.body(1) == {"query": "x", "limit": 10}

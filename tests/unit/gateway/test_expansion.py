@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from spanstream.gateway.expansion import MAX_CHARACTERS, MAX_TEXTS, NoWriter, Writer, expanded, open_writer
+from spanstream.gateway.found import Answer
 from spanstream.gateway.meanings import Words
-from spanstream.gateway.search import Answer, Mode, Question, Searcher
+from spanstream.gateway.question import Mode, Question
+from spanstream.gateway.search import Searcher
 from spanstream.store.queries import Scope
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus
 from tests.unit.indexer.documents import DIMENSION, ENCODER
@@ -33,7 +35,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def ask(corpus: Corpus, writer: Writer | None, *, mode: Mode = Mode.DENSE, expand: bool = True) -> Answer:
-    searcher = Searcher(corpus.store, ENCODER, {}, writer)
+    searcher = Searcher(corpus.store, ENCODER, {}, writer=writer)
     return searcher.search(ACME, Question(Words("swallows"), mode=mode, expand=expand), DIMENSION)
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from spanstream.gateway.explaining import explain
 from spanstream.gateway.explanation import Explanation, PartGrade, readable
+from spanstream.gateway.found import Answer
 from spanstream.gateway.meanings import All, AnyOf, Example, Meaning, Not, Words, canonical
-from spanstream.gateway.search import Answer, Mode, Question
+from spanstream.gateway.question import Mode, Question
 from spanstream.store.lexical import document_terms, query_terms, words
 from spanstream.store.points import State
 from spanstream.store.queries import Scope

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spanstream.events.ids import Key
 from spanstream.gateway.asking import UnknownExample
+from spanstream.gateway.found import Answer
 from spanstream.gateway.meanings import (
     All,
     AnyOf,
@@ -23,7 +24,7 @@ from spanstream.gateway.meanings import (
     seeks,
     sought,
 )
-from spanstream.gateway.search import Answer, Mode, Question
+from spanstream.gateway.question import Mode, Question
 from spanstream.store.queries import Scope
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document
 from tests.unit.indexer.documents import DIMENSION, deleted

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import EncoderUnavailable
+from spanstream.gateway.found import Answer
 from spanstream.gateway.late_interaction import LateInteraction
 from spanstream.gateway.meanings import All, Meaning, Not, Words
+from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.reranking import CrossEncoding, NoSuchStage, Rerank, Rescorer, Stage
-from spanstream.gateway.search import Answer, Mode, Question, Searcher
+from spanstream.gateway.search import Searcher
 from spanstream.store.points import Passage
 from spanstream.store.queries import Scope
 from tests.unit.gateway.corpus import Corpus, document

@@ -9,8 +9,10 @@ import pytest
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import InvalidVectors
 from spanstream.encoder.hashing import HashEncoder
+from spanstream.gateway.found import Answer
 from spanstream.gateway.meanings import Words
-from spanstream.gateway.search import Answer, Mode, Question, Searcher
+from spanstream.gateway.question import Mode, Question
+from spanstream.gateway.search import Searcher
 from spanstream.store.points import State
 from spanstream.store.queries import Match, Range, Scope
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document

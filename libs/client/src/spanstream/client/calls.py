@@ -11,6 +11,8 @@ from spanstream.client import errors, reading
 from spanstream.client.documents import Document, File, Line, Record
 from spanstream.client.effects import Request, Response
 from spanstream.client.explanations import Miss
+from spanstream.client.options import SearchOptions
+from spanstream.client.options import body as search_body
 from spanstream.client.results import Content, Failure, Hit, Passage, Receipt, SearchResult, Source, Span, Status
 
 MAX_STATUSES = 1000  # ids in one question, the server's limit
@@ -68,40 +70,27 @@ def content(source: str, id: str, first: int) -> Request:
     return Request("GET", f"{_document(source, id)}/content", params={"from": first, "limit": MAX_PASSAGES})
 
 
-def search(query: str | Mapping[str, Any], **options: Any) -> Request:
-    """A search; the options are those of `_asked`."""
+def search(query: str | Mapping[str, Any], options: SearchOptions) -> Request:
+    """A search."""
     return Request("POST", "/v1/search", headers=_JSON, content=_encode(_searched(query, options)))
 
 
-def similar(source: str, id: str, start: int | None, end: int | None, **options: Any) -> Request:
+def similar(source: str, id: str, start: int | None, end: int | None, options: SearchOptions) -> Request:
     """A search for more like a document, or like its characters `start` to `end`."""
-    body = {"to": {"source": source, "id": id} | _given(start=start, end=end)} | _asked(**options)
+    body = {"to": {"source": source, "id": id} | _given(start=start, end=end)} | search_body(options)
     return Request("POST", "/v1/similar", headers=_JSON, content=_encode(body))
 
 
-def explain_miss(query: str | Mapping[str, Any], source: str, id: str, version: int | None, **options: Any) -> Request:
+def explain_miss(
+    query: str | Mapping[str, Any], source: str, id: str, version: int | None, options: SearchOptions
+) -> Request:
     """Why a document is not among the hits of a search."""
     body = {"query": _searched(query, options), "document": {"source": source, "id": id} | _given(version=version)}
     return Request("POST", "/v1/explain-miss", headers=_JSON, content=_encode(body), timeout=120)
 
 
-def _searched(query: str | Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"query": query if isinstance(query, str) else dict(query)} | _asked(**options)
-
-
-def _asked(
-    *,
-    limit: int,
-    mode: str | None,
-    sources: Sequence[str] | None,
-    filter: Mapping[str, Any] | None,
-    explain: bool = False,
-) -> dict[str, Any]:
-    """How a search is to be answered. `sources` is a filter like any other, and both must hold."""
-    conditions = [{"field": "source", "in": list(sources)}] if sources else []
-    conditions += [dict(filter)] if filter else []
-    narrowed = {"all": conditions} if len(conditions) > 1 else conditions[0] if conditions else None
-    return _given(limit=limit, mode=mode, filter=narrowed, explain=explain or None)
+def _searched(query: str | Mapping[str, Any], options: SearchOptions) -> dict[str, Any]:
+    return {"query": query if isinstance(query, str) else dict(query)} | search_body(options)
 
 
 def sources() -> Request:
@@ -148,8 +137,18 @@ def read_statuses(response: Response) -> list[Status]:
 def read_search(response: Response) -> SearchResult:
     """The answer to `search` and `similar`."""
     body = _object(response)
-    hits, flags = tuple(map(_hit, body["hits"])), (bool(body.get(name, False)) for name in ("partial", "by_words"))
-    return SearchResult(hits, float(body["took_ms"]), *flags)
+    facets = {
+        row["field"]: tuple((each["value"], each["count"]) for each in row["values"]) for row in body.get("facets", [])
+    }
+    return SearchResult(
+        hits=tuple(map(_hit, body["hits"])),
+        took_ms=float(body["took_ms"]),
+        partial=bool(body.get("partial", False)),
+        by_words=bool(body.get("by_words", False)),
+        facets=facets,
+        cursor=body.get("cursor"),
+        unfinished=tuple(body.get("unfinished", ())),
+    )
 
 
 def read_miss(response: Response) -> Miss:

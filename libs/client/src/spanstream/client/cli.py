@@ -25,6 +25,7 @@ from spanstream.client.errors import (
     Unreachable,
     Unusable,
 )
+from spanstream.client.options import SearchOptions
 from spanstream.client.results import Failure, Progress, Report
 
 FAILED, USAGE, UNREACHABLE, REFUSED = 1, 2, 3, 4
@@ -33,6 +34,10 @@ FILTER_HELP = (
     """A condition as JSON: '{"field": "metadata.lang", "in": ["en"]}', also eq, gte, gt, lte, lt; '"""
     """{"all": [...]}', any, not combine them. Fields: source, id, metadata.NAME."""
 )
+FILTER = '{"field": "metadata.lang", "in": ["en"]}'
+BOOST = '{"factor": 2, "filter": {"field": "source", "eq": "news"}}'
+BOOST_HELP = f"What counts for more, or for less with a factor below 1, as JSON: '{BOOST}'."
+FACET_VALUES = 20  # shown of a field
 SHOWN_SOURCES = 20  # of those that there are, where an unknown one was named
 
 app = typer.Typer(
@@ -120,16 +125,50 @@ def search(
     mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
     filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    rerank: Annotated[
+        str | None, typer.Option("--rerank", metavar="STAGE", help="Score the best passages again: late or cross.")
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each hit has its score and rank.")] = False,
+    facet: Annotated[
+        list[str] | None, typer.Option("--facet", metavar="FIELD", help="Count its values: source, metadata.NAME.")
+    ] = None,
+    boost: Annotated[list[str] | None, typer.Option("--boost", metavar="JSON", help=BOOST_HELP)] = None,
+    recent: Annotated[
+        str | None,
+        typer.Option(
+            "--recent", metavar="FIELD=DAYS", help="Newer first: half-life by accepted_at or a date in metadata."
+        ),
+    ] = None,
+    diversity: Annotated[
+        float | None, typer.Option("--diversity", min=0, max=1, help="0 to 1: hits unlike each other.")
+    ] = None,
+    cursor: Annotated[
+        str | None, typer.Option("--cursor", help="Go on behind an answer, with the same question.")
+    ] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Search; the words that answer best are highlighted inside their passage."""
     asked = _query(query or [], without or [], like or [], unlike or [])
-    condition = _condition(filter) if filter else None
+    condition = _object(filter, "--filter", FILTER) if filter else None
+    boosts = [_object(each, "--boost", BOOST) for each in boost or []]
+    recency, facets = _recency(recent) if recent else None, dict.fromkeys(facet or [], FACET_VALUES)
     with _connect(url) as client:
         try:
-            result = client.search(asked, limit=limit, mode=mode, sources=source, filter=condition, explain=explain)
+            result = client.search(
+                asked,
+                limit=limit,
+                mode=mode,
+                sources=source,
+                filter=condition,
+                facets=facets,
+                boosts=boosts,
+                recency=recency,
+                diversity=diversity,
+                cursor=cursor,
+                rerank={"stage": rerank} if rerank else None,
+                explain=explain,
+            )
         except Invalid as error:
             _check_sources(client, source or [])
             raise _as_typed(error, source, condition) from error
@@ -164,11 +203,10 @@ def explain_miss(
     """Say why a document is not among the hits of a search."""
     missed = _example(document, "SOURCE/ID")
     asked = _query(query or [], without or [], like or [], unlike or [])
-    options: dict[str, Any] = {"version": version, "limit": limit, "mode": mode, "sources": source}
+    condition = _object(filter, "--filter", FILTER) if filter else None
+    options = SearchOptions(limit=limit, mode=mode, sources=source, filter=condition)
     with _connect(url) as client:
-        found = client.explain_miss(
-            asked, missed["source"], missed["id"], filter=_condition(filter) if filter else None, **options
-        )
+        found = client.explain_miss(asked, missed["source"], missed["id"], version=version, **options)
     output.write_json(found) if as_json else output.consoles()[0].print(explained.miss(found))
 
 
@@ -301,16 +339,26 @@ def _example(name: str, option: str) -> dict[str, str]:
     return {"source": source, "id": id}
 
 
-def _condition(text: str) -> dict[str, Any]:
+def _object(text: str, option: str, example: str) -> dict[str, Any]:
     try:
-        condition = json.loads(text)
+        value = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"not JSON: {error}", param_hint="--filter") from error
-    if not isinstance(condition, dict):
-        raise typer.BadParameter(
-            'not a JSON object, such as {"field": "metadata.lang", "in": ["en"]}', param_hint="--filter"
-        )
-    return condition
+        raise typer.BadParameter(f"not JSON: {error}", param_hint=option) from error
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"not a JSON object, such as {example}", param_hint=option)
+    return value
+
+
+def _recency(text: str) -> dict[str, Any]:
+    field, _, days = text.partition("=")
+    try:
+        half_life = float(days)
+        if not 0 < half_life < float("inf"):
+            raise ValueError("no length of time")
+        return {"field": field, "half_life_days": half_life}
+    except ValueError as error:
+        message = "not FIELD=DAYS, such as metadata.date=30 or accepted_at=7"
+        raise typer.BadParameter(message, param_hint="--recent") from error
 
 
 def _as_typed(error: Invalid, sources: list[str] | None, condition: dict[str, Any] | None) -> Invalid:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
@@ -15,6 +15,7 @@ from spanstream.client.effects import Flow, Next, Sleep
 from spanstream.client.errors import SpanstreamError
 from spanstream.client.explanations import Miss
 from spanstream.client.ingestion import IN_FLIGHT, Ingestion
+from spanstream.client.options import SearchOptions
 from spanstream.client.results import Content, Progress, Receipt, Report, SearchResult, Source, Status
 
 T = TypeVar("T")
@@ -98,22 +99,12 @@ class Client:
         """Wait until all are searchable (or deleted); returns those that failed. Raises NotSettled after `timeout` seconds."""
         return self._run(flows.wait_searchable(receipts, timeout=timeout, clock=self._clock))
 
-    def search(
-        self,
-        query: str | Mapping[str, Any],
-        *,
-        limit: int = 10,
-        mode: str | None = None,
-        sources: Sequence[str] | None = None,
-        filter: Mapping[str, Any] | None = None,
-        explain: bool = False,
-    ) -> SearchResult:
+    def search(self, query: str | Mapping[str, Any], **options: Unpack[SearchOptions]) -> SearchResult:
         """The documents that match best, each with its passages and best spans.
 
-        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}. `explain`: say of each hit why it has its score and rank.
+        `query`: a text, or a set of meanings such as {"all": ["solar power", {"not": "price"}]}.
         """
-        request = calls.search(query, limit=limit, mode=mode, sources=sources, filter=filter, explain=explain)
-        return self._run(flows.call(request, calls.read_search))
+        return self._run(flows.call(calls.search(query, options), calls.read_search))
 
     def similar(
         self,
@@ -122,15 +113,10 @@ class Client:
         *,
         start: int | None = None,
         end: int | None = None,
-        limit: int = 10,
-        mode: str | None = None,
-        sources: Sequence[str] | None = None,
-        filter: Mapping[str, Any] | None = None,
-        explain: bool = False,
+        **options: Unpack[SearchOptions],
     ) -> SearchResult:
         """More like a document, or like its characters `start` to `end`: a passage, a span. It is not found itself."""
-        options = {"limit": limit, "mode": mode, "sources": sources, "filter": filter, "explain": explain}
-        request = calls.similar(source, id, start, end, **options)
+        request = calls.similar(source, id, start, end, options)
         return self._run(flows.call(request, calls.read_search))
 
     def explain_miss(
@@ -140,14 +126,10 @@ class Client:
         id: str,
         *,
         version: int | None = None,
-        limit: int = 10,
-        mode: str | None = None,
-        sources: Sequence[str] | None = None,
-        filter: Mapping[str, Any] | None = None,
+        **options: Unpack[SearchOptions],
     ) -> Miss:
         """Why a document is not among the hits of a search; `version`: of its receipt."""
-        options = {"limit": limit, "mode": mode, "sources": sources, "filter": filter}
-        request = calls.explain_miss(query, source, id, version, **options)
+        request = calls.explain_miss(query, source, id, version, options)
         return self._run(flows.call(request, calls.read_miss))
 
     def content(self, source: str, id: str) -> Content:

@@ -41,11 +41,12 @@ def write_json(value: Any) -> None:
 def hits(result: SearchResult, *, marks: bool) -> Group:
     """The hits; the best span is highlighted, and between « » too where `marks` (no colours)."""
     warning = [Text("The model does not answer: ranked by words alone.", style="yellow")] if result.by_words else []
+    counted = [_facet(field, values) for field, values in result.facets.items()]
     if not result.hits:
-        return Group(*warning, Text("nothing found", style="dim"))
+        return Group(*warning, *counted, Text("nothing found", style="dim"))
     parts = [part for number, hit in enumerate(result.hits, 1) for part in _hit(number, hit, marks)]
     count = f"{len(result.hits)} {'document' if len(result.hits) == 1 else 'documents'}"
-    return Group(*warning, *parts, Text(f"{count} in {result.took_ms:.0f} ms", style="dim"))
+    return Group(*warning, *parts, *counted, Text(f"{count} in {result.took_ms:.0f} ms", style="dim"))
 
 
 def passage(found: Passage, *, marks: bool, shown: int = SHOWN) -> Text:
@@ -152,6 +153,13 @@ class IngestProgress:
     ) -> None:
         """Stop drawing."""
         self._bar.stop()
+
+
+def _facet(field: str, values: Iterable[tuple[str | float | bool, int]]) -> Text:
+    shown = ", ".join(
+        f"{line(value if isinstance(value, str) else json.dumps(value))} ({count})" for value, count in values
+    )
+    return Text.assemble((f"{clean(field)}: ", "bold"), shown or "no values")
 
 
 def _hit(number: int, hit: Hit, marks: bool) -> list[Any]:

@@ -116,12 +116,17 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """Hits, best first. `took_ms` is the server's own time; `partial`: it could not fill the list in time; `by_words`: its
-    model did not answer, so a hybrid search was ranked by words alone."""
+    model did not answer, so a hybrid search was ranked by words alone. `facets`: of each field that was asked for the values with
+    their numbers of documents. `cursor`: for the hits behind these, None where there are none. `unfinished`: the steps that
+    it did not wait for."""
 
     hits: tuple[Hit, ...]
     took_ms: float
     partial: bool = False
     by_words: bool = False
+    facets: Mapping[str, tuple[tuple[str | float | bool, int], ...]] = field(default_factory=dict)
+    cursor: str | None = None
+    unfinished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,15 @@ INDEXER_FRESHNESS = Histogram("indexer_freshness_seconds", "From accepted to sea
 # gateway
 GATEWAY_SECONDS = Histogram("gateway_search_seconds", "One search, seconds, by stage.", ["stage"], buckets=_LATENCY)
 GATEWAY_SEARCHES = Counter("gateway_searches_total", "Searches, by mode and outcome.", ["mode", "outcome"])
+GATEWAY_CACHE_HITS = Counter(
+    "gateway_query_cache_hits_total",
+    "Texts of queries whose vectors were remembered; the hit ratio is this / (this + misses).",
+)
+GATEWAY_CACHE_MISSES = Counter("gateway_query_cache_misses_total", "Texts of queries that the encoder was asked for.")
+GATEWAY_REFUSED = Counter("gateway_searches_refused_total", "Searches answered 503 because too many waited already.")
+GATEWAY_UNFINISHED = Counter(
+    "gateway_unfinished_total", "Steps of searches that were not waited for, by step.", ["step"]
+)
 
 # every consumer
 CONSUMER_RECORDS = Counter("consumer_records_total", "Records handled, by group and topic.", ["group", "topic"])

@@ -45,10 +45,11 @@ def admitted(condition: Condition) -> Condition:
         case Not(inner):
             return Not(admitted(inner))
         case Match() | Range() | DateRange():
-            return replace(condition, field=_path(condition.field))
+            return replace(condition, field=stored_path(condition.field))
 
 
-def _path(field: str) -> str:
+def stored_path(field: str) -> str:
+    """A caller's field as a stored path; StoreRejected where it is one of ours."""
     if field in ("source", "id"):
         return field
     first, *names = field.split(".")

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
@@ -52,6 +53,7 @@ from spanstream.store.index import Index
 from spanstream.store.points import Sparse
 
 BATCH_POINTS = 256
+SCROLL_POINTS = 4096
 MIN_FREE_BYTES = 256 << 20  # storage grows in mapped files of 64 MiB, and a full disk below a mapping kills the process
 SHARD_FLUSH_SECONDS = 60.0  # what a start after a kill has to read again at most: a second or two
 EXACT_SPANS = 8192  # passages up to which every span is compared: 3.5 ms on one core
@@ -63,6 +65,21 @@ _REFUSED = ("dimension error", "Wrong input", "Bad request", "Validation", "not 
 
 log = logging.getLogger(__name__)
 
+
+@lru_cache(maxsize=64)  # all legs of a search ask among the same ids, and each of these takes microseconds
+def _ids(ids: tuple[str, ...]) -> qdrant.HasIdCondition:
+    return qdrant.HasIdCondition({UUID(id) for id in ids})
+
+
+@lru_cache(maxsize=1 << 14)  # 4 MB; a search meets each of its candidates in every leg
+def _hexadecimal(number: int) -> str:
+    return str(UUID(int=number))
+
+
+def _text(id: qdrant.PointId) -> str:
+    return _hexadecimal(id.int) if isinstance(id, UUID) else str(id)
+
+
 DIALECT = Dialect(
     filter=qdrant.Filter,
     field=qdrant.FieldCondition,
@@ -71,7 +88,7 @@ DIALECT = Dialect(
     equal=lambda value: qdrant.MatchValue(np.bool_(value)),  # type: ignore[arg-type]
     range=qdrant.RangeFloat,
     dates=qdrant.RangeDateTime,
-    ids=lambda ids: qdrant.HasIdCondition({UUID(id) for id in ids}),
+    ids=lambda ids: _ids(tuple(ids)),
     empty=qdrant.IsEmptyCondition,
 )
 _TURBO_BITS = {
@@ -80,6 +97,8 @@ _TURBO_BITS = {
     Compression.TURBO2: qdrant.TurboQuantBitSize.Bits2,
     Compression.TURBO1: qdrant.TurboQuantBitSize.Bits1,
 }
+# Up to that many KB that a condition is estimated to keep the engine scans them, instead of walking the graph.
+FULL_SCAN_KB = 10_000
 _NO_GRAPH = qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=0)
 _SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.PayloadSchemaType] = {
     IndexType.TENANT: qdrant.KeywordIndexParams(is_tenant=True),
@@ -140,10 +159,7 @@ class EdgeEngine:
             return []
         with _translated(self._folder):
             found = self._shard(collection).retrieve(list(ids), payload, list(vectors) or False)
-            return [
-                Record(str(point.id), point.payload or {}, point.vector if isinstance(point.vector, dict) else {})
-                for point in found
-            ]
+            return [_record(point) for point in found]
 
     def search(self, searches: Sequence[Search]) -> list[list[tuple[str, float]]]:
         """All searches as one planned batch."""
@@ -153,7 +169,7 @@ class EdgeEngine:
         with _translated(self._folder):
             large = shard.info().points_count > EXACT_SPANS
             request = qdrant.QueryBatchRequest([_request(search, large, self._compression) for search in searches])
-            return [[(str(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(request)]
+            return [[(_text(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(request)]
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
         """Exact count."""
@@ -165,6 +181,17 @@ class EdgeEngine:
         with _translated(self._folder):
             request = qdrant.FacetRequest(field, limit, True, DIALECT.build(condition))
             return {str(hit.value): hit.count for hit in self._shard(collection).facet(request)}
+
+    def scroll(self, collection: Collection, condition: StoredCondition, fields: Sequence[str]) -> Iterator[Record]:
+        """Page by page, by id."""
+        shard, filter, offset = self._shard(collection), DIALECT.build(condition), None
+        payload = qdrant.PayloadSelector.Include(list(fields)) if fields else False
+        while True:
+            with _translated(self._folder):
+                points, offset = shard.scroll(qdrant.ScrollRequest(offset, SCROLL_POINTS, filter, payload, False))
+            yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
+            if offset is None:
+                return
 
     def maintain(self) -> bool:
         """Run the optimizers of both shards, slow only when there is something to do; now and then cut their logs."""
@@ -218,6 +245,11 @@ class EdgeEngine:
             )
 
 
+def _record(point: qdrant.Record) -> Record:
+    vectors = point.vector  # each look makes all numbers anew
+    return Record(str(point.id), point.payload or {}, vectors if isinstance(vectors, dict) else {})
+
+
 def _config(collection: Collection, dimension: int, compression: Compression) -> qdrant.EdgeConfig:
     # The engine makes scalar codes and graphs at the same threshold; at one low enough for codes, graphs cost too much.
     scalar = compression is Compression.SCALAR
@@ -231,7 +263,7 @@ def _config(collection: Collection, dimension: int, compression: Compression) ->
             datatype=half,
             memory=memory,
             quantization_config=codes,
-            hnsw_config=_NO_GRAPH if scalar else None,
+            hnsw_config=_NO_GRAPH if scalar else qdrant.HnswIndexConfig(16, 100, FULL_SCAN_KB),
         )
     }
     sparse = {}
@@ -356,7 +388,7 @@ def _request(search: Search, large: bool, compression: Compression) -> qdrant.Qu
     prefetches = []
     if large and search.shortlist is not None:
         nearest = qdrant.Query.Nearest(search.shortlist, using="dense")
-        by_codes = qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False))
+        by_codes = qdrant.SearchParams(quantization=qdrant.QuantizationSearchParams(rescore=False), exact=search.exact)
         limit = max(SPAN_SHORTLIST, search.limit)
         prefetches.append(qdrant.Prefetch(limit, query=nearest, filter=condition, params=by_codes))
     corpus = None if search.corpus is None else qdrant.IdfParams(DIALECT.build(search.corpus))
@@ -366,7 +398,7 @@ def _request(search: Search, large: bool, compression: Compression) -> qdrant.Qu
         query=qdrant.Query.Nearest(_vector(search.vector), using=search.using),
         prefetches=prefetches,
         filter=condition,
-        params=qdrant.SearchParams(idf=corpus, quantization=rescored),
+        params=qdrant.SearchParams(idf=corpus, quantization=rescored, exact=search.exact),
     )
 
 

@@ -15,5 +15,9 @@ class StoreRejected(StoreError):
     """The store refuses this very request (400, 409, 422): trying again is useless, reject the record."""
 
 
+class TooLarge(StoreRejected):
+    """The answer would take more than a request may; the message says how to ask for less."""
+
+
 class StoreCorrupt(StoreError):
     """The data folder cannot be read: a person must act; the message says how."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -16,11 +16,22 @@ from spanstream.store.compression import Compression
 from spanstream.store.conditions import Ids
 from spanstream.store.engine import Collection, Engine, Operation, Point, Search, SetPayload, Upsert, Vector
 from spanstream.store.engine import Delete as DeletePoints
-from spanstream.store.payloads import body_text, failure_payload, head_from, head_payload, passage_from, passage_payload
+from spanstream.store.errors import TooLarge
+from spanstream.store.payloads import (
+    Payload,
+    body_text,
+    failure_payload,
+    head_from,
+    head_payload,
+    passage_from,
+    passage_payload,
+)
 from spanstream.store.points import Failure, Head, Passage, Sparse, State, Vectors
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
+from spanstream.store.tallies import Tally, first, tallies
 
 MAX_SOURCES = 10_000
+MAX_TALLIED = 200_000  # documents whose metadata is read for one tally: 5 to 20 µs each
 _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
 
 
@@ -121,7 +132,24 @@ class Index:
         seen = conditions.visible(scope, named, conditions.live())
         return self._engine.tally(_DOCUMENTS, "source", seen, MAX_SOURCES if among is None else max(1, len(among)))
 
+    def facets(self, scope: Scope, limits: Mapping[str, int], where: Condition | None = None) -> dict[str, Tally]:
+        """Field -> its most frequent values. The index counts sources; metadata is counted here, in one pass for all fields."""
+        seen = conditions.visible(scope, where, conditions.live())
+        read = {field: limit for field, limit in limits.items() if field != "source"}
+        paths = [conditions.stored_path(field) for field in read]
+        heads = self._engine.scroll(_DOCUMENTS, seen, paths) if read else iter(())
+        found = tallies(_bounded(head.payload for head in heads), read)
+        if "source" in limits:
+            sources = self._engine.tally(_DOCUMENTS, "source", seen, MAX_SOURCES)
+            found["source"] = first(sources.items(), limits["source"])
+        return {field: found[field] for field in limits}
+
     # --- Search ---
+
+    def matching(self, scope: Scope, where: Condition, ids: Sequence[str]) -> set[str]:
+        """Those of these passages that the scope and condition admit."""
+        condition = conditions.visible(scope, where, Ids(tuple(ids)))
+        return {record.id for record in self._engine.scroll(_PASSAGES, condition, ())} if ids else set()
 
     def search(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """Answer queries: first ids and scores, then each found passage once, however many legs found it."""
@@ -172,6 +200,13 @@ class Index:
         self._engine.close()
 
 
+def _bounded(payloads: Iterator[Payload]) -> Iterator[Payload]:
+    for number, payload in enumerate(payloads):
+        if number == MAX_TALLIED:
+            raise TooLarge(f"metadata is counted over at most {MAX_TALLIED} documents: narrow it with a filter")
+        yield payload
+
+
 @lru_cache(maxsize=1 << 14)  # about 5 MB: who waits for documents asks for the same ones again and again
 def _head_point_id(key: Key) -> str:
     return str(head_id(key))
@@ -209,11 +244,12 @@ def _passage_point(passage: Passage) -> Point:
 def _search(query: Query) -> Search:
     more = () if query.among is None else (Ids(tuple(query.among)),)
     condition = conditions.visible(query.scope, query.where, *more)
+    narrowed = bool(more) or query.where is not None or query.scope.groups is not None
     match query.leg:
         case Dense(vector):
-            return Search("dense", vector.tolist(), condition, query.limit)
+            return Search("dense", vector.tolist(), condition, query.limit, exact=narrowed)
         case Spans(vector):
             one = vector.tolist()
-            return Search("spans", [one], condition, query.limit, shortlist=None if more else one)
+            return Search("spans", [one], condition, query.limit, shortlist=None if more else one, exact=narrowed)
         case Lexical(terms):
             return Search("lexical", terms, condition, query.limit, corpus=conditions.tenant(query.scope))

@@ -99,6 +99,12 @@ def _folded(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
     return "".join(folded), starts, ends
 
 
+def held_terms(text: str) -> set[int]:
+    """The ids of all terms of a text, of its parts and compounds."""
+    parts, wholes = _count(text)
+    return parts.keys() | wholes.keys()
+
+
 def _sparse(terms: Iterable[int], weights: NDArray[np.float32]) -> Sparse:
     ids = np.fromiter(terms, np.uint32, len(weights))
     order = np.argsort(ids)

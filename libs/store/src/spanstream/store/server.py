@@ -175,6 +175,23 @@ class ServerEngine:
             )
         return {str(hit.value): hit.count for hit in answer.hits}
 
+    def scroll(self, collection: Collection, condition: StoredCondition, fields: Sequence[str]) -> Iterator[Record]:
+        """Page by page, by id."""
+        filter, offset = DIALECT.build(condition), None
+        while True:
+            with _translated():
+                points, offset = self._client.scroll(
+                    self._collection(collection),
+                    scroll_filter=filter,
+                    limit=READ_POINTS,
+                    offset=offset,
+                    with_payload=list(fields) or False,
+                    timeout=TIMEOUT_S,
+                )
+            yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
+            if offset is None:
+                return
+
     def maintain(self) -> bool:
         """The server looks after itself."""
         return False
@@ -370,7 +387,11 @@ def _request(search: Search, compression: Compression) -> models.QueryRequest:
     if compression is not Compression.NONE and not isinstance(search.vector, Sparse):
         factor = compression.oversampling(search.limit)
         rescored = models.QuantizationSearchParams(rescore=True, oversampling=factor)
-        by_codes = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False))
+        by_codes = models.SearchParams(
+            quantization=models.QuantizationSearchParams(rescore=False), exact=search.exact or None
+        )
+    elif search.exact:
+        by_codes = models.SearchParams(exact=True)
     prefetch = None
     if search.shortlist is not None:
         limit = max(SPAN_SHORTLIST, search.limit)
@@ -384,7 +405,9 @@ def _request(search: Search, compression: Compression) -> models.QueryRequest:
         prefetch=prefetch,
         filter=condition,
         limit=search.limit,
-        params=models.SearchParams(idf=corpus, quantization=rescored) if corpus or rescored else None,
+        params=models.SearchParams(idf=corpus, quantization=rescored, exact=search.exact or None)
+        if corpus or rescored or search.exact
+        else None,
         with_payload=False,
     )
 

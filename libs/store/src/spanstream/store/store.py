@@ -18,6 +18,7 @@ from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
 from spanstream.store.points import Failure, Head, Passage, Vectors
 from spanstream.store.queries import Condition, Hit, Query, Scope
+from spanstream.store.tallies import Tally
 
 
 class Store(Protocol):
@@ -94,6 +95,18 @@ class Store(Protocol):
 
     def sources(self, scope: Scope, among: Sequence[str] | None = None) -> Mapping[str, int]:
         """Source -> number of live documents, of at most 10,000 sources; with `among` of those of these that have any."""
+        ...
+
+    def facets(self, scope: Scope, limits: Mapping[str, int], where: Condition | None = None) -> dict[str, Tally]:
+        """Field ("source", or below metadata) -> how many live documents have which value, exactly, at most so many values.
+
+        Values are texts of up to 512 characters, numbers and booleans; a document counts once for each item of a list.
+        Raises TooLarge where the metadata of more than 200,000 documents would have to be read.
+        """
+        ...
+
+    def matching(self, scope: Scope, where: Condition, ids: Sequence[str]) -> set[str]:
+        """Those of these passage ids that the scope and condition admit."""
         ...
 
     def maintain(self) -> bool:

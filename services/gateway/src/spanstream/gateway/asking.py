@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spanstream.encoder.encoder import Encoder, Text, check
+from spanstream.encoder.encoder import Encoded, Text, check
 from spanstream.events.ids import Key
 from spanstream.gateway.meanings import Example, Leaf, Words
 from spanstream.gateway.pool import Pool
@@ -26,6 +27,14 @@ EXAMPLE_TERMS = 25  # that weigh most in it
 _NO_RANGES = np.zeros((0, 2), np.int32)
 
 
+class Encodes(Protocol):
+    """What is needed of an encoder here."""
+
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        """As `Encoder.encode`."""
+        ...
+
+
 class UnknownExample(LookupError):
     """There is no such document, or the caller may not see it, or it has no such part."""
 
@@ -39,7 +48,7 @@ class Asked:
 
 
 def read(
-    store: Store, encoder: Encoder | None, scope: Scope, wanted: Sequence[Leaf], dimension: int
+    store: Store, encoder: Encodes | None, scope: Scope, wanted: Sequence[Leaf], dimension: int
 ) -> dict[Leaf, Asked]:
     """Each leaf's vector and terms; without an encoder terms alone.
 
@@ -54,11 +63,16 @@ def read(
     return asked | {leaf: Asked(found.vector if encoder else None, found.terms) for leaf, found in whole.items()}
 
 
-def _embedded(encoder: Encoder | None, texts: Mapping[Leaf, str], dimension: int) -> dict[Leaf, NDArray[np.float32]]:
+def whole(text: str) -> Text:
+    """A query as the encoder takes it: without spans."""
+    return Text(text, _NO_RANGES)
+
+
+def _embedded(encoder: Encodes | None, texts: Mapping[Leaf, str], dimension: int) -> dict[Leaf, NDArray[np.float32]]:
     if encoder is None or not texts:
         return {}
     with GATEWAY_SECONDS.labels("embed").time():
-        asked = [Text(text, _NO_RANGES) for text in texts.values()]
+        asked = [whole(text) for text in texts.values()]
         results = encoder.encode(asked, query=True)
         check(asked, results, dimension)
     return {leaf: result.whole for leaf, result in zip(texts, results, strict=True)}

@@ -11,7 +11,8 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import NDArray
 
-from spanstream.encoder.encoder import Encoder, Text, check
+from spanstream.encoder.encoder import Text, check
+from spanstream.gateway.asking import Encodes
 
 MAX_TEXTS = 8  # of those written for a query
 MAX_CHARACTERS = 4000  # of each of them
@@ -40,7 +41,7 @@ def open_writer(path: str) -> Writer:
     return found
 
 
-def expanded(vector: NDArray[np.float32], written: Sequence[str], encoder: Encoder) -> NDArray[np.float32]:
+def expanded(vector: NDArray[np.float32], written: Sequence[str], encoder: Encodes) -> NDArray[np.float32]:
     """The mean [dimension] of the query's vector and those of what was written, of unit length."""
     texts = [Text(text[:MAX_CHARACTERS], _NO_RANGES) for text in written[:MAX_TEXTS] if text.strip()]
     results = encoder.encode(texts)

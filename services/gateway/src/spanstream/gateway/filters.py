@@ -103,6 +103,13 @@ class Comparison(_Closed):
         return Match(self.field, (self.eq,) if self.eq is not None else tuple(self.in_ or ()))
 
 
+def check_date(text: str) -> str:
+    """The text if it is a date; raises ValueError."""
+    if not _is_date(text):
+        raise ValueError("must be a date such as 2024-12-31 or 2024-12-31T23:59:59Z")
+    return text
+
+
 def _is_date(text: str) -> bool:
     try:
         datetime.fromisoformat(text)  # 2024-02-30 looks like a date

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from spanstream.gateway.spans import FoundSpan
 from spanstream.gateway.trace import Trace
@@ -21,23 +21,32 @@ class FoundPassage:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document with its best passages; its score is the best one's."""
+    """A document with its best passages; its score is the best one's. A cursor knows it by its `mark`."""
 
     head: Head
     score: float
     passages: list[FoundPassage]
+    mark: bytes = b""
+
+    def rescored(self, scores: Mapping[str, float]) -> Found:
+        """With these scores of its passages, by id, the best passage first."""
+        passages = [replace(found, score=scores[found.passage.id]) for found in self.passages]
+        passages.sort(key=lambda found: -found.score)
+        return replace(self, score=passages[0].score, passages=passages)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hits by falling score. `partial`: there may be more, but the candidates held too many that are not visible.
+    """Hits by falling score, or as diversity chose them. `partial`: there may be more, but the candidates held too many that
+    are not visible; `more`: there may be more behind these hits.
 
-    `by_words`: the encoder did not answer, so the ranking is by words alone. `unfinished`: steps that were left out.
-    `trace`: where the question asks to explain.
+    `by_words`: the encoder did not answer, so the ranking is by words alone. `unfinished`: the steps that were left out. `trace`: where
+    the question asks to explain.
     """
 
     hits: Sequence[Found]
     partial: bool
     by_words: bool = False
     unfinished: Sequence[str] = ()
+    more: bool = False
     trace: Trace | None = field(default=None, repr=False)

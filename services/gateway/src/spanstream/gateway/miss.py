@@ -12,7 +12,8 @@ from spanstream.gateway.explanation import Explanation, explained
 from spanstream.gateway.found import Answer, Found
 from spanstream.gateway.meanings import Example, Leaf, leaves, sought
 from spanstream.gateway.models import MAX_LIMIT
-from spanstream.gateway.search import Question, Searcher
+from spanstream.gateway.question import Question
+from spanstream.gateway.search import Searcher
 from spanstream.gateway.status import Outcome, status
 from spanstream.gateway.trace import Trace
 from spanstream.store.points import Failure, Head, State
@@ -113,7 +114,7 @@ class Misses:
             return Miss(Reason.FILTERED, head.version, head.failure, conditions)
 
         def search(limit: int, also: Sequence[str] = ()) -> Answer:
-            return self._searcher.search(scope, replace(question, limit=limit, explain=True), dimension, also)
+            return self._searcher.search(scope, replace(question, limit=limit, explain=True), dimension, also=also)
 
         answer = search(question.limit)
         if told := self._placed(scope, Reason.SHOWN, answer, question.limit, head):

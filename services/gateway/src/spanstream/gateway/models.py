@@ -4,30 +4,67 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    WithJsonSchema,
+)
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
+from spanstream.gateway import cursors
+from spanstream.gateway.after import AFTER_WAIT_SECONDS, Receipts
+from spanstream.gateway.deadline import MAX_MILLISECONDS, MIN_MILLISECONDS
 from spanstream.gateway.explanation import Explanation
 from spanstream.gateway.explanation_view import ExplanationResponse
 from spanstream.gateway.filters import Filter, check_size
 from spanstream.gateway.found import Answer, Found, FoundPassage
 from spanstream.gateway.fusion import Fusion
 from spanstream.gateway.meanings import Meaning, canonical
+from spanstream.gateway.options import (
+    MAX_BOOSTS,
+    MAX_FACETS,
+    BoostRequest,
+    Facet,
+    FacetRequest,
+    RecencyRequest,
+    check_fields,
+)
 from spanstream.gateway.queries import Document, Like, Query, check_sense, meaning
 from spanstream.gateway.queries import check_size as check_query_size
+from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.reranking import Rerank, Stage
-from spanstream.gateway.search import Mode, Question
 from spanstream.gateway.snippets import SNIPPET_CHARACTERS, snippet
 from spanstream.gateway.spans import FoundSpan
 from spanstream.gateway.status import Outcome, Status
+from spanstream.runtime.problems import WrongField
 from spanstream.store.points import Failure
 
 MAX_LIMIT = 100
 MAX_DOCUMENTS = 1000
 MAX_WAIT_SECONDS = 60
+MAX_SEARCHES = 32  # of a batch
+
+# Fields of a search that may differ between the pages of one answer.
+PAGED = {
+    "cursor",
+    "limit",
+    "passages_per_document",
+    "spans_per_passage",
+    "facets",
+    "explain",
+    "after",
+    "after_wait",
+    "deadline_ms",
+}
 
 Version = Annotated[StrictInt, Field(ge=0, le=MAX_VERSION)]
 Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)]
@@ -58,16 +95,37 @@ class SearchOptions(_Request):
     group_by: Literal["document", "none"] = Field("document", description="none: every passage is a hit of its own")
     passages_per_document: StrictInt = Field(3, ge=1, le=20)
     spans_per_passage: StrictInt = Field(1, ge=0, le=10)
+    facets: Annotated[list[FacetRequest], AfterValidator(check_fields)] = Field(
+        [], max_length=MAX_FACETS, description="values to count, over all documents that the filter keeps"
+    )
+    boosts: list[BoostRequest] = Field([], max_length=MAX_BOOSTS)
+    recency: RecencyRequest | None = None
+    diversity: float = Field(
+        0, ge=0, le=1, allow_inf_nan=False, strict=True, description="0: by score alone; 1: as unlike as can be"
+    )
+    cursor: str | None = Field(None, max_length=cursors.MAX_CHARACTERS, description="of the page before")
     fusion: Fusion = Field(
         Fusion.CONVEX,
         description="how a hybrid search's legs become one score. rrf and dbsf: as published, without a second question",
     )
     rerank: RerankRequest | None = None
     expand: StrictBool = Field(False, description="let the gateway's writer expand the query, where it has one")
+    after: Receipts = Field([], description="receipts whose documents the answer has to know of, or one of them")
+    after_wait: Wait = Field(AFTER_WAIT_SECONDS, description="seconds to wait for them, at most")
+    deadline_ms: StrictInt | None = Field(
+        None,
+        ge=MIN_MILLISECONDS,
+        le=MAX_MILLISECONDS,
+        description="for the search itself: what does not fit is left out",
+    )
     explain: StrictBool = Field(False, description="say of each hit why it has its score and rank")
 
+    def same(self) -> str:
+        """What has to stay the same from page to page."""
+        return self.model_dump_json(exclude=PAGED, by_alias=True)
+
     def question(self) -> Question:
-        """As the searcher takes it."""
+        """As the searcher takes it, of the first page."""
         return Question(
             meaning=canonical(self.meaning()),
             mode=self.mode,
@@ -76,6 +134,9 @@ class SearchOptions(_Request):
             by_document=self.group_by == "document",
             passages_per_document=self.passages_per_document,
             spans_per_passage=self.spans_per_passage,
+            boosts=tuple(boost.boost() for boost in self.boosts),
+            recency=self.recency.recency(datetime.now(UTC)) if self.recency else None,
+            diversity=self.diversity,
             fusion=self.fusion,
             rerank=self.rerank.rerank() if self.rerank else None,
             expand=self.expand,
@@ -223,26 +284,68 @@ class DocumentHit(BaseModel):
 
 class SearchResponse(BaseModel):
     """The answer. `partial`: documents changed meanwhile and there may be more hits than these. `by_words`: the model did not
-    answer, so a hybrid search was ranked by words alone. `unfinished`: steps that were left out, such as rerank.
+    answer, so a hybrid search was ranked by words alone. `unfinished`: the steps that were left out or not waited for. `cursor`:
+    goes on behind these hits; none where there are no more, or after a thousand.
     """
 
     hits: list[DocumentHit]
+    facets: list[Facet]
+    cursor: str | None
     partial: bool
     by_words: bool
     unfinished: list[str]
     took_ms: float
 
     @classmethod
-    def of(cls, answer: Answer, explanations: Sequence[Explanation], took_ms: float) -> SearchResponse:
+    def of(
+        cls,
+        answer: Answer,
+        explanations: Sequence[Explanation],
+        facets: list[Facet],
+        cursor: str | None,
+        took_ms: float,
+    ) -> SearchResponse:
         """From the searcher's value, and an explanation of each hit or none at all."""
-        hits = [DocumentHit.of(*each) for each in zip_longest(answer.hits, explanations)]
         return cls(
-            hits=hits,
+            hits=[DocumentHit.of(*each) for each in zip_longest(answer.hits, explanations)],
+            facets=facets,
+            cursor=cursor,
             partial=answer.partial,
             by_words=answer.by_words,
             unfinished=list(answer.unfinished),
             took_ms=took_ms,
         )
+
+
+class BatchRequest(_Request):
+    """Several searches in one request. Each is read on its own, so that a wrong one spoils no other."""
+
+    requests: list[Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/SearchRequest"})]] = Field(
+        min_length=1, max_length=MAX_SEARCHES
+    )
+
+
+class BatchAnswer(BaseModel):
+    """What the search alone would be answered: a response, or a problem."""
+
+    response: SearchResponse | None = None
+    problem: SearchProblem | None = None
+
+
+class SearchProblem(BaseModel):
+    """As a problem document; `errors` name fields of the one search (`body.limit`)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[WrongField] = []
+
+
+class BatchResponse(BaseModel):
+    """An answer for each request, in order."""
+
+    answers: list[BatchAnswer]
 
 
 class SourceCount(BaseModel):

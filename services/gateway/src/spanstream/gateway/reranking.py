@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spanstream.encoder.reranker import Reranker
 from spanstream.gateway.found import Found, FoundPassage
 from spanstream.gateway.fusion import normalised
+from spanstream.gateway.ranked import Ranked, aligned, falling
 from spanstream.store.points import Passage
 
 
@@ -61,23 +62,14 @@ def best_passages(hits: Sequence[Found], depth: int) -> list[FoundPassage]:
     return sorted((found for hit in hits for found in hit.passages), key=lambda found: -found.score)[:depth]
 
 
-def reranked(
-    hits: Sequence[Found], candidates: Sequence[FoundPassage], scores: NDArray[np.float32], weight: float
-) -> list[Found]:
-    """The hits by falling score, where `candidates` have both scores, normalised, the new ones [candidates] with `weight`.
+def reranked(ranked: Ranked, ids: Sequence[str], scores: NDArray[np.float32], weight: float) -> Ranked:
+    """All candidates, falling: those of `ids`, which have both scores, by these normalised, the new ones [ids] with `weight`.
 
-    All other passages stay behind these, as far apart as they were.
+    All others stay behind them, as far apart as they were.
     """
-    before = np.array([found.score for found in candidates], np.float32)
+    before = aligned(ranked, ids)
     after = (1 - weight) * normalised(before, 0.0) + weight * normalised(scores, 0.0)
-    new = {found.passage.id: float(score) for found, score in zip(candidates, after, strict=True)}
-    behind = float(after.min() - before.min())
-
-    def scored(found: FoundPassage) -> FoundPassage:
-        return replace(found, score=new.get(found.passage.id, found.score + behind))
-
-    result = []
-    for hit in hits:
-        passages = sorted(map(scored, hit.passages), key=lambda found: -found.score)
-        result.append(replace(hit, score=passages[0].score, passages=passages))
-    return sorted(result, key=lambda hit: -hit.score)
+    new = dict(zip(ids, after.tolist(), strict=True))
+    first = max((score for id, score in ranked if id not in new), default=-np.inf)
+    behind = float(after.min() - max(before.min(), first))
+    return falling((id, new.get(id, score + behind)) for id, score in ranked)

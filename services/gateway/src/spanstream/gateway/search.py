@@ -2,235 +2,191 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import partial
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoder
-from spanstream.encoder.errors import EncoderUnavailable
+from spanstream.encoder.errors import EncoderError, EncoderUnavailable
 from spanstream.events.ids import Key
-from spanstream.gateway import feedback, neighbours
-from spanstream.gateway.asking import Asked, read
+from spanstream.gateway import cursors, diversity
+from spanstream.gateway.adjusting import adjusted
+from spanstream.gateway.asking import Asked, Encodes, read, whole
+from spanstream.gateway.deadline import ENCODER_CALLS, Deadline
 from spanstream.gateway.expansion import NoWriter, Writer, expanded
 from spanstream.gateway.found import Answer, Found, FoundPassage
-from spanstream.gateway.fusion import Fusion, fuse, grades, logistic, normalised
-from spanstream.gateway.meanings import Example, Leaf, Meaning, Words, grade, leaves, sought
-from spanstream.gateway.pool import Pool
+from spanstream.gateway.fusion import logistic, normalised
+from spanstream.gateway.meanings import Leaf, Meaning, Words, grade, leaves, sought
+from spanstream.gateway.query_cache import QueryCache
+from spanstream.gateway.question import Mode, Question
+from spanstream.gateway.ranked import Ranked
+from spanstream.gateway.ranking import Ranking
 from spanstream.gateway.reranking import NoSuchStage, Rerank, Rescorer, Stage, best_passages, reranked
 from spanstream.gateway.spans import best
-from spanstream.gateway.trace import Scores, Trace
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
 from spanstream.runtime.metrics import GATEWAY_SECONDS
-from spanstream.store.points import Head, Vectors
-from spanstream.store.queries import AllOf, Condition, Dense, Leg, Lexical, Match, Not, Query, Scope, Spans
+from spanstream.store.points import Head
+from spanstream.store.queries import Scope
 from spanstream.store.store import Store
 
 CANDIDATES = 100  # per leg; three per wanted hit where that is more
 LOOK = 40  # candidates whose passages and heads are read at a time; four per wanted hit where that is more
-POOL = 64  # best candidates that are compared with each other
 REFILLS = 2
 GROWTH = 4  # times as many candidates at each refill
 
 log = get_logger()
-
-Ranked = Sequence[tuple[str, float]]  # passage ids with scores
-Combine = Callable[[Sequence[Scores]], NDArray[np.float32]]  # of all that is asked -> [candidates]
-
-
-class Mode(StrEnum):
-    """Which legs find and score passages."""
-
-    HYBRID = "hybrid"
-    DENSE = "dense"
-    SPANS = "spans"
-    LEXICAL = "lexical"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked. Passages of a document are one hit when `by_document`, else each is its own."""
-
-    meaning: Meaning  # canonical
-    mode: Mode = Mode.HYBRID
-    limit: int = 10
-    where: Condition | None = None
-    by_document: bool = True
-    passages_per_document: int = 3
-    spans_per_passage: int = 1
-    fusion: Fusion = Fusion.CONVEX
-    rerank: Rerank | None = None
-    expand: bool = False  # by the writer that is plugged in
-    explain: bool = False
 
 
 class Searcher:
     """Thread-safe. Raises what the ports raise: StoreError, EncoderError."""
 
     def __init__(
-        self, store: Store, encoder: Encoder, rescorers: Mapping[Stage, Rescorer], writer: Writer | None = None
+        self,
+        store: Store,
+        encoder: Encoder,
+        rescorers: Mapping[Stage, Rescorer],
+        *,
+        writer: Writer | None = None,
+        cache: QueryCache | None = None,
     ) -> None:
         """`rescorers` and `writer`: what a question may ask for."""
         self._store = store
         self._encoder = encoder
         self._rescorers = rescorers
         self._writer = writer
+        self._cache = cache or QueryCache(0)
+        self._calls = ThreadPoolExecutor(ENCODER_CALLS, thread_name_prefix="search-encoder")
 
-    def search(self, scope: Scope, question: Question, dimension: int, also: Sequence[str] = ()) -> Answer:
-        """1 read what is asked, 2 find candidates, 3 score them on every leg and fuse, 4 ask again with what the best of
-        them say and 5 even out over like passages, both for one text or example in hybrid mode, 6 keep what heads show,
-        7 group, 8 rerank where asked, 9 name spans.
+    def prepare(self, scope: Scope, texts: Sequence[str]) -> None:
+        """Read queries that are about to be asked, all at once. Where that fails each search finds out by itself."""
+        try:
+            self._remembering(self._encoder, scope).encode([whole(text) for text in texts], query=True)
+        except EncoderError as error:
+            log.info("queries_not_prepared", error=type(error).__name__)
 
-        Steps 2 to 7 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
+    def search(
+        self,
+        scope: Scope,
+        question: Question,
+        dimension: int,
+        deadline: Deadline | None = None,
+        also: Sequence[str] = (),
+    ) -> Answer:
+        """1 read what is asked, 2 rank candidates, 3 adjust by recency and boosts, 4 keep what heads show, 5 group, 6 leave out
+        what was shown, 7 rerank where asked, 8 choose unlike hits where asked, 9 name spans.
+
+        Steps 2 to 6 are repeated with more candidates, at most twice, while there are too few hits. A hybrid search goes on
         by words alone while the encoder does not answer, and is not reranked while that does not. The passages `also` are
         candidates whether a leg finds them or not. Raises UnknownExample, NoSuchStage and NoWriter.
+
+        After the `deadline` a search does the least that gives an answer: it finds, scores and reads once, without 7 and 9.
         """
+        self._refuse(question)
+        deadline = deadline or Deadline()
+        mode, asked = self._read(scope, question, dimension, deadline)  # 1
+        ranking = Ranking(self._store, scope, question, mode, asked, deadline)
+        enough = max(question.limit, question.rerank.depth if question.rerank else 0)
+        pool = max(enough, diversity.pool(question.limit) if question.diversity else 0)
+        depth = max(CANDIDATES, 3 * (pool + len(question.shown)))
+        ranked: Ranked = []
+        seen: list[Found] = []
+        hits: list[Found] = []
+        more = ranking.finds
+        for attempt in range(1 + REFILLS):
+            if len(hits) >= enough or not more or (attempt and not deadline.allows("refill")):
+                break
+            ranked, more = ranking.ranked(depth, also)  # 2
+            ranked = adjusted(self._store, scope, ranked, question.boosts, question.recency)  # 3
+            if ranking.trace and (question.boosts or question.recency):
+                ranking.trace.stage("recency and boosts", ranked)
+            seen = self._visible(scope, ranked, question, pool + len(question.shown) + 1)  # 4, 5
+            hits = [hit for hit in seen if hit.mark not in question.shown]  # 6
+            depth *= GROWTH
+        short = len(hits) < question.limit
+        behind = bool(hits) and (more or len(hits) > question.limit)
+        if question.rerank and hits and deadline.allows("rerank"):
+            try:
+                ranked, hits = self._reranked(ranked, hits, question.rerank, question.meaning)  # 7
+            except EncoderUnavailable as error:
+                log.warning("rerank_left_out", stage=question.rerank.stage, error=type(error).__name__)
+                deadline.leave_out("rerank")
+            else:
+                if ranking.trace:
+                    ranking.trace.stage("rerank", ranked)
+        if question.diversity:
+            before = [hit for hit in seen if hit.mark in question.shown]
+            hits = self._unlike(hits, before, question)  # 8
+        count = question.spans_per_passage if question.spans_per_passage and deadline.allows("spans") else 0
+        spanned = self._with_spans(
+            hits[: question.limit], count, [asked[leaf] for leaf in sought(question.meaning)]
+        )  # 9
+        return Answer(
+            spanned,
+            partial=short and more,
+            by_words=mode is not question.mode,
+            unfinished=tuple(deadline.unfinished),
+            more=behind,
+            trace=ranking.trace,
+        )
+
+    def _refuse(self, question: Question) -> None:
         if question.rerank and question.rerank.stage not in self._rescorers:
             raise NoSuchStage(question.rerank.stage)
         if question.expand and self._writer is None:
             raise NoWriter
-        meaning, mode = question.meaning, question.mode
-        wanted = leaves(meaning)
+
+    def _read(
+        self, scope: Scope, question: Question, dimension: int, deadline: Deadline
+    ) -> tuple[Mode, Mapping[Leaf, Asked]]:
+        """The vectors and terms of what is asked, and the mode that they are enough for."""
+        wanted, mode = leaves(question.meaning), question.mode
+        if mode is Mode.LEXICAL:
+            return mode, read(self._store, None, scope, wanted, dimension)
+        bounded = deadline.within(self._encoder, self._calls)
         try:
-            asked = read(self._store, None if mode is Mode.LEXICAL else self._encoder, scope, wanted, dimension)  # 1
+            # What is remembered is not asked, and takes none of the search's time.
+            asked = read(self._store, self._remembering(bounded, scope), scope, wanted, dimension)
         except EncoderUnavailable as error:
             if mode is not Mode.HYBRID:
                 raise
             log.warning("search_by_words_alone", error=type(error).__name__)
-            mode, asked = Mode.LEXICAL, read(self._store, None, scope, wanted, dimension)
-        unfinished: tuple[str, ...] = ()
-        if question.expand and self._writer and mode is not Mode.LEXICAL:
+            return Mode.LEXICAL, read(self._store, None, scope, wanted, dimension)
+        if question.expand and self._writer and deadline.allows("expand"):
             try:
-                asked = self._expanded(asked, self._writer)
+                return mode, self._expanded(asked, self._writer, bounded)
             except Exception as error:  # noqa: BLE001 what is plugged in may raise anything
                 log.warning("expansion_left_out", error=type(error).__name__)
-                unfinished = ("expand",)
-        legs = {leaf: _legs(mode, each) for leaf, each in asked.items()}
-        scorers, finders = [legs[leaf] for leaf in wanted], [legs[leaf] for leaf in sought(meaning)]
-        fusion = question.fusion
-        combine = partial(_mean, fusion) if len(wanted) == 1 else partial(_graded, fusion, meaning, wanted)
-        simple = len(wanted) == 1 and mode is Mode.HYBRID and fusion is Fusion.CONVEX
-        where = _without_examples(question.where, wanted)
-        wide = replace(question, limit=max(question.limit, question.rerank.depth if question.rerank else 0))
-        depth = max(CANDIDATES, 3 * wide.limit)
-        trace = (
-            Trace(meaning, fusion, asked, [each.finders for each in scorers], [each.scorers for each in scorers], where)
-            if question.explain
-            else None
-        )
-        hits: list[Found] = []
-        vectors: dict[str, Vectors] = {}  # of the best candidates, which 4 and 5 both look at
-        more = any(each.finders for each in finders)
-        for _ in range(1 + REFILLS):
-            if len(hits) >= wide.limit or not more:
-                break
-            found, more = self._find(scope, where, finders, depth)  # 2
-            found = [*found, [(id, 0.0) for id in also]] if also else found
-            ranked = self._score(scope, found, scorers, combine, trace)  # 3
-            if simple:
-                if len(scorers) == 1 and (again := self._again(asked[wanted[0]], ranked, vectors)):  # 4
-                    finders, scorers = [*finders, again], [*scorers, again]
-                    others, _ = self._find(scope, where, [again], depth)
-                    if trace:
-                        trace.teachers = [id for id, _ in ranked[: feedback.ANSWERS]]
-                    ranked = self._score(scope, [*found, *others], scorers, combine, trace)
-                ranked = self._evened(ranked, vectors)  # 5
-                if trace:
-                    trace.stage("neighbours", ranked)
-            hits = self._visible(scope, ranked, wide)  # 6, 7
-            depth *= GROWTH
-        short = len(hits) < question.limit
-        shown = [asked[leaf] for leaf in sought(meaning)]
-        if question.rerank and hits:
-            try:
-                hits = self._reranked(hits, question.rerank, meaning)  # 8
-            except EncoderUnavailable as error:
-                log.warning("rerank_left_out", stage=question.rerank.stage, error=type(error).__name__)
-                unfinished = (*unfinished, "rerank")
-        named = self._with_spans(hits[: question.limit], question.spans_per_passage, shown)  # 9
-        return Answer(
-            named, partial=short and more, by_words=mode is not question.mode, unfinished=unfinished, trace=trace
-        )
+                deadline.leave_out("expand")
+        return mode, asked
 
-    def _expanded(self, asked: Mapping[Leaf, Asked], writer: Writer) -> dict[Leaf, Asked]:
+    def _remembering(self, encoder: Encodes, scope: Scope) -> Encodes:
+        return self._cache.before(encoder, self._encoder.info().release, scope.tenant)
+
+    def _expanded(self, asked: Mapping[Leaf, Asked], writer: Writer, encoder: Encodes) -> dict[Leaf, Asked]:
         """With what is written for each text."""
         with GATEWAY_SECONDS.labels("expand").time():
             return {
-                leaf: replace(each, vector=expanded(each.vector, writer(leaf.text), self._encoder))
+                leaf: replace(each, vector=expanded(each.vector, writer(leaf.text), encoder))
                 if isinstance(leaf, Words) and each.vector is not None
                 else each
                 for leaf, each in asked.items()
             }
 
-    def _find(
-        self, scope: Scope, where: Condition | None, asked: Sequence[Legs], depth: int
-    ) -> tuple[Sequence[Ranked], bool]:
-        """The best of each finding leg, and whether any leg may have more."""
-        with GATEWAY_SECONDS.labels("find").time():
-            legs = [leg for each in asked for leg in each.finders.values()]
-            found = self._store.rank([Query(leg, scope, depth, where) for leg in legs])
-        return found, any(len(leg) == depth for leg in found)
-
-    def _score(
-        self, scope: Scope, found: Sequence[Ranked], asked: Sequence[Legs], combine: Combine, trace: Trace | None
-    ) -> Ranked:
-        """All candidates with their scores, falling: each is scored exactly on every leg of all that is asked."""
-        ids = sorted({id for leg in found for id, _ in leg})
-        legs = [leg for each in asked for leg in each.scorers.values()]
-        if len(legs) == len(found) == 1 or not ids:
-            ranked = [hit for leg in found for hit in leg]  # the one that found them has scored them
-            if trace and ids:
-                (only,) = [each.scorers for each in asked if each.scorers]
-                scores = _aligned(ranked, ids)
-                trace.scored([only], ids, [dict.fromkeys(only, scores)], scores)
-            return ranked
-        with GATEWAY_SECONDS.labels("score").time():
-            exact = iter(self._store.rank([Query(leg, scope, len(ids), None, ids) for leg in legs]))
-        # A passage without a term in common has no lexical score, one without spans no span score.
-        scored = [{name: _aligned(next(exact), ids) for name in each.scorers} for each in asked]
-        total = combine(scored)
-        if trace:
-            trace.scored([each.scorers for each in asked], ids, scored, total)
-        return _falling(ids, total)
-
-    def _again(self, asked: Asked, ranked: Ranked, vectors: dict[str, Vectors]) -> Legs | None:
-        """The legs of a second question; none where there are too few candidates to learn from."""
-        pool, top = self._pool(ranked, vectors)
-        again = feedback.second(asked, pool, _scores(top)) if pool else None
-        return _legs(Mode.HYBRID, again) if again else None
-
-    def _evened(self, ranked: Ranked, vectors: dict[str, Vectors]) -> Ranked:
-        """The same, the best ones by the scores that their neighbours let them have."""
-        pool, top = self._pool(ranked, vectors)
-        if pool is None:
-            return ranked
-        known = {id for id, _ in top}
-        evened = _falling([id for id, _ in top], neighbours.evened(_scores(top), pool))
-        return sorted([*evened, *(hit for hit in ranked if hit[0] not in known)], key=lambda hit: -hit[1])
-
-    def _pool(self, ranked: Ranked, vectors: dict[str, Vectors]) -> tuple[Pool | None, Ranked]:
-        """The best candidates with what they are compared by; without those that have gone meanwhile. Reads what `vectors` lacks."""
-        with GATEWAY_SECONDS.labels("compare").time():
-            if missing := [id for id, _ in ranked[:POOL] if id not in vectors]:
-                vectors |= self._store.vectors(missing)
-        top = [hit for hit in ranked[:POOL] if hit[0] in vectors]
-        return (Pool.of([vectors[id] for id, _ in top]) if top else None), top
-
-    def _visible(self, scope: Scope, ranked: Ranked, question: Question) -> list[Found]:
-        """The first hits: passages that a live head names and that admits the caller, by document where asked.
+    def _visible(self, scope: Scope, ranked: Ranked, question: Question, wanted: int) -> list[Found]:
+        """The first hits, at least `wanted` where there are as many: passages that a live head names and that admits the caller,
+        by document where asked.
 
         Passages and heads are read a few at a time, so that further passages of a found document are the best of
         those looked at.
         """
         size = max(LOOK, 4 * question.limit)
         heads: dict[Key, Head] = {}
-        hits: dict[Key | str, Found] = {}
+        hits: dict[str, Found] = {}
         for start in range(0, len(ranked), size):
-            if len(hits) >= question.limit:
+            if len(hits) >= wanted:
                 break
             with GATEWAY_SECONDS.labels("heads").time():
                 window = ranked[start : start + size]
@@ -241,24 +197,42 @@ class Searcher:
                 passage = passages.get(id)
                 head = passage and heads.get(passage.key)
                 if passage and head and shows(head, passage, scope):
-                    hit = hits.setdefault(passage.key if question.by_document else id, Found(head, score, []))
-                    if len(hit.passages) < question.passages_per_document:
-                        hit.passages.append(FoundPassage(passage, score))
-        return list(hits.values())[: question.limit]
+                    name = passage.key.encode().decode() if question.by_document else id
+                    if name not in hits:
+                        hits[name] = Found(head, score, [], cursors.mark(name))
+                    if len(hits[name].passages) < question.passages_per_document:
+                        hits[name].passages.append(FoundPassage(passage, score))
+        return list(hits.values())
 
-    def _reranked(self, hits: Sequence[Found], rerank: Rerank, meaning: Meaning) -> list[Found]:
-        """The hits in the order that the stage gives its candidates; as they are where it is asked for no text."""
+    def _reranked(
+        self, ranked: Ranked, hits: Sequence[Found], rerank: Rerank, meaning: Meaning
+    ) -> tuple[Ranked, list[Found]]:
+        """The candidates and hits by the scores that the stage gives the best passages; as they are where no text is asked for."""
+        asked = {leaf: leaf.text for leaf in leaves(meaning) if isinstance(leaf, Words)}
+        if not asked:
+            return ranked, list(hits)
         with GATEWAY_SECONDS.labels("rerank").time():
-            asked = {leaf: leaf.text for leaf in leaves(meaning) if isinstance(leaf, Words)}
-            if not asked:
-                return list(hits)
-            candidates = best_passages(hits, rerank.depth)
-            passages = [found.passage for found in candidates]
+            passages = [found.passage for found in best_passages(hits, rerank.depth)]
             rows = self._rescorers[rerank.stage](list(asked.values()), passages)
             graded = dict.fromkeys(leaves(meaning), np.full(len(passages), 0.5, np.float32))
             graded |= {leaf: logistic(normalised(row, 0.0)) for leaf, row in zip(asked, rows, strict=True)}
             scores = rows[0] if len(graded) == 1 else grade(meaning, graded)
-            return reranked(hits, candidates, scores, rerank.weight)
+            ranked = reranked(ranked, [passage.id for passage in passages], scores, rerank.weight)
+            known = dict(ranked)
+            return ranked, sorted((hit.rescored(known) for hit in hits), key=lambda hit: -hit.score)
+
+    def _unlike(self, hits: Sequence[Found], before: Sequence[Found], question: Question) -> list[Found]:
+        """The hits to show; `before`: those that were shown."""
+        if not hits:
+            return []
+        seen = [*hits, *before]
+        best = [hit.passages[0].passage.id for hit in seen]
+        vectors = self._store.vectors(best)
+        size = next((len(each.dense) for each in vectors.values()), 1)
+        compared = np.stack([vectors[id].dense if id in vectors else np.zeros(size, np.float32) for id in best])
+        scores = np.array([hit.score for hit in seen], np.float32)
+        taken = np.arange(len(seen)) >= len(hits)
+        return [seen[i] for i in diversity.diverse(scores, compared, question.diversity, taken, question.limit)]
 
     def _with_spans(self, hits: Sequence[Found], count: int, asked: Sequence[Asked]) -> list[Found]:
         """The hits with the best spans of their passages: by meaning, or by terms alone where there is no vector."""
@@ -273,61 +247,3 @@ class Searcher:
                 return replace(found, spans=best(found.passage, vectors.get(found.passage.id), asked, count))
 
             return [replace(hit, passages=[named(found) for found in hit.passages]) for hit in hits]
-
-
-@dataclass(frozen=True, slots=True)
-class Legs:
-    """Of one question: those that find candidates, and those that score them, by name."""
-
-    finders: Mapping[str, Leg]
-    scorers: Mapping[str, Leg]
-
-
-def _legs(mode: Mode, asked: Asked) -> Legs:
-    """Words of no weight make no lexical leg."""
-    vector = asked.vector
-    lexical: dict[str, Leg] = {"lexical": Lexical(asked.terms)} if len(asked.terms.indices) else {}
-    if vector is None:
-        return Legs(lexical, lexical)
-    dense: dict[str, Leg] = {"dense": Dense(vector)}
-    spans: dict[str, Leg] = {"spans": Spans(vector)}
-    if mode is Mode.HYBRID:
-        return Legs(dense | lexical, dense | spans | lexical)
-    only = dense if mode is Mode.DENSE else spans
-    return Legs(only, only)
-
-
-def _mean(fusion: Fusion, asked: Sequence[Scores]) -> NDArray[np.float32]:
-    """Questions that ask for the same count alike."""
-    mean: NDArray[np.float32] = np.mean([fuse(legs, fusion) for legs in asked], axis=0)
-    return mean
-
-
-def _graded(fusion: Fusion, meaning: Meaning, wanted: Sequence[Leaf], asked: Sequence[Scores]) -> NDArray[np.float32]:
-    """How well each candidate belongs to the query; what has no leg, such as words of no weight, has no say."""
-    size = next(len(scores) for legs in asked for scores in legs.values())
-    neutral = np.full(size, 0.5, np.float32)
-    graded = [grades(legs, fusion) if legs else neutral for legs in asked]
-    return grade(meaning, dict(zip(wanted, graded, strict=True)))
-
-
-def _without_examples(where: Condition | None, wanted: Sequence[Leaf]) -> Condition | None:
-    """Who asks for more like a document has it already."""
-    examples = dict.fromkeys((leaf.source, leaf.id) for leaf in wanted if isinstance(leaf, Example))
-    others = [Not(AllOf((Match("source", (source,)), Match("id", (id,))))) for source, id in examples]
-    conditions = [*([where] if where else []), *others]
-    return AllOf(tuple(conditions)) if conditions else None
-
-
-def _aligned(scored: Ranked, ids: Sequence[str]) -> NDArray[np.float32]:
-    """[ids]; 0 where there is none."""
-    scores = dict(scored)
-    return np.array([scores.get(id, 0.0) for id in ids], np.float32)
-
-
-def _scores(ranked: Ranked) -> NDArray[np.float32]:
-    return np.array([score for _, score in ranked], np.float32)
-
-
-def _falling(ids: Sequence[str], scores: NDArray[np.float32]) -> Ranked:
-    return sorted(zip(ids, scores.tolist(), strict=True), key=lambda hit: -hit[1])

@@ -10,10 +10,12 @@ from spanstream.encoder.rerank_http import HttpReranker
 from spanstream.encoder.reranker import Reranker
 from spanstream.events.segmenter import segmenter
 from spanstream.gateway import forwarding, page
+from spanstream.gateway.admission import Admission
 from spanstream.gateway.api import router
 from spanstream.gateway.expansion import open_writer
 from spanstream.gateway.index import Index
 from spanstream.gateway.late_interaction import LateInteraction
+from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.reranking import CrossEncoding, Rescorer, Stage
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.settings import GatewaySettings
@@ -51,7 +53,10 @@ def build(
     if reranker is not None:
         stages[Stage.CROSS] = CrossEncoding(reranker)
     writer = open_writer(settings.writer) if settings.writer else None
-    http.include(router(store, Searcher(store, encoder, stages, writer), index, authenticator))
+    cache = QueryCache(settings.query_cache_bytes)
+    searcher = Searcher(store, encoder, stages, writer=writer, cache=cache)
+    admission = Admission(settings.searches_at_once, settings.searches_waiting)
+    http.include(router(store, searcher, index, authenticator, admission))
     http.include(page.router())
     if settings.ingest_url is not None:
         # No connection outlives its request: this client belongs to an event loop that it could not be closed from.
@@ -59,6 +64,7 @@ def build(
         http.include(forwarding.router(httpx.AsyncClient(base_url=settings.ingest_url, limits=unkept), authenticator))
 
     def close() -> None:
+        admission.close()
         for each in owned:
             each.close()
 

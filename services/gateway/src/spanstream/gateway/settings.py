@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.gateway.admission import AT_ONCE, WAITING
 from spanstream.gateway.expansion import open_writer
+from spanstream.gateway.query_cache import BYTES
 from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
 from spanstream.store.compression import Compression
 
@@ -51,3 +53,9 @@ class GatewaySettings(HttpSettings):
         if path is not None:
             open_writer(path)
         return path
+
+    query_cache_bytes: int = Field(BYTES, ge=0, description="bytes of queries' vectors that are remembered; 0: none")
+    searches_at_once: int = Field(AT_ONCE, ge=1, le=256, description="searches that run at once")
+    searches_waiting: int = Field(
+        WAITING, ge=0, le=65536, description="searches that wait for their turn; beyond, they are answered 503"
+    )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanstream.gateway.asking import Asked
-from spanstream.store.lexical import query_terms
+from spanstream.store.lexical import held_terms
 from spanstream.store.points import Passage, Sparse
 
 
@@ -63,9 +63,12 @@ def _coverage(passage: Passage, terms: Sparse) -> NDArray[np.float32]:
     if not len(terms.indices):
         return np.zeros(len(passage.span_offsets), np.float32)
     texts = (_text(passage, *offsets) for offsets in passage.span_offsets.tolist())
-    held = [np.isin(terms.indices, query_terms(text).indices) for text in texts]
-    shares = [float(terms.values[found].sum() / terms.values.sum()) for found in held]
-    return np.array(shares, np.float32)
+    asked, weights = terms.indices.tolist(), terms.values.tolist()  # a dozen each: too few for arrays to pay
+    shares = []
+    for text in texts:
+        held = held_terms(text)
+        shares.append(sum(weight for term, weight in zip(asked, weights, strict=True) if term in held))
+    return np.array(shares, np.float32) / np.float32(sum(weights))
 
 
 def _text(passage: Passage, start: int, end: int) -> str:

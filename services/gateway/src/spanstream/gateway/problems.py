@@ -1,0 +1,73 @@
+"""Callers and their documents as the searcher takes them, and the neighbours' errors as problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from spanstream.encoder.errors import EncoderError, EncoderRejected
+from spanstream.events.errors import InvalidKey
+from spanstream.events.ids import Key
+from spanstream.gateway.asking import UnknownExample
+from spanstream.gateway.expansion import NoWriter
+from spanstream.gateway.reranking import NoSuchStage
+from spanstream.gateway.visibility import admits
+from spanstream.runtime.auth import Identity
+from spanstream.runtime.problems import Problem
+from spanstream.store.errors import StoreError, StoreRejected
+from spanstream.store.points import Head, State
+from spanstream.store.queries import Scope
+
+RETRY_SECONDS = 1
+
+
+def scope_of(caller: Identity) -> Scope:
+    """What the caller may look among."""
+    return Scope(caller.tenant, caller.groups)
+
+
+def key_of(scope: Scope, source: str, id: str, field: str, source_field: str = "path.source") -> Key:
+    """The caller's document; a Problem names the field that is wrong."""
+    try:
+        return Key.checked(scope.tenant, source, id)
+    except InvalidKey as error:
+        field = source_field if str(error).startswith("source") else field
+        raise Problem(422, "the request does not fit the schema", errors=[(field, str(error))]) from error
+
+
+def admitted(heads: Mapping[Key, Head], scope: Scope) -> dict[Key, Head]:
+    """Without the documents that the caller may not know of."""
+    seen = {key: _seen(head, scope) for key, head in heads.items() if admits(head.groups, scope)}
+    return {key: head for key, head in seen.items() if head is not None}
+
+
+def _seen(head: Head, scope: Scope) -> Head | None:
+    """The head without a failure of a version that has other groups; nothing where it held nothing else."""
+    if head.failure is None or admits(head.failure.groups, scope):
+        return head
+    return None if head.state is State.ABSENT else replace(head, failure=None)
+
+
+@contextmanager
+def translated(query: str = "body.query") -> Iterator[None]:
+    """Errors of the neighbours as problems. `query`: the field that says what to look for."""
+    try:
+        yield
+    except EncoderRejected as error:
+        raise Problem(422, "the encoder refuses this query", errors=[(query, str(error))]) from error
+    except UnknownExample as error:
+        raise Problem(422, "an example cannot be read", errors=[(query, str(error))]) from error
+    except NoSuchStage as error:
+        told = "this gateway has no cross-encoder: set RERANKER_URL, or ask for the stage late"
+        raise Problem(422, told, errors=[("body.rerank.stage", told)]) from error
+    except NoWriter as error:
+        told = "this gateway has no writer to expand queries: set GATEWAY_WRITER"
+        raise Problem(422, told, errors=[("body.expand", told)]) from error
+    except StoreRejected as error:
+        raise Problem(422, "the index refuses this request") from error
+    except EncoderError as error:
+        detail = 'the encoder does not answer; a search with "mode": "lexical" needs none'
+        raise Problem(503, detail, retry_after=RETRY_SECONDS) from error
+    except StoreError as error:
+        raise Problem(503, "the index does not answer", retry_after=RETRY_SECONDS) from error

@@ -1,0 +1,179 @@
+"""The routes that search: one question, several, more like a document, and why a document is not among the hits."""
+
+from __future__ import annotations
+
+import time
+from asyncio import gather
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from fastapi import APIRouter, Depends, Response
+
+from spanstream.encoder.errors import EncoderRejected
+from spanstream.gateway import after, batches, cursors
+from spanstream.gateway.admission import Admission
+from spanstream.gateway.deadline import Deadline
+from spanstream.gateway.explaining import explain
+from spanstream.gateway.filters import named_sources
+from spanstream.gateway.miss import Misses
+from spanstream.gateway.miss_view import MissRequest, MissResponse
+from spanstream.gateway.models import (
+    BatchRequest,
+    BatchResponse,
+    SearchOptions,
+    SearchRequest,
+    SearchResponse,
+    SimilarRequest,
+)
+from spanstream.gateway.options import Facet
+from spanstream.gateway.problems import admitted, key_of, scope_of, translated
+from spanstream.gateway.question import Question
+from spanstream.gateway.search import Searcher
+from spanstream.gateway.status import Watch
+from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED
+from spanstream.runtime.problems import Problem, responses
+from spanstream.store.errors import StoreRejected, TooLarge
+from spanstream.store.generation import Generation
+from spanstream.store.queries import Scope
+from spanstream.store.store import Store
+
+
+def search_router(
+    store: Store,
+    searcher: Searcher,
+    generation: Callable[[], Generation],
+    watch: Watch,
+    authenticator: Authenticator,
+    admission: Admission,
+) -> APIRouter:
+    """The routes. Each search runs whole in one of `admission`'s threads, its writing as JSON too: the event loop has others to serve."""
+    routes = APIRouter(responses=responses(400, 401, 403, 415, 422, 503))
+    reader = Depends(authenticator.requires("read"))
+    misses = Misses(store, searcher)
+
+    @routes.post("/v1/search", summary="Search", response_model=SearchResponse)
+    async def search(request: SearchRequest, caller: Identity = reader) -> Response:
+        return await waited(request, scope_of(caller), "body.query")
+
+    @routes.post(
+        "/v1/similar", summary="Search for more like a document, or a part of one", response_model=SearchResponse
+    )
+    async def similar(request: SimilarRequest, caller: Identity = reader) -> Response:
+        return await waited(request, scope_of(caller), "body.to")
+
+    async def waited(request: SearchOptions, scope: Scope, field: str) -> Response:
+        """`field`: where the request says what to look for."""
+        deadline = await begun(request, scope)
+        return await admission.run(lambda: _json(answered(request, scope, deadline, field)))
+
+    async def begun(request: SearchOptions, scope: Scope) -> Deadline:
+        """The search's time, which begins once the receipts that it names have arrived."""
+        with translated():
+            arrived = await after.settled(
+                watch, scope, lambda heads: admitted(heads, scope), request.after, request.after_wait
+            )
+        deadline = Deadline(request.deadline_ms)
+        if not arrived:
+            deadline.leave_out(after.STEP)
+        return deadline
+
+    def answered(request: SearchOptions, scope: Scope, deadline: Deadline, field: str) -> SearchResponse:
+        began = time.monotonic()
+        question = request.question()
+        with translated(field), _counted(question):
+            index = generation()
+            shown = _shown(request, index)
+            _refuse_unknown_sources(store, scope, question)
+            answer = searcher.search(scope, replace(question, shown=shown), index.dimension, deadline)
+            explanations = explain(store, scope, answer)
+            facets = _facets(store, scope, request, question)
+        for step in answer.unfinished:
+            GATEWAY_UNFINISHED.labels(step).inc()
+        more = [*shown, *(hit.mark for hit in answer.hits)]
+        cursor = cursors.write(request.same(), index.name, more) if answer.more else None
+        took = round((time.monotonic() - began) * 1000, 2)
+        return SearchResponse.of(answer, explanations, facets, cursor, took)
+
+    @routes.post("/v1/search:batch", summary="Several searches at once", response_model=BatchResponse)
+    async def batch(request: BatchRequest, caller: Identity = reader) -> Response:
+        scope = scope_of(caller)
+        read = [batches.read(each) for each in request.requests]
+        right = [each for each in read if isinstance(each, SearchRequest)]
+        deadlines = dict(zip(map(id, right), await gather(*(begun(each, scope) for each in right)), strict=True))
+
+        def one(request: SearchRequest) -> SearchResponse:
+            return answered(request, scope, deadlines[id(request)], "body.query")
+
+        def told() -> Response:
+            searcher.prepare(scope, batches.texts(right))
+            return _json(BatchResponse(answers=[batches.answer(each, one) for each in read]))
+
+        return await admission.run(told)
+
+    @routes.post(
+        "/v1/explain-miss",
+        summary="Why a document is not among the hits of a search",
+        response_model=MissResponse,
+    )
+    async def explain_miss(request: MissRequest, caller: Identity = reader) -> Response:
+        scope, question, missed = scope_of(caller), request.query.question(), request.document
+        key = key_of(scope, missed.source, missed.id, "body.document.id", "body.document.source")
+
+        def told() -> Response:
+            with translated("body.query.query"):
+                dimension = generation().dimension
+                _refuse_unknown_sources(store, scope, question, "body.query.filter")
+                head = admitted(store.heads([key]), scope).get(key)
+                return _json(MissResponse.of(request, misses.explain(scope, question, dimension, head, missed.version)))
+
+        return await admission.run(told)
+
+    return routes
+
+
+def _json(model: SearchResponse | BatchResponse | MissResponse) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+def _shown(request: SearchOptions, index: Generation) -> frozenset[bytes]:
+    """Marks of the hits of earlier pages."""
+    if request.cursor is None:
+        return frozenset()
+    try:
+        return cursors.read(request.cursor, request.same(), index.name)
+    except cursors.InvalidCursor as error:
+        raise Problem(422, "the cursor cannot be used", errors=[("body.cursor", str(error))]) from error
+
+
+def _facets(store: Store, scope: Scope, request: SearchOptions, question: Question) -> list[Facet]:
+    """Counts over all that the filter keeps."""
+    try:
+        found = store.facets(scope, {facet.field: facet.limit for facet in request.facets}, question.where)
+    except TooLarge as error:
+        raise Problem(422, "there is too much to count", errors=[("body.facets", str(error))]) from error
+    return [Facet.of(field, tally) for field, tally in found.items()]
+
+
+def _refuse_unknown_sources(store: Store, scope: Scope, question: Question, field: str = "body.filter") -> None:
+    """A misspelt source is an error, not an empty answer."""
+    named = set(named_sources(question.where))
+    if named and named - set(store.sources(scope, sorted(named))):
+        errors = [(field, "names a source that has no documents")]
+        raise Problem(422, "the request does not fit the index", errors=errors)
+
+
+@contextmanager
+def _counted(question: Question) -> Iterator[None]:
+    """Count the search by outcome, and time it as a whole."""
+    outcome = "error"
+    try:
+        with GATEWAY_SECONDS.labels("total").time():
+            yield
+        outcome = "ok"
+    except (Problem, EncoderRejected, StoreRejected):
+        outcome = "refused"
+        raise
+    finally:
+        GATEWAY_SEARCHES.labels(question.mode, outcome).inc()
