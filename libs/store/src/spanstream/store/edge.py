@@ -3,6 +3,7 @@
     <folder>/lock                                    held while open: one process at a time
     <folder>/live                                    the live generation's name, replaced atomically
     <folder>/<generation>/{documents,passages}/      one shard each
+    <folder>/standing/queries/                       one shard, of all generations
 
 Writes are in the write-ahead logs when they return, so they survive the death of the process; `flush` brings those logs
 to the disk, so that they survive power loss. The shards' own flush, after which the logs can be cut, stops every thread
@@ -112,10 +113,10 @@ class EdgeEngine:
             if (generation, compression) == (self._generation, self._compression):
                 return
             self._release()
-            home = self._home(generation)
             try:
                 for collection in Collection:
-                    self._shards[collection] = _load_or_create(home / collection, collection, dimension, compression)
+                    path = self._path(collection, generation)
+                    self._shards[collection] = _load_or_create(path, collection, dimension, compression)
                 write_atomically(self._folder / "live", generation)
             except BaseException:
                 self._release()
@@ -160,6 +161,19 @@ class EdgeEngine:
         with _translated(self._folder):
             return self._shard(collection).count(qdrant.CountRequest(True, DIALECT.build(condition)))
 
+    def scan(self, collection: Collection, condition: StoredCondition) -> list[Record]:
+        """Page by page, by id."""
+        shard = self._shard(collection)
+        found: list[Record] = []
+        after: qdrant.PointId | None = None
+        with _translated(self._folder):
+            while True:
+                request = qdrant.ScrollRequest(after, BATCH_POINTS, DIALECT.build(condition), True, False)
+                points, after = shard.scroll(request)
+                found += [Record(str(point.id), point.payload or {}, {}) for point in points]
+                if after is None:
+                    return found
+
     def tally(self, collection: Collection, field: str, condition: StoredCondition, limit: int) -> dict[str, int]:
         """Exact counts per value."""
         with _translated(self._folder):
@@ -181,7 +195,7 @@ class EdgeEngine:
         """Bring the write-ahead logs to the disk."""
         with _translated(self._folder):
             for collection in self._shards:
-                _sync(self._home(self._generation) / collection / "wal")
+                _sync(self._path(collection, self._generation) / "wal")
 
     def ready(self) -> bool:
         """Whether it is open."""
@@ -200,8 +214,9 @@ class EdgeEngine:
                 shard.flush()
                 shard.close()
 
-    def _home(self, generation: str) -> Path:
-        return self._folder / quote(generation, safe="+")
+    def _path(self, collection: Collection, generation: str) -> Path:
+        home = "standing" if collection is Collection.QUERIES else quote(generation, safe="+")
+        return self._folder / home / collection
 
     def _shard(self, collection: Collection) -> qdrant.EdgeShard:
         try:
@@ -219,6 +234,8 @@ class EdgeEngine:
 
 
 def _config(collection: Collection, dimension: int, compression: Compression) -> qdrant.EdgeConfig:
+    if collection is Collection.QUERIES:  # the engine wants to be told of some vector
+        return qdrant.EdgeConfig(sparse_vectors={"none": qdrant.EdgeSparseVectorParams()})
     # The engine makes scalar codes and graphs at the same threshold; at one low enough for codes, graphs cost too much.
     scalar = compression is Compression.SCALAR
     half, cosine = qdrant.VectorStorageDatatype.Float16, qdrant.Distance.Cosine
@@ -287,15 +304,22 @@ def _load_or_create(path: Path, collection: Collection, dimension: int, compress
     except Exception as error:
         if "incompatible with existing" in str(error):
             raise StoreRejected(f"the index folder {path} was made for other vectors: {error}") from error
+        queries = collection is Collection.QUERIES
+        again = (
+            "save the standing queries again."
+            if queries
+            else ("ingest again: the documents are still in the log and at their sources.")
+        )
         raise StoreCorrupt(
             f"the index folder {path} cannot be read ({error}). Restore it from a backup; or delete {path.parent} "
-            "and ingest again: the documents are still in the log and at their sources."
+            f"and {again}"
         ) from error
 
 
 def _stored_codes(path: Path) -> object:
     """The shard's configuration of codes, as the engine writes it; None: it has none."""
-    return json.loads((path / "edge_config.json").read_text())["vectors"]["dense"].get("quantization_config")
+    vectors = json.loads((path / "edge_config.json").read_text())["vectors"]
+    return vectors.get("dense", {}).get("quantization_config")
 
 
 def _create(path: Path, collection: Collection, config: qdrant.EdgeConfig) -> None:

@@ -20,10 +20,11 @@ SPAN_SHORTLIST = 2048  # see Search.shortlist; 50,000 passages of 6 spans on one
 
 
 class Collection(StrEnum):
-    """A generation's two collections."""
+    """A generation's two collections, and one that belongs to none: standing queries, which have no vectors of the engine's."""
 
     DOCUMENTS = "documents"
     PASSAGES = "passages"
+    QUERIES = "queries"
 
 
 class IndexType(StrEnum):
@@ -51,6 +52,7 @@ INDEXES: dict[Collection, dict[str, IndexType]] = {
         "body": IndexType.WORD,
         "groups": IndexType.WORD,
     },
+    Collection.QUERIES: {"tenant": IndexType.TENANT},
 }
 
 Vector = list[float] | list[list[float]] | Sparse  # one, a multivector, or term weights
@@ -153,6 +155,10 @@ class Engine(Protocol):
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
         """How many points the condition holds for, exactly."""
+        ...
+
+    def scan(self, collection: Collection, condition: StoredCondition) -> list[Record]:
+        """All points that the condition holds for, without vectors, in any order."""
         ...
 
     def tally(self, collection: Collection, field: str, condition: StoredCondition, limit: int) -> dict[str, int]:

@@ -19,6 +19,7 @@ from spanstream.store.engine import Delete as DeletePoints
 from spanstream.store.payloads import body_text, failure_payload, head_from, head_payload, passage_from, passage_payload
 from spanstream.store.points import Failure, Head, Passage, Sparse, State, Vectors
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
+from spanstream.store.standing_index import StandingQueries
 
 MAX_SOURCES = 10_000
 _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
@@ -124,6 +125,18 @@ class Index:
         named = None if among is None else Match("source", tuple(among))
         seen = conditions.visible(scope, named, conditions.live())
         return self._engine.tally(_DOCUMENTS, "source", seen, MAX_SOURCES if among is None else max(1, len(among)))
+
+    def admitted(self, keys: Sequence[Key], scope: Scope, where: Condition | None = None) -> set[Key]:
+        """Those of these live documents that the scope and condition admit."""
+        if not keys:
+            return set()
+        points = Ids(tuple(_head_point_id(key) for key in dict.fromkeys(keys)))
+        records = self._engine.scan(_DOCUMENTS, conditions.visible(scope, where, conditions.live(), points))
+        return {head_from(record.payload).key for record in records}
+
+    def standing(self) -> StandingQueries:
+        """The standing queries."""
+        return StandingQueries(self._engine)
 
     # --- Search ---
 
