@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.events.segmenter import segmenter
+from spanstream.gateway import standing_api
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.settings import GatewaySettings
+from spanstream.gateway.standing import Computing, Recomputing
 from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Report, Service, ThreadService
@@ -37,12 +41,24 @@ def build(
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
     authenticator = Authenticator.from_file(settings.auth_keys_file)
     http.include(router(store, Searcher(store, encoder), index, authenticator))
+    computing = Computing(store, encoder)
+    http.include(
+        standing_api.router(
+            store,
+            computing,
+            index,
+            authenticator,
+            most=settings.max_standing_queries,
+            now_us=lambda: time.time_ns() // 1000,
+        )
+    )
+    recomputing = Recomputing(store, index, computing)
 
     def close() -> None:
         for each in owned:
             each.close()
 
-    opener = ThreadService("gateway", [index.open], ready=index.ready, closed=close)
+    opener = ThreadService("gateway", [index.open, recomputing.run], ready=index.ready, closed=close)
     return Gateway(opener, http) if own_http else opener
 
 

@@ -26,3 +26,4 @@ class GatewaySettings(HttpSettings):
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
     spans: SpansForm = SPANS
+    max_standing_queries: int = Field(100, ge=0, le=200, description="of one tenant")
