@@ -30,6 +30,7 @@ from spanstream.client.results import (
     Span,
     Status,
 )
+from spanstream.client.standing import Match, StandingQuery
 
 __all__ = [
     "AsyncClient",
@@ -42,6 +43,7 @@ __all__ = [
     "Hit",
     "Invalid",
     "Line",
+    "Match",
     "NotFound",
     "NotSettled",
     "Passage",
@@ -54,6 +56,7 @@ __all__ = [
     "Source",
     "Span",
     "SpanstreamError",
+    "StandingQuery",
     "Status",
     "TooLarge",
     "Unauthorised",

@@ -135,8 +135,8 @@ class Stream:
         """Until the service stops or the log does not answer: then the client comes back with the position that it has."""
         clock = self._matches.clock
         positions = dict(self._reader.positions())
-        yield _block(positions)  # so that who loses the connection before the first match misses none
         beat = clock()
+        yield _block(positions)  # so that who loses the connection before the first match misses none
         while not self._matches.stopping():
             try:
                 records = await self._matches.poll(self._reader, self._lock)
@@ -146,11 +146,11 @@ class Stream:
                 positions[record.partition] = record.offset + 1
                 event = _read(record)
                 if event is not None and self._wanted.admits(event):
-                    yield _block(positions, event)
                     beat = clock()
+                    yield _block(positions, event)
             if clock() - beat >= HEARTBEAT_SECONDS:
-                yield _block(positions)
                 beat = clock()
+                yield _block(positions)
 
     def close(self) -> None:
         """Let go of the reader; idempotent."""
