@@ -76,12 +76,12 @@ class Matches:
             if self._open >= self._most:
                 raise TooManyStreams
             self._open += 1
-        metrics.INGESTOR_MATCH_STREAMS.inc()
         try:
             reader = await self._run(lambda: self._log.reader(MATCHES.name, start, max_records=RECORDS))
         except BaseException:
             self._closed()
             raise
+        metrics.INGESTOR_MATCH_STREAMS.inc()
         return Stream(self, reader, wanted)
 
     async def poll(self, reader: Reader, lock: threading.Lock) -> Sequence[Record]:
@@ -101,6 +101,7 @@ class Matches:
                 with lock:
                     reader.close()
             finally:
+                metrics.INGESTOR_MATCH_STREAMS.dec()
                 self._closed()
 
         try:
@@ -114,7 +115,6 @@ class Matches:
     def _closed(self) -> None:
         with self._lock:
             self._open -= 1
-        metrics.INGESTOR_MATCH_STREAMS.dec()
 
     def close(self) -> None:
         """Wait for the readers to close; idempotent."""
