@@ -508,3 +508,19 @@ def test_a_reader_commits_nothing_and_takes_nothing_from_a_group(cluster: Cluste
 def test_a_reader_of_no_topic_says_so(cluster: Cluster) -> None:
     with pytest.raises(Fatal):
         cluster.log.reader(f"test-{uuid.uuid4().hex}", {})
+
+
+def test_a_reader_passes_over_what_is_gone(kafka_url: str) -> None:
+    """Kafka alone: the log in memory forgets nothing."""
+    for cluster in kafka_cluster(kafka_url):
+        topic = cluster.topic(partitions=1)
+        cluster.publish(topic, *numbered(10))
+        reader = cluster.log.reader(topic, {0: 1}, max_records=1)  # before the cut: it finds out while it reads
+        admin = KafkaAdminClient(bootstrap_servers=[kafka_url.removeprefix("kafka://")])
+        admin.delete_records({TopicPartition(topic, 0): 5})
+        admin.close()
+        late = cluster.log.reader(topic, {0: 2})
+        assert late.positions() == {0: 5}
+        assert poll_all(late, 5) == poll_all(reader, 5) == [b"5", b"6", b"7", b"8", b"9"]
+        late.close()
+        reader.close()

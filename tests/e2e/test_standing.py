@@ -58,7 +58,10 @@ def test_a_standing_query_is_told_of_each_new_version_once_over_a_kill(tmp_path:
             told = follow(follower, last.position)
             client.wait_searchable([client.put("harbour", Document("pier", PIER + " It is never late."))])
             newer = told.get(timeout=SECONDS)
-            while newer.match_id in (match.match_id, last.match_id):  # the kill was before the commit: the same again, by the same id
+            while newer.match_id in (
+                match.match_id,
+                last.match_id,
+            ):  # the kill was before the commit: the same again, by the same id
                 newer = told.get(timeout=SECONDS)
             assert (newer.id, newer.version > match.version) == ("pier", True)
             assert told.empty()

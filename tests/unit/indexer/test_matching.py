@@ -2,17 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spanstream.events.ids import Key
-from spanstream.gateway import meanings
 from spanstream.indexer import matching
 from spanstream.indexer.changes import Part
-from spanstream.indexer.matching import WORDS, Matcher, best_span, grade
+from spanstream.indexer.matching import WORDS, Matcher, best_span
 from spanstream.indexer.vectors import passages
 from spanstream.store.points import Passage
-from spanstream.store.standing import Plan
 from tests.unit.indexer.documents import GENERATION, Document
 from tests.unit.indexer.queries import query
 
@@ -93,32 +89,3 @@ def test_a_span_is_sought_by_what_is_not_behind_a_not() -> None:
     assert asked.computed is not None
     start, end = best_span(FISH[0], asked.computed)
     assert FISH[0].text[start:end] == "Two birds fly."
-
-
-plans = st.recursive(
-    st.integers(0, 2),
-    lambda inner: st.one_of(
-        inner.map(lambda one: ["not", one]),
-        st.lists(inner, min_size=1, max_size=3).map(lambda some: ["all", *some]),
-        st.lists(inner, min_size=1, max_size=3).map(lambda some: ["any", *some]),
-    ),
-    max_leaves=8,
-)
-
-
-@given(plans, st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3))
-def test_grades_are_those_of_search(plan: Plan, scores: list[float]) -> None:
-    parts = np.array([scores], np.float32)
-    leaves = {meanings.Words(str(number)): parts[:, number] for number in range(3)}
-    expected = meanings.grade(_meaning(plan), dict(leaves))
-    np.testing.assert_allclose(grade(plan, parts), expected, atol=1e-6)
-
-
-def _meaning(plan: Plan) -> meanings.Meaning:
-    if isinstance(plan, int):
-        return meanings.Words(str(plan))
-    kind, *inner = plan
-    parts = tuple(map(_meaning, inner))
-    if kind == "not":
-        return meanings.Not(parts[0])
-    return meanings.All(parts) if kind == "all" else meanings.AnyOf(parts)

@@ -370,10 +370,7 @@ class Reader:
 
     def poll(self, wait: float) -> Sequence[Record]:
         try:
-            batches = self._client.poll(timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records)
-        except (OffsetOutOfRangeError, LogTruncationError):
-            self._seek_what_is_left()
-            return []
+            batches = self._polled(wait)
         except KafkaError as error:
             if error.retriable:
                 return []
@@ -386,6 +383,16 @@ class Reader:
 
     def close(self) -> None:
         self._client.close(autocommit=False, timeout_ms=int(CLOSE_SECONDS * 1000))
+
+    def _polled(self, wait: float) -> dict[TopicPartition, list[Any]]:
+        try:
+            found: dict[TopicPartition, list[Any]] = self._client.poll(
+                timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records
+            )
+        except (OffsetOutOfRangeError, LogTruncationError):
+            self._seek_what_is_left()
+            return {}
+        return found
 
     def _seek_what_is_left(self) -> None:
         oldest = self._client.beginning_offsets(self._slots)

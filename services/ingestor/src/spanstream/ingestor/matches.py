@@ -15,16 +15,19 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
-from spanstream.eventlog.errors import LogUnavailable
+from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log, Reader, Record
 from spanstream.events.topics import MATCHES
 from spanstream.events.v1.match_pb2 import MatchEvent
 from spanstream.runtime import metrics
+from spanstream.runtime.logs import get_logger
 
 POLL_SECONDS = 0.5  # how long a stop, or a client that has gone, may stay unnoticed
 HEARTBEAT_SECONDS = 15.0
 MAX_POSITION = 512  # characters
 RECORDS = 256  # of one look
+
+log = get_logger()
 
 T = TypeVar("T")
 Positions = Mapping[int, int]  # partition -> offset that is read next
@@ -140,7 +143,8 @@ class Stream:
         while not self._matches.stopping():
             try:
                 records = await self._matches.poll(self._reader, self._lock)
-            except LogUnavailable:
+            except EventLogError as error:
+                log.warning("stream_ended", error=type(error).__name__)
                 return
             for record in records:
                 positions[record.partition] = record.offset + 1
