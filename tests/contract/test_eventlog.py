@@ -16,7 +16,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition  # type: ignor
 
 from spanstream.eventlog import sizes
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone, TooLarge
-from spanstream.eventlog.log import Consumer, Headers, Log, Outgoing, Record
+from spanstream.eventlog.log import Consumer, Headers, Log, Outgoing, Reader, Record
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.eventlog.opening import open_log
 from spanstream.eventlog.partitions import partition_of
@@ -445,3 +445,82 @@ def test_a_message_at_the_limit_is_taken_and_a_byte_more_is_refused_before_sendi
 def _noise(size: int) -> bytes:
     """Bytes that no compressor shortens, the same in every run."""
     return random.Random(7).randbytes(size)
+
+
+# --- Reading without a group -----------------------------------------------------------------------------------------
+
+
+def poll_all(reader: Reader, count: int) -> list[bytes | None]:
+    records: list[Record] = []
+
+    def enough() -> bool:
+        records.extend(reader.poll(0.1))
+        return len(records) >= count
+
+    until(enough)
+    return values(records)
+
+
+def test_a_reader_starts_at_the_end_and_reads_what_comes(cluster: Cluster) -> None:
+    topic = cluster.topic(partitions=2)
+    cluster.publish(topic, *numbered(4, keys=3))
+    reader = cluster.log.reader(topic, {})
+    assert reader.positions() == cluster.log.end_offsets(topic)
+    assert reader.poll(0.2) == []
+    cluster.publish(topic, (b"key 0", b"new"))
+    assert poll_all(reader, 1) == [b"new"]
+    assert reader.positions() == cluster.log.end_offsets(topic)
+    reader.close()
+    reader.close()
+
+
+def test_a_reader_goes_on_where_another_one_stopped(cluster: Cluster) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(10))
+    first = cluster.log.reader(topic, {0: 2}, max_records=3)
+    assert poll_all(first, 3) == [b"2", b"3", b"4"]
+    second = cluster.log.reader(topic, first.positions())
+    assert poll_all(second, 5) == [b"5", b"6", b"7", b"8", b"9"]
+    assert poll_all(first, 5) == [b"5", b"6", b"7", b"8", b"9"]
+    first.close()
+    second.close()
+
+
+def test_a_reader_beyond_the_end_starts_there(cluster: Cluster) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(3))
+    reader = cluster.log.reader(topic, {0: 99, 7: 1})
+    assert reader.positions() == {0: 3}
+    reader.close()
+
+
+def test_a_reader_commits_nothing_and_takes_nothing_from_a_group(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(2))
+    reader = cluster.log.reader(topic, {0: 0})
+    consumer = cluster.log.consumer(group, [topic])
+    assert poll_all(reader, 2) == values(read(consumer, 2)) == [b"0", b"1"]
+    assert cluster.log.committed(group, topic) == {0: 0}
+    reader.close()
+    consumer.close()
+
+
+def test_a_reader_of_no_topic_says_so(cluster: Cluster) -> None:
+    with pytest.raises(Fatal):
+        cluster.log.reader(f"test-{uuid.uuid4().hex}", {})
+
+
+def test_a_reader_passes_over_what_is_gone(kafka_url: str) -> None:
+    """Kafka alone: the log in memory forgets nothing."""
+    for cluster in kafka_cluster(kafka_url):
+        topic = cluster.topic(partitions=1)
+        cluster.publish(topic, *numbered(10))
+        reader = cluster.log.reader(topic, {0: 1}, max_records=1)  # before the cut: it finds out while it reads
+        admin = KafkaAdminClient(bootstrap_servers=[kafka_url.removeprefix("kafka://")])
+        admin.delete_records({TopicPartition(topic, 0): 5})
+        admin.close()
+        late = cluster.log.reader(topic, {0: 2})
+        assert late.positions() == {0: 5}
+        assert poll_all(late, 5) == poll_all(reader, 5) == [b"5", b"6", b"7", b"8", b"9"]
+        late.close()
+        reader.close()

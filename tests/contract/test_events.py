@@ -12,11 +12,12 @@ from spanstream.events import topics
 from spanstream.events.v1.document_pb2 import DocumentEvent
 from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
 from spanstream.events.v1.failure_pb2 import FailureEvent
+from spanstream.events.v1.match_pb2 import MatchEvent
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from tests.conftest import ROOT
 
 GOLDEN = Path(__file__).parent / "golden"
-MESSAGES = (DocumentEvent, PassageEvent, EmbeddingEvent, FailureEvent)
+MESSAGES = (DocumentEvent, PassageEvent, EmbeddingEvent, FailureEvent, MatchEvent)
 ENVELOPE_BYTES = 64 * 1024  # what a dead letter may add to a record: its fields, and headers
 
 

@@ -37,6 +37,7 @@ from spanstream.store.queries import (
     Spans,
 )
 from spanstream.store.server import ServerStore
+from spanstream.store.standing import Computed, Part, StandingQuery
 from spanstream.store.store import Store
 from tests.fixtures.store import DIMENSION, hash_of, head, passage, scores, sparse, unit
 
@@ -717,3 +718,115 @@ def test_housekeeping_loses_nothing_and_close_is_idempotent(store: Store) -> Non
     assert store.count_passages([(key(), 1, ONE), (key("new"), 1, ONE)]) == [0, 10]
     store.close()
     store.close()
+
+
+# --- Standing queries ------------------------------------------------------------------------------------------------
+
+STAFF = Scope("acme", ("hr", "staff"))
+WHERE = AllOf(
+    (
+        Match("source", ("wiki",)),
+        Not(AnyOf((Range("metadata.year", lt=2000), DateRange("metadata.on", gt="2024-01-01")))),
+    )
+)
+
+
+def standing(id: str = "tides", scope: Scope = Scope("acme"), revision: int = 7) -> StandingQuery:
+    return StandingQuery(scope, id, revision, 0.5, {"query": "tides", "threshold": 0.5}, WHERE)
+
+
+def computed(generation: str = "g1") -> Computed:
+    rng = np.random.default_rng(3)
+    parts = tuple(Part(unit(rng), sparse({5: 1.5, 2**32 - 1: 0.5})) for _ in range(2))
+    return Computed(generation, 0.125, ["all", 0, ["not", 1]], parts)
+
+
+def test_a_standing_query_is_read_as_it_was_saved(store: Store) -> None:
+    queries = store.standing()
+    queries.save(replace(standing(), computed=computed()))
+    found = queries.get(Scope("acme"), "tides")
+    assert found is not None
+    assert replace(found, computed=None) == standing()
+    assert found.computed is not None
+    assert (found.computed.generation, found.computed.unrelated, found.computed.plan) == (
+        "g1",
+        0.125,
+        ["all", 0, ["not", 1]],
+    )
+    for part, meant in zip(found.computed.parts, computed().parts, strict=True):
+        np.testing.assert_array_equal(part.vector, meant.vector)
+        np.testing.assert_array_equal(part.terms.indices, meant.terms.indices)
+        np.testing.assert_array_equal(part.terms.values, meant.terms.values)
+
+
+def test_a_standing_query_belongs_to_the_scope_that_saved_it(store: Store) -> None:
+    queries = store.standing()
+    scopes = [Scope("acme"), Scope("acme", ()), STAFF, Scope("other")]
+    for number, scope in enumerate(scopes):
+        queries.save(standing(scope=scope, revision=number))
+    assert [queries.of(scope) for scope in scopes] == [[standing(scope=s, revision=n)] for n, s in enumerate(scopes)]
+    queries.delete(STAFF, "tides")
+    queries.delete(STAFF, "tides")
+    assert queries.get(STAFF, "tides") is None
+    assert queries.get(Scope("acme"), "tides") == standing(revision=0)
+    assert (queries.count("acme"), queries.count("other"), queries.count("nobody")) == (2, 1, 0)
+    assert len(queries.all()) == 3
+
+
+def test_more_standing_queries_than_a_page_are_all_read(store: Store) -> None:
+    for number in range(300):
+        store.standing().save(standing(f"q{number:03}"))
+    assert [query.id for query in store.standing().of(Scope("acme"))] == [f"q{number:03}" for number in range(300)]
+
+
+def test_every_change_of_a_standing_query_moves_the_mark(store: Store) -> None:
+    queries = store.standing()
+    marks = [queries.mark()]
+    for change in (
+        lambda: queries.save(standing()),
+        lambda: queries.save(standing()),
+        lambda: queries.compute(standing(), computed()),
+        lambda: queries.delete(Scope("acme"), "tides"),
+    ):
+        change()
+        marks.append(queries.mark())
+    assert len(set(marks)) == 5
+    assert queries.mark() == marks[-1]
+
+
+def test_a_standing_query_is_computed_only_as_it_was_read(store: Store) -> None:
+    queries = store.standing()
+    queries.save(standing(revision=8))
+    queries.compute(standing(revision=7), computed())
+    queries.compute(standing("deleted"), computed())
+    assert queries.all() == [standing(revision=8)]
+    queries.compute(standing(revision=8), computed("g2"))
+    found = queries.get(Scope("acme"), "tides")
+    assert found is not None
+    assert found.computed is not None
+    assert found.computed.generation == "g2"
+
+
+def test_standing_queries_outlive_the_generation(store: Store) -> None:
+    store.standing().save(standing())
+    store.open("another-generation", 2 * DIMENSION, Compression.NONE)
+    assert store.standing().all() == [standing()]
+
+
+def test_admitted_are_the_live_documents_that_scope_and_condition_admit(store: Store) -> None:
+    old, new, secret, foreign, dead = key("old"), key("new"), key("secret"), key("new", "other"), key("dead")
+    store.flip_heads(
+        [
+            head(old, metadata={"year": 1990}),
+            head(new, metadata={"year": 2010}),
+            head(secret, metadata={"year": 2010}, groups=("board",)),
+            head(foreign, metadata={"year": 2010}),
+            head(dead, state=State.DELETED),
+        ]
+    )
+    keys = [old, new, secret, foreign, dead, key("unknown")]
+    assert store.admitted(keys, Scope("acme")) == {old, new, secret}
+    assert store.admitted(keys, Scope("acme"), Range("metadata.year", gte=2000)) == {new, secret}
+    assert store.admitted(keys, STAFF, Range("metadata.year", gte=2000)) == {new}
+    assert store.admitted([old], Scope("acme")) == {old}
+    assert store.admitted([], Scope("acme")) == set()

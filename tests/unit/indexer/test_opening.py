@@ -30,7 +30,7 @@ class Closed:
     ],
 )
 def test_an_index_that_does_not_open_is_no_records_fault(error: Exception, raised: type[Exception]) -> None:
-    opening = Opening(cast(Store, Closed(error)), HashEncoder(8), "rules@1", None)
+    opening = Opening(cast(Store, Closed(error)), HashEncoder(8), "rules@1", None, 1.0)
     with pytest.raises(raised, match=str(error)):
         opening([])
     assert not opening.done

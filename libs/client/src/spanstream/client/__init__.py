@@ -34,6 +34,7 @@ from spanstream.client.results import (
     Span,
     Status,
 )
+from spanstream.client.standing import Match, StandingQuery
 
 __all__ = [
     "Added",
@@ -53,6 +54,7 @@ __all__ = [
     "LegRank",
     "LegScore",
     "Line",
+    "Match",
     "Miss",
     "NotFound",
     "NotSettled",
@@ -68,6 +70,7 @@ __all__ = [
     "Source",
     "Span",
     "SpanstreamError",
+    "StandingQuery",
     "Status",
     "TooLarge",
     "Unauthorised",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 
@@ -17,6 +17,8 @@ from spanstream.client.explanations import Miss
 from spanstream.client.ingestion import IN_FLIGHT, Ingestion
 from spanstream.client.options import SearchOptions
 from spanstream.client.results import Content, Progress, Receipt, Report, SearchResult, Source, Status
+from spanstream.client.saved import StandingQueries
+from spanstream.client.standing import Following, Match
 
 T = TypeVar("T")
 
@@ -139,6 +141,38 @@ class Client:
     def sources(self) -> list[Source]:
         """The sources with their numbers of live documents."""
         return self._run(flows.call(calls.sources(), calls.read_sources))
+
+    @property
+    def standing_queries(self) -> StandingQueries:
+        """The queries that new documents are matched with."""
+        return StandingQueries(self._run)
+
+    def matches(self, query: str | None = None, *, position: str | None = None) -> Iterator[Match]:
+        """What standing queries, or one, find from now on, or from behind an earlier match's `position`; each match once.
+
+        Does not end: connects again where the connection breaks, until no server has answered for half a minute.
+        """
+        following, left = Following(query, position), flows.PATIENCE
+        while True:
+            request = following.request()
+            wait = flows.FIRST_PAUSE
+            failure: SpanstreamError | None = None
+            try:
+                with self._http.stream(**transport.arguments(self.connection, request)) as answer:
+                    if answer.status_code < 400:
+                        left = flows.PATIENCE
+                        for line in answer.iter_lines():
+                            if (match := following.line(line)) is not None:
+                                yield match
+                    else:
+                        answer.read()
+                        failure = calls.refusal(transport.response(answer))
+            except httpx.HTTPError as error:
+                failure = transport.failure(error, self.connection, request)
+            if failure is not None:
+                wait = flows.pause(failure, left)
+            self._sleep(wait)
+            left -= wait
 
     def close(self) -> None:
         """Close the connections."""

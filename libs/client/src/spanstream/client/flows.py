@@ -8,17 +8,18 @@ from typing import TypeVar
 
 from spanstream.client import calls
 from spanstream.client.effects import Flow, Request, Response, Sleep
-from spanstream.client.errors import Broken, NotSettled, Unavailable
+from spanstream.client.errors import Broken, NotSettled, SpanstreamError, Unavailable, Unreachable
 from spanstream.client.pending import Pending
 from spanstream.client.results import Content, Receipt, Status
 
 T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds between tries, doubling
+PATIENCE = 30.0  # seconds of pauses until an answer is given up
 LONGEST_WAIT = 10.0  # seconds that one question may wait at the server
 
 
-def call(request: Request, read: Callable[[Response], T], patience: float = 30.0) -> Flow[T]:
+def call(request: Request, read: Callable[[Response], T], patience: float = PATIENCE) -> Flow[T]:
     """Send until it is answered: again after a 429, a 503 or a broken connection, for at most `patience` seconds of waiting.
 
     Every request is safe to repeat. A server that asks for more than the patience left is believed at once.
@@ -41,6 +42,15 @@ def call(request: Request, read: Callable[[Response], T], patience: float = 30.0
         yield Sleep(wait)
         patience -= wait
         pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def pause(failure: SpanstreamError, patience: float) -> float:
+    """Seconds until a stream that failed is tried again; raises the failure where that is useless or over `patience`."""
+    asked = failure.retry_after if isinstance(failure, Unavailable) else None
+    wait = max(1.0, asked or 0.0)
+    if not isinstance(failure, Broken | Unreachable | Unavailable) or wait > patience:
+        raise failure
+    return wait
 
 
 def wait_searchable(

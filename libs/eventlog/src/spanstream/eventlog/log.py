@@ -104,6 +104,22 @@ class Consumer(Protocol):
         ...
 
 
+class Reader(Protocol):
+    """Reads a topic without a group: it commits nothing, and others read the same. One thread at a time."""
+
+    def poll(self, wait: float) -> Sequence[Record]:
+        """Up to `max_records` records, waiting at most `wait` seconds. What is no longer there is passed over."""
+        ...
+
+    def positions(self) -> Mapping[int, int]:
+        """Partition -> offset that is read next, for every partition."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections; idempotent."""
+        ...
+
+
 class Producer(Protocol):
     """Publishes with acks=all; thread-safe."""
 
@@ -129,6 +145,14 @@ class Log(Protocol):
 
     def consumer(self, group: str, topics: Sequence[str], *, max_records: int = 64) -> Consumer:
         """A new member of `group`; nothing is fetched before its first poll."""
+        ...
+
+    def reader(self, topic: str, positions: Mapping[int, int], *, max_records: int = 64) -> Reader:
+        """Reads each partition from `positions`, from what is written from now on where they have none.
+
+        A position whose record is gone is the oldest that is left; one beyond the end is the end. Asks the cluster:
+        raises LogUnavailable.
+        """
         ...
 
     def producer(self) -> Producer:

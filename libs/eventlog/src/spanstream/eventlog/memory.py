@@ -49,6 +49,11 @@ class MemoryLog:
         with self.changed:
             return MemoryConsumer(self, self.groups.setdefault(group, _Group()), topics, max_records)
 
+    def reader(self, topic: str, positions: Mapping[int, int], *, max_records: int = 64) -> MemoryReader:
+        ends = self.end_offsets(topic)
+        start = {partition: min(positions.get(partition, end), end) for partition, end in ends.items()}
+        return MemoryReader(self, topic, start, max_records)
+
     def producer(self) -> MemoryProducer:
         return MemoryProducer(self)
 
@@ -101,6 +106,35 @@ class MemoryProducer:
 
     def close(self) -> None:
         """Nothing is held back, so there is nothing to flush."""
+
+
+class MemoryReader:
+    """Reads a topic of a MemoryLog without a group."""
+
+    def __init__(self, log: MemoryLog, topic: str, positions: dict[int, int], max_records: int) -> None:
+        self._log = log
+        self._topic = topic
+        self._positions = positions
+        self._max_records = max_records
+
+    def poll(self, wait: float) -> Sequence[Record]:
+        with self._log.changed:
+            return self._log.changed.wait_for(self._take, wait)
+
+    def positions(self) -> Mapping[int, int]:
+        return dict(self._positions)
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+    def _take(self) -> list[Record]:
+        taken: list[Record] = []
+        for partition, records in enumerate(self._log.topics[self._topic]):
+            offset = self._positions[partition]
+            part = records[offset : offset + self._max_records - len(taken)]
+            self._positions[partition] = offset + len(part)
+            taken += part
+        return taken
 
 
 class MemoryConsumer:

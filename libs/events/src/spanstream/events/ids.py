@@ -96,6 +96,17 @@ def head_id(key: Key) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, key.encode().decode())
 
 
+def standing_id(tenant: str, groups: Iterable[str] | None, id: str) -> uuid.UUID:
+    """The point id of a standing query: the same id in another scope, a tenant with its groups, is another query."""
+    owner = "*" if groups is None else json.dumps(sorted(set(groups)))
+    return uuid.uuid5(_NAMESPACE, f"standing query\n{tenant}\n{owner}\n{id}")
+
+
+def match_id(query: uuid.UUID, revision: int, key: Key, version: int, content_hash: bytes) -> uuid.UUID:
+    """The id of a match: one for each revision of a query and version of a document, however often it is found."""
+    return uuid.uuid5(query, f"{revision}\n{key.encode().decode()}\n{version}\n{content_hash.hex()}")
+
+
 def passage_id(key: Key, version: int, content_hash: bytes, ordinal: int) -> uuid.UUID:
     """The point id of a passage: the same event always gives the same ids, so writing it twice changes nothing."""
     return uuid.uuid5(_NAMESPACE, f"{key.encode().decode()}\n{version}\n{content_hash.hex()}\n{ordinal}")

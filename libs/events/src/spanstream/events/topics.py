@@ -63,4 +63,15 @@ FAILURES = Topic(
     dead_letters=None,
 )
 
-ALL = (DOCUMENTS, PASSAGES, EMBEDDINGS, FAILURES)
+MATCHES = Topic(
+    name="matches.v1",
+    message="spanstream.events.v1.MatchEvent",
+    partitions=6,
+    retention_ms=604800000,
+    max_message_bytes=1048576,
+    producers=("indexer",),
+    consumers=(),
+    dead_letters=None,
+)
+
+ALL = (DOCUMENTS, PASSAGES, EMBEDDINGS, FAILURES, MATCHES)

@@ -96,6 +96,10 @@ class HttpServer:
         """Whether it accepts connections."""
         return self.live() and bool(self._server.started)
 
+    def stopping(self) -> bool:
+        """Whether it has been told to stop: an answer that has no end of its own should end now."""
+        return bool(self._server.should_exit)
+
     def stop(self, deadline: float) -> None:
         """Finish running requests, then close."""
         self._server.should_exit = True

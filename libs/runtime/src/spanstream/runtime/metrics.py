@@ -19,6 +19,7 @@ INGESTOR_REFUSED = Counter(
 )
 INGESTOR_PARSED = Counter("ingestor_documents_parsed_total", "Documents parsed and cut, by parser.", ["parser"])
 INGESTOR_PASSAGES = Counter("ingestor_passages_total", "Passages cut.")
+INGESTOR_MATCH_STREAMS = Gauge("ingestor_match_streams", "Streams of matches that are open.")
 
 # embedder
 EMBEDDER_SECONDS = Histogram("embedder_encode_seconds", "One call of the encoder, seconds.", buckets=_LATENCY)
@@ -55,6 +56,16 @@ INDEXER_DOCUMENTS = Counter(
 )
 INDEXER_PASSAGES = Counter("indexer_passages_written_total", "Passages written to the store.")
 INDEXER_FRESHNESS = Histogram("indexer_freshness_seconds", "From accepted to searchable, seconds.", buckets=_FRESHNESS)
+
+INDEXER_MATCHES = Counter("indexer_matches_total", "Matches of standing queries, repeats included.")
+INDEXER_MATCH_SECONDS = Histogram(
+    "indexer_match_seconds",
+    "Matching one tenant's documents of a poll with its standing queries, seconds.",
+    buckets=_LATENCY,
+)
+INDEXER_STANDING_QUERIES = Gauge(
+    "indexer_standing_queries", "Standing queries that documents are matched with: those computed for this index."
+)
 
 # gateway
 GATEWAY_SECONDS = Histogram("gateway_search_seconds", "One search, seconds, by stage.", ["stage"], buckets=_LATENCY)

@@ -3,6 +3,7 @@
     <folder>/lock                                    held while open: one process at a time
     <folder>/live                                    the live generation's name, replaced atomically
     <folder>/<generation>/{documents,passages}/      one shard each
+    <folder>/standing/queries/                       one shard, of all generations
 
 Writes are in the write-ahead logs when they return, so they survive the death of the process; `flush` brings those logs
 to the disk, so that they survive power loss. The shards' own flush, after which the logs can be cut, stops every thread
@@ -131,10 +132,10 @@ class EdgeEngine:
             if (generation, compression) == (self._generation, self._compression):
                 return
             self._release()
-            home = self._home(generation)
             try:
                 for collection in Collection:
-                    self._shards[collection] = _load_or_create(home / collection, collection, dimension, compression)
+                    path = self._path(collection, generation)
+                    self._shards[collection] = _load_or_create(path, collection, dimension, compression)
                 write_atomically(self._folder / "live", generation)
             except BaseException:
                 self._release()
@@ -182,10 +183,12 @@ class EdgeEngine:
             request = qdrant.FacetRequest(field, limit, True, DIALECT.build(condition))
             return {str(hit.value): hit.count for hit in self._shard(collection).facet(request)}
 
-    def scroll(self, collection: Collection, condition: StoredCondition, fields: Sequence[str]) -> Iterator[Record]:
+    def scroll(
+        self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
+    ) -> Iterator[Record]:
         """Page by page, by id."""
         shard, filter, offset = self._shard(collection), DIALECT.build(condition), None
-        payload = qdrant.PayloadSelector.Include(list(fields)) if fields else False
+        payload = True if fields is None else qdrant.PayloadSelector.Include(list(fields)) if fields else False
         while True:
             with _translated(self._folder):
                 points, offset = shard.scroll(qdrant.ScrollRequest(offset, SCROLL_POINTS, filter, payload, False))
@@ -208,7 +211,7 @@ class EdgeEngine:
         """Bring the write-ahead logs to the disk."""
         with _translated(self._folder):
             for collection in self._shards:
-                _sync(self._home(self._generation) / collection / "wal")
+                _sync(self._path(collection, self._generation) / "wal")
 
     def ready(self) -> bool:
         """Whether it is open."""
@@ -227,8 +230,9 @@ class EdgeEngine:
                 shard.flush()
                 shard.close()
 
-    def _home(self, generation: str) -> Path:
-        return self._folder / quote(generation, safe="+")
+    def _path(self, collection: Collection, generation: str) -> Path:
+        home = "standing" if collection is Collection.QUERIES else quote(generation, safe="+")
+        return self._folder / home / collection
 
     def _shard(self, collection: Collection) -> qdrant.EdgeShard:
         try:
@@ -251,6 +255,8 @@ def _record(point: qdrant.Record) -> Record:
 
 
 def _config(collection: Collection, dimension: int, compression: Compression) -> qdrant.EdgeConfig:
+    if collection is Collection.QUERIES:  # the engine wants to be told of some vector
+        return qdrant.EdgeConfig(sparse_vectors={"none": qdrant.EdgeSparseVectorParams()})
     # The engine makes scalar codes and graphs at the same threshold; at one low enough for codes, graphs cost too much.
     scalar = compression is Compression.SCALAR
     half, cosine = qdrant.VectorStorageDatatype.Float16, qdrant.Distance.Cosine
@@ -319,15 +325,22 @@ def _load_or_create(path: Path, collection: Collection, dimension: int, compress
     except Exception as error:
         if "incompatible with existing" in str(error):
             raise StoreRejected(f"the index folder {path} was made for other vectors: {error}") from error
+        queries = collection is Collection.QUERIES
+        again = (
+            "save the standing queries again."
+            if queries
+            else ("ingest again: the documents are still in the log and at their sources.")
+        )
         raise StoreCorrupt(
             f"the index folder {path} cannot be read ({error}). Restore it from a backup; or delete {path.parent} "
-            "and ingest again: the documents are still in the log and at their sources."
+            f"and {again}"
         ) from error
 
 
 def _stored_codes(path: Path) -> object:
     """The shard's configuration of codes, as the engine writes it; None: it has none."""
-    return json.loads((path / "edge_config.json").read_text())["vectors"]["dense"].get("quantization_config")
+    vectors = json.loads((path / "edge_config.json").read_text())["vectors"]
+    return vectors.get("dense", {}).get("quantization_config")
 
 
 def _create(path: Path, collection: Collection, config: qdrant.EdgeConfig) -> None:

@@ -20,10 +20,11 @@ SPAN_SHORTLIST = 2048  # see Search.shortlist; 50,000 passages of 6 spans on one
 
 
 class Collection(StrEnum):
-    """A generation's two collections."""
+    """A generation's two collections, and one that belongs to none: standing queries, which have no vectors of the engine's."""
 
     DOCUMENTS = "documents"
     PASSAGES = "passages"
+    QUERIES = "queries"
 
 
 class IndexType(StrEnum):
@@ -51,6 +52,7 @@ INDEXES: dict[Collection, dict[str, IndexType]] = {
         "body": IndexType.WORD,
         "groups": IndexType.WORD,
     },
+    Collection.QUERIES: {"tenant": IndexType.TENANT},
 }
 
 Vector = list[float] | list[list[float]] | Sparse  # one, a multivector, or term weights
@@ -162,8 +164,10 @@ class Engine(Protocol):
         """Value of an indexed field -> number of points, exactly, for at most `limit` values."""
         ...
 
-    def scroll(self, collection: Collection, condition: StoredCondition, fields: Sequence[str]) -> Iterator[Record]:
-        """The points that the condition holds for, each once, with these fields of their payloads alone."""
+    def scroll(
+        self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
+    ) -> Iterator[Record]:
+        """The points that the condition holds for, each once, with these fields of their payloads alone; None: with all."""
         ...
 
     def maintain(self) -> bool:

@@ -28,6 +28,7 @@ from spanstream.store.payloads import (
 )
 from spanstream.store.points import Failure, Head, Passage, Sparse, State, Vectors
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
+from spanstream.store.standing_index import StandingQueries
 from spanstream.store.tallies import Tally, first, tallies
 
 MAX_SOURCES = 10_000
@@ -143,6 +144,18 @@ class Index:
             sources = self._engine.tally(_DOCUMENTS, "source", seen, MAX_SOURCES)
             found["source"] = first(sources.items(), limits["source"])
         return {field: found[field] for field in limits}
+
+    def admitted(self, keys: Sequence[Key], scope: Scope, where: Condition | None = None) -> set[Key]:
+        """Those of these live documents that the scope and condition admit."""
+        if not keys:
+            return set()
+        points = Ids(tuple(_head_point_id(key) for key in dict.fromkeys(keys)))
+        records = self._engine.scroll(_DOCUMENTS, conditions.visible(scope, where, conditions.live(), points))
+        return {head_from(record.payload).key for record in records}
+
+    def standing(self) -> StandingQueries:
+        """The standing queries."""
+        return StandingQueries(self._engine)
 
     # --- Search ---
 

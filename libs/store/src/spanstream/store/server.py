@@ -1,6 +1,7 @@
 """The store on a Qdrant server (1.19 or newer), over REST.
 
-Collections `<prefix>documents-<generation>` and `<prefix>passages-<generation>`; aliases `<prefix>documents` and
+Collections `<prefix>documents-<generation>`, `<prefix>passages-<generation>` and, of all generations,
+`<prefix>standing-queries`; aliases `<prefix>documents` and
 `<prefix>passages` name the live generation for people and tools; this adapter always names collections.
 A write has succeeded only when the server says `completed`: `wait_timeout` comes with HTTP 200 and means unknown.
 """
@@ -104,6 +105,8 @@ class ServerEngine:
             self._names, self._compression = names, compression
             self._prove_conditions()
             for collection, name in names.items():
+                if collection is Collection.QUERIES:
+                    continue
                 self._point_alias(f"{self._prefix}{collection}", name)
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
@@ -175,7 +178,9 @@ class ServerEngine:
             )
         return {str(hit.value): hit.count for hit in answer.hits}
 
-    def scroll(self, collection: Collection, condition: StoredCondition, fields: Sequence[str]) -> Iterator[Record]:
+    def scroll(
+        self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
+    ) -> Iterator[Record]:
         """Page by page, by id."""
         filter, offset = DIALECT.build(condition), None
         while True:
@@ -185,7 +190,8 @@ class ServerEngine:
                     scroll_filter=filter,
                     limit=READ_POINTS,
                     offset=offset,
-                    with_payload=list(fields) or False,
+                    with_payload=True if fields is None else list(fields) or False,
+                    consistency=models.ReadConsistencyType.MAJORITY,
                     timeout=TIMEOUT_S,
                 )
             yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
@@ -212,6 +218,8 @@ class ServerEngine:
         self._client.close()
 
     def _name(self, collection: Collection, generation: str) -> str:
+        if collection is Collection.QUERIES:
+            return f"{self._prefix}standing-{collection}"
         return f"{self._prefix}{collection}-{quote(generation, safe='+')}"
 
     def _collection(self, collection: Collection) -> str:
@@ -228,6 +236,13 @@ class ServerEngine:
             except UnexpectedResponse as error:
                 if error.status_code != 409:  # another process was quicker
                     raise
+        if collection is not Collection.QUERIES:
+            self._check_vectors(name, dimension, compression)
+        for field, kind in INDEXES[collection].items():
+            self._client.create_payload_index(name, field, _SCHEMAS[kind], wait=True)
+
+    def _check_vectors(self, name: str, dimension: int, compression: Compression) -> None:
+        """They have the dimension, else StoreRejected, and the compression, else they get it."""
         vectors = self._client.get_collection(name).config.params.vectors
         if not isinstance(vectors, dict) or vectors["dense"].size != dimension:
             size = vectors["dense"].size if isinstance(vectors, dict) else None
@@ -235,10 +250,11 @@ class ServerEngine:
         if _compression(vectors["dense"].quantization_config) != compression:
             with _offered(compression):
                 self._compress(name, list(vectors), compression)
-        for field, kind in INDEXES[collection].items():
-            self._client.create_payload_index(name, field, _SCHEMAS[kind], wait=True)
 
     def _create(self, collection: Collection, name: str, dimension: int, compression: Compression) -> None:
+        if collection is Collection.QUERIES:
+            self._client.create_collection(name, vectors_config={})
+            return
         half, cosine = models.Datatype.FLOAT16, models.Distance.COSINE
         codes = _quantization(compression)
         memory = None if codes is None else models.Memory.COLD  # of the originals

@@ -1,6 +1,7 @@
 """The store port. Two adapters: `edge.EdgeStore` (Qdrant's engine in this process) and `server.ServerStore`.
 
-A store holds one *generation* (encoder release x transforms x segmenter): a collection of heads and one of passages.
+A store holds one *generation* (encoder release x transforms x segmenter): a collection of heads and one of passages. Beside
+it are the standing queries, which belong to no generation.
 Writes return when they are applied and durable against a kill of the process; `flush` makes them survive power loss.
 Methods may be called from several threads. Writes to one document come from one thread at a time (its partition's
 owner); the conditional flip decides all the same when two owners overlap.
@@ -18,6 +19,7 @@ from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
 from spanstream.store.points import Failure, Head, Passage, Vectors
 from spanstream.store.queries import Condition, Hit, Query, Scope
+from spanstream.store.standing_index import StandingQueries
 from spanstream.store.tallies import Tally
 
 
@@ -91,6 +93,14 @@ class Store(Protocol):
 
     def count(self, scope: Scope, where: Condition | None = None) -> int:
         """How many live documents the scope and condition admit."""
+        ...
+
+    def admitted(self, keys: Sequence[Key], scope: Scope, where: Condition | None = None) -> set[Key]:
+        """Those of these live documents that the scope and condition admit."""
+        ...
+
+    def standing(self) -> StandingQueries:
+        """The standing queries of all tenants, which no change of the generation touches."""
         ...
 
     def sources(self, scope: Scope, among: Sequence[str] | None = None) -> Mapping[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx
 
 from spanstream.encoder.encoder import Encoder
@@ -9,7 +11,7 @@ from spanstream.encoder.opening import open_encoder
 from spanstream.encoder.rerank_http import HttpReranker
 from spanstream.encoder.reranker import Reranker
 from spanstream.events.segmenter import segmenter
-from spanstream.gateway import forwarding, page
+from spanstream.gateway import forwarding, page, standing_api
 from spanstream.gateway.admission import Admission
 from spanstream.gateway.api import router
 from spanstream.gateway.expansion import open_writer
@@ -19,6 +21,7 @@ from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.reranking import CrossEncoding, Rescorer, Stage
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.settings import GatewaySettings
+from spanstream.gateway.standing import Computing, Recomputing
 from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Report, Service, ThreadService
@@ -62,13 +65,25 @@ def build(
         # No connection outlives its request: this client belongs to an event loop that it could not be closed from.
         unkept = httpx.Limits(max_keepalive_connections=0)
         http.include(forwarding.router(httpx.AsyncClient(base_url=settings.ingest_url, limits=unkept), authenticator))
+    computing = Computing(store, encoder)
+    http.include(
+        standing_api.router(
+            store,
+            computing,
+            index,
+            authenticator,
+            most=settings.max_standing_queries,
+            now_us=lambda: time.time_ns() // 1000,
+        )
+    )
+    recomputing = Recomputing(store, index, computing)
 
     def close() -> None:
         admission.close()
         for each in owned:
             each.close()
 
-    opener = ThreadService("gateway", [index.open], ready=index.ready, closed=close)
+    opener = ThreadService("gateway", [index.open, recomputing.run], ready=index.ready, closed=close)
     return Gateway(opener, http) if own_http else opener
 
 

@@ -46,6 +46,12 @@ class GatewaySettings(HttpSettings):
         "but where the ingest API has this service's own address",
     )
     spans: SpansForm = SPANS
+    query_cache_bytes: int = Field(BYTES, ge=0, description="bytes of queries' vectors that are remembered; 0: none")
+    searches_at_once: int = Field(AT_ONCE, ge=1, le=256, description="searches that run at once")
+    searches_waiting: int = Field(
+        WAITING, ge=0, le=65536, description="searches that wait for their turn; beyond, they are answered 503"
+    )
+    max_standing_queries: int = Field(100, ge=0, le=200, description="of one tenant")
 
     @field_validator("writer")
     @classmethod
@@ -53,9 +59,3 @@ class GatewaySettings(HttpSettings):
         if path is not None:
             open_writer(path)
         return path
-
-    query_cache_bytes: int = Field(BYTES, ge=0, description="bytes of queries' vectors that are remembered; 0: none")
-    searches_at_once: int = Field(AT_ONCE, ge=1, le=256, description="searches that run at once")
-    searches_waiting: int = Field(
-        WAITING, ge=0, le=65536, description="searches that wait for their turn; beyond, they are answered 503"
-    )

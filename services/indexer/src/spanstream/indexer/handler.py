@@ -11,11 +11,13 @@ hold for each key as if it were alone:
     5 count: a version is complete when the store holds exactly its `passage_count` passages. One that the poll
       brought whole needs no counting: the store has just taken them all
     6 flip the heads of complete versions and of deletes (tombstones, also for unknown documents), and re-read
-    7 bump the heads of unchanged documents; a wrong guess goes back to be embedded
-    8 delete the passages that the re-read heads leave behind
-    9 note failures on heads                                      per poll
+    7 match what the heads now show with the standing queries (`standing.py`), also what they showed already: of a poll
+      that ended between flip and publish nothing was told yet, and a repeat has the same id
+    8 bump the heads of unchanged documents; a wrong guess goes back to be embedded
+    9 delete the passages that the re-read heads leave behind
+    10 note failures on heads                                     per poll
 
-Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 8, else it vanishes
+Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 9, else it vanishes
 meanwhile; the commit last, else work is lost. A crash anywhere repeats from 1 with the same ids and changes nothing
 that was done.
 """
@@ -36,11 +38,13 @@ from spanstream.events.topics import FAILURES, PASSAGES
 from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT, Reason
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.changes import Change, Kind, Part, rounds
+from spanstream.indexer.standing import Shown, Standing
 from spanstream.indexer.vectors import document_vector, passages
 from spanstream.runtime import metrics
 from spanstream.runtime.logs import get_logger
 from spanstream.store.errors import StoreRejected, StoreUnavailable
 from spanstream.store.generation import Generation
+from spanstream.store.lexical import document_terms
 from spanstream.store.points import Failure, Head, Passage, State
 from spanstream.store.store import Store
 
@@ -73,11 +77,14 @@ class _Upsert:
 class Indexer:
     """The handler of embeddings.v1 and failures.v1."""
 
-    def __init__(self, store: Store, generation: Generation, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, generation: Generation, now_us: Callable[[], int], standing: Standing | None = None
+    ) -> None:
         """`now_us`: microseconds since 1970."""
         self._store = store
         self._generation = generation
         self._now_us = now_us
+        self._standing = standing or Standing(store, generation.name)
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """Apply one poll. Raises Retry when the store does not answer; refused records are found one by one."""
@@ -104,10 +111,10 @@ class Indexer:
         for changes in rounds(parts):
             yield from self._round(changes)
         if failures:
-            self._store.record_failures(failures)  # 9
+            self._store.record_failures(failures)  # 10
 
     def _round(self, changes: Sequence[Change]) -> Iterator[Result]:
-        """Steps 2 to 8 for changes of different documents."""
+        """Steps 2 to 9 for changes of different documents."""
         heads = self._store.heads([change.key for change in changes])  # 2
         news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
         old = [change for change in changes if not change.beats(heads.get(change.key))]
@@ -127,13 +134,18 @@ class Indexer:
             [upsert.change for upsert in complete], heads, "it replaced other content of this version"
         )
 
-        bumped, wrong = self._bump([change for change in news if change.kind is Kind.UNCHANGED], heads)  # 7
+        again, _ = self._read(change for change in old if _shows(heads[change.key], change) and self._watched(change))
+        yield from self._matches(
+            [*zip(complete, flipped, strict=False), *((each, heads[each.change.key]) for each in again)]
+        )  # 7
+
+        bumped, wrong = self._bump([change for change in news if change.kind is Kind.UNCHANGED], heads)  # 8
         for change in wrong:
             yield from map(_again, change.parts)
 
         stale = [*flipped, *(heads[change.key] for change in old)]
         if stale:
-            self._store.delete_stale(stale)  # 8
+            self._store.delete_stale(stale)  # 9
 
         self._count("live", [upsert.change for upsert in complete])
         self._count("deleted", deletes)
@@ -216,6 +228,27 @@ class Indexer:
             indexed_at_us=self._now_us(),
         )
 
+    def _watched(self, change: Change) -> bool:
+        return self._standing.watches(change.key.tenant)
+
+    def _matches(self, live: Sequence[tuple[_Upsert, Head]]) -> Iterator[Outgoing]:
+        """Matches of the versions that their heads show; of another version, which was quicker, its own writer tells."""
+        shown = [
+            Shown(head, upsert.passages if upsert.whole else self._stored(head))
+            for upsert, head in live
+            if _shows(head, upsert.change) and self._watched(upsert.change)
+        ]
+        yield from self._standing.matches(shown)
+
+    def _stored(self, head: Head) -> list[Passage]:
+        """The passages that earlier polls brought too, as they came."""
+        found = self._store.passages(head, vectors=True)
+        spans = self._store.span_vectors([passage.id for passage in found])
+        return [
+            replace(each, spans=spans.get(each.id), lexical=document_terms(each.text, title=each.title))
+            for each in found
+        ]
+
     def _bump(self, guesses: Sequence[Change], heads: Mapping[Key, Head]) -> tuple[list[Change], list[Change]]:
         """Raise the versions of unchanged documents; returns the guesses that held and those that did not."""
         held = [change for change in guesses if _same_content(change, heads.get(change.key))]
@@ -243,6 +276,12 @@ class Indexer:
         if Change.of(part).kind is Kind.DELETE:
             raise Retry(WAITING_SECONDS, f"the store refuses a delete: {detail}")
         return [Rejected(record, REASON_INDEX_REJECTED, detail)]
+
+
+def _shows(head: Head, change: Change) -> bool:
+    """Whether searches see this very upsert, whatever bumped it since."""
+    named = (head.body_version, head.content_hash) == (change.version, change.content_hash)
+    return named and head.state is State.LIVE and change.kind is Kind.UPSERT
 
 
 def _same_content(change: Change, head: Head | None) -> bool:

@@ -10,6 +10,7 @@ from spanstream.encoder.errors import EncoderError
 from spanstream.eventlog.errors import Fatal, Retry
 from spanstream.eventlog.log import Record
 from spanstream.indexer.handler import Indexer, Result
+from spanstream.indexer.standing import Standing
 from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreCorrupt, StoreRejected, StoreUnavailable
 from spanstream.store.generation import opened
@@ -21,8 +22,11 @@ RETRY_SECONDS = 0.5
 class Opening:
     """Opens the store's generation at the first poll, then handles."""
 
-    def __init__(self, store: Store, encoder: Encoder, segmenter: str, compression: Compression | None) -> None:
-        """`compression`: of the index, in place of the release's."""
+    def __init__(
+        self, store: Store, encoder: Encoder, segmenter: str, compression: Compression | None, standing_seconds: float
+    ) -> None:
+        """`compression`: of the index, in place of the release's. `standing_seconds`: between two looks for changed queries."""
+        self._standing_seconds = standing_seconds
         self._segmenter = segmenter
         self._compression = compression
         self._store = store
@@ -50,4 +54,5 @@ class Opening:
             StoreCorrupt,
         ) as error:  # no record's fault: as one, the first ones would become dead letters
             raise Fatal(f"the index cannot be opened: {error}") from error
-        return Indexer(self._store, generation, lambda: time.time_ns() // 1000)
+        standing = Standing(self._store, generation.name, refresh_seconds=self._standing_seconds)
+        return Indexer(self._store, generation, lambda: time.time_ns() // 1000, standing)

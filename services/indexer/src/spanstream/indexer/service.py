@@ -40,7 +40,7 @@ def build(
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
 
-    opening = Opening(store, encoder, segmenter(settings.spans), settings.store_compression)
+    opening = Opening(store, encoder, segmenter(settings.spans), settings.store_compression, settings.standing_seconds)
     consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
 
     def flush() -> None:

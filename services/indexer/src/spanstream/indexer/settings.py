@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.indexer.standing import REFRESH_SECONDS
 from spanstream.runtime.settings import SPANS, Settings, SpansForm
 from spanstream.store.compression import Compression
 
@@ -29,6 +30,9 @@ class IndexerSettings(Settings):
     )
     spans: SpansForm = SPANS
     max_poll_records: int = Field(64, ge=1, le=500, description="records per poll")
+    standing_seconds: float = Field(
+        REFRESH_SECONDS, gt=0, le=60, description="between two looks for changed standing queries"
+    )
     maintenance_seconds: float = Field(
         1.0, gt=0, le=3600, description="between two looks for housekeeping of the store"
     )

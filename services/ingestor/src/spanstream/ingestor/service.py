@@ -18,6 +18,8 @@ from spanstream.ingestor.blobs import Blobs
 from spanstream.ingestor.handler import Handler
 from spanstream.ingestor.heads import GatewayHeads, Heads
 from spanstream.ingestor.in_flight import InFlight
+from spanstream.ingestor.matches import Matches
+from spanstream.ingestor.matches_api import router as matches_router
 from spanstream.ingestor.parsing.parser import Parser
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.versions import Versions
@@ -99,7 +101,11 @@ def _api(
     in_flight = InFlight(log, max_accepts=settings.max_accepts_remembered, refresh_seconds=settings.refresh_seconds)
     acceptance = Acceptance(producer, blobs, heads, in_flight, Versions(), inline_text_bytes=settings.inline_text_bytes)
     server = http or HttpServer("ingestor", settings.http_host, settings.http_port, title="Spanstream ingest")
-    server.include(router(acceptance, Authenticator.from_file(settings.auth_keys_file), settings, gateway))
+    authenticator = Authenticator.from_file(settings.auth_keys_file)
+    server.include(router(acceptance, authenticator, settings, gateway))
+    matches = Matches(log, most=settings.max_match_streams, stopping=server.stopping)
+    closed.insert(0, matches.close)
+    server.include(matches_router(matches, authenticator))
     return [server] if http is None else []
 
 

@@ -41,6 +41,10 @@ class IngestorSettings(HttpSettings):
     max_accepts_remembered: int = Field(200_000, ge=1, description="own events that may be in flight")
     refresh_seconds: float = Field(0.5, gt=0, description="seconds between two looks at what is in flight")
 
+    max_match_streams: int = Field(
+        32, ge=0, le=1000, description="streams of matches at once; each has a thread and a connection to the log"
+    )
+
     max_poll_records: int = Field(50, ge=1, le=1000, description="records a poll")
     max_text_characters: int = Field(4 * 2**20, ge=1, description="characters of a document once parsed")
     max_word_characters: int = Field(100_000, ge=1, description="characters of a word; longer ones are no text")
