@@ -16,8 +16,9 @@ from spanstream.events.ids import Key
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import EMBEDDINGS, PASSAGES
 from spanstream.events.v1.passage_pb2 import PassageEvent
+from spanstream.gateway.found import Found
 from spanstream.gateway.meanings import Words
-from spanstream.gateway.search import Found, Mode, Question
+from spanstream.gateway.question import Mode, Question
 from spanstream.indexer.handler import Indexer
 from spanstream.store.edge import EdgeStore
 from spanstream.store.generation import Generation, opened

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spanstream.gateway.search import Mode, Searcher
+from spanstream.gateway.question import Mode
+from spanstream.gateway.search import Searcher
 from spanstream.representations.local import open_local
 from spanstream.representations.model import find
 from spanstream.store.queries import Dense, Query
@@ -36,7 +37,7 @@ def measure(*, short: bool) -> Result:
     encoder = open_local(dtype="float32" if short else "auto")
     try:
         with indexed.filled(encoder, records) as store:
-            searcher = Searcher(store, encoder)
+            searcher = Searcher(store, encoder, {})
             dimension = encoder.info().dimension
 
             def ours(text: str, mode: Mode) -> list[str]:

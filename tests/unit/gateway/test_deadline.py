@@ -10,7 +10,8 @@ from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.gateway.deadline import Deadline, EncoderLate
 from spanstream.gateway.meanings import Words
-from spanstream.gateway.search import Mode, Question, Searcher
+from spanstream.gateway.question import Mode, Question
+from spanstream.gateway.search import Searcher
 from spanstream.store.queries import Scope
 from tests.unit.gateway.corpus import Corpus
 from tests.unit.indexer.documents import DIMENSION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ def named(ids: Sequence[str], scores: NDArray[np.float32]) -> Ranked:
     return falling(zip(ids, scores.tolist(), strict=True))
 
 
-def aligned(ranked: Ranked, ids: Sequence[str]) -> NDArray[np.float32]:
-    """[ids]; 0 where there is none."""
-    scores = dict(ranked)
+def aligned(scores: Mapping[str, float], ids: Sequence[str]) -> NDArray[np.float32]:
+    """[ids] of scores by id; 0 where there is none."""
     return np.array([scores.get(id, 0.0) for id in ids], np.float32)

@@ -65,6 +65,7 @@ class Ranking:
                 self._again = asked[wanted[0]]
         else:
             self._combine = partial(_graded, question.fusion, question.meaning, wanted)
+        self._known: dict[int, dict[str, float]] = {}  # by leg: what it has scored
         self._vectors: dict[str, Vectors] = {}  # of the best candidates, which feedback and neighbours both look at
         self.trace: Trace | None = None
         if question.explain:
@@ -100,6 +101,8 @@ class Ranking:
         with GATEWAY_SECONDS.labels("find").time():
             legs = [leg for each in asked for leg in each.finders.values()]
             found = self._store.rank([Query(leg, self._scope, depth, self._where) for leg in legs])
+        for leg, scored in zip(legs, found, strict=True):
+            self._of(leg).update(scored)
         return found, any(len(leg) == depth for leg in found)
 
     def _score(self, found: Sequence[Ranked]) -> Ranked:
@@ -111,19 +114,34 @@ class Ranking:
         if len(legs) == len(found) == 1:  # the one that found them has scored them
             return self._alone(found[0], ids)
         with GATEWAY_SECONDS.labels("score").time():
-            exact = iter(self._store.rank([Query(leg, self._scope, len(ids), None, ids) for leg in legs]))
+            self._score_unknown(ids)
         # A passage without a term in common has no lexical score, one without spans no span score.
-        scored = [{name: aligned(next(exact), ids) for name in each.scorers} for each in self._scorers]
+        scored = [{name: aligned(self._of(leg), ids) for name, leg in each.scorers.items()} for each in self._scorers]
         total = self._combine(scored)
         if self.trace:
             self.trace.scored([each.scorers for each in self._scorers], ids, scored, total)
         return named(ids, total)
 
+    def _score_unknown(self, ids: Sequence[str]) -> None:
+        """Ask each leg for the candidates that it has not scored yet."""
+        queries = []
+        for leg in [leg for each in self._scorers for leg in each.scorers.values()]:
+            known = self._of(leg)
+            if missing := [id for id in ids if id not in known]:
+                queries.append(Query(leg, self._scope, len(missing), None, missing))
+                known.update(dict.fromkeys(missing, 0.0))
+        for query, scored in zip(queries, self._store.rank(queries), strict=True):
+            self._of(query.leg).update(scored)
+
+    def _of(self, leg: Leg) -> dict[str, float]:
+        """The scores that the leg has given so far; a search keeps its legs, so that no two have one identity."""
+        return self._known.setdefault(id(leg), {})
+
     def _alone(self, ranked: Ranked, ids: Sequence[str]) -> Ranked:
         """What the only leg of all that is asked says."""
         if self.trace:
             (only,) = [each.scorers for each in self._scorers if each.scorers]
-            scores = aligned(ranked, ids)
+            scores = aligned(dict(ranked), ids)
             self.trace.scored([only], ids, [dict.fromkeys(only, scores)], scores)
         return ranked
 

@@ -67,7 +67,7 @@ def reranked(ranked: Ranked, ids: Sequence[str], scores: NDArray[np.float32], we
 
     All others stay behind them, as far apart as they were.
     """
-    before = aligned(ranked, ids)
+    before = aligned(dict(ranked), ids)
     after = (1 - weight) * normalised(before, 0.0) + weight * normalised(scores, 0.0)
     new = dict(zip(ids, after.tolist(), strict=True))
     first = max((score for id, score in ranked if id not in new), default=-np.inf)
