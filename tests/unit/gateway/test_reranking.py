@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import EncoderUnavailable
+from spanstream.gateway.blend import COMPONENTS, Blend, InvalidWeights, read_weights
+from spanstream.gateway.boosts import Boost
+from spanstream.gateway.explaining import explain
 from spanstream.gateway.found import Answer
+from spanstream.gateway.fusion import Fusion
 from spanstream.gateway.late_interaction import LateInteraction
 from spanstream.gateway.meanings import All, Meaning, Not, Words
 from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.reranking import CrossEncoding, NoSuchStage, Rerank, Rescorer, Stage
 from spanstream.gateway.search import Searcher
 from spanstream.store.points import Passage
-from spanstream.store.queries import Scope
+from spanstream.store.queries import Match, Scope
 from tests.unit.gateway.corpus import Corpus, document
 from tests.unit.indexer.documents import DIMENSION, ENCODER
 
@@ -39,7 +44,9 @@ class Told:
 
 
 class Away:
-    def __call__(self, texts: Sequence[str], passages: Sequence[Passage]) -> NDArray[np.float32]:
+    def __call__(
+        self, texts: Sequence[str], passages: Sequence[Passage], told: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
         raise EncoderUnavailable("no answer")
 
 
@@ -126,7 +133,7 @@ class PerWord:
 
 def test_late_interaction_is_the_mean_of_each_words_best_cosine(corpus: Corpus) -> None:
     passages = [passage_of("The red fish swims."), passage_of("A bird."), passage_of("")]
-    scores = LateInteraction(PerWord())(["red bird", "the fish"], passages)  # type: ignore[arg-type]
+    scores = LateInteraction(PerWord())(["red bird", "the fish"], passages, {})  # type: ignore[arg-type]
     np.testing.assert_allclose(scores, [[0.5, 0.5, 0], [1, 0, 0]], atol=1e-6)
 
 
@@ -139,3 +146,48 @@ def passage_of(text: str) -> Passage:
     none = np.zeros((0, 2), np.int32)
     key = DOCUMENTS[0].key
     return Passage(key, 1, b"", 0, 0, len(text), text, "", {}, (), 1, none)
+
+
+def test_a_blend_of_equal_weights_is_the_ranking_and_others_change_it(corpus: Corpus) -> None:
+    plain = ids(corpus.searcher.search(ACME, Question(Words("fish number 3")), DIMENSION))
+    assert ids(ask(corpus, Blend({}), Words("fish number 3"))) == plain
+    upside_down = dict.fromkeys(COMPONENTS, -1.0)
+    assert ids(ask(corpus, Blend(upside_down), Words("fish number 3"))) != plain
+
+
+def test_a_blend_leaves_a_set_of_meanings_as_it_is(corpus: Corpus) -> None:
+    meaning = All((Words("fish"), Words("number 3")))
+    plain = ids(corpus.searcher.search(ACME, Question(meaning), DIMENSION))
+    assert ids(ask(corpus, Blend({"dense": -1.0}), meaning)) == plain
+
+
+@pytest.mark.parametrize("fusion", Fusion)
+def test_an_explained_score_is_a_sum_behind_a_rerank_too(corpus: Corpus, fusion: Fusion) -> None:
+    searcher = Searcher(corpus.store, ENCODER, {Stage.CROSS: CrossEncoding(Told("number 7"))})
+    boosts = (Boost(Match("id", ("d2",)), 3.0),)
+    rerank = Rerank(Stage.CROSS, 3, 0.5)
+    question = Question(Words("fish number 3"), fusion=fusion, rerank=rerank, boosts=boosts, explain=True)
+    answer = searcher.search(ACME, question, DIMENSION)
+    for hit, told in zip(answer.hits, explain(corpus.store, ACME, answer), strict=True):
+        total = sum(leg.contribution for leg in told.legs) + sum(added.amount for added in told.added)
+        assert total == pytest.approx(hit.score, abs=1e-4) == told.score
+        assert [added.step for added in told.added][-2:] == ["recency and boosts", "rerank"]
+    assert [told.rank for told in explain(corpus.store, ACME, answer)] == sorted(
+        told.rank for told in explain(corpus.store, ACME, answer)
+    )
+
+
+def test_weights_are_those_that_tune_writes(tmp_path: Path) -> None:
+    file = tmp_path / "blend.json"
+    file.write_text(json.dumps({"weights": {"dense": 0.5, "feedback": 2}}))
+    assert read_weights(file) == {"dense": 0.5, "feedback": 2.0}
+    for wrong in (
+        "",
+        "[]",
+        '{"weights": {"nothing": 1}}',
+        '{"weights": {"dense": "x"}}',
+        '{"weights": {"dense": NaN}}',
+    ):
+        file.write_text(wrong)
+        with pytest.raises(InvalidWeights):
+            read_weights(file)

@@ -86,7 +86,7 @@ def explained(trace: Trace, passage: Passage, taught: Sequence[str] = ()) -> Exp
         rank=_rank(final, place),
         candidates=len(trace.ids),
         legs=() if graded else _legs(trace, trace.questions[0], place),
-        added=() if graded else _added(_steps(trace), place, taught),
+        added=() if graded else _added(trace.steps, place, taught),
         parts=_graded(trace, place) if graded else None,
         without=_without(trace, place, graded),
         words=_matching(passage.text, passage.start, terms),
@@ -96,7 +96,7 @@ def explained(trace: Trace, passage: Passage, taught: Sequence[str] = ()) -> Exp
 
 def taught_terms(trace: Trace) -> list[int]:
     """The ids of the terms that the second question has beside the first one's, the heaviest first."""
-    lexical = trace.legs[1].get("lexical") if _asked_again(trace) else None
+    lexical = trace.legs[1].get("lexical") if trace.asked_again else None
     if not isinstance(lexical, Lexical):
         return []
     known = trace.asked[leaves(trace.meaning)[0]].terms.indices
@@ -114,17 +114,6 @@ def readable(terms: Sequence[int], texts: Iterable[str]) -> list[str]:
                 if id not in found or (len(word), word) < (len(found[id]), found[id]):
                     found[id] = word
     return list(dict.fromkeys(found[id] for id in terms if id in found))
-
-
-def _asked_again(trace: Trace) -> bool:
-    return len(trace.questions) == 2 and len(leaves(trace.meaning)) == 1
-
-
-def _steps(trace: Trace) -> list[tuple[str, NDArray[np.float32]]]:
-    """The scores [candidates] after each step, in order."""
-    first = fusion.fuse(trace.questions[0], trace.fusion) if _asked_again(trace) else trace.total
-    again = [("feedback", trace.total)] if _asked_again(trace) else []
-    return [("legs", first), *again, *trace.stages.items()]
 
 
 def _added(steps: Sequence[tuple[str, NDArray[np.float32]]], place: int, taught: Sequence[str]) -> list[Added]:

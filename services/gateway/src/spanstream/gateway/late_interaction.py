@@ -6,7 +6,7 @@ The encoder reads question and passages once more and gives a vector per word, i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,9 @@ class LateInteraction:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
 
-    def __call__(self, texts: Sequence[str], passages: Sequence[Passage]) -> NDArray[np.float32]:
+    def __call__(
+        self, texts: Sequence[str], passages: Sequence[Passage], told: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
         """[texts, passages]: the mean, over the question's words, of the largest cosine with one of the passage's."""
         asked = [_words(text) for text in texts]
         read = [_words(passage.text, passage.title) for passage in passages]

@@ -75,15 +75,22 @@ class _Request(BaseModel):
 
 
 class RerankRequest(_Request):
-    """Score the best passages again. late: words against words; cross: a cross-encoder, where the gateway has one."""
+    """Score the best passages again. late: words against words; cross: a cross-encoder, blend: learned
+    weights, where the gateway has them."""
 
     stage: Stage
     depth: StrictInt = Field(20, ge=1, le=MAX_LIMIT, description="passages that are scored again")
-    weight: float = Field(0.3, ge=0, le=1, allow_inf_nan=False, description="of the stage, beside the ranking so far")
+    weight: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="of the stage, beside the ranking so far; else 0.3 for late, 0.5 for cross, 1 for blend",
+    )
 
     def rerank(self) -> Rerank:
         """As the searcher takes it."""
-        return Rerank(self.stage, self.depth, self.weight)
+        return Rerank(self.stage, self.depth, self.stage.weight if self.weight is None else self.weight)
 
 
 class SearchOptions(_Request):

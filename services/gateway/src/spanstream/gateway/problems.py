@@ -59,7 +59,7 @@ def translated(query: str = "body.query") -> Iterator[None]:
     except UnknownExample as error:
         raise Problem(422, "an example cannot be read", errors=[(query, str(error))]) from error
     except NoSuchStage as error:
-        told = "this gateway has no cross-encoder: set RERANKER_URL, or ask for the stage late"
+        told = f"this gateway has not what the stage {error} needs: set RERANKER_URL for cross, GATEWAY_BLEND for blend"
         raise Problem(422, told, errors=[("body.rerank.stage", told)]) from error
     except NoWriter as error:
         told = "this gateway has no writer to expand queries: set GATEWAY_WRITER"

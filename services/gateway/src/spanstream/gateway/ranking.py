@@ -19,7 +19,7 @@ from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.ranked import Ranked, aligned, falling, named
 from spanstream.gateway.trace import Scores, Trace
 from spanstream.runtime.metrics import GATEWAY_SECONDS
-from spanstream.store.points import Vectors
+from spanstream.store.points import Passage, Vectors
 from spanstream.store.queries import AllOf, Condition, Dense, Leg, Lexical, Match, Not, Query, Scope, Spans
 from spanstream.store.store import Store
 
@@ -68,7 +68,7 @@ class Ranking:
         self._known: dict[int, dict[str, float]] = {}  # by leg: what it has scored
         self._vectors: dict[str, Vectors] = {}  # of the best candidates, which feedback and neighbours both look at
         self.trace: Trace | None = None
-        if question.explain:
+        if question.explain or question.rerank:
             finders, scorers = [each.finders for each in self._scorers], [each.scorers for each in self._scorers]
             self.trace = Trace(question.meaning, question.fusion, asked, finders, scorers, self._where)
 
@@ -92,9 +92,20 @@ class Ranking:
             ranked = self._asked_again(self._again, found, ranked, depth)  # 3
         if self._deadline.allows("neighbours"):
             ranked = self._evened(ranked)  # 4
-            if self.trace:
-                self.trace.stage("neighbours", ranked)
+            self.stage("neighbours", ranked)
         return ranked, more
+
+    def stage(self, name: str, ranked: Ranked) -> None:
+        """A later step has made of the candidates' scores these."""
+        if self.trace:
+            self.trace.stage(name, ranked)
+
+    def told(self, passages: Sequence[Passage]) -> dict[str, NDArray[np.float32]]:
+        """What the scores of these candidates are the sum of, by name [passages]; nothing of a set of meanings."""
+        if self.trace is None or len(leaves(self.trace.meaning)) > 1:
+            return {}
+        places = [self.trace.ids.index(passage.id) for passage in passages]
+        return {name: part[places] for name, part in self.trace.components.items()}
 
     def _find(self, asked: Sequence[Legs], depth: int) -> tuple[Sequence[Ranked], bool]:
         """The best of each finding leg, and whether any leg may have more."""

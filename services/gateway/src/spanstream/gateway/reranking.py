@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -22,6 +22,12 @@ class Stage(StrEnum):
 
     LATE = "late"
     CROSS = "cross"
+    BLEND = "blend"
+
+    @property
+    def weight(self) -> float:
+        """Beside the ranking so far, where the caller says nothing: docs/decisions/0015-rerank-stages.md."""
+        return {Stage.LATE: 0.3, Stage.CROSS: 0.5, Stage.BLEND: 1.0}[self]
 
 
 class NoSuchStage(LookupError):
@@ -40,8 +46,13 @@ class Rerank:
 class Rescorer(Protocol):
     """A stage. May raise an EncoderError."""
 
-    def __call__(self, texts: Sequence[str], passages: Sequence[Passage]) -> NDArray[np.float32]:
-        """[texts, passages]: how well each passage answers each text, on any scale; at least one of both."""
+    def __call__(
+        self, texts: Sequence[str], passages: Sequence[Passage], told: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.float32] | None:
+        """[texts, passages]: how well each passage answers each text, on any scale; None: it has nothing to say.
+
+        At least one of both. `told`: what the ranking so far is the sum of, by name [passages].
+        """
         ...
 
 
@@ -51,7 +62,9 @@ class CrossEncoding:
     def __init__(self, model: Reranker) -> None:
         self._model = model
 
-    def __call__(self, texts: Sequence[str], passages: Sequence[Passage]) -> NDArray[np.float32]:
+    def __call__(
+        self, texts: Sequence[str], passages: Sequence[Passage], told: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
         """[texts, passages]."""
         read = [f"{passage.title}\n{passage.text}" if passage.title else passage.text for passage in passages]
         return np.stack([self._model.score(text, read) for text in texts])

@@ -99,9 +99,9 @@ class Searcher:
             if len(hits) >= enough or not more or (attempt and not deadline.allows("refill")):
                 break
             ranked, more = ranking.ranked(depth, also)  # 2
-            ranked = adjusted(self._store, scope, ranked, question.boosts, question.recency)  # 3
-            if ranking.trace and (question.boosts or question.recency):
-                ranking.trace.stage("recency and boosts", ranked)
+            if question.boosts or question.recency:
+                ranked = adjusted(self._store, scope, ranked, question.boosts, question.recency)  # 3
+                ranking.stage("recency and boosts", ranked)
             seen = self._visible(scope, ranked, question, pool + len(question.shown) + 1)  # 4, 5
             hits = [hit for hit in seen if hit.mark not in question.shown]  # 6
             depth *= GROWTH
@@ -109,13 +109,10 @@ class Searcher:
         behind = bool(hits) and (more or len(hits) > question.limit)
         if question.rerank and hits and deadline.allows("rerank"):
             try:
-                ranked, hits = self._reranked(ranked, hits, question.rerank, question.meaning)  # 7
+                ranked, hits = self._reranked(ranking, ranked, hits, question.rerank, question.meaning)  # 7
             except EncoderUnavailable as error:
                 log.warning("rerank_left_out", stage=question.rerank.stage, error=type(error).__name__)
                 deadline.leave_out("rerank")
-            else:
-                if ranking.trace:
-                    ranking.trace.stage("rerank", ranked)
         if question.diversity:
             before = [hit for hit in seen if hit.mark in question.shown]
             hits = self._unlike(hits, before, question)  # 8
@@ -129,7 +126,7 @@ class Searcher:
             by_words=mode is not question.mode,
             unfinished=tuple(deadline.unfinished),
             more=behind,
-            trace=ranking.trace,
+            trace=ranking.trace if question.explain else None,
         )
 
     def _refuse(self, question: Question) -> None:
@@ -205,7 +202,7 @@ class Searcher:
         return list(hits.values())
 
     def _reranked(
-        self, ranked: Ranked, hits: Sequence[Found], rerank: Rerank, meaning: Meaning
+        self, ranking: Ranking, ranked: Ranked, hits: Sequence[Found], rerank: Rerank, meaning: Meaning
     ) -> tuple[Ranked, list[Found]]:
         """The candidates and hits by the scores that the stage gives the best passages; as they are where no text is asked for."""
         asked = {leaf: leaf.text for leaf in leaves(meaning) if isinstance(leaf, Words)}
@@ -213,11 +210,14 @@ class Searcher:
             return ranked, list(hits)
         with GATEWAY_SECONDS.labels("rerank").time():
             passages = [found.passage for found in best_passages(hits, rerank.depth)]
-            rows = self._rescorers[rerank.stage](list(asked.values()), passages)
+            rows = self._rescorers[rerank.stage](list(asked.values()), passages, ranking.told(passages))
+            if rows is None:
+                return ranked, list(hits)
             graded = dict.fromkeys(leaves(meaning), np.full(len(passages), 0.5, np.float32))
             graded |= {leaf: logistic(normalised(row, 0.0)) for leaf, row in zip(asked, rows, strict=True)}
             scores = rows[0] if len(graded) == 1 else grade(meaning, graded)
             ranked = reranked(ranked, [passage.id for passage in passages], scores, rerank.weight)
+            ranking.stage("rerank", ranked)
             known = dict(ranked)
             return ranked, sorted((hit.rescored(known) for hit in hits), key=lambda hit: -hit.score)
 

@@ -14,6 +14,7 @@ from spanstream.events.segmenter import segmenter
 from spanstream.gateway import forwarding, page, standing_api
 from spanstream.gateway.admission import Admission
 from spanstream.gateway.api import router
+from spanstream.gateway.blend import Blend, read_weights
 from spanstream.gateway.expansion import open_writer
 from spanstream.gateway.index import Index
 from spanstream.gateway.late_interaction import LateInteraction
@@ -55,6 +56,8 @@ def build(
     stages: dict[Stage, Rescorer] = {Stage.LATE: LateInteraction(encoder)}
     if reranker is not None:
         stages[Stage.CROSS] = CrossEncoding(reranker)
+    if settings.blend is not None:
+        stages[Stage.BLEND] = Blend(read_weights(settings.blend))
     writer = open_writer(settings.writer) if settings.writer else None
     cache = QueryCache(settings.query_cache_bytes)
     searcher = Searcher(store, encoder, stages, writer=writer, cache=cache)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.gateway.admission import AT_ONCE, WAITING
+from spanstream.gateway.blend import read_weights
 from spanstream.gateway.expansion import open_writer
 from spanstream.gateway.query_cache import BYTES
 from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
@@ -34,6 +37,9 @@ class GatewaySettings(HttpSettings):
         description="http(s)://… of a server that has /rerank, such as the encoder application with ENCODER_RERANKER; "
         "none: no cross-encoder",
     )
+    blend: Path | None = Field(
+        None, description="weights that `spanstream tune` has written, for the rerank stage blend; none: none"
+    )
     writer: str | None = Field(
         None,
         description="package.module:name of what writes texts that might answer a query, for searches with expand; "
@@ -52,6 +58,16 @@ class GatewaySettings(HttpSettings):
         WAITING, ge=0, le=65536, description="searches that wait for their turn; beyond, they are answered 503"
     )
     max_standing_queries: int = Field(100, ge=0, le=200, description="of one tenant")
+
+    @field_validator("blend")
+    @classmethod
+    def _readable(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                read_weights(path)
+            except OSError as error:
+                raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        return path
 
     @field_validator("writer")
     @classmethod

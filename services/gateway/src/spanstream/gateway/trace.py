@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spanstream.gateway.asking import Asked
-from spanstream.gateway.fusion import Fusion
-from spanstream.gateway.meanings import Leaf, Meaning
+from spanstream.gateway.fusion import Fusion, fuse, shares
+from spanstream.gateway.meanings import Leaf, Meaning, leaves
 from spanstream.store.queries import Condition, Leg
 
 Scores = Mapping[str, NDArray[np.float32]]  # [candidates] by leg
@@ -51,6 +52,26 @@ class Trace:
     def final(self) -> NDArray[np.float32]:
         """[candidates]: the scores that ranked them."""
         return list(self.stages.values())[-1] if self.stages else self.total
+
+    @property
+    def asked_again(self) -> bool:
+        """Whether the one text or example has had a second question."""
+        return len(self.questions) == 2 and len(leaves(self.meaning)) == 1
+
+    @property
+    def steps(self) -> list[tuple[str, NDArray[np.float32]]]:
+        """The scores [candidates] after each step, in order."""
+        first = fuse(self.questions[0], self.fusion) if self.asked_again else self.total
+        again = [("feedback", self.total)] if self.asked_again else []
+        return [("legs", first), *again, *self.stages.items()]
+
+    @property
+    def components(self) -> dict[str, NDArray[np.float32]]:
+        """What the score of one text or example is the sum of: what each leg gives and each step adds [candidates]."""
+        given = {
+            name: share.weight * share.normalised for name, share in shares(self.questions[0], self.fusion).items()
+        }
+        return given | {name: after - before for (_, before), (name, after) in pairwise(self.steps)}
 
     def stage(self, name: str, ranked: Sequence[tuple[str, float]]) -> None:
         """A later step has given all candidates these scores."""
