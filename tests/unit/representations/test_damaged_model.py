@@ -19,7 +19,7 @@ from spanstream.representations.errors import ModelUnsupported, ReleaseInvalid
 from spanstream.representations.local import LocalEncoder
 from spanstream.representations.model import load
 from spanstream.representations.release import Release
-from tests.unit.representations.tiny import WIDTH, _tokenizer, build
+from tests.unit.representations.tiny import WIDTH, build, tokenizer_of
 
 Change = Callable[[Path], object]
 QUERY = "encoder.layer.0.attention.self.query.weight"
@@ -114,7 +114,7 @@ def test_a_head_that_is_not_read_may_be_missing(folder: Path) -> None:
 
 
 def test_a_model_that_does_not_read_a_text_alone_is_refused(tmp_path: Path) -> None:
-    tokenizer = _tokenizer("bert")
+    tokenizer = tokenizer_of("bert")
     sizes = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4}
     wanted = transformers.AutoConfig.for_model("t5", vocab_size=len(tokenizer), pad_token_id=0, **sizes)
     transformers.AutoModel.from_config(wanted).save_pretrained(tmp_path)
