@@ -55,3 +55,13 @@ def test_sets_are_measured_and_runs_compared(dataset: Path, tmp_path: Path) -> N
     compared = json.loads(again.stdout)["sets"]["small"]["less earlier"]["hybrid"]
     assert (compared["difference"], compared["p"], compared["queries"]) == (0, 1, 3)
     assert not (tmp_path / "none").exists()
+
+
+def test_weights_that_do_not_help_are_not_written(dataset: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "blend.json"
+    done = command(tmp_path / "none", "tune", str(dataset), "--out", str(weights), "--json", timeout=180)
+    assert done.returncode == 1, done.stderr.decode()
+    told = json.loads(done.stdout)
+    assert set(told["weights"]) == {"dense", "spans", "lexical", "feedback", "neighbours"}
+    assert (told["written"], told["gain"]["nDCG@10"], told["gain"]["queries"]) == (False, 0, 3)
+    assert not weights.exists()

@@ -11,6 +11,7 @@ import typer
 
 from spanstream.client import output
 from spanstream.standalone.encoder import encoding, judgements
+from spanstream.standalone.evaluation.asking import in_scratch, read_sets
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,20 +51,12 @@ def evaluate(
         if file is not None and (file.is_dir() or not file.parent.is_dir()):
             raise typer.BadParameter(f"{file} is no file in a folder that exists")
     earlier = _earlier(against) if against else {}
-    read = {folder.resolve().name: _read(folder) for folder in datasets}
-    if len(read) < len(datasets):
-        raise typer.BadParameter("two sets have the same name", param_hint="DATASET")
-    from spanstream.standalone.evaluation.scratch import NotStarted, scratch
-
-    found: dict[str, dict[str, Scores]] = {}
-    with encoding.told():
-        for name, (judged, answers) in read.items():
-            try:
-                with scratch() as client:
-                    found[name] = _measured(client, name, judged, answers, modes, quiet=as_json)
-            except NotStarted as error:
-                typer.echo(f"Spanstream did not start: {error}", err=True)
-                raise typer.Exit(1) from error
+    read = read_sets(datasets)
+    found = in_scratch(
+        {name: judged for name, (judged, _) in read.items()},
+        lambda client, name, judged: _measured(client, name, judged, read[name][1], modes, quiet=as_json),
+        quiet=as_json,
+    )
     report = _report(found, {name: judged for name, (judged, _) in read.items()}, earlier)
     if out is not None:
         out.write_text(json.dumps(report | {"queries": _by_query(found, read)}, indent=1))
@@ -78,13 +71,6 @@ def evaluate(
     console.print(_table(found))
     for line in _sentences(report):
         console.print(line, markup=False)
-
-
-def _read(folder: Path) -> tuple[judgements.Collection, dict[str, list[tuple[str, int, int]]]]:
-    try:
-        return judgements.read_collection(folder), judgements.read_answers(folder)
-    except (judgements.Unreadable, OSError) as error:
-        raise typer.BadParameter(str(error), param_hint="DATASET") from error
 
 
 def _earlier(path: Path) -> dict[str, Any]:
@@ -109,11 +95,6 @@ def _measured(
 
     from spanstream.standalone.evaluation import measuring
 
-    _, err = output.consoles()
-    with output.IngestProgress(err, name, len(judged.documents), quiet=quiet) as bar:
-        report = client.ingest("eval", judged.documents, on_progress=bar)
-    if report.counts.failed and not quiet:
-        err.print(output.failures(report.failures[:5], report.counts.failed))
     scores: dict[str, Scores] = {}
     with encoding.progress(quiet=quiet) as progress:
         for mode in modes:
