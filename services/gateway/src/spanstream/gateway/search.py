@@ -60,6 +60,10 @@ class Searcher:
         self._cache = cache or QueryCache(0)
         self._calls = ThreadPoolExecutor(ENCODER_CALLS, thread_name_prefix="search-encoder")
 
+    def close(self) -> None:
+        """Wait for no call of the encoder that a deadline left behind."""
+        self._calls.shutdown(wait=False, cancel_futures=True)
+
     def prepare(self, scope: Scope, texts: Sequence[str]) -> None:
         """Read queries that are about to be asked, all at once. Where that fails each search finds out by itself."""
         try:

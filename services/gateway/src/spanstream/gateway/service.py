@@ -83,6 +83,7 @@ def build(
 
     def close() -> None:
         admission.close()
+        searcher.close()
         for each in owned:
             each.close()
 
