@@ -830,3 +830,13 @@ def test_admitted_are_the_live_documents_that_scope_and_condition_admit(store: S
     assert store.admitted(keys, STAFF, Range("metadata.year", gte=2000)) == {new}
     assert store.admitted([old], Scope("acme")) == {old}
     assert store.admitted([], Scope("acme")) == set()
+
+
+def test_words_in_documents_of_other_groups_do_not_change_a_score(store: Store) -> None:
+    mine = passage(Key("acme", "wiki", "mine"), groups=("eng",))
+    assert mine.lexical is not None
+    query = Query(Lexical(sparse({int(mine.lexical.indices[0]): 1.0})), Scope("acme", ("eng",)), 5)
+    store.upsert_passages([mine, passage(Key("acme", "wiki", "open"), seed=1)])
+    before = store.rank([query])
+    store.upsert_passages([passage(Key("acme", "wiki", f"hidden{n}"), groups=("hr",)) for n in range(3)])
+    assert store.rank([query]) == before

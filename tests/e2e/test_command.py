@@ -157,7 +157,7 @@ def test_interrupted_ingest_ends_quietly_and_keeps_what_was_accepted(product: Pr
 
 def test_topics_and_settings_are_shown(product: Product) -> None:
     topics = {topic["name"]: topic for topic in product.json("topics", "list")}
-    assert set(topics) == {"documents.v1", "passages.v1", "embeddings.v1", "failures.v1"}
+    assert set(topics) == {"documents.v1", "passages.v1", "embeddings.v1", "failures.v1", "matches.v1"}
     assert product.json("topics", "create") == [{"name": name, "created": False} for name in topics]
     shown = product.json("config")
     assert shown["gateway"]["STORE_URL"] == f"edge:{product.folder / 'index'}"

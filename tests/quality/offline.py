@@ -19,7 +19,8 @@ from spanstream.gateway import feedback, neighbours
 from spanstream.gateway.asking import Asked
 from spanstream.gateway.fusion import fuse
 from spanstream.gateway.pool import Pool
-from spanstream.gateway.search import CANDIDATES, POOL
+from spanstream.gateway.ranking import POOL
+from spanstream.gateway.search import CANDIDATES
 from spanstream.ingestor.normalise import normalise
 from spanstream.ingestor.segmentation import passages
 from spanstream.ingestor.settings import IngestorSettings

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from spanstream.eventlog.errors import LogUnavailable
 from spanstream.eventlog.log import Reader
 from spanstream.eventlog.memory import MemoryLog
-from spanstream.events.ids import Key
+from spanstream.events.ids import Key, standing_id
 from spanstream.events.topics import ALL, MATCHES
 from spanstream.events.v1.match_pb2 import MatchEvent
 from spanstream.ingestor.matches import HEARTBEAT_SECONDS, Matches, TooManyStreams, Wanted, decoded, encoded
@@ -40,7 +40,14 @@ class Server:
         self._seen += 1
         return self._seen > self.looks
 
-    def publish(self, id: str, tenant: str = "default", query: str = "q", groups: tuple[str, ...] = ()) -> None:
+    def publish(
+        self,
+        id: str,
+        tenant: str = "default",
+        query: str = "q",
+        groups: tuple[str, ...] = (),
+        owner: tuple[str, ...] | None = None,
+    ) -> None:
         event = MatchEvent(
             tenant=tenant,
             source="wiki",
@@ -50,6 +57,7 @@ class Server:
             match_id=f"match of {id}",
             query_id=query,
             query_revision=7,
+            query_uid=str(standing_id(tenant, owner, query)),
             score=0.75,
             title="A\ntitle",
             groups=groups,
@@ -98,6 +106,7 @@ def test_a_match_is_one_event_with_all_that_it_says(server: Server) -> None:
     assert json.loads(event["data"]) == {
         "match_id": "match of a",
         "query": "q",
+        "query_uid": str(standing_id("default", None, "q")),
         "query_revision": 7,
         "source": "wiki",
         "id": "a",
@@ -149,14 +158,17 @@ def test_a_reader_is_told_of_its_tenant_and_of_what_its_groups_may_see(tmp_path:
         "writes": create_key(file, "writes", "acme", frozenset({"write"})),
     }
     server = Server(file)
-    server.publish("open", "acme")
-    server.publish("staff", "acme", groups=("board", "staff"))
-    server.publish("board", "acme", groups=("board",))
+    server.publish("open", "acme", owner=("staff",))
+    server.publish("staff", "acme", groups=("board", "staff"), owner=("staff",))
+    server.publish("board", "acme", groups=("board",), owner=("staff",))
+    server.publish("of others", "acme", owner=("board",))
+    server.publish("of all", "acme")
+    server.publish("of none", "acme", owner=())
     server.publish("foreign", "other")
     with server.client:
-        assert server.told(keys["all"]) == ["board", "open", "staff"]
+        assert server.told(keys["all"]) == ["board", "of all", "of none", "of others", "open", "staff"]
         assert server.told(keys["staff"]) == ["open", "staff"]
-        assert server.told(keys["none"]) == ["open"]
+        assert server.told(keys["none"]) == ["of none"]
         assert server.told(keys["other"]) == ["foreign"]
         assert server.client.get("/v1/matches").status_code == 401
         refused = server.client.get("/v1/matches", headers={"authorization": f"Bearer {keys['writes']}"})
@@ -165,7 +177,7 @@ def test_a_reader_is_told_of_its_tenant_and_of_what_its_groups_may_see(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "position", ["x", "bm90IGpzb24", encoded({0: -1}), encoded({-1: 0}), "W1swLDEuNV1d", "A" * 600]
+    "position", ["x", "bm90IGpzb24", encoded({0: -1}), encoded({-1: 0}), "W1swLDEuNV1d", "A" * 8193]
 )
 def test_a_position_that_is_none_is_refused(server: Server, position: str) -> None:
     answer = server.client.get("/v1/matches", headers={"last-event-id": position})

@@ -126,7 +126,8 @@ def search(
     source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
     filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
     rerank: Annotated[
-        str | None, typer.Option("--rerank", metavar="STAGE", help="Score the best passages again: late or cross.")
+        str | None,
+        typer.Option("--rerank", metavar="STAGE", help="Score the best passages again: late, cross or blend."),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say why each hit has its score and rank.")] = False,
     facet: Annotated[

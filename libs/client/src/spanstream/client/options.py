@@ -25,16 +25,28 @@ class SearchOptions(TypedDict, total=False):
     expand: bool
     explain: bool  # say of each hit why it has its score and rank
     after: Sequence[Receipt]  # whose documents to wait for, some seconds at most
+    after_wait: float | None  # seconds
     deadline_ms: int | None  # for the search itself
+    group_by: str | None  # document or none
+    passages_per_document: int | None
+    spans_per_passage: int | None
+
+
+_AS_THEY_ARE = (
+    *("limit", "mode", "diversity", "cursor", "fusion", "after_wait", "deadline_ms"),
+    *("group_by", "passages_per_document", "spans_per_passage"),
+)
 
 
 def body(options: SearchOptions) -> dict[str, Any]:
     """The fields of the request."""
+    if unknown := options.keys() - SearchOptions.__annotations__.keys():
+        raise TypeError(f"a search has no option {sorted(unknown)[0]!r}")
     given: dict[str, Any] = {"limit": 10, **options}
     conditions = [{"field": "source", "in": list(given["sources"])}] if given.get("sources") else []
     conditions += [dict(given["filter"])] if given.get("filter") else []
     plain = {name: given.get(name) or None for name in ("boosts", "recency", "rerank", "expand", "explain")}
-    plain |= {name: given.get(name) for name in ("limit", "mode", "diversity", "cursor", "fusion", "deadline_ms")}
+    plain |= {name: given.get(name) for name in _AS_THEY_ARE}
     facets = [{"field": field, "limit": limit} for field, limit in (given.get("facets") or {}).items()]
     after = [{"source": each.source, "id": each.id, "version": each.version} for each in given.get("after", ())]
     narrowed = {"all": conditions} if len(conditions) > 1 else conditions[0] if conditions else None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spanstream.encoder.errors import EncoderFailed, EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.encoder.reranker import check_scores
 
+_AT_ONCE = 32  # texts of a request, which is what text-embeddings-inference takes where nobody says otherwise
 _BUSY = frozenset({408, 424, 429, 502, 503, 504})
 
 
@@ -24,8 +25,10 @@ class HttpReranker:
 
     def score(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         """See the port."""
-        if not texts:
-            return np.zeros(0, np.float32)
+        parts = [self._score(query, texts[at : at + _AT_ONCE]) for at in range(0, len(texts), _AT_ONCE)]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
+
+    def _score(self, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
         body = {"query": query, "texts": list(texts), "raw_scores": True, "truncate": True}
         try:
             answer = self._client.post("/rerank", json=body)

@@ -94,7 +94,7 @@ class Authenticator:
 
 
 def _key(entry: Mapping[str, Any]) -> _Key:
-    groups = tuple(entry["groups"]) if entry.get("groups") is not None else None
+    groups = tuple(sorted(set(entry["groups"]))) if entry.get("groups") is not None else None
     return _Key(entry["sha256"], Identity(entry["tenant"], SCOPES & set(entry["scopes"]), entry["id"], groups))
 
 

@@ -61,7 +61,7 @@ def stored_path(field: str) -> str:
 
 
 def tenant(scope: Scope) -> StoredCondition:
-    """Everything of the scope's tenant: the corpus of its inverse document frequencies."""
+    """Everything of the scope's tenant."""
     return Match("tenant", (scope.tenant,))
 
 

@@ -67,7 +67,7 @@ _REFUSED = ("dimension error", "Wrong input", "Bad request", "Validation", "not 
 log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=64)  # all legs of a search ask among the same ids, and each of these takes microseconds
+@lru_cache(maxsize=8)  # all legs of a search ask among the same ids, and each of these takes microseconds
 def _ids(ids: tuple[str, ...]) -> qdrant.HasIdCondition:
     return qdrant.HasIdCondition({UUID(id) for id in ids})
 

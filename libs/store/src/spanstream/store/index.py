@@ -138,6 +138,8 @@ class Index:
         seen = conditions.visible(scope, where, conditions.live())
         read = {field: limit for field, limit in limits.items() if field != "source"}
         paths = [conditions.stored_path(field) for field in read]
+        if read and self._engine.count(_DOCUMENTS, seen) > MAX_TALLIED:
+            raise TooLarge(f"at most {MAX_TALLIED} documents are counted: narrow the filter")
         heads = self._engine.scroll(_DOCUMENTS, seen, paths) if read else iter(())
         found = tallies(_bounded(head.payload for head in heads), read)
         if "source" in limits:
@@ -149,9 +151,9 @@ class Index:
         """Those of these live documents that the scope and condition admit."""
         if not keys:
             return set()
-        points = Ids(tuple(_head_point_id(key) for key in dict.fromkeys(keys)))
-        records = self._engine.scroll(_DOCUMENTS, conditions.visible(scope, where, conditions.live(), points))
-        return {head_from(record.payload).key for record in records}
+        points = {_head_point_id(key): key for key in keys}
+        seen = conditions.visible(scope, where, conditions.live(), Ids(tuple(points)))
+        return {points[record.id] for record in self._engine.scroll(_DOCUMENTS, seen, ())}
 
     def standing(self) -> StandingQueries:
         """The standing queries."""
@@ -265,4 +267,4 @@ def _search(query: Query) -> Search:
             one = vector.tolist()
             return Search("spans", [one], condition, query.limit, shortlist=None if more else one, exact=narrowed)
         case Lexical(terms):
-            return Search("lexical", terms, condition, query.limit, corpus=conditions.tenant(query.scope))
+            return Search("lexical", terms, condition, query.limit, corpus=conditions.visible(query.scope, None))

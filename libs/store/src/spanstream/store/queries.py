@@ -92,7 +92,8 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class Lexical:
-    """BM25: sparse dot product, inverse document frequencies taken over the scope's tenant only."""
+    """BM25: sparse dot product, inverse document frequencies taken over what the scope sees: those of other
+    groups would tell which words their documents hold."""
 
     terms: Sparse
 

@@ -1,7 +1,7 @@
 """The time that a caller gives a search: what does not fit into it is left out, and named in the answer.
 
-Looked at between steps. A step that has begun is finished, but for the call of the encoder: it runs in a thread that nobody
-waits for any longer, because a model in this process cannot be stopped; one behind HTTP ends at its own timeout.
+Looked at between steps. A step that has begun is finished, but for the calls of a model or a writer: these run in threads that
+nobody waits for any longer, because a model in this process cannot be stopped; one behind HTTP ends at its own timeout.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import EncoderUnavailable
@@ -20,6 +22,7 @@ ENCODER_SHARE = 0.8  # of what is left when it is asked; the rest is for a searc
 ENCODER_CALLS = 16  # at once, of searches with a deadline, abandoned ones among them
 
 Clock = Callable[[], float]
+T = TypeVar("T")
 
 
 class EncoderLate(EncoderUnavailable):
@@ -55,18 +58,32 @@ class Deadline:
         """The encoder itself where there is no deadline; else one that raises EncoderLate."""
         return encoder if math.isinf(self._ends) else _Within(encoder, pool, self)
 
+    def call(
+        self, pool: ThreadPoolExecutor, work: Callable[[], T], step: str, share: float = 1.0, most: float = math.inf
+    ) -> T:
+        """What `work` returns within this share of what is left, and within `most` seconds; else it is left behind in its
+        thread, the step is noted as left out and EncoderLate raised.
+        """
+        seconds = min(self.left() * share, most)
+        if math.isinf(seconds):
+            return work()
+        if seconds > 0:
+            try:
+                running = pool.submit(work)
+            except RuntimeError as error:  # the gateway is stopping
+                raise EncoderUnavailable("the gateway is stopping") from error
+            try:
+                return running.result(seconds)
+            except TimeoutError:
+                running.cancel()
+        self.leave_out(step)
+        raise EncoderLate(f"the step {step} was not done in time")
+
 
 class _Within:
     def __init__(self, encoder: Encodes, pool: ThreadPoolExecutor, deadline: Deadline) -> None:
         self._encoder, self._pool, self._deadline = encoder, pool, deadline
 
     def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
-        seconds = self._deadline.left() * ENCODER_SHARE
-        if seconds > 0:
-            call = self._pool.submit(self._encoder.encode, texts, query=query)
-            try:
-                return call.result(seconds)
-            except TimeoutError:
-                call.cancel()
-        self._deadline.leave_out("encoder")
-        raise EncoderLate("no vectors within the deadline")
+        work = partial(self._encoder.encode, texts, query=query)
+        return self._deadline.call(self._pool, work, "encoder", ENCODER_SHARE)

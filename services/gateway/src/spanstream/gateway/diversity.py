@@ -18,7 +18,7 @@ def diverse(
 ) -> list[int]:
     """The `count` hits of n that are relevant and unlike those before, in order of choice.
 
-    `scores` [n] falling, taken for 0 to 1 between the least and the greatest; `vectors` [n, d] unit or zero; `taken` [n] hits
+    `scores` [n], taken for 0 to 1 between the least and the greatest; `vectors` [n, d] unit or zero; `taken` [n] hits
     that were shown before. Each choice has the greatest (1 - diversity) * relevance - diversity * cosine with the nearest of
     those before it; without any before it, the best hit is first.
     """

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spanstream.encoder.encoder import Text, check
 from spanstream.gateway.asking import Encodes
 
+WRITER_SECONDS = 10.0  # for all that is written for a query, and read again
 MAX_TEXTS = 8  # of those written for a query
 MAX_CHARACTERS = 4000  # of each of them
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import httpx
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.requests import ClientDisconnect
 
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
@@ -38,6 +39,8 @@ def router(client: httpx.AsyncClient, authenticator: Authenticator) -> APIRouter
         url = httpx.URL(f"/v1/sources/{source}/files", query=request.url.query.encode() or None)
         try:
             answer = await client.post(url, content=_body(request), headers=headers, timeout=SECONDS)
+        except ClientDisconnect as error:  # nobody reads the answer, but it is no failure of ours
+            raise Problem(400, "the body ended early") from error
         except httpx.HTTPError as error:
             raise Problem(503, "the ingest API does not answer", retry_after=RETRY_SECONDS) from error
         kept = {name: answer.headers[name] for name in ("retry-after", "www-authenticate") if name in answer.headers}

@@ -119,12 +119,12 @@ class Misses:
         answer = search(question.limit)
         if told := self._placed(scope, Reason.SHOWN, answer, question.limit, head):
             return told
-        if rank := _place(search(MAX_LIMIT), head.key):
-            for limit in (
-                min(max(rank, question.limit + 1), MAX_LIMIT),
-                MAX_LIMIT,
-            ):  # a wider search may rank otherwise
-                if told := self._placed(scope, Reason.BEYOND_LIMIT, search(limit), limit, head):
+        wide = search(MAX_LIMIT)
+        if rank := _place(wide, head.key):
+            limit = min(max(rank, question.limit + 1), MAX_LIMIT)
+            narrow = wide if limit == MAX_LIMIT else search(limit)
+            for found, within in ((narrow, limit), (wide, MAX_LIMIT)):  # a wider search may rank otherwise
+                if told := self._placed(scope, Reason.BEYOND_LIMIT, found, within, head):
                     return replace(told, by=answer.hits)
         assert answer.trace is not None
         legs, best = self._ranks(scope, answer.trace, head)

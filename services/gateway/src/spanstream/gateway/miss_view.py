@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from spanstream.events.ids import MAX_ID_CHARACTERS
 from spanstream.gateway.explanation_view import ExplanationResponse, text_or_document
@@ -46,8 +46,16 @@ class MissRequest(BaseModel):
         },
     )
 
-    query: SearchRequest
+    query: SearchRequest = Field(description="without cursor, after, deadline_ms and facets")
     document: MissedDocument
+
+    @field_validator("query")
+    @classmethod
+    def _of_one_page(cls, query: SearchRequest) -> SearchRequest:
+        given = [name for name in ("cursor", "after", "deadline_ms", "facets") if getattr(query, name)]
+        if given:
+            raise ValueError(f"a miss is explained without '{given[0]}'")
+        return query
 
 
 class ExcludingCondition(BaseModel):

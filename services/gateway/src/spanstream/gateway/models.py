@@ -67,7 +67,7 @@ PAGED = {
 }
 
 Version = Annotated[StrictInt, Field(ge=0, le=MAX_VERSION)]
-Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)]
+Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, strict=True)]
 
 
 class _Request(BaseModel):
@@ -85,6 +85,7 @@ class RerankRequest(_Request):
         ge=0,
         le=1,
         allow_inf_nan=False,
+        strict=True,
         description="of the stage, beside the ranking so far; else 0.3 for late, 0.5 for cross, 1 for blend",
     )
 

@@ -13,6 +13,7 @@ from spanstream.gateway.nesting import check_nesting
 
 MAX_QUERY_CHARACTERS = 4000
 MAX_PARTS = 32  # texts and examples of a query
+MAX_CHARACTERS = 16_000  # of all texts of a query
 MAX_DEPTH = 8
 
 QueryText = Annotated[
@@ -151,6 +152,9 @@ def check_sense(query: Query) -> Query:
     told = meanings.canonical(meaning(query))
     if len(meanings.leaves(told)) > MAX_PARTS:
         raise ValueError(f"a query has at most {MAX_PARTS} texts and examples")
+    characters = sum(len(leaf.text) for leaf in meanings.leaves(told) if isinstance(leaf, meanings.Words))
+    if characters > MAX_CHARACTERS:
+        raise ValueError(f"the texts of a query have at most {MAX_CHARACTERS} characters together, these {characters}")
     if not meanings.seeks(told):
         raise ValueError("'not' alone fits nearly every passage: say beside it, in an 'all', what to look for")
     return query

@@ -104,7 +104,8 @@ class Ranking:
         """What the scores of these candidates are the sum of, by name [passages]; nothing of a set of meanings."""
         if self.trace is None or len(leaves(self.trace.meaning)) > 1:
             return {}
-        places = [self.trace.ids.index(passage.id) for passage in passages]
+        position = {id: place for place, id in enumerate(self.trace.ids)}
+        places = [position[passage.id] for passage in passages]
         return {name: part[places] for name, part in self.trace.components.items()}
 
     def _find(self, asked: Sequence[Legs], depth: int) -> tuple[Sequence[Ranked], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from spanstream.gateway import cursors, diversity
 from spanstream.gateway.adjusting import adjusted
 from spanstream.gateway.asking import Asked, Encodes, read, whole
 from spanstream.gateway.deadline import ENCODER_CALLS, Deadline
-from spanstream.gateway.expansion import NoWriter, Writer, expanded
+from spanstream.gateway.expansion import WRITER_SECONDS, NoWriter, Writer, expanded
 from spanstream.gateway.found import Answer, Found, FoundPassage
 from spanstream.gateway.fusion import logistic, normalised
 from spanstream.gateway.meanings import Leaf, Meaning, Words, grade, leaves, sought
@@ -61,13 +62,14 @@ class Searcher:
         self._calls = ThreadPoolExecutor(ENCODER_CALLS, thread_name_prefix="search-encoder")
 
     def close(self) -> None:
-        """Wait for no call of the encoder that a deadline left behind."""
+        """Begin no further call of a model or a writer; those that a deadline left behind end by themselves."""
         self._calls.shutdown(wait=False, cancel_futures=True)
 
-    def prepare(self, scope: Scope, texts: Sequence[str]) -> None:
+    def prepare(self, scope: Scope, texts: Sequence[str], deadline: Deadline) -> None:
         """Read queries that are about to be asked, all at once. Where that fails each search finds out by itself."""
+        bounded = deadline.within(self._encoder, self._calls)
         try:
-            self._remembering(self._encoder, scope).encode([whole(text) for text in texts], query=True)
+            self._remembering(bounded, scope).encode([whole(text) for text in texts], query=True)
         except EncoderError as error:
             log.info("queries_not_prepared", error=type(error).__name__)
 
@@ -113,12 +115,14 @@ class Searcher:
         behind = bool(hits) and (more or len(hits) > question.limit)
         if question.rerank and hits and deadline.allows("rerank"):
             try:
-                ranked, hits = self._reranked(ranking, ranked, hits, question.rerank, question.meaning)  # 7
-            except EncoderUnavailable as error:
+                stage = partial(self._reranked, ranking, ranked, hits, question.rerank, question.meaning)
+                ranked, hits = deadline.call(self._calls, stage, "rerank")  # 7
+            except EncoderError as error:
                 log.warning("rerank_left_out", stage=question.rerank.stage, error=type(error).__name__)
                 deadline.leave_out("rerank")
         if question.diversity:
-            before = [hit for hit in seen if hit.mark in question.shown]
+            scores = dict(ranked)  # reranked, perhaps
+            before = [hit.rescored(scores) for hit in seen if hit.mark in question.shown]
             hits = self._unlike(hits, before, question)  # 8
         count = question.spans_per_passage if question.spans_per_passage and deadline.allows("spans") else 0
         spanned = self._with_spans(
@@ -156,8 +160,9 @@ class Searcher:
             log.warning("search_by_words_alone", error=type(error).__name__)
             return Mode.LEXICAL, read(self._store, None, scope, wanted, dimension)
         if question.expand and self._writer and deadline.allows("expand"):
+            expansion = partial(self._expanded, asked, sought(question.meaning), self._writer)
             try:
-                return mode, self._expanded(asked, self._writer, bounded)
+                return mode, deadline.call(self._calls, expansion, "expand", most=WRITER_SECONDS)
             except Exception as error:  # noqa: BLE001 what is plugged in may raise anything
                 log.warning("expansion_left_out", error=type(error).__name__)
                 deadline.leave_out("expand")
@@ -166,12 +171,12 @@ class Searcher:
     def _remembering(self, encoder: Encodes, scope: Scope) -> Encodes:
         return self._cache.before(encoder, self._encoder.info().release, scope.tenant)
 
-    def _expanded(self, asked: Mapping[Leaf, Asked], writer: Writer, encoder: Encodes) -> dict[Leaf, Asked]:
-        """With what is written for each text."""
+    def _expanded(self, asked: Mapping[Leaf, Asked], wanted: Sequence[Leaf], writer: Writer) -> dict[Leaf, Asked]:
+        """With what is written for each text that is looked for."""
         with GATEWAY_SECONDS.labels("expand").time():
             return {
-                leaf: replace(each, vector=expanded(each.vector, writer(leaf.text), encoder))
-                if isinstance(leaf, Words) and each.vector is not None
+                leaf: replace(each, vector=expanded(each.vector, writer(leaf.text), self._encoder))
+                if leaf in wanted and isinstance(leaf, Words) and each.vector is not None
                 else each
                 for leaf, each in asked.items()
             }

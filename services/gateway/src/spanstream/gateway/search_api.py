@@ -7,10 +7,10 @@ from asyncio import gather
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from fastapi import APIRouter, Depends, Response
 
-from spanstream.encoder.errors import EncoderRejected
 from spanstream.gateway import after, batches, cursors
 from spanstream.gateway.admission import Admission
 from spanstream.gateway.deadline import Deadline
@@ -34,7 +34,7 @@ from spanstream.gateway.status import Watch
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED
 from spanstream.runtime.problems import Problem, responses
-from spanstream.store.errors import StoreRejected, TooLarge
+from spanstream.store.errors import TooLarge
 from spanstream.store.generation import Generation
 from spanstream.store.queries import Scope
 from spanstream.store.store import Store
@@ -65,15 +65,17 @@ def search_router(
 
     async def waited(request: SearchOptions, scope: Scope, field: str) -> Response:
         """`field`: where the request says what to look for."""
-        deadline = await begun(request, scope)
+        deadline = begun(request, await arrived(request, scope))
         return await admission.run(lambda: _json(answered(request, scope, deadline, field)))
 
-    async def begun(request: SearchOptions, scope: Scope) -> Deadline:
-        """The search's time, which begins once the receipts that it names have arrived."""
+    async def arrived(request: SearchOptions, scope: Scope) -> bool:
+        """Whether the receipts that it names have."""
         with translated():
-            arrived = await after.settled(
-                watch, scope, lambda heads: admitted(heads, scope), request.after, request.after_wait
-            )
+            seen = partial(admitted, scope=scope)
+            return await after.settled(watch, scope, seen, request.after, request.after_wait)
+
+    def begun(request: SearchOptions, arrived: bool) -> Deadline:
+        """The search's time, from now on."""
         deadline = Deadline(request.deadline_ms)
         if not arrived:
             deadline.leave_out(after.STEP)
@@ -82,13 +84,14 @@ def search_router(
     def answered(request: SearchOptions, scope: Scope, deadline: Deadline, field: str) -> SearchResponse:
         began = time.monotonic()
         question = request.question()
-        with translated(field), _counted(question):
+        with _counted(question), translated(field):
             index = generation()
             shown = _shown(request, index)
             _refuse_unknown_sources(store, scope, question)
             answer = searcher.search(scope, replace(question, shown=shown), index.dimension, deadline)
             explanations = explain(store, scope, answer)
-            facets = _facets(store, scope, request, question)
+            facets = _facets(store, scope, request, question) if request.facets and deadline.allows("facets") else []
+            answer = replace(answer, unfinished=tuple(deadline.unfinished))
         for step in answer.unfinished:
             GATEWAY_UNFINISHED.labels(step).inc()
         more = [*shown, *(hit.mark for hit in answer.hits)]
@@ -101,13 +104,14 @@ def search_router(
         scope = scope_of(caller)
         read = [batches.read(each) for each in request.requests]
         right = [each for each in read if isinstance(each, SearchRequest)]
-        deadlines = dict(zip(map(id, right), await gather(*(begun(each, scope) for each in right)), strict=True))
+        here = dict(zip(map(id, right), await gather(*(arrived(each, scope) for each in right)), strict=True))
+        shortest = Deadline(min((each.deadline_ms for each in right if each.deadline_ms), default=None))
 
         def one(request: SearchRequest) -> SearchResponse:
-            return answered(request, scope, deadlines[id(request)], "body.query")
+            return answered(request, scope, begun(request, here[id(request)]), "body.query")
 
         def told() -> Response:
-            searcher.prepare(scope, batches.texts(right))
+            searcher.prepare(scope, batches.texts(right), shortest)
             return _json(BatchResponse(answers=[batches.answer(each, one) for each in read]))
 
         return await admission.run(told)
@@ -172,8 +176,8 @@ def _counted(question: Question) -> Iterator[None]:
         with GATEWAY_SECONDS.labels("total").time():
             yield
         outcome = "ok"
-    except (Problem, EncoderRejected, StoreRejected):
-        outcome = "refused"
+    except Problem as problem:
+        outcome = "refused" if problem.status < 500 else "error"
         raise
     finally:
         GATEWAY_SEARCHES.labels(question.mode, outcome).inc()

@@ -92,7 +92,7 @@ def router(
         response_class=Response,
         responses=responses(404, 422),
     )
-    def delete(id: QueryId, caller: Identity = writer) -> None:
+    def delete(id: QueryId, caller: Identity = writer, _reads: Identity = reader) -> None:
         scope = scope_of(caller)
         with translated():
             generation()

@@ -68,9 +68,11 @@ class Trace:
     @property
     def components(self) -> dict[str, NDArray[np.float32]]:
         """What the score of one text or example is the sum of: what each leg gives and each step adds [candidates]."""
-        given = {
-            name: share.weight * share.normalised for name, share in shares(self.questions[0], self.fusion).items()
-        }
+        legs = self.questions[0]
+        if len(legs) == 1:  # which keeps its own scores
+            given = dict(legs)
+        else:
+            given = {name: each.weight * each.normalised for name, each in shares(legs, self.fusion).items()}
         return given | {name: after - before for (_, before), (name, after) in pairwise(self.steps)}
 
     def stage(self, name: str, ranked: Sequence[tuple[str, float]]) -> None:

@@ -68,10 +68,14 @@ class Standing:
         """An event for each query and document that meet. The documents are watched."""
         by_tenant: dict[str, list[Shown]] = defaultdict(list)
         for document in documents:
-            by_tenant[document.head.key.tenant].append(document)
+            if document.passages:  # else another writer was quicker: that one tells
+                by_tenant[document.head.key.tenant].append(document)
         for tenant, shown in by_tenant.items():
+            matcher = self._matchers.get(tenant)
+            if matcher is None:  # its last query has been deleted since
+                continue
             with metrics.INDEXER_MATCH_SECONDS.time():
-                found = list(self._matchers[tenant].meet([document.passages for document in shown]))
+                found = list(matcher.meet([document.passages for document in shown]))
                 found = self._admitted(found, shown)
             metrics.INDEXER_MATCHES.inc(len(found))
             for meeting in found:
@@ -123,6 +127,7 @@ def _outgoing(meeting: Meeting, shown: Shown) -> Outgoing:
         match_id=id,
         query_id=query.id,
         query_revision=query.revision,
+        query_uid=str(query.uuid),
         score=meeting.score,
         title=head.title,
         groups=head.groups,

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log, Reader, Record
+from spanstream.events.ids import standing_id
 from spanstream.events.topics import MATCHES
 from spanstream.events.v1.match_pb2 import MatchEvent
 from spanstream.runtime import metrics
@@ -24,7 +25,7 @@ from spanstream.runtime.logs import get_logger
 
 POLL_SECONDS = 0.5  # how long a stop, or a client that has gone, may stay unnoticed
 HEARTBEAT_SECONDS = 15.0
-MAX_POSITION = 512  # characters
+MAX_POSITION = 8192  # characters; 12 to 20 a partition
 RECORDS = 256  # of one look
 
 log = get_logger()
@@ -43,7 +44,9 @@ class UnknownPosition(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whose matches: of the tenant, of documents that one of `groups` may see (None: of all), of one query or of all."""
+    """Whose matches: of the tenant; of documents that one of `groups` may see and of queries that a key of these groups
+    saved (None: of all); of the queries of one name or of all.
+    """
 
     tenant: str
     groups: tuple[str, ...] | None = None
@@ -51,8 +54,12 @@ class Wanted:
 
     def admits(self, event: MatchEvent) -> bool:
         """Whether the caller is told of it."""
-        seen = self.groups is None or not event.groups or not set(self.groups).isdisjoint(event.groups)
-        return event.tenant == self.tenant and seen and self.query in (None, event.query_id)
+        if event.tenant != self.tenant or self.query not in (None, event.query_id):
+            return False
+        if self.groups is None:
+            return True
+        own = event.query_uid == str(standing_id(self.tenant, self.groups, event.query_id))
+        return own and (not event.groups or not set(self.groups).isdisjoint(event.groups))
 
 
 class Matches:
@@ -79,8 +86,12 @@ class Matches:
             if self._open >= self._most:
                 raise TooManyStreams
             self._open += 1
+        opening = self._threads.submit(lambda: self._log.reader(MATCHES.name, start, max_records=RECORDS))
         try:
-            reader = await self._run(lambda: self._log.reader(MATCHES.name, start, max_records=RECORDS))
+            reader = await asyncio.shield(asyncio.wrap_future(opening))
+        except asyncio.CancelledError:  # the caller has gone; the reader may still come
+            opening.add_done_callback(self._abandoned)
+            raise
         except BaseException:
             self._closed()
             raise
@@ -111,6 +122,13 @@ class Matches:
             self._threads.submit(close)
         except RuntimeError:  # the service is stopping
             close()
+
+    def _abandoned(self, opening: Future[Reader]) -> None:
+        try:
+            if opening.exception() is None:
+                opening.result().close()
+        finally:
+            self._closed()
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -165,7 +183,11 @@ class Stream:
 
 def encoded(positions: Positions) -> str:
     """A position, for the client to give back."""
-    return base64.urlsafe_b64encode(json.dumps(sorted(positions.items())).encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(json.dumps(sorted(positions.items()), separators=(",", ":")).encode())
+        .decode()
+        .rstrip("=")
+    )
 
 
 def decoded(position: str) -> dict[int, int]:
@@ -197,6 +219,7 @@ def _block(positions: Positions, event: MatchEvent | None = None) -> bytes:
     told = {
         "match_id": event.match_id,
         "query": event.query_id,
+        "query_uid": event.query_uid,
         "query_revision": event.query_revision,
         "source": event.source,
         "id": event.id,

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class MatchEvent(_message.Message):
-    __slots__ = ("tenant", "source", "id", "version", "content_hash", "match_id", "query_id", "query_revision", "score", "title", "groups", "ordinal", "start", "end", "span_start", "span_end", "span_text", "indexed_at_us")
+    __slots__ = ("tenant", "source", "id", "version", "content_hash", "match_id", "query_id", "query_revision", "score", "title", "groups", "ordinal", "start", "end", "span_start", "span_end", "span_text", "indexed_at_us", "query_uid")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class MatchEvent(_message.Message):
     SPAN_END_FIELD_NUMBER: _ClassVar[int]
     SPAN_TEXT_FIELD_NUMBER: _ClassVar[int]
     INDEXED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    QUERY_UID_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     source: str
     id: str
@@ -44,4 +45,5 @@ class MatchEvent(_message.Message):
     span_end: int
     span_text: str
     indexed_at_us: int
-    def __init__(self, tenant: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., version: _Optional[int] = ..., content_hash: _Optional[bytes] = ..., match_id: _Optional[str] = ..., query_id: _Optional[str] = ..., query_revision: _Optional[int] = ..., score: _Optional[float] = ..., title: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., ordinal: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., span_start: _Optional[int] = ..., span_end: _Optional[int] = ..., span_text: _Optional[str] = ..., indexed_at_us: _Optional[int] = ...) -> None: ...
+    query_uid: str
+    def __init__(self, tenant: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., version: _Optional[int] = ..., content_hash: _Optional[bytes] = ..., match_id: _Optional[str] = ..., query_id: _Optional[str] = ..., query_revision: _Optional[int] = ..., score: _Optional[float] = ..., title: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., ordinal: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., span_start: _Optional[int] = ..., span_end: _Optional[int] = ..., span_text: _Optional[str] = ..., indexed_at_us: _Optional[int] = ..., query_uid: _Optional[str] = ...) -> None: ...

@@ -219,11 +219,15 @@ async function refresh() {
   }
 }
 
+let paging = false;
+
 async function more() {
   if (!offered.cursor) {
     limit = Math.min(MOST, limit + PAGE);
     return ask();
   }
+  if (paging) return; // else a second click would show the same hits twice
+  paging = true;
   const { signal } = running;
   try {
     const next = await api.search({ ...question.request(asked), limit }, { cursor: answer.cursor }, signal);
@@ -232,6 +236,8 @@ async function more() {
     draw();
   } catch (error) {
     if (error.name !== "AbortError") failed(error);
+  } finally {
+    paging = false;
   }
 }
 
