@@ -153,7 +153,7 @@ def test_the_command_saves_lists_and_removes(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_command_follows_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = Script(stream(block("1", "p1")), problem(422))
+    script = Script(httpx.Response(200, json={"queries": []}), stream(block("1", "p1")), problem(422))
     monkeypatch.setattr("spanstream.client.cli.Client", lambda url: client(script))
     followed = CliRunner().invoke(app, ["follow"])
     assert "wiki/1" in followed.stdout

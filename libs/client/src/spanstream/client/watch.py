@@ -72,8 +72,12 @@ def follow(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line and nothing else.")] = False,
 ) -> None:
     """Print what the saved queries find, as it comes, until Ctrl-C."""
-    out, _ = output.consoles()
+    out, err = output.consoles()
     with _connect(url) as client:
+        saved = {query.id for query in client.standing_queries.all()}  # which says at once that no server answers
+        if name is not None and name not in saved:
+            err.print(f"This key has saved no query {name!r}; following matches of one all the same.", style="yellow")
+        err.print("Following; Ctrl-C ends it.", style="dim")
         try:
             for match in client.matches(name):
                 if as_json:

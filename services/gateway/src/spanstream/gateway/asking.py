@@ -82,7 +82,7 @@ def _head(store: Store, scope: Scope, example: Example) -> Head:
     key = Key(scope.tenant, example.source, example.id)
     head = store.heads([key]).get(key)
     if head is None or head.state is not State.LIVE or not admits(head.groups, scope) or not head.passage_count:
-        raise UnknownExample("no such document is searchable")
+        raise UnknownExample(f"no document {example.source}/{example.id} is searchable")
     return head
 
 
@@ -94,7 +94,7 @@ def _part(store: Store, head: Head, example: Example) -> str:
     found = sorted(store.passages(head), key=lambda passage: passage.start)
     pieces = [each.text[max(0, example.start - each.start) : max(0, end - each.start)] for each in found]
     if not (text := " ".join(piece for piece in pieces if piece).strip()):
-        raise UnknownExample("the document has no text between 'start' and 'end'")
+        raise UnknownExample(f"{head.key.source}/{head.key.id} has no text between 'start' and 'end'")
     return text
 
 
@@ -102,7 +102,7 @@ def _whole(store: Store, head: Head) -> Asked:
     """The mean of the document's passages, and its heaviest terms: the index makes the rare ones count more."""
     found = list(store.vectors(head.passage_ids(limit=EXAMPLE_PASSAGES)).values())
     if not found:
-        raise UnknownExample("the document is just being replaced; ask again")
+        raise UnknownExample(f"{head.key.source}/{head.key.id} is just being replaced; ask again")
     pool = Pool.of(found)
     mean = pool.dense.mean(axis=0)
     weights = pool.weights.mean(axis=0)

@@ -60,10 +60,14 @@ def translated(query: str = "body.query") -> Iterator[None]:
         raise Problem(422, "an example cannot be read", errors=[(query, str(error))]) from error
     except NoSuchStage as error:
         told = f"this gateway has not what the stage {error} needs: set RERANKER_URL for cross, GATEWAY_BLEND for blend"
-        raise Problem(422, told, errors=[(f"{query.rpartition('.')[0]}.rerank.stage", told)]) from error
+        raise Problem(
+            422, "the request asks for what is not there", errors=[(f"{query.rpartition('.')[0]}.rerank.stage", told)]
+        ) from error
     except NoWriter as error:
         told = "this gateway has no writer to expand queries: set GATEWAY_WRITER"
-        raise Problem(422, told, errors=[(f"{query.rpartition('.')[0]}.expand", told)]) from error
+        raise Problem(
+            422, "the request asks for what is not there", errors=[(f"{query.rpartition('.')[0]}.expand", told)]
+        ) from error
     except StoreRejected as error:
         raise Problem(422, "the index refuses this request") from error
     except EncoderError as error:

@@ -10,7 +10,8 @@ export function listen(actions) {
     const { target } = event;
     const writing = target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]");
     const searching = target === byId("query");
-    if (event.key === "Escape" && searching) target.blur();
+    if (event.key === "Escape" && searching && target.value) act(event, () => empty(target));
+    else if (event.key === "Escape" && searching) target.blur();
     else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && (!writing || searching)) move(event, event.key === "ArrowDown" ? 1 : -1, searching);
     else if (writing) return;
     else if (event.key === "/") focusSearch(event);
@@ -20,6 +21,11 @@ export function listen(actions) {
       if (index >= 0) act(event, () => actions.explain(index));
     }
   });
+}
+
+function empty(box) {
+  box.value = "";
+  box.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
 function act(event, does) {

@@ -33,7 +33,7 @@ export function empty(filtered, clear) {
 /** No answer. */
 export function failed(error, again, enterKey) {
   const refused = error.status !== undefined;
-  if (error.status === 401) put(box("This server asks for an API key", line("Enter one to search. Whoever runs the server can make one: spanstream keys create."), button("Enter a key", enterKey)));
+  if (error.status === 401) put(box("This server asks for an API key", line("Enter one to search. On one machine it is in client.json of the data folder, which “spanstream up” names when it starts; elsewhere ask whoever runs the server (spanstream keys create)."), button("Enter a key", enterKey)));
   else if (error.status === 503) put(box("Not at the moment", line(error.words), button("Try again", again)));
   else if (refused) put(box("The server does not take this question", line(error.words), button("Try again", again)));
   else put(box("No answer", line(error.words ?? "Something unexpected happened on this page. Load it again."), button("Try again", again)));
