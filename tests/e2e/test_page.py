@@ -258,7 +258,7 @@ def test_only_the_keyboard(page: Page) -> None:
     ask(page, "the way of the moon")
     page.evaluate("document.activeElement.blur()")
     reached = set()
-    for _ in range(40):
+    for _ in range(80):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
         if page.evaluate("document.activeElement !== document.body"):  # the way leads through the browser's own bars
