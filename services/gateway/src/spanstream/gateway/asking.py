@@ -64,7 +64,7 @@ def read(
 
 
 def whole(text: str) -> Text:
-    """A query as the encoder takes it: without spans."""
+    """A text as the encoder takes it where no spans are wanted."""
     return Text(text, _NO_RANGES)
 
 

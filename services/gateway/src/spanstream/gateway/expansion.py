@@ -11,14 +11,12 @@ from importlib import import_module
 import numpy as np
 from numpy.typing import NDArray
 
-from spanstream.encoder.encoder import Text, check
-from spanstream.gateway.asking import Encodes
+from spanstream.encoder.encoder import check
+from spanstream.gateway.asking import Encodes, whole
 
 WRITER_SECONDS = 10.0  # for all that is written for a query, and read again
 MAX_TEXTS = 8  # of those written for a query
 MAX_CHARACTERS = 4000  # of each of them
-
-_NO_RANGES = np.zeros((0, 2), np.int32)
 
 
 class NoWriter(LookupError):
@@ -44,7 +42,7 @@ def open_writer(path: str) -> Writer:
 
 def expanded(vector: NDArray[np.float32], written: Sequence[str], encoder: Encodes) -> NDArray[np.float32]:
     """The mean [dimension] of the query's vector and those of what was written, of unit length."""
-    texts = [Text(text[:MAX_CHARACTERS], _NO_RANGES) for text in written[:MAX_TEXTS] if text.strip()]
+    texts = [whole(text[:MAX_CHARACTERS]) for text in written[:MAX_TEXTS] if text.strip()]
     results = encoder.encode(texts)
     check(texts, results, len(vector))
     mean = np.mean([vector, *(result.whole for result in results)], axis=0)

@@ -11,11 +11,11 @@ from spanstream.gateway.meanings import All, AnyOf, Example, Meaning, Not, Words
 from spanstream.gateway.queries import Document
 
 
-class _Seen(BaseModel):
+class _View(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class LegResponse(_Seen):
+class LegResponse(_View):
     """A leg: `contribution` is `weight` times `normalised`; `rank` counts the candidates that it scores higher, and one."""
 
     leg: str
@@ -26,7 +26,7 @@ class LegResponse(_Seen):
     rank: int
 
 
-class AddedResponse(_Seen):
+class AddedResponse(_View):
     """What a step behind the legs added to the score. `words`: those that feedback asked for beside the query's."""
 
     step: str
@@ -34,7 +34,7 @@ class AddedResponse(_Seen):
     words: list[str]
 
 
-class PartResponse(_Seen):
+class PartResponse(_View):
     """A part of a query in its shortest form, and how well the passage belongs to it, 0 to 1."""
 
     kind: Literal["all", "any", "not", "text", "like"]
@@ -53,7 +53,7 @@ class PartResponse(_Seen):
         return cls(kind=_kind(part.meaning), text=text, like=like, grade=part.grade, parts=parts, legs=legs)
 
 
-class WordResponse(_Seen):
+class WordResponse(_View):
     """A word of the passage that the query asks for; offsets as in spans."""
 
     start: int
@@ -61,7 +61,7 @@ class WordResponse(_Seen):
     text: str
 
 
-class ExplanationResponse(_Seen):
+class ExplanationResponse(_View):
     """Why the best passage of a hit has its score, and its `rank` among so many `candidates`.
 
     Of one text or example `score` is the sum of the contributions of `legs` and the amounts `added`; of a set of meanings

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError, EncoderUnavailable
@@ -29,7 +30,7 @@ from spanstream.gateway.spans import best
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
 from spanstream.runtime.metrics import GATEWAY_SECONDS
-from spanstream.store.points import Head
+from spanstream.store.points import Head, Passage
 from spanstream.store.queries import Scope
 from spanstream.store.store import Store
 
@@ -114,12 +115,7 @@ class Searcher:
         short = len(hits) < question.limit
         behind = bool(hits) and (more or len(hits) > question.limit)
         if question.rerank and hits and deadline.allows("rerank"):
-            try:
-                stage = partial(self._reranked, ranking, ranked, hits, question.rerank, question.meaning)
-                ranked, hits = deadline.call(self._calls, stage, "rerank")  # 7
-            except EncoderError as error:
-                log.warning("rerank_left_out", stage=question.rerank.stage, error=type(error).__name__)
-                deadline.leave_out("rerank")
+            ranked, hits = self._reranked(ranking, ranked, hits, question.rerank, question.meaning, deadline)  # 7
         if question.diversity:
             scores = dict(ranked)  # reranked, perhaps
             before = [hit.rescored(scores) for hit in seen if hit.mark in question.shown]
@@ -211,24 +207,44 @@ class Searcher:
         return list(hits.values())
 
     def _reranked(
-        self, ranking: Ranking, ranked: Ranked, hits: Sequence[Found], rerank: Rerank, meaning: Meaning
+        self,
+        ranking: Ranking,
+        ranked: Ranked,
+        hits: list[Found],
+        rerank: Rerank,
+        meaning: Meaning,
+        deadline: Deadline,
     ) -> tuple[Ranked, list[Found]]:
-        """The candidates and hits by the scores that the stage gives the best passages; as they are where no text is asked for."""
+        """The candidates and hits by the scores that the stage gives the best passages; as they are where it gives none."""
+        passages = [found.passage for found in best_passages(hits, rerank.depth)]
+        stage = partial(self._scored_again, rerank.stage, meaning, passages, ranking.told(passages))
+        try:
+            with GATEWAY_SECONDS.labels("rerank").time():
+                scores = deadline.call(self._calls, stage, "rerank")
+        except EncoderError as error:
+            log.warning("rerank_left_out", stage=rerank.stage, error=type(error).__name__)
+            deadline.leave_out("rerank")
+            return ranked, hits
+        if scores is None:
+            return ranked, hits
+        ranked = reranked(ranked, [passage.id for passage in passages], scores, rerank.weight)
+        ranking.stage("rerank", ranked)
+        known = dict(ranked)
+        return ranked, sorted((hit.rescored(known) for hit in hits), key=lambda hit: -hit.score)
+
+    def _scored_again(
+        self, stage: Stage, meaning: Meaning, passages: Sequence[Passage], told: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.float32] | None:
+        """[passages]; None where the query has no text, or the stage nothing to say."""
         asked = {leaf: leaf.text for leaf in leaves(meaning) if isinstance(leaf, Words)}
-        if not asked:
-            return ranked, list(hits)
-        with GATEWAY_SECONDS.labels("rerank").time():
-            passages = [found.passage for found in best_passages(hits, rerank.depth)]
-            rows = self._rescorers[rerank.stage](list(asked.values()), passages, ranking.told(passages))
-            if rows is None:
-                return ranked, list(hits)
-            graded = dict.fromkeys(leaves(meaning), np.full(len(passages), 0.5, np.float32))
-            graded |= {leaf: logistic(normalised(row, 0.0)) for leaf, row in zip(asked, rows, strict=True)}
-            scores = rows[0] if len(graded) == 1 else grade(meaning, graded)
-            ranked = reranked(ranked, [passage.id for passage in passages], scores, rerank.weight)
-            ranking.stage("rerank", ranked)
-            known = dict(ranked)
-            return ranked, sorted((hit.rescored(known) for hit in hits), key=lambda hit: -hit.score)
+        if not asked or (rows := self._rescorers[stage](list(asked.values()), passages, told)) is None:
+            return None
+        if len(leaves(meaning)) == 1:
+            alone: NDArray[np.float32] = rows[0]
+            return alone
+        graded = dict.fromkeys(leaves(meaning), np.full(len(passages), 0.5, np.float32))
+        graded |= {leaf: logistic(normalised(row, 0.0)) for leaf, row in zip(asked, rows, strict=True)}
+        return grade(meaning, graded)
 
     def _unlike(self, hits: Sequence[Found], before: Sequence[Found], question: Question) -> list[Found]:
         """The hits to show; `before`: those that were shown."""

@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 from pydantic import ValidationError
 
-from spanstream.encoder.encoder import Encoder, Text
+from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError, EncoderRejected
-from spanstream.gateway.asking import UnknownExample, read
+from spanstream.gateway.asking import UnknownExample, read, whole
 from spanstream.gateway.meanings import All, AnyOf, Leaf, Meaning, Not, leaves
 from spanstream.gateway.standing_models import StandingQueryBody
 from spanstream.runtime.logs import get_logger
@@ -63,7 +63,7 @@ class Computing:
 
     def _measured(self, release: str) -> float:
         """The mean cosine of texts without any relation under this release; 0 at least."""
-        texts = [Text(text, np.zeros((0, 2), np.int32)) for text in UNRELATED]
+        texts = [whole(text) for text in UNRELATED]
         vectors = np.stack([result.whole for result in self._encoder.encode(texts, query=True)])
         alike = vectors @ vectors.T
         return max(0.0, float(alike[~np.eye(len(alike), dtype=bool)].mean()))

@@ -54,6 +54,7 @@ class StandingQueryBody(BaseModel):
         ge=0,
         le=1,
         allow_inf_nan=False,
+        strict=True,
         description="0 to 1: the score from which a document matches, whatever other documents there are",
     )
 
