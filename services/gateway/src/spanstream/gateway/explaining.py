@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from spanstream.gateway.explanation import Explanation, explained, readable, taught_terms
+from spanstream.gateway.explanation import Explainer, Explanation, readable, taught_terms
 from spanstream.gateway.found import Answer
 from spanstream.gateway.trace import Trace
 from spanstream.gateway.visibility import shows
@@ -18,7 +18,8 @@ def explain(store: Store, scope: Scope, answer: Answer) -> list[Explanation]:
     if trace is None or not answer.hits:
         return []
     taught = taught_words(store, scope, trace)
-    return [explained(trace, hit.passages[0].passage, taught) for hit in answer.hits]
+    explainer = Explainer(trace, taught)
+    return [explainer(hit.passages[0].passage) for hit in answer.hits]
 
 
 def taught_words(store: Store, scope: Scope, trace: Trace) -> Sequence[str]:

@@ -75,23 +75,61 @@ class Explanation:
     title_words: Sequence[str] = field(default=(), repr=False)
 
 
-def explained(trace: Trace, passage: Passage, taught: Sequence[str] = ()) -> Explanation:
-    """Of a candidate. `taught`: readable words of the terms that the second question added."""
-    place = trace.ids.index(passage.id)
-    final = trace.final
-    graded = len(trace.questions) == len(leaves(trace.meaning)) > 1
-    terms = _terms(trace)
-    return Explanation(
-        score=float(final[place]),
-        rank=_rank(final, place),
-        candidates=len(trace.ids),
-        legs=() if graded else _legs(trace, trace.questions[0], place),
-        added=_added(trace.steps, place, taught),
-        parts=_graded(trace, place) if graded else None,
-        without=_without(trace, place, graded),
-        words=_matching(passage.text, passage.start, terms),
-        title_words=[word.text for word in _matching(passage.title, 0, terms)],
-    )
+class Explainer:
+    """Of one search: what concerns all candidates is computed once. `taught`: readable words of the terms that the second
+    question added.
+    """
+
+    def __init__(self, trace: Trace, taught: Sequence[str] = ()) -> None:
+        self._trace = trace
+        self._taught = taught
+        self._places = {id: place for place, id in enumerate(trace.ids)}
+        self._graded = len(trace.questions) == len(leaves(trace.meaning)) > 1
+        self._steps = trace.steps
+        self._shares = [_shares(trace, scores) for scores in trace.questions]
+        self._grades = _grades(trace, trace.questions) if self._graded else {}
+        self._without = _without(trace, self._graded)
+        self._terms = frozenset(int(id) for leaf in sought(trace.meaning) for id in trace.asked[leaf].terms.indices)
+
+    def __call__(self, passage: Passage) -> Explanation:
+        """Of a candidate."""
+        trace, place = self._trace, self._places[passage.id]
+        final = trace.final
+        return Explanation(
+            score=float(final[place]),
+            rank=_rank(final, place),
+            candidates=len(trace.ids),
+            legs=() if self._graded else self._legs(0, place),
+            added=self._added(place),
+            parts=self._part(trace.meaning, place) if self._graded else None,
+            without={name: _rank(scores, place) for name, scores in self._without.items()},
+            words=_matching(passage.text, passage.start, self._terms),
+            title_words=[word.text for word in _matching(passage.title, 0, self._terms)],
+        )
+
+    def _added(self, place: int) -> list[Added]:
+        steps = pairwise(self._steps)
+        amounts = [(name, float(after[place] - before[place])) for (_, before), (name, after) in steps]
+        return [Added(name, amount, self._taught if name == "feedback" else ()) for name, amount in amounts]
+
+    def _legs(self, question: int, place: int) -> list[LegScore]:
+        found = []
+        for name, share in self._shares[question].items():
+            raw, normalised = self._trace.questions[question][name], float(share.normalised[place])
+            contribution = share.weight * normalised
+            found.append(LegScore(name, float(raw[place]), normalised, share.weight, contribution, _rank(raw, place)))
+        return found
+
+    def _part(self, part: Meaning, place: int) -> PartGrade:
+        here = {leaf: grades[place : place + 1] for leaf, grades in self._grades.items()}
+        own = float(grade(part, here)[0])
+        match part:
+            case Not(inner):
+                return PartGrade(part, own, [self._part(inner, place)])
+            case All(parts) | AnyOf(parts):
+                return PartGrade(part, own, [self._part(each, place) for each in parts])
+            case _:
+                return PartGrade(part, own, legs=self._legs(leaves(self._trace.meaning).index(part), place))
 
 
 def taught_terms(trace: Trace) -> list[int]:
@@ -116,46 +154,11 @@ def readable(terms: Sequence[int], texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found[id] for id in terms if id in found))
 
 
-def _added(steps: Sequence[tuple[str, NDArray[np.float32]]], place: int, taught: Sequence[str]) -> list[Added]:
-    amounts = [(name, float(after[place] - before[place])) for (_, before), (name, after) in pairwise(steps)]
-    return [Added(name, amount, taught if name == "feedback" else ()) for name, amount in amounts]
-
-
-def _legs(trace: Trace, scores: Scores, place: int) -> list[LegScore]:
-    """Of the fusion that a single leg leaves as it is."""
-    if len(scores) == 1:
-        ((name, only),) = scores.items()
-        score = float(only[place])
-        return [LegScore(name, score, normalised=score, weight=1.0, contribution=score, rank=_rank(only, place))]
-    return _fused(trace, scores, place)
-
-
-def _fused(trace: Trace, scores: Scores, place: int) -> list[LegScore]:
-    found = []
-    for name, share in fusion.shares(scores, trace.fusion).items():
-        normalised = float(share.normalised[place])
-        raw = scores[name]
-        found.append(
-            LegScore(name, float(raw[place]), normalised, share.weight, share.weight * normalised, _rank(raw, place))
-        )
-    return found
-
-
-def _graded(trace: Trace, place: int) -> PartGrade:
-    scores = dict(zip(leaves(trace.meaning), trace.questions, strict=True))
-    grades = _grades(trace, trace.questions)
-
-    def of(part: Meaning) -> PartGrade:
-        own = float(grade(part, grades)[place])
-        match part:
-            case Not(inner):
-                return PartGrade(part, own, [of(inner)])
-            case All(parts) | AnyOf(parts):
-                return PartGrade(part, own, [of(each) for each in parts])
-            case _:
-                return PartGrade(part, own, legs=_fused(trace, scores[part], place) if scores[part] else ())
-
-    return of(trace.meaning)
+def _shares(trace: Trace, scores: Scores) -> Mapping[str, fusion.Share]:
+    """What each leg gives; a single leg of one text or example keeps its own scores."""
+    if len(scores) == 1 and len(trace.questions) == 1:
+        return {name: fusion.Share(1.0, only) for name, only in scores.items()}
+    return fusion.shares(scores, trace.fusion) if scores else {}
 
 
 def _grades(trace: Trace, questions: Sequence[Scores]) -> dict[Leaf, NDArray[np.float32]]:
@@ -164,7 +167,8 @@ def _grades(trace: Trace, questions: Sequence[Scores]) -> dict[Leaf, NDArray[np.
     return {leaf: fusion.grades(scores, trace.fusion) if scores else neutral for leaf, scores in found}
 
 
-def _without(trace: Trace, place: int, graded: bool) -> dict[str, int]:
+def _without(trace: Trace, graded: bool) -> dict[str, NDArray[np.float32]]:
+    """The scores if a leg had no say and all later steps added what they added."""
     names = list(dict.fromkeys(name for scores in trace.questions for name in scores))
     if len(names) < 2:
         return {}
@@ -174,18 +178,13 @@ def _without(trace: Trace, place: int, graded: bool) -> dict[str, int]:
         if graded:
             fused = grade(trace.meaning, _grades(trace, rest))
         else:
-            fused = np.mean([fusion.combined(scores, trace.fusion) for scores in rest], axis=0)
-        found[left_out] = _rank(fused + (trace.final - trace.total), place)
+            fused = np.mean([fusion.combined(scores, trace.fusion) for scores in rest], axis=0).astype(np.float32)
+        found[left_out] = fused + (trace.final - trace.total)
     return found
 
 
 def _rank(scores: NDArray[np.float32], place: int) -> int:
     return 1 + int((scores > scores[place]).sum())
-
-
-def _terms(trace: Trace) -> frozenset[int]:
-    """All that the sought parts of the query ask for in words."""
-    return frozenset(int(id) for leaf in sought(trace.meaning) for id in trace.asked[leaf].terms.indices)
 
 
 def _matching(text: str, offset: int, terms: frozenset[int]) -> list[Word]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from spanstream.events.ids import Key
 from spanstream.gateway.explaining import taught_words
-from spanstream.gateway.explanation import Explanation, explained
+from spanstream.gateway.explanation import Explainer, Explanation
 from spanstream.gateway.found import Answer, Found
 from spanstream.gateway.meanings import Example, Leaf, leaves, sought
 from spanstream.gateway.models import MAX_LIMIT
@@ -157,7 +157,7 @@ class Misses:
         trace = answer.trace
         assert trace is not None
         passage = answer.hits[rank - 1].passages[0].passage
-        told = explained(trace, passage, taught_words(self._store, scope, trace))
+        told = Explainer(trace, taught_words(self._store, scope, trace))(passage)
         return Miss(
             reason, head.version, head.failure, rank=rank, limit=limit, explanation=told, by_words=answer.by_words
         )
@@ -195,7 +195,7 @@ class Misses:
         scores = dict(zip(trace.ids, trace.final.tolist(), strict=True))
         first = max((id for id in ids if id in scores), key=scores.__getitem__, default=None)
         passage = self._store.fetch([first]).get(first) if first else None
-        return explained(trace, passage, taught_words(self._store, scope, trace)) if passage else None
+        return Explainer(trace, taught_words(self._store, scope, trace))(passage) if passage else None
 
 
 def _place(answer: Answer, key: Key) -> int | None:
