@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, model_validator
+from pydantic import BeforeValidator, Field, StrictInt, model_validator
 
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION, Key
+from spanstream.gateway.closed import Closed
 from spanstream.gateway.status import Seen, Watch, status
 from spanstream.store.queries import Scope
 
@@ -17,10 +18,8 @@ AFTER_WAIT_SECONDS = 10.0  # where the caller names none
 STEP = "after"  # among what an answer calls unfinished
 
 
-class Receipt(BaseModel):
+class Receipt(Closed):
     """A version of a document that the caller has sent, as the ingest API's receipt names it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(max_length=64)
     id: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -21,6 +20,7 @@ from pydantic import (
 )
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
+from spanstream.gateway.closed import Closed
 from spanstream.gateway.nesting import check_nesting
 from spanstream.store.queries import AllOf, AnyOf, Condition, DateRange, Match, Not, Range
 
@@ -46,11 +46,7 @@ Number = Integer | Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Bound = Number | Text
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Comparison(_Closed):
+class Comparison(Closed):
     """A field against values: `eq`, `in`, or bounds. Bounds are numbers, or dates as RFC 3339."""
 
     model_config = ConfigDict(
@@ -118,7 +114,7 @@ def _is_date(text: str) -> bool:
     return DATE.fullmatch(text) is not None
 
 
-class Every(_Closed):
+class Every(Closed):
     """Every one holds."""
 
     all: list[Filter] = Field(min_length=1, max_length=MAX_CONDITIONS)
@@ -128,7 +124,7 @@ class Every(_Closed):
         return AllOf(tuple(part.condition() for part in self.all))
 
 
-class AnyOne(_Closed):
+class AnyOne(Closed):
     """At least one holds."""
 
     any: list[Filter] = Field(min_length=1, max_length=MAX_CONDITIONS)
@@ -138,7 +134,7 @@ class AnyOne(_Closed):
         return AnyOf(tuple(part.condition() for part in self.any))
 
 
-class Negation(_Closed):
+class Negation(Closed):
     """It does not hold."""
 
     not_: Filter = Field(alias="not")

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from spanstream.events.ids import MAX_ID_CHARACTERS
+from spanstream.gateway.closed import Closed
 from spanstream.gateway.explanation_view import ExplanationResponse, text_or_document
 from spanstream.gateway.found import Found
 from spanstream.gateway.miss import DEEPEST, LegRank, Miss, Reason
@@ -25,10 +26,8 @@ _SENTENCES = {
 }
 
 
-class MissedDocument(BaseModel):
+class MissedDocument(Closed):
     """The document that was missed, and optionally the version, from its receipt."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(max_length=64)
     id: str = Field(max_length=MAX_ID_CHARACTERS)

@@ -22,6 +22,7 @@ from pydantic import (
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
 from spanstream.gateway import cursors
 from spanstream.gateway.after import AFTER_WAIT_SECONDS, Receipts
+from spanstream.gateway.closed import Closed
 from spanstream.gateway.deadline import MAX_MILLISECONDS, MIN_MILLISECONDS
 from spanstream.gateway.explanation import Explanation
 from spanstream.gateway.explanation_view import ExplanationResponse
@@ -70,11 +71,7 @@ Version = Annotated[StrictInt, Field(ge=0, le=MAX_VERSION)]
 Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, strict=True)]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RerankRequest(_Request):
+class RerankRequest(Closed):
     """Score the best passages again. late: words against words; cross: a cross-encoder, blend: learned
     weights, where the gateway has them."""
 
@@ -94,7 +91,7 @@ class RerankRequest(_Request):
         return Rerank(self.stage, self.depth, self.stage.weight if self.weight is None else self.weight)
 
 
-class SearchOptions(_Request):
+class SearchOptions(Closed):
     """How a question to the index is answered."""
 
     mode: Mode = Field(Mode.HYBRID, description="hybrid: dense, spans and lexical fused; lexical needs no encoder")
@@ -325,7 +322,7 @@ class SearchResponse(BaseModel):
         )
 
 
-class BatchRequest(_Request):
+class BatchRequest(Closed):
     """Several searches in one request. Each is read on its own, so that a wrong one spoils no other."""
 
     requests: list[Annotated[Any, WithJsonSchema({"$ref": "#/components/schemas/SearchRequest"})]] = Field(
@@ -369,14 +366,14 @@ class SourcesResponse(BaseModel):
     sources: list[SourceCount]
 
 
-class WantedDocument(_Request):
+class WantedDocument(Closed):
     """A document, and optionally the version to wait for and to be told about."""
 
     id: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
     version: Version | None = None
 
 
-class StatusRequest(_Request):
+class StatusRequest(Closed):
     """Which documents of a source; with `wait`, answered once all are settled or after so many seconds."""
 
     model_config = ConfigDict(

@@ -6,9 +6,10 @@ import re
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictInt
 
 from spanstream.gateway.boosts import Boost
+from spanstream.gateway.closed import Closed
 from spanstream.gateway.filters import FIELD, Filter, check_date, check_size
 from spanstream.gateway.recency import ACCEPTED_AT, Recency
 from spanstream.store.tallies import Tally
@@ -35,11 +36,7 @@ def _dated(name: str) -> str:
     return name
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FacetRequest(_Closed):
+class FacetRequest(Closed):
     """A field whose values are counted over all documents that the filter keeps, whatever is searched for."""
 
     field: Annotated[str, AfterValidator(_facet)] = Field(
@@ -74,7 +71,7 @@ class Facet(BaseModel):
         return cls(field=field, values=[FacetValue(value=value, count=count) for value, count in tally])
 
 
-class BoostRequest(_Closed):
+class BoostRequest(Closed):
     """Passages that the filter keeps gain (`factor` above 1) or lose (below 1) by as much as its logarithm says."""
 
     filter: Annotated[Filter, BeforeValidator(check_size)]
@@ -85,7 +82,7 @@ class BoostRequest(_Closed):
         return Boost(self.filter.condition(), self.factor)
 
 
-class RecencyRequest(_Closed):
+class RecencyRequest(Closed):
     """Newer documents first: after each half-life the share `weight` of a passage's lead is halved again."""
 
     field: Annotated[str, AfterValidator(_dated)] = Field(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictInt, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, StrictInt, StringConstraints, Tag, model_validator
 
 from spanstream.events.ids import MAX_ID_CHARACTERS
 from spanstream.gateway import meanings
+from spanstream.gateway.closed import Closed
 from spanstream.gateway.meanings import Meaning
 from spanstream.gateway.nesting import check_nesting
 
@@ -23,11 +24,7 @@ QueryText = Annotated[
 Offset = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Document(_Closed):
+class Document(Closed):
     """A document that the caller may see, or its characters `start` to `end`: a passage, a span."""
 
     source: str = Field(max_length=64)
@@ -51,7 +48,7 @@ class Document(_Closed):
         return cls(source=example.source, id=example.id, start=example.start, end=example.end)
 
 
-class TextOf(_Closed):
+class TextOf(Closed):
     """The same as the text alone."""
 
     text: QueryText
@@ -61,7 +58,7 @@ class TextOf(_Closed):
         return meanings.Words(self.text)
 
 
-class Like(_Closed):
+class Like(Closed):
     """What an example is about. The example itself is not found."""
 
     like: Document
@@ -71,7 +68,7 @@ class Like(_Closed):
         return self.like.meaning()
 
 
-class Unlike(_Closed):
+class Unlike(Closed):
     """Anything but what an example is about."""
 
     unlike: Document
@@ -81,7 +78,7 @@ class Unlike(_Closed):
         return meanings.Not(self.unlike.meaning())
 
 
-class AllOfThese(_Closed):
+class AllOfThese(Closed):
     """All of these meanings."""
 
     all: list[Query] = Field(min_length=1, max_length=MAX_PARTS)
@@ -91,7 +88,7 @@ class AllOfThese(_Closed):
         return meanings.All(tuple(map(meaning, self.all)))
 
 
-class AnyOfThese(_Closed):
+class AnyOfThese(Closed):
     """At least one of these meanings."""
 
     any: list[Query] = Field(min_length=1, max_length=MAX_PARTS)
@@ -101,7 +98,7 @@ class AnyOfThese(_Closed):
         return meanings.AnyOf(tuple(map(meaning, self.any)))
 
 
-class NoneOfThat(_Closed):
+class NoneOfThat(Closed):
     """None of that."""
 
     not_: Query = Field(alias="not")
