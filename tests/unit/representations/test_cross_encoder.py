@@ -12,7 +12,7 @@ from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable
 from spanstream.encoder.reranker import Reranker
 from spanstream.representations.cross_encoder import CrossEncoder, open_cross_encoder
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported
-from tests.unit.representations.tiny import LINES, WIDTH, WINDOW, build, tokenizer_of
+from tests.unit.representations.tiny import LINES, WINDOW, build, config_of, tokenizer_of
 
 QUERY = "which books does a library buy"
 TEXTS = [*LINES, "", "a " * 500]
@@ -21,17 +21,7 @@ TEXTS = [*LINES, "", "a " * 500]
 def cross_encoder(folder: Path, kind: str = "bert", labels: int = 1) -> Path:
     torch.manual_seed(5)
     tokenizer = tokenizer_of(kind)
-    config = transformers.AutoConfig.for_model(
-        kind,
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=WINDOW + 2,
-        pad_token_id=tokenizer.pad_token_id,
-        num_labels=labels,
-    )
+    config = config_of(kind, tokenizer, layers=2, num_labels=labels)
     network = transformers.AutoModelForSequenceClassification.from_config(config).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)

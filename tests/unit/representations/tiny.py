@@ -27,18 +27,7 @@ def build(folder: Path, kind: str, pooling: Mapping[str, Any], **modules: Any) -
     """A folder with `modules.json`, pooled as `pooling` says. `modules`: `dense` (out components), `prompts`, `normalize`."""
     torch.manual_seed(3)
     tokenizer = tokenizer_of(kind)
-    config = transformers.AutoConfig.for_model(
-        kind,
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=WINDOW + 2,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id or 0,
-        eos_token_id=tokenizer.eos_token_id or 2,
-    )
+    config = config_of(kind, tokenizer, layers=3)
     network = transformers.AutoModel.from_config(config).eval()
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
@@ -69,6 +58,23 @@ def build(folder: Path, kind: str, pooling: Mapping[str, Any], **modules: Any) -
         text = {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"}
         (folder / "config_sentence_transformers.json").write_text(json.dumps(text))
     return folder
+
+
+def config_of(kind: str, tokenizer: Any, *, layers: int, **more: Any) -> Any:
+    """Of a model of this kind, as small as all here."""
+    return transformers.AutoConfig.for_model(
+        kind,
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=WINDOW + 2,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id or 0,
+        eos_token_id=tokenizer.eos_token_id or 2,
+        **more,
+    )
 
 
 def peer(folder: Path) -> sentence_transformers.SentenceTransformer:

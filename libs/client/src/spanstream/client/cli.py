@@ -35,6 +35,12 @@ FILTER_HELP = (
     """{"all": [...]}', any, not combine them. Fields: source, id, metadata.NAME."""
 )
 FILTER = '{"field": "metadata.lang", "in": ["en"]}'
+FilterJson = Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)]
+QueryWords = Annotated[list[str] | None, typer.Argument(help="What to look for, in words; several: all of them.")]
+MissedWords = Annotated[list[str] | None, typer.Argument(help="What was looked for; several: all of them.")]
+Without = Annotated[list[str] | None, typer.Option("--not", metavar="WORDS", help="None of that.")]
+Like = Annotated[list[str] | None, typer.Option("--like", metavar="SOURCE/ID", help="More like this document.")]
+Unlike = Annotated[list[str] | None, typer.Option("--unlike", metavar="SOURCE/ID", help="Nothing like this one.")]
 BOOST = '{"factor": 2, "filter": {"field": "source", "eq": "news"}}'
 BOOST_HELP = f"What counts for more, or for less with a factor below 1, as JSON: '{BOOST}'."
 FACET_VALUES = 20  # shown of a field
@@ -113,18 +119,14 @@ def ingest(
 
 @app.command()
 def search(
-    query: Annotated[list[str] | None, typer.Argument(help="What to look for, in words; several: all of them.")] = None,
-    without: Annotated[list[str] | None, typer.Option("--not", metavar="WORDS", help="None of that.")] = None,
-    like: Annotated[
-        list[str] | None, typer.Option("--like", metavar="SOURCE/ID", help="More like this document.")
-    ] = None,
-    unlike: Annotated[
-        list[str] | None, typer.Option("--unlike", metavar="SOURCE/ID", help="Nothing like this one.")
-    ] = None,
+    query: QueryWords = None,
+    without: Without = None,
+    like: Like = None,
+    unlike: Unlike = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many documents.")] = 5,
     mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
-    filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    filter: FilterJson = None,
     rerank: Annotated[
         str | None,
         typer.Option("--rerank", metavar="STAGE", help="Score the best passages again: late, cross or blend."),
@@ -183,21 +185,17 @@ def search(
 @app.command("explain-miss")
 def explain_miss(
     document: Annotated[str, typer.Argument(metavar="SOURCE/ID", help="The document that was missed.")],
-    query: Annotated[list[str] | None, typer.Argument(help="What was looked for; several: all of them.")] = None,
-    without: Annotated[list[str] | None, typer.Option("--not", metavar="WORDS", help="None of that.")] = None,
-    like: Annotated[
-        list[str] | None, typer.Option("--like", metavar="SOURCE/ID", help="More like this document.")
-    ] = None,
-    unlike: Annotated[
-        list[str] | None, typer.Option("--unlike", metavar="SOURCE/ID", help="Nothing like this one.")
-    ] = None,
+    query: MissedWords = None,
+    without: Without = None,
+    like: Like = None,
+    unlike: Unlike = None,
     version: Annotated[
         int | None, typer.Option("--version", min=0, help="The version missed, e.g. a receipt's.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many documents were asked for.")] = 5,
     mode: Annotated[str | None, typer.Option("--mode", help="hybrid (default), dense, spans or lexical.")] = None,
     source: Annotated[list[str] | None, typer.Option("--source", help="Only these sources.")] = None,
-    filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    filter: FilterJson = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:

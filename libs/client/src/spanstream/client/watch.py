@@ -12,7 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from spanstream.client import output
-from spanstream.client.cli import FILTER, FILTER_HELP, Json, Url, _connect, _object, _query
+from spanstream.client.cli import (
+    FILTER,
+    FilterJson,
+    Json,
+    Like,
+    QueryWords,
+    Unlike,
+    Url,
+    Without,
+    _connect,
+    _object,
+    _query,
+)
 from spanstream.client.standing import Match, StandingQuery
 
 app = typer.Typer(
@@ -25,19 +37,15 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The query's name: a-z
 @app.command()
 def add(
     name: Name,
-    query: Annotated[list[str] | None, typer.Argument(help="What to look for, in words; several: all of them.")] = None,
-    without: Annotated[list[str] | None, typer.Option("--not", metavar="WORDS", help="None of that.")] = None,
-    like: Annotated[
-        list[str] | None, typer.Option("--like", metavar="SOURCE/ID", help="More like this document.")
-    ] = None,
-    unlike: Annotated[
-        list[str] | None, typer.Option("--unlike", metavar="SOURCE/ID", help="Nothing like this one.")
-    ] = None,
+    query: QueryWords = None,
+    without: Without = None,
+    like: Like = None,
+    unlike: Unlike = None,
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", min=0, max=1, help="Score from which a document matches; default 0.5."),
     ] = None,
-    filter: Annotated[str | None, typer.Option("--filter", metavar="JSON", help=FILTER_HELP)] = None,
+    filter: FilterJson = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:

@@ -21,11 +21,12 @@ from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 
 from spanstream.embedder.admission import RETRY_AFTER, Admission, Place
+from spanstream.embedder.problems import translated
 from spanstream.embedder.reranking import open_reranker, rerank_router
 from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder import wire
 from spanstream.encoder.encoder import Encoder, Text, check
-from spanstream.encoder.errors import EncoderError, EncoderRejected, EncoderUnavailable, InvalidVectors
+from spanstream.encoder.errors import EncoderError, EncoderRejected
 from spanstream.representations.cache import WindowCache
 from spanstream.representations.errors import RepresentationError
 from spanstream.representations.local import Batch, open_local
@@ -157,17 +158,11 @@ def _answer_bytes(body: bytes, dimension: int, limit: int) -> int:
 
 
 def _answer(encoder: Encoder, body: bytes, query: bool, vectors: wire.VectorType) -> bytes:
-    try:
+    with translated():
         texts = wire.unpack_request(body)
         results = encoder.encode(texts, query=query)
         dimension = encoder.info().dimension
         check(texts, results, dimension)
-    except EncoderRejected as error:
-        raise Problem(400, str(error)) from error
-    except InvalidVectors as error:  # this text's doing (overflow, say): the same again would answer the same
-        raise Problem(422, str(error)) from error
-    except EncoderUnavailable as error:
-        raise Problem(503, str(error), retry_after=RETRY_AFTER) from error
     return wire.pack_response(results, dimension, vectors)
 
 

@@ -11,9 +11,9 @@ from fastapi import APIRouter
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from spanstream.embedder.admission import RETRY_AFTER, Admission
+from spanstream.embedder.admission import Admission
+from spanstream.embedder.problems import translated
 from spanstream.embedder.settings import EncoderSettings
-from spanstream.encoder.errors import EncoderRejected, EncoderUnavailable, InvalidVectors
 from spanstream.encoder.reranker import Reranker
 from spanstream.runtime.problems import Problem, responses
 
@@ -68,11 +68,5 @@ def rerank_router(reranker: Reranker, admission: Admission, settings: EncoderSet
 
 
 def _scored(reranker: Reranker, query: str, texts: Sequence[str]) -> NDArray[np.float32]:
-    try:
+    with translated():
         return reranker.score(query, texts)
-    except EncoderRejected as error:
-        raise Problem(400, str(error)) from error
-    except InvalidVectors as error:
-        raise Problem(422, str(error)) from error
-    except EncoderUnavailable as error:
-        raise Problem(503, str(error), retry_after=RETRY_AFTER) from error

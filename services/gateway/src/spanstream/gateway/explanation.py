@@ -162,9 +162,8 @@ def _shares(trace: Trace, scores: Scores) -> Mapping[str, fusion.Share]:
 
 
 def _grades(trace: Trace, questions: Sequence[Scores]) -> dict[Leaf, NDArray[np.float32]]:
-    neutral = np.full(len(trace.ids), 0.5, np.float32)  # of what has no leg
-    found = zip(leaves(trace.meaning), questions, strict=True)
-    return {leaf: fusion.grades(scores, trace.fusion) if scores else neutral for leaf, scores in found}
+    graded = fusion.grades_of(questions, len(trace.ids), trace.fusion)
+    return dict(zip(leaves(trace.meaning), graded, strict=True))
 
 
 def _without(trace: Trace, graded: bool) -> dict[str, NDArray[np.float32]]:

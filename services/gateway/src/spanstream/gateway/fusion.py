@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -42,6 +42,12 @@ def grades(legs: Legs, fusion: Fusion = Fusion.CONVEX) -> NDArray[np.float32]:
     if len(legs) == 1 or fusion is Fusion.CONVEX:
         return logistic(combined(legs))
     return logistic(normalised(combined(legs, fusion), 0.0))
+
+
+def grades_of(questions: Sequence[Legs], candidates: int, fusion: Fusion = Fusion.CONVEX) -> list[NDArray[np.float32]]:
+    """[candidates] for each question; what has no leg, such as words of no weight, has no say."""
+    neutral = np.full(candidates, 0.5, np.float32)
+    return [grades(legs, fusion) if legs else neutral for legs in questions]
 
 
 def logistic(scores: NDArray[np.float32]) -> NDArray[np.float32]:

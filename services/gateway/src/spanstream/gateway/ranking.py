@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spanstream.gateway import feedback, neighbours
 from spanstream.gateway.asking import Asked
 from spanstream.gateway.deadline import Deadline
-from spanstream.gateway.fusion import Fusion, fuse, grades
+from spanstream.gateway.fusion import Fusion, fuse, grades_of
 from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, sought
 from spanstream.gateway.pool import Pool
 from spanstream.gateway.question import Mode, Question
@@ -209,11 +209,9 @@ def _mean(fusion: Fusion, asked: Sequence[Scores]) -> NDArray[np.float32]:
 
 
 def _graded(fusion: Fusion, meaning: Meaning, wanted: Sequence[Leaf], asked: Sequence[Scores]) -> NDArray[np.float32]:
-    """How well each candidate belongs to the query; what has no leg, such as words of no weight, has no say."""
-    size = next(len(scores) for legs in asked for scores in legs.values())
-    neutral = np.full(size, 0.5, np.float32)
-    graded = [grades(legs, fusion) if legs else neutral for legs in asked]
-    return grade(meaning, dict(zip(wanted, graded, strict=True)))
+    """How well each candidate belongs to the query."""
+    candidates = next(len(scores) for legs in asked for scores in legs.values())
+    return grade(meaning, dict(zip(wanted, grades_of(asked, candidates, fusion), strict=True)))
 
 
 def _without_examples(where: Condition | None, wanted: Sequence[Leaf]) -> Condition | None:
