@@ -67,12 +67,16 @@ _REFUSED = ("dimension error", "Wrong input", "Bad request", "Validation", "not 
 log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=8)  # all legs of a search ask among the same ids, and each of these takes microseconds
+@lru_cache(maxsize=8)  # legs of a search ask among the same ids, and each of these takes microseconds
 def _ids(ids: tuple[str, ...]) -> qdrant.HasIdCondition:
-    return qdrant.HasIdCondition({UUID(id) for id in ids})
+    return qdrant.HasIdCondition(set(map(_uuid, ids)))
 
 
-@lru_cache(maxsize=1 << 14)  # 4 MB; a search meets each of its candidates in every leg
+# 4 MB each; a search meets each of its candidates in every leg.
+_uuid = lru_cache(maxsize=1 << 14)(UUID)
+
+
+@lru_cache(maxsize=1 << 14)
 def _hexadecimal(number: int) -> str:
     return str(UUID(int=number))
 
