@@ -16,7 +16,7 @@ from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
 from spanstream.store.conditions import StoredCondition, stored_path, tenant, unknown
 from spanstream.store.edge import EdgeEngine
-from spanstream.store.engine import INDEXES, Collection, Engine, Operation, Point, Upsert
+from spanstream.store.engine import INDEXES, Collection, Delete, Engine, Operation, Point, Upsert
 from spanstream.store.facts import MAX_FACTS, facts_payload
 from spanstream.store.index import Index
 from spanstream.store.payloads import head_payload
@@ -126,10 +126,14 @@ VALUE = (
 LEAF = VALUE | st.lists(VALUE | st.lists(VALUE, max_size=2) | st.just({"c": 1}), max_size=3)
 NAMES = st.sampled_from(["a", "b", "odd name", "ключ", "x[0]", "c"])
 METADATA = st.dictionaries(NAMES, LEAF | st.dictionaries(NAMES, LEAF, max_size=2), max_size=4)
-FIELD = st.sampled_from(["a", "b", "odd name", "ключ.a", "a.b", "b.c", "x[0]", "none", "a[]", "a[].c"]).map("metadata.{}".format)
+FIELD = st.sampled_from(["a", "b", "odd name", "ключ.a", "a.b", "b.c", "x[0]", "none", "a[]", "a[].c"]).map(
+    "metadata.{}".format
+)
 ASKED = st.sampled_from([True, False, 0, 1, -1, 2, 1990, 2**53, "", "1", "True", "x", "Straße", "x" * 700, *DATES])
 NUMBER = st.sampled_from([-2.5, -1, 0, 0.5, 1, 2, 1990.5, 1e299])
-DATE = st.sampled_from(["-0100-01-01T00:00:00Z", "2023-12-31T23:30:00Z", "2024-01-01", "2024-01-01T12:30:00Z", "2030-01-01"])
+DATE = st.sampled_from(
+    ["0001-01-01T00:00:00Z", "2023-12-31T23:30:00Z", "2024-01-01", "2024-01-01T12:30:00Z", "2030-01-01"]
+)
 
 
 def ranges(kind: Any, bound: st.SearchStrategy[Any]) -> st.SearchStrategy[Condition]:
@@ -173,3 +177,122 @@ def test_a_filter_keeps_what_reading_metadata_keeps(
         pass
     assert engine.count(HEADS, AllOf((tenant(Scope(owner)), unknown()))) == 0  # type: ignore[arg-type]
     assert [store.count(Scope(owner), where) for where in asked] == expected
+    engine.write(HEADS, [Delete(tenant(Scope(owner)))])  # the next example would be slower
+
+
+# --- Points of older versions ----------------------------------------------------------------------------------------
+
+WORDS = [{"a": "x"}, {"a": ["x", "y"], "n": 1}, {"a": "y", "n": 2}]
+
+
+def test_points_without_facts_are_found_and_filled(engine: Engine) -> None:
+    store = opened(engine)
+    write_as_before(engine, WORDS)
+    where = Match("metadata.a", ("x",))
+    assert store.count(SCOPE, where) == 2
+    assert store.maintain()
+    assert engine.count(HEADS, unknown()) == 0
+    assert store.count(SCOPE, where) == 2
+    for record in engine.scroll(HEADS, tenant(SCOPE)):
+        assert {name: record.payload.get(name) for name in facts_payload(record.payload["metadata"])} == facts_payload(
+            WORDS[int(record.payload["id"])]
+        )
+    assert not store.maintain()
+
+
+def test_a_document_of_too_many_facts_is_judged_by_its_metadata(engine: Engine) -> None:
+    store = opened(engine)
+    write(store, [{"a": [f"v{n}" for n in range(2 * MAX_FACTS)], "n": 5, "on": "2024-01-01"}, {"a": "v3"}])
+    assert kept(store, 2, Match("metadata.a", ("v3",))) == {"0", "1"}
+    assert kept(store, 2, Match("metadata.a", ("v999",))) == set()
+    assert kept(store, 2, Range("metadata.n", gt=4)) == {"0"}
+    assert kept(store, 2, DateRange("metadata.on", gte="2024-01-01")) == {"0"}
+    assert kept(store, 2, Not(Match("metadata.a", ("v3",)))) == set()
+    assert not store.maintain()
+
+
+class Overtaken(EdgeEngine):
+    """A head is written anew between the reading of old ones and the writing of their facts."""
+
+    newer: Operation | None = None
+
+    def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
+        newer, self.newer = self.newer, None
+        if newer is not None:
+            super().write(HEADS, [newer])
+        super().write(collection, operations)
+
+
+@pytest.mark.parametrize("with_facts", [True, False])
+def test_filling_leaves_a_head_alone_that_was_written_anew_meanwhile(tmp_path: Path, with_facts: bool) -> None:
+    """By this version, or by an older one that still runs."""
+    engine = Overtaken(tmp_path)
+    store = opened(engine)
+    payload = head_payload(head(key("0"), metadata={"a": "old"}))
+    newer = head_payload(head(key("0"), 2, content_hash=b"2" * 32, metadata={"a": "new"}))
+    id = str(uuid.uuid4())
+    engine.write(HEADS, [Upsert(Point(id, {name: payload[name] for name in payload if name != "facts"}, {}))])
+    engine.newer = Upsert(Point(id, {name: newer[name] for name in newer if with_facts or name != "facts"}, {}))
+    while store.maintain():
+        pass
+    assert (store.count(SCOPE, Match("metadata.a", ("new",))), store.count(SCOPE, Match("metadata.a", ("old",)))) == (
+        1,
+        0,
+    )
+    store.close()
+
+
+def test_a_folder_of_an_older_version_gets_its_indexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.delitem(INDEXES[HEADS], "facts")
+        engine = EdgeEngine(tmp_path)
+        store = opened(engine)
+        write_as_before(engine, WORDS)
+        assert "facts" not in engine.indexed(HEADS)
+        store.close()
+    engine = EdgeEngine(tmp_path)
+    store = opened(engine)
+    assert engine.indexed(HEADS) == set(INDEXES[HEADS])
+    assert store.count(SCOPE, Match("metadata.a", ("y",))) == 2
+    store.close()
+
+
+# --- Indexes of fields that are bounded ------------------------------------------------------------------------------
+
+
+def ranged(engine: Engine) -> set[str]:
+    return engine.indexed(HEADS) - INDEXES[HEADS].keys()
+
+
+def test_a_field_gets_an_index_when_it_is_bounded_and_enough_points_have_it(
+    edge: EdgeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanstream.store.ranged.WORTH", 3)
+    store = opened(edge)
+    write(
+        store, [{"n": n, "few": n, "on": "2024-01-01"} if n < 2 else {"n": n, "on": f"2024-01-0{n}"} for n in range(4)]
+    )
+    write(store, [{"few": n} for n in range(4)], "beta")
+    assert store.count(SCOPE, Match("metadata.n", (1,))) == 1
+    assert ranged(edge) == set()
+    assert store.count(SCOPE, Range("metadata.few", gt=0)) == 1
+    assert store.count(SCOPE, Range("metadata.on", gt=0)) == 0
+    assert ranged(edge) == set()  # of this tenant two have numbers there, and none has any in `on`
+    assert store.count(SCOPE, Not(AnyOf((Range("metadata.n", gte=3), DateRange("metadata.on", lt="2024-01-02"))))) == 1
+    assert ranged(edge) == {"numbers.n", "dates.on"}
+    assert store.count(SCOPE, Range("metadata.n", gte=3)) == 1
+    store.close()
+    store = opened(edge := EdgeEngine(tmp_path))
+    assert ranged(edge) == {"numbers.n", "dates.on"}
+    assert store.count(SCOPE, Range("metadata.n", gte=3)) == 1
+    store.close()
+
+
+def test_there_are_at_most_so_many_indexes(edge: EdgeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spanstream.store.ranged.WORTH", 1)
+    monkeypatch.setattr("spanstream.store.ranged.MAX_INDEXES", 2)
+    store = opened(edge)
+    write(store, [{"a": 1, "b": 2, "c": 3}])
+    for name in "abc":
+        assert store.count(SCOPE, Range(f"metadata.{name}", gte=1)) == 1
+    assert ranged(edge) == {"numbers.a", "numbers.b"}
