@@ -292,7 +292,7 @@ def test_there_are_at_most_so_many_indexes(edge: EdgeEngine, monkeypatch: pytest
     monkeypatch.setattr("spanstream.store.ranged.WORTH", 1)
     monkeypatch.setattr("spanstream.store.ranged.MAX_INDEXES", 2)
     store = opened(edge)
-    write(store, [{"a": 1, "b": 2, "c": 3}])
-    for name in "abc":
+    write(store, [{"a": {"odd name": 1}, "b": 2, "c": 3}])
+    for name in ("a.odd name", "b", "c"):
         assert store.count(SCOPE, Range(f"metadata.{name}", gte=1)) == 1
-    assert ranged(edge) == {"numbers.a", "numbers.b"}
+    assert ranged(edge) == {'numbers."a.odd name"', "numbers.b"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from spanstream.events.ids import Order
 from spanstream.store.errors import StoreRejected
-from spanstream.store.facts import DATES, FACTS, NUMBERS, field_fact, value_fact
+from spanstream.store.facts import DATES, FACTS, NUMBERS, field_fact, typed_path, value_fact
 from spanstream.store.payloads import body_text, key_text
 from spanstream.store.points import Head, State
 from spanstream.store.queries import AllOf, AnyOf, Condition, DateRange, Match, Not, Range, Scope
@@ -71,7 +71,8 @@ def has_facts(condition: Match | Range | DateRange) -> bool:
 
 def bounded_path(bounds: Range | DateRange) -> str:
     """Where what the range bounds is stored."""
-    return stored_path(bounds.field).replace("metadata", _kind(bounds), 1)
+    stored_path(bounds.field)  # raises where it is none
+    return typed_path(_kind(bounds), _metadata_field(bounds))
 
 
 def holding(bounds: Range | DateRange, scope: Scope) -> StoredCondition:
