@@ -182,7 +182,7 @@ class EdgeEngine:
             return set(self._shard(collection).info().payload_schema)
 
     def index(self, collection: Collection, path: str, kind: IndexType) -> None:
-        """Made at once: about 10 µs a point."""
+        """Made at once: 25 µs or more a point, and the interpreter waits."""
         with _translated(self._folder):
             self._shard(collection).update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
 
@@ -333,7 +333,7 @@ def _load_or_create(path: Path, collection: Collection, dimension: int, compress
     """The shard. One with another compression is made over at once: its originals are all there."""
     config = _config(collection, dimension, compression)
     if not path.exists():
-        _create(path, config)
+        _create(path, collection, config)
     try:
         if not any((path / "segments").iterdir()):
             raise FileNotFoundError("it holds no segments")  # the engine would start an empty one
@@ -364,13 +364,15 @@ def _stored_codes(path: Path) -> object:
     return vectors.get("dense", {}).get("quantization_config")
 
 
-def _create(path: Path, config: qdrant.EdgeConfig) -> None:
+def _create(path: Path, collection: Collection, config: qdrant.EdgeConfig) -> None:
     """Make the shard beside its place and move it there, so that a crash leaves either nothing or a whole one."""
     new = path.with_name(path.name + ".new")
     with _translated(path):
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         shard = qdrant.EdgeShard.create(str(new), config)
+        for field, kind in INDEXES[collection].items():
+            shard.update(qdrant.UpdateOperation.create_field_index(field, _SCHEMAS[kind]))
         shard.flush()
         shard.close()
         os.replace(new, path)
