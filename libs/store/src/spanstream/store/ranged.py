@@ -14,7 +14,7 @@ from spanstream.store.engine import INDEXES, Collection, Engine, IndexType
 from spanstream.store.queries import AllOf, AnyOf, Condition, DateRange, Not, Range, Scope
 
 WORTH = 1000  # points: reading fewer takes less time than a search of an index that is large enough to mind
-MAX_INDEXES = 64  # at some 30 bytes a point each: 2 GB for a million passages
+MAX_INDEXES = 32  # each 80 bytes a point, and some 200 where it has the field: 3 to 6 KB a passage if all are used
 
 
 class RangeIndexes:
