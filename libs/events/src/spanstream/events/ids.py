@@ -16,7 +16,9 @@ MAX_VERSION = 2**53 - 1  # the store compares numbers as float64
 MAX_ID_CHARACTERS = 512
 CONTENT_HASH_BYTES = 32
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+SOURCE_PATTERN = "[a-z0-9][a-z0-9._-]{0,63}"  # of tenants too
+
+_NAME = re.compile(SOURCE_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NAMESPACE = uuid.UUID("6f1a4f0e-6d5c-5a53-9c40-3f5b2f6c8d11")
 

@@ -144,10 +144,8 @@ class _Guarded(_Around):
             begun = True
             await send(message)
 
-        try:
-            unquote_to_bytes(scope["raw_path"]).decode()
-        except UnicodeDecodeError:  # decoded leniently, different ids would become one
-            await problems.response(Problem(400, "the path is not UTF-8, percent-encoded"))(scope, receive, send)
+        if wrong := _wrong(scope["raw_path"]):
+            await problems.response(wrong)(scope, receive, send)
             return
         try:
             await self._app(scope, receive, noted)
@@ -156,3 +154,14 @@ class _Guarded(_Around):
                 raise
             stopping = Problem(503, "the service is stopping; send it again", retry_after=1)
             await problems.response(stopping)(scope, receive, send)
+
+
+def _wrong(path: bytes) -> Problem | None:
+    """What is wrong with a path, whatever its route."""
+    try:
+        decoded = unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:  # decoded leniently, different ids would become one
+        return Problem(400, "the path is not UTF-8, percent-encoded")
+    if "\n" in decoded:  # which the framework takes for another route's
+        return Problem(422, "the path must not contain control characters")
+    return None

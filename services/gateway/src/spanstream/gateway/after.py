@@ -11,6 +11,7 @@ from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION, Key
 from spanstream.gateway.closed import Closed
 from spanstream.gateway.status import Seen, Watch, status
+from spanstream.runtime.names import DocumentId, SourceName
 from spanstream.store.queries import Scope
 
 MAX_RECEIPTS = 64
@@ -21,8 +22,8 @@ STEP = "after"  # among what an answer calls unfinished
 class Receipt(Closed):
     """A version of a document that the caller has sent, as the ingest API's receipt names it."""
 
-    source: str = Field(max_length=64)
-    id: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
+    source: SourceName = Field(max_length=64)
+    id: DocumentId = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
     version: Annotated[StrictInt, Field(ge=0, le=MAX_VERSION)]
 
     @model_validator(mode="after")

@@ -29,7 +29,9 @@ from spanstream.gateway.problems import admitted, key_of, scope_of, translated
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.search_api import search_router
 from spanstream.gateway.status import Watch, status
+from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.names import DocumentId, SourceName
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
 from spanstream.store.points import Head
@@ -44,7 +46,7 @@ def router(
     admission: Admission | None = None,
 ) -> APIRouter:
     """The routes. `generation()` raises StoreUnavailable until the index is open."""
-    routes = APIRouter(responses=responses(401, 403, 503))
+    routes = APIRouter(responses=responses(401, 403, 422, 503), dependencies=[parameters.DESCRIBED])
     reader = Depends(authenticator.requires("read"))
 
     def read(keys: Sequence[Key]) -> Mapping[Key, Head]:
@@ -62,8 +64,8 @@ def router(
         return SourcesResponse(sources=[SourceCount(source=name, documents=counts[name]) for name in sorted(counts)])
 
     def document_content(
-        source: str,
-        id: str,
+        source: SourceName,
+        id: DocumentId,
         caller: Identity = reader,
         first: Annotated[int, Query(alias="from", ge=0, le=MAX_ORDINAL, description="ordinal of a passage")] = 0,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE_PASSAGES, description="passages")] = PAGE_PASSAGES,
@@ -91,8 +93,8 @@ def router(
         responses=responses(404, 422),
     )
     async def document(
-        source: str,
-        id: str,
+        source: SourceName,
+        id: DocumentId,
         caller: Identity = reader,
         version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, description="seconds")] = 0,
@@ -110,7 +112,7 @@ def router(
         summary="What became of many documents",
         responses=responses(400, 415, 422),
     )
-    async def documents(source: str, request: StatusRequest, caller: Identity = reader) -> StatusResponse:
+    async def documents(source: SourceName, request: StatusRequest, caller: Identity = reader) -> StatusResponse:
         scope = scope_of(caller)
         wanted = {
             key_of(scope, source, each.id, f"body.documents.{i}.id"): each.version

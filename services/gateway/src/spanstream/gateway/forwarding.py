@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.names import SourceName
 from spanstream.runtime.problems import Problem, responses
 
 RETRY_SECONDS = 1
@@ -29,7 +30,7 @@ def router(client: httpx.AsyncClient, authenticator: Authenticator) -> APIRouter
         description="Handed on to the ingest API, which describes it.",
         responses=responses(400, 413, 415),
     )
-    async def file(request: Request, source: str, caller: writer) -> Response:
+    async def file(request: Request, source: SourceName, caller: writer) -> Response:
         try:
             Key.checked(caller.tenant, source, "x")  # '..' would lead to another path
         except InvalidKey as error:

@@ -13,6 +13,7 @@ from spanstream.gateway.found import Found
 from spanstream.gateway.miss import DEEPEST, LegRank, Miss, Reason
 from spanstream.gateway.models import FailureResponse, SearchRequest, Version
 from spanstream.gateway.queries import Document
+from spanstream.runtime.names import DocumentId, SourceName
 
 _SENTENCES = {
     Reason.NEVER_RECEIVED: "no such document has been received, or it is still on its way: ask with its receipt's version",
@@ -29,8 +30,8 @@ _SENTENCES = {
 class MissedDocument(Closed):
     """The document that was missed, and optionally the version, from its receipt."""
 
-    source: str = Field(max_length=64)
-    id: str = Field(max_length=MAX_ID_CHARACTERS)
+    source: SourceName = Field(max_length=64)
+    id: DocumentId = Field(max_length=MAX_ID_CHARACTERS)
     version: Version | None = None
 
 

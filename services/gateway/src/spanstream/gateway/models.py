@@ -46,6 +46,7 @@ from spanstream.gateway.reranking import Rerank, Stage
 from spanstream.gateway.snippets import SNIPPET_CHARACTERS, snippet
 from spanstream.gateway.spans import FoundSpan
 from spanstream.gateway.status import Outcome, Status
+from spanstream.runtime.names import DocumentId
 from spanstream.runtime.problems import WrongField
 from spanstream.store.points import Failure
 
@@ -369,7 +370,7 @@ class SourcesResponse(BaseModel):
 class WantedDocument(Closed):
     """A document, and optionally the version to wait for and to be told about."""
 
-    id: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
+    id: DocumentId = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
     version: Version | None = None
 
 

@@ -50,14 +50,16 @@ def _seen(head: Head, scope: Scope) -> Head | None:
 
 
 @contextmanager
-def translated(query: str = "body.query") -> Iterator[None]:
-    """Errors of the neighbours as problems. `query`: the field that says what to look for."""
+def translated(query: str = "body.query", *, unknown: int = 422) -> Iterator[None]:
+    """Errors of the neighbours as problems. `query`: the field that says what to look for; `unknown`: the status where an
+    example does not exist, or not for this caller.
+    """
     try:
         yield
     except EncoderRejected as error:
         raise Problem(422, "the encoder refuses this query", errors=[(query, str(error))]) from error
     except UnknownExample as error:
-        raise Problem(422, "an example cannot be read", errors=[(query, str(error))]) from error
+        raise Problem(unknown, "an example cannot be read", errors=[(query, str(error))]) from error
     except NoSuchStage as error:
         told = f"this gateway has not what the stage {error} needs: set RERANKER_URL for cross, GATEWAY_BLEND for blend"
         raise Problem(

@@ -11,6 +11,7 @@ from spanstream.gateway import meanings
 from spanstream.gateway.closed import Closed
 from spanstream.gateway.meanings import Meaning
 from spanstream.gateway.nesting import check_nesting
+from spanstream.runtime.names import DocumentId, SourceName
 
 MAX_QUERY_CHARACTERS = 4000
 MAX_PARTS = 32  # texts and examples of a query
@@ -27,8 +28,8 @@ Offset = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 class Document(Closed):
     """A document that the caller may see, or its characters `start` to `end`: a passage, a span."""
 
-    source: str = Field(max_length=64)
-    id: str = Field(max_length=MAX_ID_CHARACTERS)
+    source: SourceName = Field(max_length=64)
+    id: DocumentId = Field(max_length=MAX_ID_CHARACTERS)
     start: Offset | None = None
     end: Offset | None = None
 

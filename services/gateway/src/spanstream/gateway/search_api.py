@@ -58,15 +58,18 @@ def search_router(
         return await waited(request, scope_of(caller), "body.query")
 
     @routes.post(
-        "/v1/similar", summary="Search for more like a document, or a part of one", response_model=SearchResponse
+        "/v1/similar",
+        summary="Search for more like a document, or a part of one",
+        response_model=SearchResponse,
+        responses=responses(404),
     )
     async def similar(request: SimilarRequest, caller: Identity = reader) -> Response:
-        return await waited(request, scope_of(caller), "body.to")
+        return await waited(request, scope_of(caller), "body.to", unknown=404)
 
-    async def waited(request: SearchOptions, scope: Scope, field: str) -> Response:
-        """`field`: where the request says what to look for."""
+    async def waited(request: SearchOptions, scope: Scope, field: str, unknown: int = 422) -> Response:
+        """`field`: where the request says what to look for; `unknown`: the status where that does not exist."""
         deadline = begun(request, await arrived(request, scope))
-        return await admission.run(lambda: _json(answered(request, scope, deadline, field)))
+        return await admission.run(lambda: _json(answered(request, scope, deadline, field, unknown)))
 
     async def arrived(request: SearchOptions, scope: Scope) -> bool:
         """Whether the receipts that it names have."""
@@ -81,10 +84,12 @@ def search_router(
             deadline.leave_out(after.STEP)
         return deadline
 
-    def answered(request: SearchOptions, scope: Scope, deadline: Deadline, field: str) -> SearchResponse:
+    def answered(
+        request: SearchOptions, scope: Scope, deadline: Deadline, field: str, unknown: int = 422
+    ) -> SearchResponse:
         began = time.monotonic()
         question = request.question()
-        with _counted(question), translated(field):
+        with _counted(question), translated(field, unknown=unknown):
             index = generation()
             shown = _shown(request, index)
             _refuse_unknown_sources(store, scope, question)

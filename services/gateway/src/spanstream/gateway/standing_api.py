@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from spanstream.gateway.problems import scope_of, translated
 from spanstream.gateway.standing import Computing
 from spanstream.gateway.standing_models import ID, StandingQueries, StandingQueryAnswer, StandingQueryBody
+from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
@@ -29,7 +30,9 @@ def router(
     now_us: Callable[[], int],
 ) -> APIRouter:
     """The routes. A tenant has at most `most` queries; `now_us`: microseconds since 1970."""
-    routes = APIRouter(prefix="/v1/standing-queries", responses=responses(401, 403, 503))
+    routes = APIRouter(
+        prefix="/v1/standing-queries", responses=responses(401, 403, 422, 503), dependencies=[parameters.DESCRIBED]
+    )
     reader, writer = Depends(authenticator.requires("read")), Depends(authenticator.requires("write"))
 
     @routes.get("", summary="Standing queries")

@@ -22,10 +22,16 @@ from spanstream.ingestor.budget import Budget
 from spanstream.ingestor.documents import Delete, DocumentBody, FileFields, RecordBody, Upsert, invalid, upsert
 from spanstream.ingestor.heads import Caller
 from spanstream.ingestor.settings import IngestorSettings
-from spanstream.runtime import metrics
+from spanstream.runtime import metrics, parameters
 from spanstream.runtime.auth import BEARER, Authenticator, Identity
+from spanstream.runtime.names import DocumentId, SourceName
 from spanstream.runtime.problems import TYPES, Problem, responses
 
+# What the gateway takes; that checks them.
+_STATUS_PARAMETERS = [
+    {"name": "version", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_VERSION}},
+    {"name": "wait", "in": "query", "description": "seconds", "schema": {"type": "number", "minimum": 0}},
+]
 _FORWARD_SECONDS = 90.0  # above the longest wait that the gateway allows
 _JSON = frozenset({"", "application/json"})
 _RECORDS = frozenset({"", "application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/json"})
@@ -61,7 +67,12 @@ def router(
     acceptance: Acceptance, authenticator: Authenticator, settings: IngestorSettings, gateway: httpx.AsyncClient | None
 ) -> APIRouter:
     """The routes. With `gateway`, document status is forwarded to it."""
-    routes = APIRouter(route_class=_CountedRoute, tags=["ingest"], responses=responses(401, 403, 422, 503))
+    routes = APIRouter(
+        route_class=_CountedRoute,
+        tags=["ingest"],
+        responses=responses(401, 403, 422, 503),
+        dependencies=[parameters.DESCRIBED],
+    )
     writer = Annotated[Identity, Depends(authenticator.requires("write"))]
     max_text, max_body = settings.max_text_bytes, settings.max_body_bytes
     budget = Budget(settings.max_held_body_bytes)
@@ -78,7 +89,7 @@ def router(
         responses=accepted | responses(400, 413, 415),
         openapi_extra=_body("application/json", DocumentBody),
     )
-    async def put(request: Request, source: str, id: str, caller: writer) -> Response:
+    async def put(request: Request, source: SourceName, id: DocumentId, caller: writer) -> Response:
         key = _key(caller, source, id)
         if media_type(request) not in _JSON:
             raise Problem(415, "send the document as application/json")
@@ -89,8 +100,8 @@ def router(
     @routes.delete("/v1/sources/{source}/documents/{id:path}", summary="Delete a document", responses=accepted)
     async def delete(
         request: Request,
-        source: str,
-        id: str,
+        source: SourceName,
+        id: DocumentId,
         caller: writer,
         version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
     ) -> Response:
@@ -107,7 +118,7 @@ def router(
         openapi_extra=_body("application/x-ndjson", RecordBody),
         response_class=Response,
     )
-    async def batch(request: Request, source: str, caller: writer) -> Response:
+    async def batch(request: Request, source: SourceName, caller: writer) -> Response:
         _key(caller, source, "x")
         if media_type(request) not in _RECORDS:
             raise Problem(415, "send the documents as application/x-ndjson")
@@ -125,9 +136,9 @@ def router(
         description="The file as the body (`filename` or `id`, `title`, `version`, `metadata` as JSON and `groups` "
         "separated by commas in the query), or a multipart form with `file` and the same fields.",
         responses=accepted | responses(400, 413, 415),
-        openapi_extra=_body("application/octet-stream", FileFields, binary=True),
+        openapi_extra=_body("application/octet-stream", FileFields, binary=True) | {"parameters": upload.PARAMETERS},
     )
-    async def file(request: Request, source: str, caller: writer) -> Response:
+    async def file(request: Request, source: SourceName, caller: writer) -> Response:
         _key(caller, source, "x")
         with budget.share() as share:
             document = await upload.read(request, caller.tenant, source, settings.max_file_bytes, share)
@@ -140,8 +151,9 @@ def router(
             summary="What became of a document",
             responses=responses(404),
             dependencies=[BEARER],
+            openapi_extra={"parameters": _STATUS_PARAMETERS},
         )
-        async def status(request: Request, source: str, id: str) -> Response:
+        async def status(request: Request, source: SourceName, id: DocumentId) -> Response:
             return await _forward(gateway, request, source, id)
 
     return routes
@@ -193,6 +205,11 @@ def _body(content_type: str, model: type[BaseModel], *, binary: bool = False) ->
     content: dict[str, Any] = {content_type: {"schema": schema}}
     if binary:
         fields = model.model_json_schema()["properties"]
-        form = {"type": "object", "required": ["file"], "properties": {"file": schema, **fields}}
+        form = {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["file"],
+            "properties": {"file": schema, **fields},
+        }
         content["multipart/form-data"] = {"schema": form}
     return {"requestBody": {"required": True, "content": content}}

@@ -14,6 +14,7 @@ from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT
 from spanstream.ingestor.metadata import canonical, is_storable
 from spanstream.ingestor.parsing.kinds import TEXT_KINDS, Kind
 from spanstream.runtime import problems
+from spanstream.runtime.names import DocumentId
 from spanstream.runtime.problems import Problem
 
 MAX_TITLE_CHARACTERS = 2_000
@@ -66,7 +67,7 @@ class DocumentBody(BaseModel):
 class RecordBody(DocumentBody):
     """A line of a batch: the same with its id."""
 
-    id: str = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
+    id: DocumentId = Field(min_length=1, max_length=MAX_ID_CHARACTERS)
 
 
 class FileFields(BaseModel):

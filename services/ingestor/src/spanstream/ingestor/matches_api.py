@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from spanstream.eventlog.errors import EventLogError
 from spanstream.ingestor.acceptance import RETRY_SECONDS
 from spanstream.ingestor.matches import MAX_POSITION, Matches, Stream, TooManyStreams, UnknownPosition, Wanted
+from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.problems import Problem, responses
 
@@ -19,7 +20,9 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 def router(matches: Matches, authenticator: Authenticator) -> APIRouter:
     """The route."""
-    routes = APIRouter(tags=["matches"], responses=responses(401, 403, 422, 429, 503))
+    routes = APIRouter(
+        tags=["matches"], responses=responses(401, 403, 422, 429, 503), dependencies=[parameters.DESCRIBED]
+    )
     reader = Annotated[Identity, Depends(authenticator.requires("read"))]
 
     @routes.get(

@@ -12,16 +12,27 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from spanstream.events.errors import InvalidKey
-from spanstream.events.ids import Key
+from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.ingestor.body import chunks, held, json_object, media_type, whole
 from spanstream.ingestor.budget import Share
-from spanstream.ingestor.documents import FileFields, Upsert, invalid
+from spanstream.ingestor.documents import MAX_TITLE_CHARACTERS, FileFields, Upsert, invalid
 from spanstream.ingestor.parsing.kinds import Kind, by_file_name, by_media_type, holds_records
+from spanstream.runtime.names import DOCUMENT_ID
 from spanstream.runtime.problems import Problem
 
 FORM_BYTES = 2**20  # what a form may add to the file
 _UNSAID = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
 _FIELDS = frozenset({"id", "filename", "title", "version", "metadata", "groups"})
+
+# For the published description.
+PARAMETERS = [
+    {"name": "id", "in": "query", "description": "of the document; none: its file's name", "schema": DOCUMENT_ID},
+    {"name": "filename", "in": "query", "description": "says the type where no header does", "schema": DOCUMENT_ID},
+    {"name": "title", "in": "query", "schema": {"type": "string", "maxLength": MAX_TITLE_CHARACTERS}},
+    {"name": "version", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_VERSION}},
+    {"name": "metadata", "in": "query", "description": "a JSON object", "schema": {"type": "string"}},
+    {"name": "groups", "in": "query", "description": "separated by commas", "schema": {"type": "string"}},
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,6 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int, share
     if media_type(request) == "multipart/form-data":
         file = await _form(request, max_bytes, share)
     else:
-        _check_names(request.query_params)
         file = _File(await whole(request, max_bytes, share), media_type(request), dict(request.query_params))
     name = file.fields.get("filename", "")
     try:
@@ -60,7 +70,6 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int, share
 
 
 async def _form(request: Request, max_bytes: int, share: Share) -> _File:
-    _check_names(request.query_params)
     stream = held(chunks(request, max_bytes + FORM_BYTES), share)
     parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=len(_FIELDS), max_part_size=FORM_BYTES)  # type: ignore[arg-type]
     try:
@@ -77,17 +86,12 @@ async def _form(request: Request, max_bytes: int, share: Share) -> _File:
         if len(data) > max_bytes:
             raise Problem(413, f"the file has more than {max_bytes} bytes")
         named = {"filename": upload.filename} if upload.filename else {}
-        _check_names(given)
+        if given.keys() - _FIELDS:
+            raise Problem(422, "the request does not fit the schema", errors=[("form", "has an unknown field")])
         content_type = (upload.content_type or "").partition(";")[0].strip().lower()
         return _File(data, content_type, named | dict(request.query_params) | given)
     finally:
         await form.close()
-
-
-def _check_names(given: Mapping[str, str]) -> None:
-    unknown = given.keys() - _FIELDS
-    if unknown:
-        raise Problem(422, "the request does not fit the schema", errors=[("query", "has an unknown field")])
 
 
 def _kind(content_type: str, name: str) -> Kind:
