@@ -30,6 +30,7 @@ from spanstream.gateway.search import Searcher
 from spanstream.gateway.search_api import search_router
 from spanstream.gateway.status import Watch, status
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
 from spanstream.store.points import Head
@@ -44,8 +45,8 @@ def router(
     admission: Admission | None = None,
 ) -> APIRouter:
     """The routes. `generation()` raises StoreUnavailable until the index is open."""
-    routes = APIRouter(responses=responses(401, 403, 503))
-    reader = Depends(authenticator.requires("read"))
+    routes = APIRouter(route_class=GuardedRoute, responses=responses(401, 403, 429, 503))
+    reader = Depends(authenticator.requires("read", narrows=True))
 
     def read(keys: Sequence[Key]) -> Mapping[Key, Head]:
         generation()

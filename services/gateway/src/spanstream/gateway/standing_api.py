@@ -11,6 +11,7 @@ from spanstream.gateway.problems import scope_of, translated
 from spanstream.gateway.standing import Computing
 from spanstream.gateway.standing_models import ID, StandingQueries, StandingQueryAnswer, StandingQueryBody
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
 from spanstream.store.standing import StandingQuery
@@ -29,7 +30,7 @@ def router(
     now_us: Callable[[], int],
 ) -> APIRouter:
     """The routes. A tenant has at most `most` queries; `now_us`: microseconds since 1970."""
-    routes = APIRouter(prefix="/v1/standing-queries", responses=responses(401, 403, 503))
+    routes = APIRouter(route_class=GuardedRoute, prefix="/v1/standing-queries", responses=responses(401, 403, 429, 503))
     reader, writer = Depends(authenticator.requires("read")), Depends(authenticator.requires("write"))
 
     @routes.get("", summary="Standing queries")
