@@ -34,12 +34,13 @@ _IDENTITY = "spanstream.identity"  # in the scope of a request: what its credent
 
 
 class Refused(Problem):
-    """401 or 403. Every 401 reads the same; `reason` and `subject`, who it is or says it is, are for the audit log."""
+    """401 or 403. Every 401 reads the same; `reason`, `subject` (who it is, or says it is) and `tenant` are for the audit log."""
 
-    def __init__(self, status: int, detail: str, reason: Reason, subject: str) -> None:
+    def __init__(self, status: int, detail: str, reason: Reason, subject: str, tenant: str | None = None) -> None:
         super().__init__(status, detail)
         self.reason = reason
         self.subject = subject
+        self.tenant = tenant
 
 
 class Authenticator:
@@ -151,10 +152,9 @@ class Required:
             identity = self.authenticator.verify(", ".join(given))  # two are none
             request[_IDENTITY] = identity
         reason = refusal(identity, self.scope, request["path_params"], narrows=self.narrows)
-        if reason is Reason.SCOPE:
-            raise Refused(403, f"this key has no '{self.scope}' scope", reason, identity.subject)
-        if reason is not None:
-            raise Refused(
-                403, "this key may not do this with this source, or beyond its sources", reason, identity.subject
-            )
-        return identity
+        if reason is None:
+            return identity
+        told = (
+            f"this key has no '{self.scope}' scope" if reason is Reason.SCOPE else "this key is bound to other sources"
+        )
+        raise Refused(403, told, reason, identity.subject, identity.tenant)

@@ -82,7 +82,7 @@ class GuardedRoute(APIRoute):
             caller = self._caller(scope, trail)  # 1
         except Refused as refused:
             AUTH_REFUSED.labels(refused.reason.value).inc()
-            trail.note(subject=refused.subject, reason=refused.reason.value)
+            trail.note(tenant=refused.tenant, subject=refused.subject, reason=refused.reason.value)
             trail.end(refused.status)
             raise
         with guard.limits.admit(caller.tenant) as place:  # 2
