@@ -339,6 +339,23 @@ def test_every_refusal_and_every_write_is_in_the_audit_log(applications: Applica
     assert CANARY not in everything
 
 
+def test_every_document_of_a_batch_is_in_the_audit_log(applications: Applications) -> None:
+    before = verify(applications.audit_file).lines
+    answer = applications.clients["ingestor"].post(
+        "/v1/sources/wiki/documents:batch",
+        content="\n".join(
+            json.dumps(row) for row in ({"id": "a", "text": CANARY}, {"text": "x"}, {"id": "b\n", "text": "x"})
+        ),
+        headers={"authorization": f"Bearer {applications.keys['right']}"},
+    )
+    rows = [json.loads(row) for row in answer.text.splitlines()]
+    assert [row["status"] for row in rows] == ["accepted", "error", "error"]
+    verify(applications.audit_file)
+    lines = [json.loads(line) for line in applications.audit_file.read_text().splitlines()][before:]
+    told = [(line["event"], line["source"], line.get("id"), line.get("version"), line["status"]) for line in lines]
+    assert told == [("write", "wiki", None, None, 200), ("write", "wiki", "a", rows[0]["version"], 202)]
+
+
 def test_routes_that_name_a_source_are_found(applications: Applications) -> None:
     """So that what is above is about something."""
     routes = applications.routes()
