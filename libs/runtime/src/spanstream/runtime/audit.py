@@ -26,6 +26,9 @@ from spanstream.runtime.settings import SettingsError
 
 FIRST = "0" * 64
 MAX_FIELD = 512  # characters of one text in a line: ids have at most as many; of a stranger's path the rest is left out
+_JSON = json.JSONEncoder(
+    separators=(",", ":")
+).encode  # in ASCII: nothing that an id holds ends a line or moves a cursor
 _BLOCK = 1 << 16  # bytes read at a time when looking for the last line
 _LINE = re.compile(r'(\{.*"previous":"([0-9a-f]{64})"),"hash":"([0-9a-f]{64})"\}')
 
@@ -57,6 +60,7 @@ class AuditLog:
         self._stream = stream
         self._now = now
         self._last = FIRST
+        self._left: tuple[int, int] | None = None  # the file and its size after our last line
         self._lock = threading.Lock()
         if path is not None:
             try:
@@ -84,13 +88,17 @@ class AuditLog:
         file = _open(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)  # 1 released with the file
-            size = os.fstat(file).st_size
-            last, torn = _last_hash(file, size)  # 2
-            lines, _ = self._chained(last, events)
+            state = os.fstat(file)
+            torn = False
+            if (state.st_ino, state.st_size) != self._left:  # somebody else has written, or moved it away
+                self._last, torn = _last_hash(file, state.st_size)  # 2
+            lines, last = self._chained(self._last, events)
             data = (b"\n" if torn else b"") + lines.encode()
+            self._left = None
             if os.write(file, data) != len(data):  # 3
-                os.ftruncate(file, size)
+                os.ftruncate(file, state.st_size)
                 raise OSError("the disk is full")
+            self._last, self._left = last, (state.st_ino, state.st_size + len(data))
         finally:
             os.close(file)
 
@@ -99,7 +107,7 @@ class AuditLog:
         lines = []
         for event in events:
             fields = {name: _short(value) for name, value in event.items()}
-            text = json.dumps({"time": time} | fields | {"previous": last}, separators=(",", ":"))[:-1]
+            text = _JSON({"time": time} | fields | {"previous": last})[:-1]
             last = hashlib.sha256(text.encode()).hexdigest()
             lines.append(f'{text},"hash":"{last}"}}\n')
         return "".join(lines), last

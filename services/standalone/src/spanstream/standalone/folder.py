@@ -31,7 +31,7 @@ class DataFolder:
         self.windows = self.path / "windows"  # what documents' windows gave; may be deleted at any time
         self.log = self.path / "logs" / "spanstream.log"
         self.keys = self.path / "keys.json"
-        self.audit = self.path / "logs" / "audit.jsonl"
+        self.audit = self.path / "audit.jsonl"
         self._lock: IO[str] | None = None
 
     def open(self, free_bytes: int = FREE_BYTES) -> None:
