@@ -113,12 +113,13 @@ class Keys:
         """Whose key it is; raises Denied. An unknown id takes the time of a known one."""
         id, _, secret = token.removeprefix(PREFIX).rpartition("_")
         key = self._keys.get(id, _NOBODY)
+        stranger = f"key:#{hash_of(id)[:8]}"  # all that is told of an unknown id: it may be a secret in the wrong place
         digest = hash_of(secret)
         current = hmac.compare_digest(digest, key.sha256)
         before = hmac.compare_digest(digest, key.previous.sha256 if key.previous else _NO_HASH)
         state = key.state(now)
         if key is _NOBODY:
-            raise Denied(Reason.UNKNOWN_KEY, f"key:{id}")
+            raise Denied(Reason.UNKNOWN_KEY, stranger)
         if not (current or before):
             raise Denied(Reason.WRONG_SECRET, f"key:{id}")
         if state != "active":
