@@ -51,10 +51,21 @@ def test_chain_goes_on_after_a_restart_and_with_several_writers(path: Path) -> N
 
 def test_processes_that_write_at_once_keep_one_chain(path: Path) -> None:
     code = "import sys; from pathlib import Path; from spanstream.runtime.audit import AuditLog\n"
-    code += "audit = AuditLog(Path(sys.argv[1])); [audit.append([{'event': 'write'}] * 3) for _ in range(40)]"
-    writers = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(3)]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    assert verify(path).lines == 360
+    code += "audit = AuditLog(Path(sys.argv[1])); print(flush=True); input()\n"
+    code += "for _ in range(300): audit.append([{'event': 'write'}] * 2)"
+    command = [sys.executable, "-c", code, str(path)]
+    writers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(3)]
+    for writer in writers:
+        assert writer.stdout
+        writer.stdout.readline()
+    for writer in writers:  # all are there: now at once
+        assert writer.stdin
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate(timeout=60)
+        assert writer.returncode == 0
+    assert verify(path).lines == 1800
 
 
 def test_long_lines_are_chained_too(path: Path) -> None:
