@@ -625,6 +625,28 @@ def test_groups_decide_who_sees_what(store: Store) -> None:
         assert store.sources(scope) == {"wiki": len(expected)}
 
 
+def test_sources_decide_what_is_seen_in_every_method(store: Store) -> None:
+    keys = {source: key(source, source=source) for source in ("wiki", "mail", "chat")}
+    passages = {source: passage(each, metadata={"kind": source}) for source, each in keys.items()}
+    store.upsert_passages(list(passages.values()))
+    store.flip_heads([replace(head(each), metadata={"kind": source}) for source, each in keys.items()])
+    everything = AnyOf((Match("source", ("wiki", "mail", "chat")), Not(Match("id", ("wiki",)))))
+    for sources in (None, ("wiki", "mail"), ("chat",), ("none",), ()):
+        scope = Scope("acme", None, sources)
+        expected = {source for source in keys if sources is None or source in sources}
+        assert found(store, scope) == expected
+        for leg in (Dense(passages["wiki"].dense), Spans(passages["wiki"].spans[0]), Lexical(passages["wiki"].lexical)):
+            (hits,) = store.rank([Query(leg, scope, 9, everything)])
+            assert {id for id, _ in hits} <= {passages[source].id for source in expected}
+        assert store.count(scope, everything) == len(expected)
+        assert store.sources(scope) == store.sources(scope, list(keys)) == dict.fromkeys(expected, 1)
+        assert store.admitted(list(keys.values()), scope) == {keys[source] for source in expected}
+        assert store.matching(scope, everything, [each.id for each in passages.values()]) == {
+            passages[source].id for source in expected
+        }
+        assert set(store.facets(scope, {"metadata.kind": 9})["metadata.kind"]) == {(source, 1) for source in expected}
+
+
 def test_tenants_are_apart_in_every_method(store: Store) -> None:
     mine, theirs = key(tenant="acme"), key(tenant="beta")
     store.upsert_passages([passage(mine), passage(theirs, seed=1)])

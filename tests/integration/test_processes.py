@@ -26,7 +26,8 @@ from spanstream.eventlog.opening import open_log
 from spanstream.events.ids import Key
 from spanstream.events.topics import ALL, DOCUMENTS
 from spanstream.events.v1.document_pb2 import OPERATION_UPSERT, DocumentEvent
-from spanstream.runtime.auth import DEFAULT_TENANT, create_key
+from spanstream.runtime.identity import DEFAULT_TENANT
+from spanstream.runtime.key_file import create_key
 from tests.fixtures.product import free_port
 
 READY_SECONDS = 90.0

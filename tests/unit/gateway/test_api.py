@@ -483,6 +483,38 @@ def guest(corpus: Corpus, folder: Path) -> tuple[Api, dict[str, str]]:
     return Api(corpus, file), {"authorization": f"Bearer {token}"}
 
 
+def test_key_of_one_source_sees_that_source_and_no_other(tmp_path: Path, empty: Corpus) -> None:
+    empty.put(
+        document("mine", ["Red fish swim."], metadata={"kind": "shown"}),
+        document("secret", ["Red fish hide."], source="vault", metadata={"kind": "hidden"}),
+    )
+    token = create_key(tmp_path / "keys.json", "one", "acme", sources=["wiki"])
+    api = Api(empty, tmp_path / "keys.json")
+    secret = {"source": "vault", "id": "secret"}
+    with api.client:
+        api.client.headers["authorization"] = f"Bearer {token}"
+        for filter in (None, {"not": {"field": "source", "eq": "nowhere"}}, {"field": "id", "in": ["mine", "secret"]}):
+            for mode in ("hybrid", "dense", "lexical", "spans"):
+                facets = [{"field": "metadata.kind"}, {"field": "source"}]
+                answer = api.search("red fish hide", mode=mode, filter=filter, facets=facets, explain=True)
+                assert [hit["id"] for hit in answer["hits"]] == ["mine"]
+                assert "hidden" not in json.dumps(answer)
+                assert "vault" not in json.dumps(answer)
+        assert api.client.get("/v1/sources").json() == {"sources": [{"source": "wiki", "documents": 1}]}
+        assert is_problem(api.client.get("/v1/sources/vault/documents/secret"), 403)
+        assert is_problem(api.client.get("/v1/sources/vault/documents/nowhere"), 403)
+        filter = {"field": "source", "eq": "vault"}
+        assert is_problem(api.client.post("/v1/search", json={"query": "fish", "filter": filter}), 422, "body.filter")
+        assert is_problem(api.client.post("/v1/similar", json={"to": secret}), 422, "body.to")
+        missed = {"query": {"query": "red fish"}, "document": secret}
+        unknown = missed | {"document": {"source": "vault", "id": "nowhere"}}
+        told = [api.client.post("/v1/explain-miss", json=body).json() for body in (missed, unknown)]
+        assert told[0] == told[1] | {"id": "secret"}
+        assert told[0]["reason"] == "never_received"
+        waiting = {"query": "fish", "after": receipt("secret", 1, "vault"), "after_wait": 0}
+        assert api.client.post("/v1/search", json=waiting).json()["unfinished"] == ["after"]
+
+
 def test_document_of_other_groups_is_as_unknown(empty: Corpus, tmp_path: Path) -> None:
     empty.put(document("secret", ["red fish"], groups=("staff",)))
     api, headers = guest(empty, tmp_path)

@@ -241,3 +241,14 @@ def test_the_largest_document_that_travels_inline_fits_its_topic() -> None:
     event = largest.event(2**53 - 1, bytes(32), None, 2**50)
     headers = codec.headers(event, {"traceparent": "0" * 55})
     sizes.check([Outgoing("documents.v1", largest.key.encode(), event.SerializeToString(), headers)])
+
+
+def test_gateway_is_not_asked_for_who_may_not_read() -> None:
+    """It would refuse, and its audit log would tell of a refusal for every write."""
+
+    def asked(request: httpx.Request) -> httpx.Response:
+        raise AssertionError("it was asked")
+
+    heads = GatewayHeads("http://gateway", httpx.Client(transport=httpx.MockTransport(asked)))
+    with pytest.raises(HeadsUnavailable):
+        heads.lookup(Caller("t", "Bearer x", may_read=False), "s", ["a"])

@@ -180,6 +180,11 @@ def test_a_path_that_is_not_utf8_is_refused(server: HttpServer) -> None:
         assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
 
 
+def test_no_answer_names_the_server(server: HttpServer) -> None:
+    for path in ("/named/a", "/nowhere", "/who"):
+        assert "server" not in httpx.get(server.url + path).headers
+
+
 def test_a_request_that_a_stop_cuts_is_answered_503(server: HttpServer) -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(httpx.get, server.url + "/slow", timeout=30)

@@ -7,6 +7,7 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.settings import HttpSettings, SettingsError
 
 
@@ -67,3 +68,50 @@ def test_shown_can_be_written_as_json() -> None:
 
 def test_overrides_are_possible_by_field_name() -> None:
     assert Example.read(log_url="memory:x", http_port=80).log_url == "memory:x"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "host.example", "", "127.0.0.1.example", "127.0.0.2"])
+def test_without_keys_only_loopback_is_listened_on(host: str) -> None:
+    with pytest.raises(SettingsError, match="AUTH_KEYS_FILE"):
+        Example.read(http_host=host)
+    tokens = {"auth_jwks_file": "jwks.json", "auth_jwt_issuer": "i", "auth_jwt_audience": "a"}
+    for secured in ({"auth_keys_file": "keys.json"}, tokens):
+        assert Example.read(http_host=host, **secured).http_host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_needs_no_keys(host: str) -> None:
+    assert Example.read(http_host=host).auth_keys_file is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"auth_jwks_file": "jwks.json"},
+        {"auth_jwks_file": "jwks.json", "auth_jwt_issuer": "i"},
+        {"auth_jwks_file": "jwks.json", "auth_jwt_audience": "a"},
+        {"auth_jwks_file": "jwks.json", "auth_jwt_issuer": "", "auth_jwt_audience": "a"},
+        {"auth_jwt_issuer": "i"},
+        {"auth_jwt_algorithms": "HS256"},
+        {"auth_jwt_algorithms": "RS256,none"},
+        {"auth_jwt_algorithms": ""},
+        {"auth_jwt_leeway_seconds": 301},
+        {"auth_jwt_tenant_claim": ""},
+        {"tenant_requests_per_second": -1},
+        {"tenant_bytes_per_second": float("inf")},
+        {"tenant_burst_seconds": 0},
+    ],
+)
+def test_settings_that_would_let_the_wrong_in_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(SettingsError):
+        Example.read(**wrong)
+
+
+@pytest.mark.parametrize("name", ["AUTH_KEYS_FILE", "AUTH_JWKS_FILE"])
+def test_an_empty_name_of_a_file_does_not_start_open(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    if name == "AUTH_JWKS_FILE":
+        monkeypatch.setenv("AUTH_JWT_ISSUER", "i")
+        monkeypatch.setenv("AUTH_JWT_AUDIENCE", "a")
+    with pytest.raises(SettingsError, match=name):
+        Authenticator.from_settings(Example.read())

@@ -1,120 +1,160 @@
-"""Who calls: API keys, kept hashed in a file, each bound to one tenant and a set of scopes.
+"""Who may call: an Authorization header to an identity, by API key (`keys.py`) or by an identity provider's token (`tokens.py`).
 
-A token is `sps_<key id>_<secret>`; the secret has 256 random bits, so a plain SHA-256 of it is as hard to invert as a
-slow password hash. The tenant of a request comes from its token alone.
+The tenant of a request comes from its credential alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
-import os
-import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
+from spanstream.runtime.audit import AuditLog
+from spanstream.runtime.identity import EVERYONE, Denied, Reason, refusal
+from spanstream.runtime.identity import Identity as Identity
+from spanstream.runtime.key_file import create_key as create_key
+from spanstream.runtime.keys import PREFIX, Keys
+from spanstream.runtime.limits import Limits, Rates
 from spanstream.runtime.logs import get_logger
 from spanstream.runtime.problems import Problem
-from spanstream.runtime.settings import SettingsError
+from spanstream.runtime.settings import HttpSettings
+from spanstream.runtime.tokens import Claims, Tokens, parse_jwks
+from spanstream.runtime.watched import Watched
 
 log = get_logger()
 
-SCOPES = frozenset({"read", "write"})
-DEFAULT_TENANT = "default"
-
-# For the published description alone, also of routes that hand the header on: what verifies is the Authenticator.
-BEARER = Security(HTTPBearer(scheme_name="key", description="An API key, `sps_…`.", auto_error=False))
+BEARER = Security(HTTPBearer(scheme_name="key", description="An API key, `sps_…`, or a JWT.", auto_error=False))
+_IDENTITY = "spanstream.identity"  # in the scope of a request: what its credential was found to say
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The verified caller. `groups` None: every group of the tenant."""
+class Refused(Problem):
+    """401 or 403. Every 401 reads the same; `reason`, `subject` (who it is, or says it is) and `tenant` are for the audit log."""
 
-    tenant: str
-    scopes: frozenset[str]
-    key_id: str
-    groups: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    sha256: str
-    identity: Identity
+    def __init__(self, status: int, detail: str, reason: Reason, subject: str, tenant: str | None = None) -> None:
+        super().__init__(status, detail)
+        self.reason = reason
+        self.subject = subject
+        self.tenant = tenant
 
 
 class Authenticator:
-    """Verifies tokens against a set of keys; without keys everyone is tenant 'default' (allowed on loopback only)."""
+    """Verifies credentials; without keys and tokens everyone is tenant 'default' (allowed on loopback only)."""
 
-    def __init__(self, keys: Mapping[str, _Key] | None) -> None:
+    def __init__(
+        self,
+        keys: Callable[[], Keys] | None = None,
+        tokens: Tokens | None = None,
+        *,
+        audit: AuditLog | None = None,
+        limits: Limits | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`audit` none: nothing is told. `limits` none: there are none."""
         self._keys = keys
+        self._tokens = tokens
+        self._now = now
+        self.audit = audit
+        self.limits = limits or Limits(Rates())
+        if keys is None and tokens is None:
+            log.warning("no_keys", detail="AUTH_KEYS_FILE is not set: whoever reaches this port is tenant 'default'")
 
     @classmethod
     def from_file(cls, path: str | None) -> Authenticator:
-        """Read the keys; raises SettingsError on an unreadable file, so that nothing starts open by mistake."""
-        if path is None:
-            log.warning("no_keys", detail="AUTH_KEYS_FILE is not set: whoever reaches this port is tenant 'default'")
-            return cls(None)
-        try:
-            return cls({entry["id"]: _key(entry) for entry in json.loads(Path(path).read_text())["keys"]})
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise SettingsError(f"AUTH_KEYS_FILE: {path} cannot be read as keys ({type(error).__name__})") from error
+        """By the keys of a file alone; raises SettingsError on an unreadable one, so that nothing starts open by mistake."""
+        return cls(None if path is None else Watched(Path(path), Keys.parse, "AUTH_KEYS_FILE").get)
+
+    @classmethod
+    def from_settings(cls, settings: HttpSettings) -> Authenticator:
+        """As the settings say; raises SettingsError."""
+        keys, tokens = settings.auth_keys_file, None
+        if settings.auth_jwks_file is not None:
+            claims = Claims(
+                issuer=settings.auth_jwt_issuer or "",  # the settings do not let either be missing
+                audience=settings.auth_jwt_audience or "",
+                algorithms=settings.jwt_algorithms,
+                leeway_seconds=settings.auth_jwt_leeway_seconds,
+                tenant=settings.auth_jwt_tenant_claim,
+                scopes=settings.auth_jwt_scopes_claim,
+                groups=settings.auth_jwt_groups_claim,
+                sources=settings.auth_jwt_sources_claim,
+            )
+            path = Path(settings.auth_jwks_file)
+            jwks = Watched(path, lambda data: parse_jwks(data, claims.algorithms), "AUTH_JWKS_FILE")
+            tokens = Tokens(jwks.get, claims)
+        rates = Rates(
+            requests_per_second=settings.tenant_requests_per_second,
+            bytes_per_second=settings.tenant_bytes_per_second,
+            requests_at_once=settings.tenant_requests_at_once,
+            burst_seconds=settings.tenant_burst_seconds,
+        )
+        return cls(
+            None if keys is None else Watched(Path(keys), Keys.parse, "AUTH_KEYS_FILE").get,
+            tokens,
+            audit=AuditLog(Path(settings.auth_audit_file) if settings.auth_audit_file else None),
+            limits=Limits(rates),
+        )
 
     def verify(self, authorization: str | None) -> Identity:
-        """The identity behind an Authorization header; raises Problem 401."""
-        if self._keys is None:
-            return Identity(DEFAULT_TENANT, SCOPES, "anonymous")
+        """The identity behind an Authorization header; raises Refused (401)."""
+        if self._keys is None and self._tokens is None:
+            return EVERYONE
+        try:
+            return self._verified(authorization)
+        except Denied as denied:
+            told = "send a valid API key or token as 'Authorization: Bearer <key>'"
+            raise Refused(401, told, denied.reason, denied.claimed) from denied
+
+    def _verified(self, authorization: str | None) -> Identity:
+        if not authorization:
+            raise Denied(Reason.NO_CREDENTIAL)
         scheme, token = get_authorization_scheme_param(authorization)
-        prefix, _, rest = token.partition("_")
-        key_id, _, secret = rest.rpartition("_")
-        key = self._keys.get(key_id)
-        digest = hashlib.sha256(secret.encode()).hexdigest()
-        known = hmac.compare_digest(digest, key.sha256 if key else "0" * 64)
-        if scheme.lower() != "bearer" or prefix != "sps" or key is None or not known:
-            raise Problem(401, "send a valid API key as 'Authorization: Bearer <key>'")
-        return key.identity
+        if scheme.lower() != "bearer":
+            raise Denied(Reason.WRONG_SCHEME)
+        if token.startswith(PREFIX) and self._keys is not None:
+            return self._keys().verify(token, self._now())
+        if self._tokens is not None:
+            return self._tokens.verify(token)
+        raise Denied(Reason.MALFORMED_TOKEN)
 
-    def requires(self, scope: str) -> Callable[..., Awaitable[Identity]]:
-        """A FastAPI dependency: the caller's identity, if it may `scope`."""
+    def requires(self, scope: str, *, narrows: bool = False) -> Required:
+        """A FastAPI dependency: the caller's identity, if it may `scope`.
 
-        # One hash, microseconds: a thread of the framework's pool would cost more, and may be waited for.
-        async def dependency(request: Request, _described: object = BEARER) -> Identity:
-            identity = self.verify(request.headers.get("authorization"))
-            if scope not in identity.scopes:
-                raise Problem(403, f"this key has no '{scope}' scope")
+        `narrows`: the route keeps to the caller's `sources` itself; else one whose path names no source refuses callers
+        that are bound to some.
+        """
+        return Required(self, scope, narrows)
+
+
+class Required:
+    """What a route asks of its callers."""
+
+    def __init__(self, authenticator: Authenticator, scope: str, narrows: bool) -> None:
+        self.authenticator = authenticator
+        self.scope = scope
+        self.narrows = narrows
+
+    # Microseconds: a thread of the framework's pool would cost more, and may be waited for.
+    async def __call__(self, request: Request, _described: object = BEARER) -> Identity:
+        """The caller; raises Refused."""
+        return self.check(request.scope)
+
+    def check(self, request: Scope) -> Identity:
+        """The caller of this request, verified once; raises Refused (401 or 403)."""
+        identity: Identity | None = request.get(_IDENTITY)
+        if identity is None:
+            given = Headers(scope=request).getlist("authorization")
+            identity = self.authenticator.verify(", ".join(given))  # two are none
+            request[_IDENTITY] = identity
+        reason = refusal(identity, self.scope, request["path_params"], narrows=self.narrows)
+        if reason is None:
             return identity
-
-        return dependency
-
-
-def _key(entry: Mapping[str, Any]) -> _Key:
-    groups = tuple(sorted(set(entry["groups"]))) if entry.get("groups") is not None else None
-    return _Key(entry["sha256"], Identity(entry["tenant"], SCOPES & set(entry["scopes"]), entry["id"], groups))
-
-
-def create_key(
-    path: Path, key_id: str, tenant: str, scopes: frozenset[str] = SCOPES, groups: Sequence[str] | None = None
-) -> str:
-    """Add a key to the file (made with mode 0600 if missing), replacing one of the same id; returns the token.
-
-    `groups` None: it sees every group of the tenant.
-    """
-    if "_" in key_id:
-        raise ValueError("a key id must not contain '_'")
-    secret = secrets.token_urlsafe(32).replace("_", "-")
-    entries = json.loads(path.read_text())["keys"] if path.exists() else []
-    entries = [entry for entry in entries if entry["id"] != key_id]
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    entry: dict[str, Any] = {"id": key_id, "tenant": tenant, "scopes": sorted(scopes), "sha256": digest}
-    entries.append(entry | ({} if groups is None else {"groups": sorted(set(groups))}))
-    temporary = path.with_suffix(".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"keys": entries}, file, indent=2)
-    temporary.replace(path)
-    return f"sps_{key_id}_{secret}"
+        told = (
+            f"this key has no '{self.scope}' scope" if reason is Reason.SCOPE else "this key is bound to other sources"
+        )
+        raise Refused(403, told, reason, identity.subject, identity.tenant)

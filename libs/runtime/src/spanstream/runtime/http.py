@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spanstream.runtime import problems, tracing
+from spanstream.runtime.headers import SecurityHeaders
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import Report
 
@@ -30,6 +31,7 @@ def application(title: str, version: str = "0.1.0") -> FastAPI:
     problems.install(app)
     app.add_middleware(_Traced)
     app.add_middleware(_Guarded)
+    app.add_middleware(SecurityHeaders)
     return app
 
 
@@ -60,6 +62,8 @@ class HttpServer:
             ws="none",
             log_config=None,
             access_log=False,
+            server_header=False,
+            proxy_headers=False,  # nothing depends on the caller's address
             lifespan="off",
             timeout_graceful_shutdown=5,
         )

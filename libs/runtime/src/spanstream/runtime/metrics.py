@@ -80,6 +80,17 @@ GATEWAY_UNFINISHED = Counter(
     "gateway_unfinished_total", "Steps of searches that were not waited for, by step.", ["step"]
 )
 
+# every API
+AUTH_REFUSED = Counter(
+    "auth_requests_refused_total", "Requests answered 401 or 403 for who sent them, by reason.", ["reason"]
+)
+AUTH_FILE_UNREADABLE = Gauge(
+    "auth_file_unreadable",
+    "1 while the file that the setting names cannot be read: what it held before stays in force.",
+    ["setting"],
+)
+LIMITS_REFUSED = Counter("limits_requests_refused_total", "Requests answered 429 for their tenant's limit.", ["limit"])
+
 # every consumer
 CONSUMER_RECORDS = Counter("consumer_records_total", "Records handled, by group and topic.", ["group", "topic"])
 CONSUMER_PUBLISHED = Counter(

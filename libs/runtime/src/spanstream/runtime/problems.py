@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
+from spanstream.runtime.headers import DEFAULTS
 from spanstream.runtime.logs import get_logger
 
 log = get_logger()
@@ -98,7 +99,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def response(problem: Problem) -> JSONResponse:
     """The HTTP response for a problem."""
-    headers = {}
+    headers = dict(DEFAULTS)  # here too: the framework answers an unexpected error outside of all that adds them
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if problem.retry_after is not None:

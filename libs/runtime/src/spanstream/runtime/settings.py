@@ -1,6 +1,6 @@
 """Settings: one frozen model per service, read once from the environment in `__main__`, printed by `/config`.
 
-Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`, `AUTH_KEYS_FILE`), and `SPANS`, on which they must agree, carry no
+Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`), who may call (`AUTH_…`), and `SPANS`, on which they must agree, carry no
 prefix; everything else is `<SERVICE>_<FIELD>`.
 """
 
@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from spanstream.events.segmenter import Spans
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")  # user and password in front of a host
+JWT_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -99,21 +100,89 @@ def _redacted(value: Any) -> Any:
 
 
 class HttpSettings(Settings):
-    """A service with an HTTP API. Beyond loopback it must have keys to check."""
+    """A service with an HTTP API. Beyond loopback it must have keys to check. What begins with AUTH is shared."""
 
     http_host: str = Field("127.0.0.1", description="address to listen on")
     http_port: int = Field(0, ge=0, le=65535, description="0: a free one")
     auth_keys_file: str | None = Field(
         None,
         validation_alias="AUTH_KEYS_FILE",
-        description="hashed API keys; none: everyone on loopback is tenant 'default'",
+        description="hashed API keys; read again when it changes. Neither these nor AUTH_JWKS_FILE: everyone on loopback is "
+        "tenant 'default'",
+    )
+    auth_jwks_file: str | None = Field(
+        None,
+        validation_alias="AUTH_JWKS_FILE",
+        description="public keys of an identity provider, as a JWK set; read again when it changes. None: no tokens",
+    )
+    auth_jwt_issuer: str | None = Field(None, validation_alias="AUTH_JWT_ISSUER", description="`iss` of its tokens")
+    auth_jwt_audience: str | None = Field(None, validation_alias="AUTH_JWT_AUDIENCE", description="in their `aud`")
+    auth_jwt_algorithms: str = Field(
+        "RS256,PS256,ES256,EdDSA",
+        validation_alias="AUTH_JWT_ALGORITHMS",
+        description="signatures that are accepted, asymmetric ones alone",
+    )
+    auth_jwt_leeway_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=300,
+        validation_alias="AUTH_JWT_LEEWAY_SECONDS",
+        description="seconds by which the provider's clock may differ",
+    )
+    auth_jwt_tenant_claim: str = Field(
+        "tenant", min_length=1, validation_alias="AUTH_JWT_TENANT_CLAIM", description="claim with the tenant"
+    )
+    auth_jwt_scopes_claim: str = Field(
+        "scope", min_length=1, validation_alias="AUTH_JWT_SCOPES_CLAIM", description="claim with read, write or admin"
+    )
+    auth_jwt_groups_claim: str = Field(
+        "groups",
+        validation_alias="AUTH_JWT_GROUPS_CLAIM",
+        description="claim with groups of documents; a token without it has none. Empty: every token has all",
+    )
+    auth_jwt_sources_claim: str = Field(
+        "",
+        validation_alias="AUTH_JWT_SOURCES_CLAIM",
+        description="claim with sources; a token without it has none. Empty: every token has all",
+    )
+    auth_audit_file: str | None = Field(
+        None,
+        validation_alias="AUTH_AUDIT_FILE",
+        description="the audit log, one file for all services of a machine; none: standard error",
+    )
+    tenant_requests_per_second: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="requests a second of one tenant, for each process; 0: any number"
+    )
+    tenant_bytes_per_second: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="bytes of request bodies a second of one tenant; 0: any number"
+    )
+    tenant_requests_at_once: int = Field(
+        0, ge=0, description="requests of one tenant that run at once, open streams among them; 0: any number"
+    )
+    tenant_burst_seconds: float = Field(
+        10.0, ge=1, le=3600, description="seconds whose requests and bytes a tenant that was quiet may send at once"
     )
 
     @model_validator(mode="after")
     def _closed_beyond_loopback(self) -> Self:
-        if self.auth_keys_file is None and self.http_host not in LOOPBACK:
-            raise ValueError("AUTH_KEYS_FILE is required to listen beyond loopback")
+        if self.auth_keys_file is None and self.auth_jwks_file is None and self.http_host not in LOOPBACK:
+            raise ValueError("AUTH_KEYS_FILE (or AUTH_JWKS_FILE) is required to listen beyond loopback")
         return self
+
+    @model_validator(mode="after")
+    def _tokens_are_bound(self) -> Self:
+        if self.auth_jwks_file is not None and not (self.auth_jwt_issuer and self.auth_jwt_audience):
+            raise ValueError("AUTH_JWKS_FILE needs AUTH_JWT_ISSUER and AUTH_JWT_AUDIENCE")
+        if self.auth_jwks_file is None and (self.auth_jwt_issuer or self.auth_jwt_audience):
+            raise ValueError("AUTH_JWT_ISSUER and AUTH_JWT_AUDIENCE need AUTH_JWKS_FILE")
+        if not self.jwt_algorithms or self.jwt_algorithms - JWT_ALGORITHMS:
+            raise ValueError(f"AUTH_JWT_ALGORITHMS must be of {', '.join(sorted(JWT_ALGORITHMS))}")
+        return self
+
+    @property
+    def jwt_algorithms(self) -> frozenset[str]:
+        """As a set."""
+        return frozenset(name.strip() for name in self.auth_jwt_algorithms.split(",") if name.strip())
 
 
 class AdminSettings(Settings):

@@ -126,6 +126,8 @@ def visible(scope: Scope, where: Condition | None, *more: StoredCondition) -> St
     if scope.groups is not None:
         shared = Match("groups", scope.groups)
         parts.append(_any(Empty("groups"), shared) if scope.groups else Empty("groups"))
+    if scope.sources is not None:
+        parts.append(Match("source", scope.sources))
     if where is not None:
         parts.append(admitted(where))
     return _all(*parts)

@@ -271,7 +271,7 @@ def _passage_point(passage: Passage) -> Point:
 def _search(query: Query) -> Search:
     more = () if query.among is None else (Ids(tuple(query.among)),)
     condition = conditions.visible(query.scope, query.where, *more)
-    narrowed = bool(more) or query.where is not None or query.scope.groups is not None
+    narrowed = bool(more) or query.where is not None or (query.scope.groups, query.scope.sources) != (None, None)
     match query.leg:
         case Dense(vector):
             return Search("dense", vector.tolist(), condition, query.limit, exact=narrowed)

@@ -13,10 +13,11 @@ from spanstream.store.points import Passage, Sparse
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Who asks: the tenant, and the groups the caller is in (None: all of the tenant's). From the identity alone."""
+    """Who asks: the tenant, and the groups and sources the caller is bound to (None: all). From the identity alone."""
 
     tenant: str
     groups: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from spanstream.gateway.search_api import search_router
 from spanstream.gateway.status import Watch, status
 from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.names import DocumentId, SourceName
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
@@ -46,8 +47,10 @@ def router(
     admission: Admission | None = None,
 ) -> APIRouter:
     """The routes. `generation()` raises StoreUnavailable until the index is open."""
-    routes = APIRouter(responses=responses(401, 403, 422, 503), dependencies=[parameters.DESCRIBED])
-    reader = Depends(authenticator.requires("read"))
+    routes = APIRouter(
+        route_class=GuardedRoute, responses=responses(401, 403, 422, 429, 503), dependencies=[parameters.DESCRIBED]
+    )
+    reader = Depends(authenticator.requires("read", narrows=True))
 
     def read(keys: Sequence[Key]) -> Mapping[Key, Head]:
         generation()

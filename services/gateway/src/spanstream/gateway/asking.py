@@ -81,7 +81,7 @@ def _embedded(encoder: Encodes | None, texts: Mapping[Leaf, str], dimension: int
 def _head(store: Store, scope: Scope, example: Example) -> Head:
     key = Key(scope.tenant, example.source, example.id)
     head = store.heads([key]).get(key)
-    if head is None or head.state is not State.LIVE or not admits(head.groups, scope) or not head.passage_count:
+    if head is None or head.state is not State.LIVE or not admits(key, head.groups, scope) or not head.passage_count:
         raise UnknownExample(f"no document {example.source}/{example.id} is searchable")
     return head
 

@@ -31,7 +31,7 @@ def content(store: Store, scope: Scope, key: Key, first: int, limit: int) -> Con
     """
     for _ in range(READS):
         head = store.heads([key]).get(key)
-        if head is None or head.state is not State.LIVE or not admits(head.groups, scope):
+        if head is None or head.state is not State.LIVE or not admits(key, head.groups, scope):
             return None
         ids = head.passage_ids(first, limit)
         found = store.fetch(ids)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.routing import Match
 from starlette.types import Scope
 
 from spanstream.gateway.contents import Content
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.store.points import Passage
 
 PAGE_PASSAGES = 50
@@ -75,7 +75,7 @@ class ContentResponse(BaseModel):
         )
 
 
-class ContentRoute(APIRoute):
+class ContentRoute(GuardedRoute):
     """Takes only a path whose last part was sent as `/content`: in `a%2Fcontent` it is the end of an id."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:

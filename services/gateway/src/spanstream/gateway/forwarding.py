@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.names import SourceName
 from spanstream.runtime.problems import Problem, responses
 
@@ -21,7 +22,7 @@ _HANDED_ON = ("authorization", "content-type", "content-length", "traceparent")
 
 def router(client: httpx.AsyncClient, authenticator: Authenticator) -> APIRouter:
     """The routes; `client` knows the ingest API's address. Bodies are handed on as they come, never held."""
-    routes = APIRouter(tags=["ingest"], responses=responses(401, 403, 422, 503))
+    routes = APIRouter(route_class=GuardedRoute, tags=["ingest"], responses=responses(401, 403, 422, 429, 503))
     writer = Annotated[Identity, Depends(authenticator.requires("write"))]
 
     @routes.post(

@@ -24,7 +24,7 @@ RETRY_SECONDS = 1
 
 def scope_of(caller: Identity) -> Scope:
     """What the caller may look among."""
-    return Scope(caller.tenant, caller.groups)
+    return Scope(caller.tenant, caller.groups, caller.sources)
 
 
 def key_of(scope: Scope, source: str, id: str, field: str, source_field: str = "path.source") -> Key:
@@ -38,13 +38,13 @@ def key_of(scope: Scope, source: str, id: str, field: str, source_field: str = "
 
 def admitted(heads: Mapping[Key, Head], scope: Scope) -> dict[Key, Head]:
     """Without the documents that the caller may not know of."""
-    seen = {key: _seen(head, scope) for key, head in heads.items() if admits(head.groups, scope)}
+    seen = {key: _seen(head, scope) for key, head in heads.items() if admits(key, head.groups, scope)}
     return {key: head for key, head in seen.items() if head is not None}
 
 
 def _seen(head: Head, scope: Scope) -> Head | None:
     """The head without a failure of a version that has other groups; nothing where it held nothing else."""
-    if head.failure is None or admits(head.failure.groups, scope):
+    if head.failure is None or admits(head.key, head.failure.groups, scope):
         return head
     return None if head.state is State.ABSENT else replace(head, failure=None)
 

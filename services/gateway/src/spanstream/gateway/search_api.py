@@ -32,6 +32,7 @@ from spanstream.gateway.question import Question
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.status import Watch
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.errors import TooLarge
@@ -49,8 +50,8 @@ def search_router(
     admission: Admission,
 ) -> APIRouter:
     """The routes. Each search runs whole in one of `admission`'s threads, its writing as JSON too: the event loop has others to serve."""
-    routes = APIRouter(responses=responses(400, 401, 403, 415, 422, 503))
-    reader = Depends(authenticator.requires("read"))
+    routes = APIRouter(route_class=GuardedRoute, responses=responses(400, 401, 403, 415, 422, 429, 503))
+    reader = Depends(authenticator.requires("read", narrows=True))
     misses = Misses(store, searcher)
 
     @routes.post("/v1/search", summary="Search", response_model=SearchResponse)

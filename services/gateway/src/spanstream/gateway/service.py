@@ -52,7 +52,7 @@ def build(
     http = http or HttpServer("gateway", settings.http_host, settings.http_port, title="Spanstream search")
 
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
-    authenticator = Authenticator.from_file(settings.auth_keys_file)
+    authenticator = Authenticator.from_settings(settings)
     stages: dict[Stage, Rescorer] = {Stage.LATE: LateInteraction(encoder)}
     if reranker is not None:
         stages[Stage.CROSS] = CrossEncoding(reranker)

@@ -12,6 +12,7 @@ from spanstream.gateway.standing import Computing
 from spanstream.gateway.standing_models import ID, StandingQueries, StandingQueryAnswer, StandingQueryBody
 from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
 from spanstream.store.standing import StandingQuery
@@ -31,7 +32,10 @@ def router(
 ) -> APIRouter:
     """The routes. A tenant has at most `most` queries; `now_us`: microseconds since 1970."""
     routes = APIRouter(
-        prefix="/v1/standing-queries", responses=responses(401, 403, 422, 503), dependencies=[parameters.DESCRIBED]
+        route_class=GuardedRoute,
+        prefix="/v1/standing-queries",
+        responses=responses(401, 403, 422, 429, 503),
+        dependencies=[parameters.DESCRIBED],
     )
     reader, writer = Depends(authenticator.requires("read")), Depends(authenticator.requires("write"))
 

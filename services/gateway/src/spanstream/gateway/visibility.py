@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spanstream.events.ids import Key
 from spanstream.store.points import Head, Passage, State
 from spanstream.store.queries import Scope
 
@@ -11,9 +12,11 @@ from spanstream.store.queries import Scope
 def shows(head: Head, passage: Passage, scope: Scope) -> bool:
     """Whether the head makes this passage visible to this caller."""
     named = (head.body_version, head.content_hash) == (passage.version, passage.content_hash)
-    return named and head.state is State.LIVE and admits(head.groups, scope)
+    return named and head.state is State.LIVE and admits(head.key, head.groups, scope)
 
 
-def admits(groups: Sequence[str], scope: Scope) -> bool:
-    """Whether the caller may see what has these groups: none, or one of the caller's."""
+def admits(key: Key, groups: Sequence[str], scope: Scope) -> bool:
+    """Whether the caller may see the document: of a source it may, with no groups or one of the caller's."""
+    if scope.sources is not None and key.source not in scope.sources:
+        return False
     return scope.groups is None or not groups or not set(scope.groups).isdisjoint(groups)

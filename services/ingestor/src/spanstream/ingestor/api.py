@@ -8,7 +8,6 @@ from urllib.parse import quote
 import httpx
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -23,7 +22,8 @@ from spanstream.ingestor.documents import Delete, DocumentBody, FileFields, Reco
 from spanstream.ingestor.heads import Caller
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime import metrics, parameters
-from spanstream.runtime.auth import BEARER, Authenticator, Identity
+from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.guard import GuardedRoute, trail
 from spanstream.runtime.names import DocumentId, SourceName
 from spanstream.runtime.problems import TYPES, Problem, responses
 
@@ -46,7 +46,7 @@ class ReceiptBody(BaseModel):
     status: Literal["accepted", "unchanged"]
 
 
-class _CountedRoute(APIRoute):
+class _CountedRoute(GuardedRoute):
     """Counts what is refused, by problem type."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
@@ -70,17 +70,20 @@ def router(
     routes = APIRouter(
         route_class=_CountedRoute,
         tags=["ingest"],
-        responses=responses(401, 403, 422, 503),
+        responses=responses(401, 403, 422, 429, 503),
         dependencies=[parameters.DESCRIBED],
     )
     writer = Annotated[Identity, Depends(authenticator.requires("write"))]
+    reader = Annotated[Identity, Depends(authenticator.requires("read"))]
     max_text, max_body = settings.max_text_bytes, settings.max_body_bytes
     budget = Budget(settings.max_held_body_bytes)
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": ReceiptBody}, 200: {"model": ReceiptBody}}
 
     async def accept(request: Request, caller: Identity, document: Upsert | Delete) -> Response:
-        who = Caller(caller.tenant, request.headers.get("authorization"))
+        who = _who(request, caller)
+        trail(request).note(id=document.key.id, version=document.version)  # in the audit log even if what follows fails
         (receipt,) = await run_in_threadpool(acceptance.accept, who, [document])
+        trail(request).note(version=receipt.version)
         return _answer(receipt)
 
     @routes.put(
@@ -122,8 +125,8 @@ def router(
         _key(caller, source, "x")
         if media_type(request) not in _RECORDS:
             raise Problem(415, "send the documents as application/x-ndjson")
-        who = Caller(caller.tenant, request.headers.get("authorization"))
-        work = Batch(acceptance, who, source, max_line_bytes=max_body, max_text_bytes=max_text)
+        who = _who(request, caller)
+        work = Batch(acceptance, who, source, trail(request), max_line_bytes=max_body, max_text_bytes=max_text)
         share = budget.share()
         results = work.results(lines(chunks(request), max_body, share), share)
         with budget.share() as room:  # said before the answer begins; from then on, lines wait for room
@@ -150,10 +153,9 @@ def router(
             "/v1/sources/{source}/documents/{id:path}",
             summary="What became of a document",
             responses=responses(404),
-            dependencies=[BEARER],
             openapi_extra={"parameters": _STATUS_PARAMETERS},
         )
-        async def status(request: Request, source: SourceName, id: DocumentId) -> Response:
+        async def status(request: Request, source: SourceName, id: DocumentId, _caller: reader) -> Response:
             return await _forward(gateway, request, source, id)
 
     return routes
@@ -163,6 +165,10 @@ def _length(request: Request, unknown: int) -> int:
     """The body's bytes, where the request says so."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdigit() else unknown
+
+
+def _who(request: Request, caller: Identity) -> Caller:
+    return Caller(caller.tenant, request.headers.get("authorization"), "read" in caller.scopes)
 
 
 def _key(caller: Identity, source: str, id: str) -> Key:

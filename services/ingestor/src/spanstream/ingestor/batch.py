@@ -20,6 +20,7 @@ from spanstream.ingestor.budget import Share
 from spanstream.ingestor.documents import RecordBody, Upsert, invalid, upsert
 from spanstream.ingestor.heads import Caller
 from spanstream.runtime import metrics
+from spanstream.runtime.guard import Trail
 from spanstream.runtime.problems import TYPES, Problem
 
 GROUP_LINES = 200  # of one acknowledgement; 200 small documents cost the log about 10 ms
@@ -36,11 +37,19 @@ class Batch:
     """One request. `Unavailable` ends it early: lines without a result were not accepted."""
 
     def __init__(
-        self, acceptance: Acceptance, caller: Caller, source: str, *, max_line_bytes: int, max_text_bytes: int
+        self,
+        acceptance: Acceptance,
+        caller: Caller,
+        source: str,
+        trail: Trail,
+        *,
+        max_line_bytes: int,
+        max_text_bytes: int,
     ) -> None:
         self._acceptance = acceptance
         self._caller = caller
         self._source = source
+        self._trail = trail
         self._max_line_bytes = max_line_bytes
         self._max_text_bytes = max_text_bytes
 
@@ -72,11 +81,28 @@ class Batch:
         available = True
         outcomes: Sequence[Receipt | Problem]
         try:
-            outcomes = self._acceptance.accept(self._caller, documents)
+            outcomes = self._accept(documents)
         except Problem as problem:
             outcomes, available = [problem] * len(documents), problem.status != 503
         answer = b"".join(orjson.dumps(row(outcomes)) + b"\n" for row in rows)
         return answer, available
+
+    def _accept(self, documents: Sequence[Upsert]) -> Sequence[Receipt]:
+        """Receipts, once the audit log tells of all that may have been written. Raises Problem."""
+        try:
+            receipts = self._acceptance.accept(self._caller, documents)
+        except Problem as problem:  # some may be in the log all the same
+            self._trail.documents(
+                [{"id": each.key.id, "version": each.version, "status": problem.status} for each in documents]
+            )
+            raise
+        self._trail.documents(
+            [
+                {"id": each.key.id, "version": each.version, "status": 200 if each.unchanged else 202}
+                for each in receipts
+            ]
+        )
+        return receipts
 
     def _document(self, fields: dict[str, Any]) -> Upsert:
         body = _validated(fields)

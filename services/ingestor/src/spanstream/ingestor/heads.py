@@ -30,10 +30,11 @@ class Known(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf: the verified tenant, and the header that proved it, for the next service to verify."""
+    """On whose behalf: the verified tenant, the header that proved it, for the next service to verify, and whether it may read."""
 
     tenant: str
     authorization: str | None = None
+    may_read: bool = True
 
 
 class Heads(Protocol):
@@ -77,6 +78,8 @@ class GatewayHeads:
 
     def lookup(self, caller: Caller, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
         """See `Heads`."""
+        if not caller.may_read:  # the gateway would refuse, and its audit log tell of it
+            raise HeadsUnavailable("the caller may not read")
         found: dict[str, Known] = {}
         for start in range(0, len(ids), MAX_IDS):
             found |= self._ask(caller, source, ids[start : start + MAX_IDS])

@@ -12,6 +12,7 @@ from spanstream.ingestor.acceptance import RETRY_SECONDS
 from spanstream.ingestor.matches import MAX_POSITION, Matches, Stream, TooManyStreams, UnknownPosition, Wanted
 from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.problems import Problem, responses
 
 MEDIA_TYPE = "text/event-stream"
@@ -21,7 +22,10 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 def router(matches: Matches, authenticator: Authenticator) -> APIRouter:
     """The route."""
     routes = APIRouter(
-        tags=["matches"], responses=responses(401, 403, 422, 429, 503), dependencies=[parameters.DESCRIBED]
+        route_class=GuardedRoute,
+        tags=["matches"],
+        responses=responses(401, 403, 422, 429, 503),
+        dependencies=[parameters.DESCRIBED],
     )
     reader = Annotated[Identity, Depends(authenticator.requires("read"))]
 

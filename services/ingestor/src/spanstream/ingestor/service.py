@@ -101,7 +101,7 @@ def _api(
     in_flight = InFlight(log, max_accepts=settings.max_accepts_remembered, refresh_seconds=settings.refresh_seconds)
     acceptance = Acceptance(producer, blobs, heads, in_flight, Versions(), inline_text_bytes=settings.inline_text_bytes)
     server = http or HttpServer("ingestor", settings.http_host, settings.http_port, title="Spanstream ingest")
-    authenticator = Authenticator.from_file(settings.auth_keys_file)
+    authenticator = Authenticator.from_settings(settings)
     server.include(router(acceptance, authenticator, settings, gateway))
     matches = Matches(log, most=settings.max_match_streams, stopping=server.stopping)
     closed.insert(0, matches.close)

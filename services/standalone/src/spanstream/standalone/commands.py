@@ -13,6 +13,7 @@ import typer
 
 from spanstream.client import config as client_config
 from spanstream.standalone.encoder import app as encoder  # noqa: F401 found here by its entry point
+from spanstream.standalone.key_commands import app as keys  # noqa: F401 likewise
 
 if TYPE_CHECKING:
     from spanstream.eventlog.log import Log
@@ -169,44 +170,6 @@ def skip_lost_records(
         typer.echo(f"Group {group} has lost nothing.")
         return
     _show(rows, as_json)
-
-
-keys = typer.Typer(
-    help="API keys, kept hashed in a file that the services read (AUTH_KEYS_FILE).", no_args_is_help=True
-)
-
-
-@keys.command("create")
-def create_key(
-    id: Annotated[str, typer.Argument(help="A name for the key; one of the same name is replaced.")],
-    file: Annotated[Path, typer.Option("--file", help="The keys file; made if missing.", envvar="AUTH_KEYS_FILE")],
-    tenant: Annotated[str, typer.Option("--tenant", help="Whose documents it reads and writes.")] = "default",
-    scopes: Annotated[
-        str | None,
-        typer.Option("--scopes", help="read, write or both; default: both, with --group read.", show_default=False),
-    ] = None,
-    group: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--group",
-            help="It reads only documents of this group, and those without groups; may be repeated. Default: all.",
-        ),
-    ] = None,
-) -> None:
-    """Make a key and print it, once: the file holds only its hash. Services read the file when they start."""
-    from spanstream.events.errors import InvalidKey
-    from spanstream.events.ids import Key
-    from spanstream.runtime import auth
-
-    # Groups bound what a key reads, not what it writes: one that overwrites what it cannot see has to be asked for.
-    wanted = frozenset((scopes or ("read" if group else "read,write")).split(","))
-    if wanted - auth.SCOPES:
-        raise typer.BadParameter("read, write or read,write", param_hint="--scopes")
-    try:
-        Key.checked(tenant, "any", "any")
-        typer.echo(auth.create_key(file, id, tenant, wanted, group))
-    except (InvalidKey, ValueError, OSError) as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def config(

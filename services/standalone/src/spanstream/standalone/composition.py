@@ -4,6 +4,7 @@
 # does not use them does not pay for them, and broker and model start before the rest is read.
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings
         "ENCODER_URL": plan.encoder_url,
         "BLOB_URL": f"file:{folder.blobs}",
         "AUTH_KEYS_FILE": str(folder.keys),
+        "AUTH_AUDIT_FILE": os.environ.get("AUTH_AUDIT_FILE", str(folder.audit)),
         "http_host": plan.host,
         "http_port": plan.port,
         "cache_folder": folder.windows,

@@ -11,7 +11,8 @@ from typing import IO
 
 from spanstream.client import config
 from spanstream.client.errors import Unusable
-from spanstream.runtime.auth import DEFAULT_TENANT, create_key
+from spanstream.runtime.identity import DEFAULT_TENANT, SCOPES
+from spanstream.runtime.key_file import create_key
 from spanstream.standalone.calling import elsewhere
 from spanstream.standalone.trouble import Trouble
 
@@ -30,6 +31,7 @@ class DataFolder:
         self.windows = self.path / "windows"  # what documents' windows gave; may be deleted at any time
         self.log = self.path / "logs" / "spanstream.log"
         self.keys = self.path / "keys.json"
+        self.audit = self.path / "audit.jsonl"
         self._lock: IO[str] | None = None
 
     def open(self, free_bytes: int = FREE_BYTES) -> None:
@@ -88,7 +90,7 @@ class DataFolder:
         if saved and self.keys.exists():
             return saved
         try:
-            return create_key(self.keys, KEY_ID, DEFAULT_TENANT)
+            return create_key(self.keys, KEY_ID, DEFAULT_TENANT, SCOPES)
         except (ValueError, KeyError) as error:
             raise Trouble(
                 f"The file of API keys {self.keys} is damaged.", "Move it away and start again: a new key is made."

@@ -141,6 +141,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         "ENCODER_CACHE_FOLDER": str(folder.windows),
         "BLOB_URL": f"file:{folder.blobs}",
         "AUTH_KEYS_FILE": str(folder.keys),
+        "AUTH_AUDIT_FILE": os.environ.get("AUTH_AUDIT_FILE", str(folder.audit)),
         "INGESTOR_GATEWAY_URL": urls["gateway"],
         "INGEST_URL": urls["ingestor"],
     }
