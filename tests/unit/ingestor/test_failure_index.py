@@ -101,7 +101,14 @@ def test_what_does_not_say_whose_it_is_is_nobodys() -> None:
 @given(st.lists(st.sampled_from(range(12)), max_size=40))
 def test_reading_again_from_any_earlier_place_ends_the_same(choices: list[int]) -> None:
     made = [failed(key, n + 1, offset=n + 3 * m) for m, key in enumerate((A, B)) for n in range(3)]
-    made += [resolved(A, 0), resolved(B, 4), superseded(A, 2), superseded(B, 1), failed(A, 2, offset=77), resolved(A, 9)]
+    made += [
+        resolved(A, 0),
+        resolved(B, 4),
+        superseded(A, 2),
+        superseded(B, 1),
+        failed(A, 2, offset=77),
+        resolved(A, 9),
+    ]
     messages = records(*(made[choice] for choice in choices))
     once, again_ = FailureIndex(MIB), FailureIndex(MIB)
     once.apply(messages)
