@@ -88,7 +88,7 @@ class Resolution:
 class Selection(TypedDict, total=False):
     """Which records of a cause; all may be left out."""
 
-    ids: list[str]  # these alone, at most a thousand
+    ids: list[str] | None  # these alone, at most a thousand
     limit: int | None  # at most so many, the oldest first
     dry_run: bool  # only say how many
     on_progress: Callable[[Resolution], None]  # called with each answer

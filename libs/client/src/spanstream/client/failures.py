@@ -75,9 +75,8 @@ def replay(
     command goes on. What fails again is listed again.
     """
     with _connect(url) as client, _progress("replayed", limit, as_json or dry_run) as note:
-        done = client.failures.replay(
-            fingerprint, rate_per_second=rate, **_selection(ids, limit, dry_run), on_progress=note
-        )
+        chosen = _selection(ids, limit, dry_run, note)
+        done = client.failures.replay(fingerprint, rate_per_second=rate, **chosen)
     _end(done, "replayed", dry_run=dry_run, as_json=as_json)
 
 
@@ -92,13 +91,14 @@ def discard(
 ) -> None:
     """Let the records of one cause be: they are listed no more, and stay in the log. The documents stay `failed`."""
     with _connect(url) as client, _progress("discarded", limit, as_json or dry_run) as note:
-        done = client.failures.discard(fingerprint, **_selection(ids, limit, dry_run), on_progress=note)
+        done = client.failures.discard(fingerprint, **_selection(ids, limit, dry_run, note))
     _end(done, "discarded", dry_run=dry_run, as_json=as_json)
 
 
-def _selection(ids: list[str] | None, limit: int | None, dry_run: bool) -> Selection:
-    chosen = Selection(limit=limit, dry_run=dry_run)
-    return chosen if ids is None else Selection(ids=ids, **chosen)
+def _selection(
+    ids: list[str] | None, limit: int | None, dry_run: bool, note: Callable[[Resolution], None]
+) -> Selection:
+    return Selection(ids=ids, limit=limit, dry_run=dry_run, on_progress=note)
 
 
 @contextmanager
