@@ -154,7 +154,7 @@ def test_no_order_of_replays_loses_a_document_or_takes_one_back(tmp_path: Path, 
     sent = 0
     store = EdgeStore(tmp_path / "store")
     store.open(GENERATION.name, GENERATION.dimension, Compression.NONE)
-    for seed in range(300 if long else 4):
+    for seed in range(600 if long else 4):
         run = Run(seed, tmp_path, store)
         try:
             for _ in range(150):

@@ -361,6 +361,16 @@ def test_a_dead_letter_that_the_log_holds_no_more_is_let_go(bench: Bench) -> Non
     assert "a" not in bench.sent()
 
 
+def test_a_topic_that_was_made_anew_is_read_from_its_start(bench: Bench) -> None:
+    for n in range(5):
+        bench.fail("a", offset=n)
+    assert bench.groups()[0]["count"] == 5
+    for part in bench.log.topics[FAILURES.name]:
+        part.clear()
+    bench.fail("a", offset=9)
+    assert bench.groups()[0]["samples"] == ["documents.v1:1:9"]
+
+
 def test_what_had_no_room_is_listed_once_others_are_resolved() -> None:
     bench = Bench(max_bytes=10 * letter(failed(Key("default", "wiki", "d1"))).cost)
     for n in range(25):

@@ -2,7 +2,6 @@
 
 # No `from __future__ import annotations`: FastAPI reads the routes' annotations, which name local variables.
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -11,7 +10,7 @@ from spanstream.eventlog.errors import EventLogError
 from spanstream.ingestor.acceptance import RETRY_SECONDS
 from spanstream.ingestor.failures import models
 from spanstream.ingestor.failures.following import Following, Open, StillReading
-from spanstream.ingestor.failures.groups import Group, grouped, order
+from spanstream.ingestor.failures.groups import grouped, order
 from spanstream.ingestor.failures.lane import Busy, Lane
 from spanstream.ingestor.failures.letter import Letter
 from spanstream.ingestor.failures.models import FailedRecords, FailureGroups, ReplayBody, Resolution, Selection
@@ -43,13 +42,12 @@ def router(
 
     @routes.get("", summary="What failed, by cause", description="Open dead letters, in groups of one cause.")
     async def groups(caller: Identity = reader) -> FailureGroups:
-        def look() -> tuple[list[Group], Open]:
+        def look() -> FailureGroups:
             letters, found = visible(caller)
-            return grouped(letters), found
+            shown = [models.FailureGroup.of(group) for group in grouped(letters)[: models.MAX_GROUPS]]
+            return FailureGroups(groups=shown, left_out=found.left_out)
 
-        told, found = await _in(reading, look)
-        shown = [models.FailureGroup.of(group) for group in told[: models.MAX_GROUPS]]
-        return FailureGroups(groups=shown, left_out=found.left_out)
+        return await _in(reading, look)
 
     @routes.get("/{fingerprint}", summary="The records of one cause", responses=responses(404, 422))
     async def records(
@@ -59,13 +57,16 @@ def router(
         cursor: Annotated[str | None, Query(max_length=MAX_CURSOR, description="of the page before")] = None,
     ) -> FailedRecords:
         before = None if cursor is None else _read_cursor(cursor)
-        letters, _ = await _in(reading, partial(visible, caller, fingerprint))
-        rest = [letter for letter in reversed(letters) if before is None or order(letter) < before]
-        page = rest[:limit]
-        more = _cursor(page[-1]) if len(rest) > limit else None
-        (group,) = grouped(letters)
-        rows = [models.FailedRecord.of(letter) for letter in page]
-        return FailedRecords(group=models.FailureGroup.of(group), records=rows, cursor=more)
+
+        def look() -> FailedRecords:
+            letters, _ = visible(caller, fingerprint)
+            (group,) = grouped(letters)
+            rest = [letter for letter in reversed(letters) if before is None or order(letter) < before]
+            page = [models.FailedRecord.of(letter) for letter in rest[:limit]]
+            more = _cursor(rest[limit - 1]) if len(rest) > limit else None
+            return FailedRecords(group=models.FailureGroup.of(group), records=page, cursor=more)
+
+        return await _in(reading, look)
 
     @routes.post(
         "/{fingerprint}:replay",

@@ -47,7 +47,8 @@ class Following:
         """All of now. Raises StillReading, or the log's errors."""
         with self._lock:
             ends = self._log.end_offsets(FAILURES.name)
-            if self._index.may_hold_more:
+            another = any(self._positions.get(partition, 0) > end for partition, end in ends.items())
+            if another or self._index.may_hold_more:  # another topic of the same name: it was deleted and made anew
                 self._begin_anew()
             self._read_to(ends)
             return Open(self._index.open(tenant), self._index.left_out(tenant), ends)

@@ -71,9 +71,8 @@ class Resolving:
                     sent += self._send(batch)
                     self._sleep(max(0.0, began + sent / rate - self._clock()))
                 positions = reader.positions()
-                gone = [letter for letter in waiting.values() if positions[letter.place[0]] > letter.place[1]]
-                self._following.remove(gone)  # the log holds them no more
-                waiting = {letter.place: letter for letter in waiting.values() if letter not in gone}
+                gone = [place for place in waiting if positions[place[0]] > place[1]]
+                self._following.remove([waiting.pop(place) for place in gone])  # the log holds them no more
         finally:
             reader.close()
         return sent
