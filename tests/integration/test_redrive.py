@@ -6,6 +6,8 @@ import random
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from spanstream.embedder.handler import Embedding
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import LogUnavailable
@@ -150,6 +152,7 @@ class Run:
         return Key(TENANT, self.source, id)
 
 
+@pytest.mark.timeout(3600)  # of the long form
 def test_no_order_of_replays_loses_a_document_or_takes_one_back(tmp_path: Path, long: bool) -> None:
     sent = 0
     store = EdgeStore(tmp_path / "store")
