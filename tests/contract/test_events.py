@@ -37,6 +37,12 @@ def test_golden_bytes_decode_to_what_was_meant(message: type) -> None:
     assert not unset
 
 
+def test_golden_bytes_of_a_resolution_decode_and_say_nothing_of_any_document() -> None:
+    decoded = FailureEvent.FromString((GOLDEN / "FailureEvent.resolution.v1.bin").read_bytes())
+    assert str(decoded) == (GOLDEN / "FailureEvent.resolution.v1.txt").read_text()
+    assert (decoded.tenant, decoded.source, decoded.id) == ("", "", "")  # what a release before resolutions looks at
+
+
 def test_every_topic_carries_a_known_message_and_the_same_number_of_partitions() -> None:
     names = {message.DESCRIPTOR.full_name for message in MESSAGES}
     assert {topic.message for topic in topics.ALL} == names

@@ -250,6 +250,20 @@ def test_a_flip_or_bump_forgets_older_failures_and_keeps_newer_ones(store: Store
     assert stored.failure is None
 
 
+def test_a_failure_is_forgotten_by_its_time_and_no_other(store: Store) -> None:
+    store.flip_heads([head(key("live"), 5)])
+    store.record_failures([(key("live"), failure(7)), (key("absent"), failure(7)), (key("other"), failure(7))])
+    store.forget_failures([(key("live"), 16), (key("absent"), 18), (key("unknown"), 17)])
+    assert {each.failure for each in store.heads([key("live"), key("absent"), key("other")]).values()} == {failure(7)}
+    assert key("unknown") not in store.heads([key("unknown")])
+    store.forget_failures([(key("live"), 17), (key("absent"), 17)])
+    after = store.heads([key("live"), key("absent"), key("other")])
+    assert (after[key("live")].failure, after[key("live")].version) == (None, 5)
+    assert key("absent") not in after  # nobody is told that there was anything
+    assert after[key("other")].failure == failure(7)
+    store.forget_failures([])
+
+
 # --- Passages --------------------------------------------------------------------------------------------------------
 
 

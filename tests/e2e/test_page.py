@@ -539,3 +539,39 @@ def test_shared_document_opens(tab: Open, server: Here) -> None:
         expect(watched.page.get_by_role("dialog", name="How bees tell the way")).to_contain_text("Honey bees")
         watched.page.keyboard.press("Escape")
         expect(watched.page).to_have_url(f"{server.url}/?q=dance")
+
+
+def damaged(server: Here) -> int:
+    """How many open failures there are of damaged files, those of other tests too."""
+    with server.client() as client:
+        return sum(group.count for group in client.failures.groups().groups if group.reason == "PARSE_FAILED")
+
+
+def test_what_failed_is_seen_sent_again_and_discarded(page: Page, server: Here, tmp_path: Path) -> None:
+    for name in ("torn.pdf", "cut.pdf"):
+        (tmp_path / name).write_bytes(b"%PDF-1.7 and no more")
+    with server.client() as client:
+        assert client.ingest_files("sea", tmp_path, sorted(tmp_path.glob("*.pdf"))).counts.failed == 2
+    count = damaged(server)
+    page.reload()
+    page.get_by_role("button", name="Failures").click()
+    drawer = page.get_by_role("dialog", name="What failed")
+    cause = drawer.locator("section", has_text="The file is damaged, or not of the type that it claims.")
+    cause.get_by_text("Newest records").click()
+    expect(cause).to_contain_text("sea/torn.pdf")
+    clean(page)
+    picture(page, "failures", tmp_path)
+    cause.get_by_role("button", name=f"Replay {count}").click()
+    expect(cause.get_by_role("status")).to_have_text(f"{count} records replayed.")
+    page.keyboard.press("Escape")
+    expect(drawer).to_have_count(0)
+
+    while damaged(server) < count:  # as damaged as before
+        page.wait_for_timeout(50)
+    page.get_by_role("button", name="Failures").click()
+    cause.get_by_text("Newest records").click()
+    expect(cause).to_contain_text("after 1 replay")
+    cause.get_by_role("button", name=f"Discard {count}").click()
+    cause.get_by_role("button", name=f"Yes, discard {count}").click()
+    expect(cause.get_by_role("status")).to_have_text(f"{count} records discarded.")
+    assert damaged(server) == 0

@@ -350,6 +350,18 @@ def test_a_broken_handler_stops_at_the_limit_and_leaves_the_rest_in_the_log() ->
     assert len(bench.failures()) == bench.committed == 40
 
 
+def test_records_that_were_sent_again_say_nothing_about_the_deploy() -> None:
+    breaker = Breaker(limit=5, window=10)
+    first = [Record("documents.v1", 0, offset, KEY, b"bad") for offset in range(4)]
+    again = [replace(record, headers=(("replay", b"3"),)) for record in first]
+    for records in (again * 9, first, again * 9):
+        crashes = [Rejected(record, REASON_HANDLER_CRASH, "KeyError", crashes=2) for record in records]
+        breaker.check(records, crashes)
+        breaker.count(records, crashes)
+    with pytest.raises(DeadLetterLimitExceeded):  # nor do they push out what others were
+        breaker.check(first[:1], [Rejected(first[0], REASON_HANDLER_CRASH, "KeyError", crashes=2)])
+
+
 def test_a_ratio_of_crashes_within_the_window_stops_the_loop_too() -> None:
     bad = {b"%d" % number for number in range(0, 2000, 10)}  # 10 %
     bench = Bench(crash_on(*bad), breaker=Breaker(limit=50, window=1000))

@@ -80,6 +80,36 @@ def test_nothing_of_a_stranger_is_handed_on(client: TestClient, ingest: Ingest, 
     assert ingest.asked == []
 
 
+PRINT = "0123456789abcdef"
+
+
+def test_failures_are_handed_on_for_who_may(client: TestClient, ingest: Ingest, keys: Path) -> None:
+    ingest.answer = httpx.Response(200, json={"groups": []})
+    assert client.get("/v1/failures").json() == {"groups": []}
+    client.get(f"/v1/failures/{PRINT}?limit=5&cursor=1~a%3A1")
+    client.post(f"/v1/failures/{PRINT}:replay", json={"limit": 1})
+    client.post(f"/v1/failures/{PRINT}:discard", json={})
+    asked = [(each.method, each.url.raw_path.decode(), each.content) for each in ingest.asked]
+    assert asked == [
+        ("GET", "/v1/failures", b""),
+        ("GET", f"/v1/failures/{PRINT}?limit=5&cursor=1~a%3A1", b""),
+        ("POST", f"/v1/failures/{PRINT}:replay", b'{"limit":1}'),
+        ("POST", f"/v1/failures/{PRINT}:discard", b"{}"),
+    ]
+    assert all(each.headers["authorization"] == client.headers["authorization"] for each in ingest.asked)
+    for scope, verb, path in (
+        ("read", "POST", f"/v1/failures/{PRINT}:replay"),
+        ("write", "GET", "/v1/failures"),
+        ("write", "GET", f"/v1/failures/{PRINT}"),
+    ):
+        token = create_key(keys, scope, "acme", frozenset({scope}))
+        answer = client.request(verb, path, headers={"authorization": f"Bearer {token}"})
+        assert answer.status_code in (401, 403)
+    for path in (f"{PRINT}:drop", f"{PRINT}%2F..:replay", "..:replay", "X:discard"):
+        assert client.post(f"/v1/failures/{path}", json={}).status_code in (404, 422)
+    assert len(ingest.asked) == 4
+
+
 @pytest.mark.parametrize("source", ["%2e%2e", "Not%20a%20name", "a%2Fb"])
 def test_source_that_is_no_name_leads_nowhere(client: TestClient, ingest: Ingest, source: str) -> None:
     assert client.post(f"/v1/sources/{source}/files", content=b"x").status_code in (404, 422)

@@ -19,7 +19,11 @@ from spanstream.events.v1.failure_pb2 import (
     REASON_INDEX_REJECTED,
     REASON_SCHEMA_INVALID,
     REASON_VERSION_CONFLICT,
+    RESOLUTION_DISCARDED,
+    RESOLUTION_REPLAYED,
+    RESOLUTION_SUPERSEDED,
     FailureEvent,
+    Resolution,
 )
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.handler import Indexer
@@ -221,6 +225,60 @@ def test_failure_is_noted_while_it_is_newer_than_what_is_shown(store: Store, ind
     index([failed(KEY, 2)])
     assert head(store).failure is None
     assert head(store).state is State.LIVE
+
+
+def resolutions(results: Sequence[Any]) -> list[tuple[Key, int]]:
+    """The (document, version) whose dead letters were said to be outrun."""
+    told = [(Key.decode(each.key), FailureEvent.FromString(each.value)) for each in results]
+    assert {(each.topic, event.resolution) for each, (_, event) in zip(results, told, strict=True)} <= {
+        ("failures.v1", RESOLUTION_SUPERSEDED)
+    }
+    return [(key, event.version) for key, event in told]
+
+
+def replay(key: Key, at_us: int) -> Record:
+    event = FailureEvent(resolution=RESOLUTION_REPLAYED, failed_at_us=at_us)
+    return record(event, key=key.encode())
+
+
+def test_dead_letters_that_a_flip_a_delete_or_a_bump_outruns_are_told_once(store: Store, index: Indexer) -> None:
+    other, third = Key("acme", "wiki", "b"), Key("acme", "wiki", "c")
+    assert resolutions(index(document(1, key=third).records())) == []
+    index([failed(KEY, 3), failed(other, 4), failed(third, 5)])
+    assert resolutions(index(document(2).records())) == []  # older than what failed
+    assert resolutions(index([*document(3).records(), deleted(other, 9)])) == [(KEY, 3), (other, 4)]
+    assert resolutions(index(document(6, key=third).records(unchanged=True))) == [(third, 5)]
+    assert resolutions(index([*document(4).records(), deleted(other, 10)])) == []
+
+
+def test_a_dead_letter_that_comes_late_is_outrun_at_once(store: Store, index: Indexer) -> None:
+    index(document(3).records())
+    assert resolutions(index([failed(KEY, 2)])) == [(KEY, 2)]
+    assert resolutions(index([failed(KEY, 3)])) == []  # the same version: its content was another, say
+    assert resolutions(index([failed(KEY, 0)])) == []  # a version that could not be read may be any
+    assert resolutions(index([failed(KEY, 4)])) == []
+
+
+def test_a_replayed_document_is_pending_until_it_is_settled(store: Store, index: Indexer) -> None:
+    index([failed(KEY, 3)])
+    index([replay(KEY, 1)])
+    assert KEY not in store.heads([KEY])
+    index(document(2).records())
+    index([failed(KEY, 3), replay(KEY, 1)])  # in one poll
+    assert (head(store).version, head(store).failure) == (2, None)
+    index([failed(KEY, 3)])
+    assert index([replay(KEY, 2)]) == []  # of another failure: this one came after that replay
+    assert head(store).failure is not None
+    assert index([replay(Key("acme", "wiki", "unknown"), 1), replay(KEY, 1)]) == []
+    assert head(store).failure is None
+
+
+@pytest.mark.parametrize("resolution", [RESOLUTION_DISCARDED, RESOLUTION_SUPERSEDED, 99])
+def test_a_discarded_failure_stays_noted(store: Store, index: Indexer, resolution: Resolution) -> None:
+    index([failed(KEY, 3)])
+    marker = FailureEvent(resolution=resolution, failed_at_us=1, version=3, topic="documents.v1")
+    assert index([record(marker, key=KEY.encode()), record(marker, key=b"x")]) == []
+    assert head(store).failure is not None
 
 
 def test_failure_without_a_readable_identity_changes_nothing(store: Store, index: Indexer) -> None:

@@ -2,6 +2,7 @@
 
 from spanstream.client.aio import AsyncClient
 from spanstream.client.client import Client
+from spanstream.client.dead_letters import DeadLetter, DeadLetters, FailureGroup, FailureGroups, Resolution
 from spanstream.client.documents import Document, File, Line
 from spanstream.client.errors import (
     Broken,
@@ -45,9 +46,13 @@ __all__ = [
     "Conflict",
     "Content",
     "ContentPassage",
+    "DeadLetter",
+    "DeadLetters",
     "Document",
     "Explanation",
     "Failure",
+    "FailureGroup",
+    "FailureGroups",
     "File",
     "Hit",
     "Invalid",
@@ -64,6 +69,7 @@ __all__ = [
     "Receipt",
     "Refused",
     "Report",
+    "Resolution",
     "SearchResult",
     "ServerFailed",
     "Snippet",

@@ -20,6 +20,7 @@ from spanstream.client.options import SearchOptions
 from spanstream.client.results import Content, Progress, Receipt, Report, SearchResult, Source, Status
 from spanstream.client.saved import AsyncStandingQueries
 from spanstream.client.standing import Following, Match
+from spanstream.client.workbench import AsyncFailures
 
 T = TypeVar("T")
 
@@ -141,6 +142,11 @@ class AsyncClient:
     async def sources(self) -> list[Source]:
         """The sources with their numbers of live documents."""
         return await self._run(flows.call(calls.sources(), calls.read_sources))
+
+    @property
+    def failures(self) -> AsyncFailures:
+        """Records that failed: what, why, and once more."""
+        return AsyncFailures(self._run)
 
     @property
     def standing_queries(self) -> AsyncStandingQueries:

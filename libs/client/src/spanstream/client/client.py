@@ -19,6 +19,7 @@ from spanstream.client.options import SearchOptions
 from spanstream.client.results import Content, Progress, Receipt, Report, SearchResult, Source, Status
 from spanstream.client.saved import StandingQueries
 from spanstream.client.standing import Following, Match
+from spanstream.client.workbench import Failures
 
 T = TypeVar("T")
 
@@ -141,6 +142,11 @@ class Client:
     def sources(self) -> list[Source]:
         """The sources with their numbers of live documents."""
         return self._run(flows.call(calls.sources(), calls.read_sources))
+
+    @property
+    def failures(self) -> Failures:
+        """Records that failed: what, why, and once more."""
+        return Failures(self._run)
 
     @property
     def standing_queries(self) -> StandingQueries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from spanstream.eventlog.dead_letters import REPLAY
 from spanstream.eventlog.errors import DeadLetterLimitExceeded
 from spanstream.eventlog.log import Record, Rejected
 from spanstream.events.topics import DOCUMENTS
@@ -18,7 +19,8 @@ from spanstream.events.v1.failure_pb2 import (
 # a type we do not read), or that killed the parser's own process, says nothing about the deploy: thousands of those in
 # a row are a folder of scans or an attack, not a fault. A record that broke the handler itself, or the encoder behind
 # it, always counts. What is unreadable on a topic that anyone writes to says nothing either: one producer's garbage must
-# not stop the consumer for all.
+# not stop the consumer for all. Nor does a record that was sent again say anything: that it fails is known, and who sends
+# it again and again must not stop the consumer either.
 SUSPECT = frozenset({REASON_ENVELOPE_UNREADABLE, REASON_SCHEMA_UNKNOWN, REASON_SCHEMA_INVALID})
 
 
@@ -45,7 +47,7 @@ class Breaker:
 
 def _flags(records: Sequence[Record], rejections: Sequence[Rejected]) -> list[bool]:
     suspect = {_place(one.record) for one in rejections if _suspect(one)}
-    return [_place(record) in suspect for record in records]
+    return [_place(record) in suspect for record in records if REPLAY not in dict(record.headers)]
 
 
 def _place(record: Record) -> tuple[str, int, int]:

@@ -13,6 +13,7 @@ from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
 from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH, FailureEvent, Header, Reason
 
+REPLAY = "replay"  # header of a record that was sent again after it had failed: how often, in ASCII digits
 MAX_DETAIL = 500  # characters
 MAX_KEY = 16_384  # bytes; the longest key of ours has 3 x 4 x 512 for the id and 2 x 65 for the rest
 _DEAD_LETTERS = {topic.name: topic.dead_letters for topic in topics.ALL}

@@ -47,7 +47,7 @@ EMBEDDINGS = Topic(
     partitions=6,
     retention_ms=604800000,
     max_message_bytes=1048576,
-    producers=("embedder",),
+    producers=("embedder", "ingestor"),
     consumers=("indexer",),
     dead_letters="failures.v1",
 )

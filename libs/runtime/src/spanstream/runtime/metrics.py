@@ -19,6 +19,9 @@ INGESTOR_REFUSED = Counter(
 )
 INGESTOR_PARSED = Counter("ingestor_documents_parsed_total", "Documents parsed and cut, by parser.", ["parser"])
 INGESTOR_PASSAGES = Counter("ingestor_passages_total", "Passages cut.")
+INGESTOR_FAILURES_RESOLVED = Counter(
+    "ingestor_failures_resolved_total", "Dead letters replayed or discarded, by resolution.", ["resolution"]
+)
 INGESTOR_MATCH_STREAMS = Gauge("ingestor_match_streams", "Streams of matches that are open.")
 
 # embedder

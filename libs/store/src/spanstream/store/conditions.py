@@ -155,6 +155,16 @@ def older(point: str, version: int) -> StoredCondition:
     return _all(Ids((point,)), Range("version", lt=version))
 
 
+def failed(point: str, at_us: int) -> StoredCondition:
+    """The stored head notes the failure of this time."""
+    return _all(Ids((point,)), Match("failure.at_us", (at_us,)))
+
+
+def absent(head: StoredCondition) -> StoredCondition:
+    """The stored head, and nothing was ever indexed under it."""
+    return _all(head, Match("state", (State.ABSENT.value,)))
+
+
 def stale(head: Head) -> StoredCondition:
     """The key's passages whose order is below the head's and which it does not name. Passages have rank 0."""
     below: list[StoredCondition] = [Range("version", lt=head.version)]

@@ -120,6 +120,14 @@ class Index:
                 operations.append(SetPayload(older, {"failure": failure_payload(failure)}))
         self._engine.write(_DOCUMENTS, operations)
 
+    def forget_failures(self, failures: Sequence[tuple[Key, int]]) -> None:
+        """Take the failures of these times off the heads; the condition is judged where it is written."""
+        operations: list[Operation] = []
+        for key, at_us in failures:
+            failed = conditions.failed(_head_point_id(key), at_us)
+            operations += [DeletePoints(conditions.absent(failed)), SetPayload(failed, {"failure": None})]
+        self._engine.write(_DOCUMENTS, operations)
+
     def heads(self, keys: Sequence[Key]) -> dict[Key, Head]:
         """The heads that exist."""
         if not keys:

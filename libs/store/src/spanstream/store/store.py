@@ -59,6 +59,10 @@ class Store(Protocol):
         """Note a failure on each document's head where it is newer than the head's version; an ABSENT head is made."""
         ...
 
+    def forget_failures(self, failures: Sequence[tuple[Key, int]]) -> None:
+        """Take the failure with this `at_us` off each document's head; an ABSENT head goes with it. Any other stays."""
+        ...
+
     def heads(self, keys: Sequence[Key]) -> dict[Key, Head]:
         """The heads that exist, as status and search see them (strong read), without vectors."""
         ...

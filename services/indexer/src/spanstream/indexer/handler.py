@@ -15,7 +15,8 @@ hold for each key as if it were alone:
       that ended between flip and publish nothing was told yet, and a repeat has the same id
     8 bump the heads of unchanged documents; a wrong guess goes back to be embedded
     9 delete the passages that the re-read heads leave behind
-    10 note failures on heads                                     per poll
+    10 note failures on heads, and forget those whose records were sent again; of dead letters that a head has outrun,
+      here or in 6 and 8, tell the dead-letter topic (`resolutions.py`)     per poll
 
 Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 9, else it vanishes
 meanwhile; the commit last, else work is lost. A crash anywhere repeats from 1 with the same ids and changes nothing
@@ -38,6 +39,7 @@ from spanstream.events.topics import FAILURES, PASSAGES
 from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT, Reason
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.changes import Change, Kind, Part, rounds
+from spanstream.indexer.resolutions import outrun, replayed, superseded
 from spanstream.indexer.standing import Shown, Standing
 from spanstream.indexer.vectors import document_vector, passages
 from spanstream.runtime import metrics
@@ -100,9 +102,11 @@ class Indexer:
     def _apply(self, records: Sequence[Record]) -> Iterator[Result]:
         parts: list[Part] = []
         failures: list[tuple[Key, Failure]] = []
+        replays: list[tuple[Key, int]] = []
         for record in records:  # 1
             if record.topic == FAILURES.name:
                 failures.extend(_failure(record))
+                replays.extend(replayed(record))
                 continue
             try:
                 parts.append(Part.read(record))
@@ -112,6 +116,12 @@ class Indexer:
             yield from self._round(changes)
         if failures:
             self._store.record_failures(failures)  # 10
+            heads = self._store.heads([key for key, _ in failures])
+            for key, failure in failures:
+                if outrun(heads.get(key), failure.version):
+                    yield superseded(key, failure.version, self._now_us())
+        if replays:
+            self._store.forget_failures(replays)
 
     def _round(self, changes: Sequence[Change]) -> Iterator[Result]:
         """Steps 2 to 9 for changes of different documents."""
@@ -142,6 +152,11 @@ class Indexer:
         bumped, wrong = self._bump([change for change in news if change.kind is Kind.UNCHANGED], heads)  # 8
         for change in wrong:
             yield from map(_again, change.parts)
+
+        for change in [*(upsert.change for upsert in complete), *deletes, *bumped]:
+            before = heads.get(change.key)
+            if before and before.failure and before.failure.version <= change.version:
+                yield superseded(change.key, before.failure.version, self._now_us())
 
         stale = [*flipped, *(heads[change.key] for change in old)]
         if stale:

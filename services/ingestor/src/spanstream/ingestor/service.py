@@ -15,6 +15,7 @@ from spanstream.events.topics import DOCUMENTS
 from spanstream.ingestor.acceptance import Acceptance
 from spanstream.ingestor.api import router
 from spanstream.ingestor.blobs import Blobs
+from spanstream.ingestor.failures.service import Workbench
 from spanstream.ingestor.handler import Handler
 from spanstream.ingestor.heads import GatewayHeads, Heads
 from spanstream.ingestor.in_flight import InFlight
@@ -106,6 +107,9 @@ def _api(
     matches = Matches(log, most=settings.max_match_streams, stopping=server.stopping)
     closed.insert(0, matches.close)
     server.include(matches_router(matches, authenticator))
+    workbench = Workbench(log, producer, authenticator, max_bytes=settings.max_failures_bytes)
+    closed.insert(0, workbench.close)
+    server.include(workbench.router)
     return [server] if http is None else []
 
 

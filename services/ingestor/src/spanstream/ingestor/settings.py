@@ -45,6 +45,13 @@ class IngestorSettings(HttpSettings):
         32, ge=0, le=1000, description="streams of matches at once; each has a thread and a connection to the log"
     )
 
+    max_failures_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        description="bytes of memory for dead letters that are open, 1 to 2 KB each, without their records; beyond them the"
+        " oldest of the tenant with the most are not listed until half of them are resolved",
+    )
+
     max_poll_records: int = Field(50, ge=1, le=1000, description="records a poll")
     max_text_characters: int = Field(4 * 2**20, ge=1, description="characters of a document once parsed")
     max_word_characters: int = Field(100_000, ge=1, description="characters of a word; longer ones are no text")

@@ -24,17 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"spanstream/events/v1/failure.proto\x12\x14spanstream.events.v1\"\xd2\x02\n\x0c\x46\x61ilureEvent\x12\r\n\x05stage\x18\x01 \x01(\t\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.spanstream.events.v1.Reason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\x14\n\x0c\x66\x61iled_at_us\x18\x06 \x01(\x03\x12\r\n\x05topic\x18\x07 \x01(\t\x12\x11\n\tpartition\x18\x08 \x01(\x05\x12\x0e\n\x06offset\x18\t \x01(\x03\x12\x0b\n\x03key\x18\n \x01(\x0c\x12\r\n\x05value\x18\x0b \x01(\x0c\x12-\n\x07headers\x18\x0c \x03(\x0b\x32\x1c.spanstream.events.v1.Header\x12\x0e\n\x06tenant\x18\r \x01(\t\x12\x0e\n\x06source\x18\x0e \x01(\t\x12\n\n\x02id\x18\x0f \x01(\t\x12\x0f\n\x07version\x18\x10 \x01(\x03\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c*\x81\x04\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREASON_ENVELOPE_UNREADABLE\x10\x01\x12\x19\n\x15REASON_SCHEMA_UNKNOWN\x10\x02\x12\x19\n\x15REASON_SCHEMA_INVALID\x10\x03\x12\x1a\n\x16REASON_TENANT_MISMATCH\x10\x04\x12\x1b\n\x17REASON_VERSION_CONFLICT\x10\x05\x12\x1f\n\x1bREASON_VERSION_OUT_OF_RANGE\x10\x06\x12\x17\n\x13REASON_BLOB_MISSING\x10\x07\x12\x14\n\x10REASON_BLOB_HASH\x10\x08\x12\x1b\n\x17REASON_TYPE_UNSUPPORTED\x10\t\x12\x17\n\x13REASON_PARSE_FAILED\x10\n\x12\x16\n\x12REASON_PARSE_LIMIT\x10\x0b\x12\x14\n\x10REASON_ENCRYPTED\x10\x0c\x12\x15\n\x11REASON_EMPTY_TEXT\x10\r\x12\x1c\n\x18REASON_TOO_MANY_PASSAGES\x10\x0e\x12\x18\n\x14REASON_PARTS_MISSING\x10\x0f\x12\x18\n\x14REASON_EMBED_INVALID\x10\x10\x12\x19\n\x15REASON_INDEX_REJECTED\x10\x11\x12\x18\n\x14REASON_HANDLER_CRASH\x10\x12\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"spanstream/events/v1/failure.proto\x12\x14spanstream.events.v1\"\xa0\x03\n\x0c\x46\x61ilureEvent\x12\r\n\x05stage\x18\x01 \x01(\t\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x1c.spanstream.events.v1.Reason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\x14\n\x0c\x66\x61iled_at_us\x18\x06 \x01(\x03\x12\r\n\x05topic\x18\x07 \x01(\t\x12\x11\n\tpartition\x18\x08 \x01(\x05\x12\x0e\n\x06offset\x18\t \x01(\x03\x12\x0b\n\x03key\x18\n \x01(\x0c\x12\r\n\x05value\x18\x0b \x01(\x0c\x12-\n\x07headers\x18\x0c \x03(\x0b\x32\x1c.spanstream.events.v1.Header\x12\x0e\n\x06tenant\x18\r \x01(\t\x12\x0e\n\x06source\x18\x0e \x01(\t\x12\n\n\x02id\x18\x0f \x01(\t\x12\x0f\n\x07version\x18\x10 \x01(\x03\x12\x34\n\nresolution\x18\x11 \x01(\x0e\x32 .spanstream.events.v1.Resolution\x12\x16\n\x0eresolved_at_us\x18\x12 \x01(\x03\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c*v\n\nResolution\x12\x1a\n\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\x17\n\x13RESOLUTION_REPLAYED\x10\x01\x12\x18\n\x14RESOLUTION_DISCARDED\x10\x02\x12\x19\n\x15RESOLUTION_SUPERSEDED\x10\x03*\x81\x04\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aREASON_ENVELOPE_UNREADABLE\x10\x01\x12\x19\n\x15REASON_SCHEMA_UNKNOWN\x10\x02\x12\x19\n\x15REASON_SCHEMA_INVALID\x10\x03\x12\x1a\n\x16REASON_TENANT_MISMATCH\x10\x04\x12\x1b\n\x17REASON_VERSION_CONFLICT\x10\x05\x12\x1f\n\x1bREASON_VERSION_OUT_OF_RANGE\x10\x06\x12\x17\n\x13REASON_BLOB_MISSING\x10\x07\x12\x14\n\x10REASON_BLOB_HASH\x10\x08\x12\x1b\n\x17REASON_TYPE_UNSUPPORTED\x10\t\x12\x17\n\x13REASON_PARSE_FAILED\x10\n\x12\x16\n\x12REASON_PARSE_LIMIT\x10\x0b\x12\x14\n\x10REASON_ENCRYPTED\x10\x0c\x12\x15\n\x11REASON_EMPTY_TEXT\x10\r\x12\x1c\n\x18REASON_TOO_MANY_PASSAGES\x10\x0e\x12\x18\n\x14REASON_PARTS_MISSING\x10\x0f\x12\x18\n\x14REASON_EMBED_INVALID\x10\x10\x12\x19\n\x15REASON_INDEX_REJECTED\x10\x11\x12\x18\n\x14REASON_HANDLER_CRASH\x10\x12\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanstream.events.v1.failure_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REASON']._serialized_start=441
-  _globals['_REASON']._serialized_end=954
+  _globals['_RESOLUTION']._serialized_start=518
+  _globals['_RESOLUTION']._serialized_end=636
+  _globals['_REASON']._serialized_start=639
+  _globals['_REASON']._serialized_end=1152
   _globals['_FAILUREEVENT']._serialized_start=61
-  _globals['_FAILUREEVENT']._serialized_end=399
-  _globals['_HEADER']._serialized_start=401
-  _globals['_HEADER']._serialized_end=438
+  _globals['_FAILUREEVENT']._serialized_end=477
+  _globals['_HEADER']._serialized_start=479
+  _globals['_HEADER']._serialized_end=516
 # @@protoc_insertion_point(module_scope)

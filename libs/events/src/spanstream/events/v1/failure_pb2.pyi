@@ -7,6 +7,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Resolution(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESOLUTION_UNSPECIFIED: _ClassVar[Resolution]
+    RESOLUTION_REPLAYED: _ClassVar[Resolution]
+    RESOLUTION_DISCARDED: _ClassVar[Resolution]
+    RESOLUTION_SUPERSEDED: _ClassVar[Resolution]
+
 class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     REASON_UNSPECIFIED: _ClassVar[Reason]
@@ -28,6 +35,10 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_EMBED_INVALID: _ClassVar[Reason]
     REASON_INDEX_REJECTED: _ClassVar[Reason]
     REASON_HANDLER_CRASH: _ClassVar[Reason]
+RESOLUTION_UNSPECIFIED: Resolution
+RESOLUTION_REPLAYED: Resolution
+RESOLUTION_DISCARDED: Resolution
+RESOLUTION_SUPERSEDED: Resolution
 REASON_UNSPECIFIED: Reason
 REASON_ENVELOPE_UNREADABLE: Reason
 REASON_SCHEMA_UNKNOWN: Reason
@@ -49,7 +60,7 @@ REASON_INDEX_REJECTED: Reason
 REASON_HANDLER_CRASH: Reason
 
 class FailureEvent(_message.Message):
-    __slots__ = ("stage", "reason", "detail", "fingerprint", "attempts", "failed_at_us", "topic", "partition", "offset", "key", "value", "headers", "tenant", "source", "id", "version")
+    __slots__ = ("stage", "reason", "detail", "fingerprint", "attempts", "failed_at_us", "topic", "partition", "offset", "key", "value", "headers", "tenant", "source", "id", "version", "resolution", "resolved_at_us")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +77,8 @@ class FailureEvent(_message.Message):
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_AT_US_FIELD_NUMBER: _ClassVar[int]
     stage: str
     reason: Reason
     detail: str
@@ -82,7 +95,9 @@ class FailureEvent(_message.Message):
     source: str
     id: str
     version: int
-    def __init__(self, stage: _Optional[str] = ..., reason: _Optional[_Union[Reason, str]] = ..., detail: _Optional[str] = ..., fingerprint: _Optional[str] = ..., attempts: _Optional[int] = ..., failed_at_us: _Optional[int] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., tenant: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    resolution: Resolution
+    resolved_at_us: int
+    def __init__(self, stage: _Optional[str] = ..., reason: _Optional[_Union[Reason, str]] = ..., detail: _Optional[str] = ..., fingerprint: _Optional[str] = ..., attempts: _Optional[int] = ..., failed_at_us: _Optional[int] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., tenant: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., version: _Optional[int] = ..., resolution: _Optional[_Union[Resolution, str]] = ..., resolved_at_us: _Optional[int] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("name", "value")

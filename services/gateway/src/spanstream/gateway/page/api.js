@@ -52,7 +52,12 @@ export const content = (source, id, from) => call("GET", `${documents(source)}/$
 export const upload = (source, file) =>
   call("POST", `${SOURCES}/${encodeURIComponent(source)}/files?filename=${encodeURIComponent(file.name)}`, { body: file });
 
-const offered = { explain: false, facets: 0, cursor: false, content: false, files: false };
+const FAILURES = "/v1/failures";
+export const failures = () => call("GET", FAILURES);
+export const failed = (fingerprint) => call("GET", `${FAILURES}/${fingerprint}?limit=20`);
+export const resolve = (verb, fingerprint, body) => call("POST", `${FAILURES}/${fingerprint}:${verb}`, { body });
+
+const offered = { explain: false, facets: 0, cursor: false, content: false, files: false, failures: false };
 
 /** What this server offers beyond a plain search, as its own description says; asked once. */
 export async function features() {
@@ -63,6 +68,7 @@ export async function features() {
     offered.cursor = "cursor" in fields;
     offered.facets = "facets" in fields ? most(fields.facets) : 0;
     offered.files = "post" in (described.paths["/v1/sources/{source}/files"] ?? {});
+    offered.failures = FAILURES in described.paths;
     offered.content = Object.keys(described.paths).some((each) => each.startsWith("/v1/sources/{source}/documents/") && each.endsWith("/content"));
   } catch (error) {
     if (!(error instanceof Refused || error instanceof Away || error instanceof TypeError)) throw error; // else: a plain search

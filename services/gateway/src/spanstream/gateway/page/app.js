@@ -6,6 +6,7 @@ import * as documents from "./documents.js";
 import * as dropping from "./dropping.js";
 import { explained } from "./explanation.js";
 import * as facets from "./facets.js";
+import * as failures from "./failures.js";
 import { card } from "./hits.js";
 import * as keyboard from "./keyboard.js";
 import * as parts from "./parts.js";
@@ -20,7 +21,7 @@ const MOST = 100; // hits that one answer may have
 const REFRESH = 20_000; // ms between two looks at how much there is to search
 
 let asked = question.read(location.search);
-let offered = { explain: false, facets: 0, cursor: false, content: false, files: false };
+let offered = { explain: false, facets: 0, cursor: false, content: false, files: false, failures: false };
 let sources = null;
 let answer = null; // of the newest question that was answered
 let known = []; // fields of the metadata to filter by
@@ -262,6 +263,7 @@ function wire() {
   byId("mode").addEventListener("change", () => change({ mode: byId("mode").value }));
   byId("more").addEventListener("click", more);
   byId("add").addEventListener("click", () => uploads.choose());
+  byId("failures").addEventListener("click", failures.open);
   byId("keys").addEventListener("click", dialogs.showKeys);
   byId("theme").addEventListener("click", () => {
     const chosen = theme() ? "light" : "dark";
@@ -306,6 +308,7 @@ async function begin() {
   if (!asked.opened) byId("query").focus();
   offered = await api.features();
   byId("add").hidden = !offered.files;
+  byId("failures").hidden = !offered.failures;
   if (offered.files) dropping.listen((files) => uploads.choose(files));
   await Promise.all([refresh(), ask()]);
   if (asked.opened && offered.content && !document.querySelector("dialog[open]")) show(asked.opened, false);

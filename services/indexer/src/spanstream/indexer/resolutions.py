@@ -1,0 +1,34 @@
+"""What the indexer tells, and is told, of dead letters: resolutions on `failures.v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spanstream.eventlog.log import Outgoing, Record
+from spanstream.events.codec import decode_failure, headers
+from spanstream.events.errors import InvalidKey, Undecodable
+from spanstream.events.ids import Key
+from spanstream.events.topics import FAILURES
+from spanstream.events.v1.failure_pb2 import RESOLUTION_REPLAYED, RESOLUTION_SUPERSEDED, FailureEvent
+from spanstream.store.points import Head, State
+
+
+def superseded(key: Key, version: int, now_us: int) -> Outgoing:
+    """The message that no dead letter of the document up to `version` is open any more."""
+    event = FailureEvent(resolution=RESOLUTION_SUPERSEDED, version=version, resolved_at_us=now_us)
+    return Outgoing(FAILURES.name, key.encode(), event.SerializeToString(), headers(event))
+
+
+def outrun(head: Head | None, version: int) -> bool:
+    """Whether the index shows a newer version. Version 0 is one that could not be read, and may be any."""
+    return head is not None and head.state is not State.ABSENT and 0 < version < head.version
+
+
+def replayed(record: Record) -> Iterator[tuple[Key, int]]:
+    """Of a dead letter whose record was sent again: its document, and when it had failed. Nothing of any other record."""
+    try:
+        event = decode_failure(record.value)
+        if event.resolution == RESOLUTION_REPLAYED:
+            yield Key.decode(record.key or b""), event.failed_at_us
+    except (Undecodable, InvalidKey):
+        return

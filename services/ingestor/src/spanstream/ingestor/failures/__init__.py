@@ -1,0 +1,1 @@
+"""The dead-letter workbench: what failed, by cause; sent again, or discarded."""
