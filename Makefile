@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/* services/*)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc clean
+.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc image-sizes clean
 
 help: ## Show this help
 	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
@@ -79,6 +79,10 @@ constraints: $(STAMP) ## Resolve constraints.txt again (add ARGS=--upgrade for n
 
 metrics-doc: $(STAMP) ## Write docs/metrics.md
 	$(BIN)/python tools/metrics_doc.py
+
+# --- Ship ------------------------------------------------------------------------------------------------------------
+image-sizes: $(STAMP) ## What the third-party packages of each image weigh, as installed here
+	@$(BIN)/python tools/image_requirements.py all sizes
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis bench-results
