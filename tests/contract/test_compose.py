@@ -17,6 +17,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker/compose.yaml").read_tex
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 DOCKERFILE = (ROOT / "docker/Dockerfile").read_text()
+# (image, the module that it runs)
+ENTRYPOINT = r'AS image-(\w+)\n(?:(?!FROM ).*\n)*?ENTRYPOINT \["python", "-m", "([\w.]+)"\]'
 
 
 def module(service: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     def read(cls, **overrides: Any) -> Self:
         """From the environment; raises SettingsError with one line per problem, unknown variables of our prefix included."""
         prefix = cls.model_config.get("env_prefix") or ""
-        known = {_variable(prefix, name, field) for name, field in cls.model_fields.items()}
+        known = variables(cls)
         problems = [
             f"{name}: no such setting of {prefix.rstrip('_').lower()}{_shared(name.upper().removeprefix(prefix), known)}"
             for name in os.environ
@@ -71,19 +71,22 @@ class Settings(BaseSettings):
 
     def shown(self, *, changed_only: bool = False) -> dict[str, Any]:
         """Effective values by environment variable, secrets and passwords in addresses redacted; with `changed_only` what differs from the default."""
-        prefix = self.model_config.get("env_prefix") or ""
         result = {}
-        for name, field in type(self).model_fields.items():
+        for variable, (name, field) in variables(type(self)).items():
             value = getattr(self, name)
             if changed_only and value == field.get_default(call_default_factory=True):
                 continue
-            result[_variable(prefix, name, field)] = _redacted(value)
+            result[variable] = _redacted(value)
         return result
 
 
-def _variable(prefix: str, name: str, field: FieldInfo) -> str:
-    """The environment variable of a field: its own name, or that of a setting that several services share."""
-    return field.validation_alias if isinstance(field.validation_alias, str) else (prefix + name).upper()
+def variables(kind: type[Settings]) -> dict[str, tuple[str, FieldInfo]]:
+    """(name, field) by environment variable: its own name, or that of a setting that several services share."""
+    prefix = kind.model_config.get("env_prefix") or ""
+    return {
+        field.validation_alias if isinstance(field.validation_alias, str) else (prefix + name).upper(): (name, field)
+        for name, field in kind.model_fields.items()
+    }
 
 
 def _shared(name: str, known: Collection[str]) -> str:
