@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/* services/*)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc charts-schema image-sizes clean
+.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc charts-schema dashboards inventory image-sizes clean
 
 help: ## Show this help
 	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
@@ -82,6 +82,13 @@ metrics-doc: $(STAMP) ## Write docs/metrics.md
 
 charts-schema: $(STAMP) ## Write the services' settings into the chart's values.schema.json
 	$(BIN)/python tools/chart_schema.py
+
+dashboards: $(STAMP) ## Write Grafana's dashboards
+	$(BIN)/python tools/dashboards.py
+
+inventory: $(STAMP) ## Write docs/inventory.md: what each profile of the chart deploys (needs Helm)
+	tools/install_helm.sh
+	$(BIN)/python -m tools.inventory
 
 # --- Ship ------------------------------------------------------------------------------------------------------------
 image-sizes: $(STAMP) ## What the third-party packages of each image weigh, as installed here
