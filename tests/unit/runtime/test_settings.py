@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from spanstream.runtime.settings import HttpSettings, SettingsError
+from spanstream.runtime.settings import HttpSettings, LogSettings, SettingsError
 
 
 class Example(HttpSettings):
@@ -67,3 +67,16 @@ def test_shown_can_be_written_as_json() -> None:
 
 def test_overrides_are_possible_by_field_name() -> None:
     assert Example.read(log_url="memory:x", http_port=80).log_url == "memory:x"
+
+
+def test_half_a_login_to_the_log_is_refused_and_a_password_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_URL", "kafka://broker:9093")
+    monkeypatch.setenv("LOG_PASSWORD", "hush")
+    with pytest.raises(SettingsError, match="LOG_USERNAME and LOG_PASSWORD go together") as caught:
+        LogSettings.read()
+    assert "hush" not in str(caught.value)
+    monkeypatch.setenv("LOG_USERNAME", "indexer")
+    monkeypatch.setenv("LOG_CA_FILE", "/etc/ca.crt")
+    settings = LogSettings.read()
+    assert settings.log_access.password == "hush"
+    assert "hush" not in json.dumps(settings.shown())

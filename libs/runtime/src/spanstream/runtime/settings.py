@@ -1,7 +1,7 @@
 """Settings: one frozen model per service, read once from the environment in `__main__`, printed by `/config`.
 
-Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`, `AUTH_KEYS_FILE`), and `SPANS`, on which they must agree, carry no
-prefix; everything else is `<SERVICE>_<FIELD>`.
+Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`, `AUTH_KEYS_FILE`), what opens them (`LOG_PASSWORD`, …), and `SPANS`,
+on which they must agree, carry no prefix; everything else is `<SERVICE>_<FIELD>`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from spanstream.eventlog.access import Access
 from spanstream.events.segmenter import Spans
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")  # user and password in front of a host
@@ -99,6 +100,37 @@ def _redacted(value: Any) -> Any:
     if isinstance(value, Path):  # which JSON does not know
         return str(value)
     return _CREDENTIALS.sub("//**********@", value) if isinstance(value, str) else value
+
+
+class LogAccessSettings(Settings):
+    """How the log's brokers are known, and who asks them."""
+
+    log_ca_file: Path | None = Field(
+        None,
+        validation_alias="LOG_CA_FILE",
+        description="certificates (PEM) of who signs the brokers'; none: without TLS",
+    )
+    log_username: str | None = Field(
+        None, validation_alias="LOG_USERNAME", description="for SCRAM-SHA-512, with TLS alone; none: no login"
+    )
+    log_password: SecretStr | None = Field(None, validation_alias="LOG_PASSWORD", description="of LOG_USERNAME")
+
+    @property
+    def log_access(self) -> Access:
+        """For `open_log`."""
+        password = self.log_password.get_secret_value() if self.log_password else None
+        return Access(self.log_ca_file, self.log_username, password)
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        _ = self.log_access
+        return self
+
+
+class LogSettings(LogAccessSettings):
+    """A service that reads or writes the log."""
+
+    log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port[,host:port] or memory:")
 
 
 class HttpSettings(Settings):

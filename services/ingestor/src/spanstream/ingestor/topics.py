@@ -8,19 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from pydantic import Field
-
 from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.opening import open_log
 from spanstream.events.topics import ALL
-from spanstream.runtime.settings import Settings, SettingsError
-
-
-class TopicsSettings(Settings):
-    """The shared address."""
-
-    log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port[,host:port] or memory:")
+from spanstream.runtime.settings import LogSettings, SettingsError
 
 
 class TopicsDiffer(Exception):
@@ -40,7 +32,8 @@ def create(log: Log) -> list[str]:
 def main() -> int:
     """The exit code: 0, or 1 with a line that says why not, or 2 where a setting is wrong."""
     try:
-        log = open_log(TopicsSettings.read().log_url)
+        settings = LogSettings.read()
+        log = open_log(settings.log_url, settings.log_access)
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
