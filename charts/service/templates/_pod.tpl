@@ -31,6 +31,21 @@ ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Where the certificates of Kafka's brokers are mounted; empty where none are named. */}}
+{{- define "service.logCaFile" -}}
+{{- if .Values.global.kafka.caSecret.name }}/etc/spanstream/kafka/ca.crt{{ end }}
+{{- end }}
+
+{{/* A volume from a Secret's one key: include "service.secretVolume" (list "name" $reference "file") */}}
+{{- define "service.secretVolume" -}}
+- name: {{ index . 0 }}
+  secret:
+    secretName: {{ (index . 1).name }}
+    items:
+      - key: {{ (index . 1).key }}
+        path: {{ index . 2 }}
+{{- end }}
+
 {{/* Of a pod: Pod Security "restricted". */}}
 {{- define "service.podSecurity" -}}
 runAsNonRoot: true

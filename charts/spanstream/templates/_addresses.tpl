@@ -11,6 +11,11 @@ http://{{ include "service.of" (list . "ingestor-api") }}:8081
 http://{{ include "service.of" (list . "encoder") }}:8082
 {{- end }}
 
+{{/* Where the log's password is, as {name, key}; the name may differ from service to service. */}}
+{{- define "spanstream.logPassword" -}}
+{{ toJson (dict "name" (tpl .Values.global.kafka.passwordSecret.name .) "key" .Values.global.kafka.passwordSecret.key) }}
+{{- end }}
+
 {{/* The claim that blobs are kept in; empty where they are not in a folder. */}}
 {{- define "spanstream.blobsClaim" -}}
 {{- if hasPrefix "file:" .Values.global.blobs.url -}}

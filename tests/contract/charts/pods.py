@@ -28,6 +28,12 @@ TOGGLES: dict[str, tuple[str, ...]] = {
     "open store": ("global.store.apiKeySecret.name=",),
     "strimzi": ("strimzi.topics=true", "strimzi.cluster=events", "topics.job=false"),
     "images": ("global.image.registry=registry.example/team", "global.image.tag=v9", "global.image.pullSecrets={pull}"),
+    "tls": ("global.kafka.caSecret.name=ca",),
+    "login": (
+        "global.kafka.caSecret.name=ca",
+        "global.kafka.username=spanstream",
+        "global.kafka.passwordSecret.name=kafka",
+    ),
     "no test": ("smoke.tokenSecret.name=",),
     "model from a claim": (
         "encoder.volumes.models.mountPath=/models",

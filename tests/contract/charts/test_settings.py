@@ -114,6 +114,43 @@ def _admits(component: str, caller: Running, ports: list[Any], resources: list[d
     return False
 
 
+@each_case
+def test_a_login_to_kafka_comes_with_the_certificates_that_it_needs(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        given = environment(pod, render(*case))
+        assert ("LOG_USERNAME" in given) == ("LOG_PASSWORD" in given), pod.name
+        if "LOG_CA_FILE" in given:
+            folders = [mount["mountPath"] for mount in pod.container["volumeMounts"]]
+            assert given["LOG_CA_FILE"].rpartition("/")[0] in folders
+            assert "LOG_URL" in given
+
+
+def test_each_kafka_user_may_do_what_the_registry_says_of_its_service(render: Render) -> None:
+    resources = render("production")
+    may: dict[str, dict[str, set[str]]] = {}
+    for one in resources:
+        if one["kind"] == "KafkaUser":
+            name = one["metadata"]["name"].removeprefix("spanstream-")
+            for acl in one["spec"]["authorization"]["acls"]:
+                for operation in acl["operations"]:
+                    kind = f"{operation} {acl['resource']['type']}"
+                    may.setdefault(name, {}).setdefault(kind, set()).add(acl["resource"]["name"])
+    services = {"ingestor": ["ingestor-api", "ingestor-worker"], "embedder": ["embedder"], "indexer": ["indexer"]}
+    assert set(may) == {name for names in services.values() for name in names}
+    topics = yaml.safe_load((ROOT / "proto/topics.yaml").read_text())["topics"]
+    for service, names in services.items():
+        writes = set().union(*(may[name]["Write topic"] for name in names))
+        assert writes == {topic["name"] for topic in topics if service in topic["producers"]}
+        assert may[names[-1]]["Read topic"] == {topic["name"] for topic in topics if service in topic["consumers"]}
+        assert may[names[-1]]["Read group"] == {service}
+    # Each pod logs in as the user of its name.
+    for pod in pods(resources):
+        given = environment(pod, resources)
+        if "LOG_URL" in given:
+            assert given["LOG_USERNAME"] == pod.name
+            assert pod.component in may
+
+
 def test_ray_is_told_of_an_application_that_exists(render: Render) -> None:
     (service,) = [one for one in render("gpu") if one["kind"] == "RayService"]
     config = yaml.safe_load(service["spec"]["serveConfigV2"])
