@@ -104,13 +104,8 @@ def _admits(component: str, caller: Running, ports: list[Any], resources: list[d
     assert set(ports) <= {port["name"] for port in target.container["ports"]}
     for rule in policy["ingress"]:
         if ports == [port["port"] for port in rule["ports"]]:
-            # The smoke test calls as a client does.
-            named = {caller.labels["app.kubernetes.io/component"], "clients" if caller.component == "smoke" else ""}
-            peers = [
-                peer.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/component", "clients")
-                for peer in rule["from"]
-            ]
-            return bool(named & set(peers))
+            peers = [peer.get("podSelector", {}).get("matchLabels", {}) for peer in rule["from"]]
+            return any(labels and labels.items() <= caller.labels.items() for labels in peers)
     return False
 
 
