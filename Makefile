@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/* services/*)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc clean
+.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc charts-schema dashboards inventory image-sizes clean
 
 help: ## Show this help
 	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
@@ -79,6 +79,20 @@ constraints: $(STAMP) ## Resolve constraints.txt again (add ARGS=--upgrade for n
 
 metrics-doc: $(STAMP) ## Write docs/metrics.md
 	$(BIN)/python tools/metrics_doc.py
+
+charts-schema: $(STAMP) ## Write the services' settings into the chart's values.schema.json
+	$(BIN)/python tools/chart_schema.py
+
+dashboards: $(STAMP) ## Write Grafana's dashboards
+	$(BIN)/python tools/dashboards.py
+
+inventory: $(STAMP) ## Write docs/inventory.md: what each profile of the chart deploys (needs Helm)
+	tools/install_helm.sh
+	$(BIN)/python -m tools.inventory
+
+# --- Ship ------------------------------------------------------------------------------------------------------------
+image-sizes: $(STAMP) ## What the third-party packages of each image weigh, as installed here
+	@$(BIN)/python tools/image_requirements.py all sizes
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis bench-results

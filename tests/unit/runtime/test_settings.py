@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.runtime.auth import Authenticator
-from spanstream.runtime.settings import HttpSettings, SettingsError
+from spanstream.runtime.settings import HttpSettings, LogSettings, SettingsError
 
 
 class Example(HttpSettings):
@@ -115,3 +115,16 @@ def test_an_empty_name_of_a_file_does_not_start_open(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("AUTH_JWT_AUDIENCE", "a")
     with pytest.raises(SettingsError, match=name):
         Authenticator.from_settings(Example.read())
+
+
+def test_half_a_login_to_the_log_is_refused_and_a_password_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_URL", "kafka://broker:9093")
+    monkeypatch.setenv("LOG_PASSWORD", "hush")
+    with pytest.raises(SettingsError, match="LOG_USERNAME and LOG_PASSWORD go together") as caught:
+        LogSettings.read()
+    assert "hush" not in str(caught.value)
+    monkeypatch.setenv("LOG_USERNAME", "indexer")
+    monkeypatch.setenv("LOG_CA_FILE", "/etc/ca.crt")
+    settings = LogSettings.read()
+    assert settings.log_access.password == "hush"
+    assert "hush" not in json.dumps(settings.shown())

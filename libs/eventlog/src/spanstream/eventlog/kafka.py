@@ -30,6 +30,7 @@ from kafka.errors import (
 )
 
 from spanstream.eventlog import sizes
+from spanstream.eventlog.access import OPEN, Access
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone
 from spanstream.eventlog.intervals import MAX_POLL_INTERVAL
 from spanstream.eventlog.log import Outgoing, Position, Record
@@ -85,12 +86,27 @@ ADMIN = {"reconnect_backoff_max_ms": 1_000, "bootstrap_timeout_ms": 3_000, "requ
 _SEQUENCE_LOST = (OutOfOrderSequenceNumberError, UnknownProducerIdError, InvalidProducerEpochError)
 
 
+def brokers(servers: Sequence[str], access: Access) -> dict[str, Any]:
+    """Every client's options about whom it speaks to, and as whom."""
+    options: dict[str, Any] = {"bootstrap_servers": list(servers)}
+    if access.ca_file is not None:
+        options |= {"security_protocol": "SSL", "ssl_cafile": str(access.ca_file)}
+    if access.username is not None:
+        options |= {
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": access.username,
+            "sasl_plain_password": access.password,
+        }
+    return options
+
+
 class KafkaLog:
     """A Kafka cluster."""
 
-    def __init__(self, servers: Sequence[str]) -> None:
+    def __init__(self, servers: Sequence[str], access: Access = OPEN) -> None:
         """`servers` are "host:port" of some of its brokers."""
-        self._servers = list(servers)
+        self._brokers = brokers(servers, access)
         self._lock = threading.Lock()
         self._client: KafkaAdminClient | None = None
 
@@ -103,13 +119,13 @@ class KafkaLog:
         return list(missing)
 
     def consumer(self, group: str, topics: Sequence[str], *, max_records: int = 64) -> Consumer:
-        return Consumer(self._servers, group, topics, max_records)
+        return Consumer(self._brokers, group, topics, max_records)
 
     def reader(self, topic: str, positions: Mapping[int, int], *, max_records: int = 64) -> Reader:
-        return Reader(self._servers, topic, positions, max_records)
+        return Reader(self._brokers, topic, positions, max_records)
 
     def producer(self) -> Producer:
-        return Producer(self._servers)
+        return Producer(self._brokers)
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         with self._admin() as admin:
@@ -172,7 +188,7 @@ class KafkaLog:
         with self._lock:
             try:
                 if self._client is None:
-                    self._client = KafkaAdminClient(bootstrap_servers=self._servers, **ADMIN)
+                    self._client = KafkaAdminClient(**self._brokers, **ADMIN)
                 yield self._client
             except KafkaError as error:
                 self._discard()  # a client that saw its broker go may hold on to dead connections
@@ -187,8 +203,8 @@ class KafkaLog:
 class Producer:
     """Publishes to Kafka: idempotent, acknowledged by all in-sync replicas."""
 
-    def __init__(self, servers: Sequence[str]) -> None:
-        self._servers = servers
+    def __init__(self, brokers: Mapping[str, Any]) -> None:
+        self._brokers = brokers
         self._lock = threading.Lock()
         self._client: KafkaProducer | None = None
         self._room = Room(MAX_UNACKNOWLEDGED_BYTES)
@@ -226,7 +242,7 @@ class Producer:
     def _connected(self) -> KafkaProducer:
         with self._lock:
             if self._client is None:
-                self._client = KafkaProducer(bootstrap_servers=self._servers, bootstrap_timeout_ms=5_000, **PRODUCER)
+                self._client = KafkaProducer(**self._brokers, bootstrap_timeout_ms=5_000, **PRODUCER)
             return self._client
 
     def _replace(self, broken: Any) -> None:
@@ -240,8 +256,8 @@ class Producer:
 class Consumer:
     """A member of a Kafka consumer group."""
 
-    def __init__(self, servers: Sequence[str], group: str, topics: Sequence[str], max_records: int) -> None:
-        self._servers = servers
+    def __init__(self, brokers: Mapping[str, Any], group: str, topics: Sequence[str], max_records: int) -> None:
+        self._brokers = brokers
         self._group = group
         self._topics = list(topics)
         self._max_records = max_records
@@ -326,7 +342,7 @@ class Consumer:
     def _connected(self) -> KafkaConsumer:
         if self._client is None:
             client = KafkaConsumer(
-                bootstrap_servers=self._servers,
+                **self._brokers,
                 group_id=self._group,
                 client_id=f"spanstream-{self._group}",
                 bootstrap_timeout_ms=5_000,
@@ -345,11 +361,11 @@ class Consumer:
 class Reader:
     """Reads a topic of Kafka without a group."""
 
-    def __init__(self, servers: Sequence[str], topic: str, positions: Mapping[int, int], max_records: int) -> None:
+    def __init__(self, brokers: Mapping[str, Any], topic: str, positions: Mapping[int, int], max_records: int) -> None:
         self._max_records = max_records
         try:
             self._client = KafkaConsumer(
-                bootstrap_servers=servers, client_id="spanstream-reader", bootstrap_timeout_ms=5_000, **CONSUMER
+                **brokers, client_id="spanstream-reader", bootstrap_timeout_ms=5_000, **CONSUMER
             )
         except KafkaError as error:
             raise _translated(error) from error

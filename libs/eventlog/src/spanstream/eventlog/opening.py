@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
+from spanstream.eventlog.access import OPEN, Access
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.memory import MemoryLog
 
 
-def open_log(url: str) -> Log:
+def open_log(url: str, access: Access = OPEN) -> Log:
     """The log behind an address; nothing is connected before its first use. Raises ValueError on another address.
 
     `memory:` and `memory:<name>` are one log per name for the whole process, so that services given the same address
@@ -21,7 +22,7 @@ def open_log(url: str) -> Log:
     if scheme == "kafka" and all(_is_server(server) for server in servers):
         from spanstream.eventlog.kafka import KafkaLog  # only now: a memory log needs no Kafka client
 
-        return KafkaLog(servers)
+        return KafkaLog(servers, access)
     raise ValueError(f"LOG_URL must be kafka://host:port[,host:port] or memory:, not {url!r}")
 
 

@@ -1,7 +1,7 @@
 """Settings: one frozen model per service, read once from the environment in `__main__`, printed by `/config`.
 
-Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`), who may call (`AUTH_…`), and `SPANS`, on which they must agree, carry no
-prefix; everything else is `<SERVICE>_<FIELD>`.
+Addresses that several services share (`LOG_URL`, `ENCODER_URL`, `STORE_URL`, `BLOB_URL`), what opens them (`LOG_PASSWORD`, …), who may call (`AUTH_…`), and
+`SPANS`, on which they must agree, carry no prefix; everything else is `<SERVICE>_<FIELD>`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from spanstream.eventlog.access import Access
 from spanstream.events.segmenter import Spans
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")  # user and password in front of a host
@@ -53,7 +54,7 @@ class Settings(BaseSettings):
     def read(cls, **overrides: Any) -> Self:
         """From the environment; raises SettingsError with one line per problem, unknown variables of our prefix included."""
         prefix = cls.model_config.get("env_prefix") or ""
-        known = {_variable(prefix, name, field) for name, field in cls.model_fields.items()}
+        known = variables(cls)
         problems = [
             f"{name}: no such setting of {prefix.rstrip('_').lower()}{_shared(name.upper().removeprefix(prefix), known)}"
             for name in os.environ
@@ -72,19 +73,22 @@ class Settings(BaseSettings):
 
     def shown(self, *, changed_only: bool = False) -> dict[str, Any]:
         """Effective values by environment variable, secrets and passwords in addresses redacted; with `changed_only` what differs from the default."""
-        prefix = self.model_config.get("env_prefix") or ""
         result = {}
-        for name, field in type(self).model_fields.items():
+        for variable, (name, field) in variables(type(self)).items():
             value = getattr(self, name)
             if changed_only and value == field.get_default(call_default_factory=True):
                 continue
-            result[_variable(prefix, name, field)] = _redacted(value)
+            result[variable] = _redacted(value)
         return result
 
 
-def _variable(prefix: str, name: str, field: FieldInfo) -> str:
-    """The environment variable of a field: its own name, or that of a setting that several services share."""
-    return field.validation_alias if isinstance(field.validation_alias, str) else (prefix + name).upper()
+def variables(kind: type[Settings]) -> dict[str, tuple[str, FieldInfo]]:
+    """(name, field) by environment variable: its own name, or that of a setting that several services share."""
+    prefix = kind.model_config.get("env_prefix") or ""
+    return {
+        field.validation_alias if isinstance(field.validation_alias, str) else (prefix + name).upper(): (name, field)
+        for name, field in kind.model_fields.items()
+    }
 
 
 def _shared(name: str, known: Collection[str]) -> str:
@@ -97,6 +101,37 @@ def _redacted(value: Any) -> Any:
     if isinstance(value, Path):  # which JSON does not know
         return str(value)
     return _CREDENTIALS.sub("//**********@", value) if isinstance(value, str) else value
+
+
+class LogAccessSettings(Settings):
+    """How the log's brokers are known, and who asks them."""
+
+    log_ca_file: Path | None = Field(
+        None,
+        validation_alias="LOG_CA_FILE",
+        description="certificates (PEM) of who signs the brokers'; none: without TLS",
+    )
+    log_username: str | None = Field(
+        None, validation_alias="LOG_USERNAME", description="for SCRAM-SHA-512, with TLS alone; none: no login"
+    )
+    log_password: SecretStr | None = Field(None, validation_alias="LOG_PASSWORD", description="of LOG_USERNAME")
+
+    @property
+    def log_access(self) -> Access:
+        """For `open_log`."""
+        password = self.log_password.get_secret_value() if self.log_password else None
+        return Access(self.log_ca_file, self.log_username, password)
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        _ = self.log_access
+        return self
+
+
+class LogSettings(LogAccessSettings):
+    """A service that reads or writes the log."""
+
+    log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port[,host:port] or memory:")
 
 
 class HttpSettings(Settings):

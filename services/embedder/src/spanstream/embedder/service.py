@@ -24,7 +24,7 @@ def build(
     """The worker. What it is not given it makes from `settings`, and closes at the end."""
     owned: list[Log | Encoder] = []
     if log is None:
-        owned.append(log := open_log(settings.log_url))
+        owned.append(log := open_log(settings.log_url, settings.log_access))
     if encoder is None:
         encoder = open_encoder(
             settings.encoder_url,

@@ -11,15 +11,14 @@ from pydantic_settings import SettingsConfigDict
 
 from spanstream.embedder.admission import bulk_bytes
 from spanstream.eventlog.intervals import POLL_SECONDS
-from spanstream.runtime.settings import Settings
+from spanstream.runtime.settings import LogSettings, Settings
 
 
-class EmbedderSettings(Settings):
+class EmbedderSettings(LogSettings):
     """`EMBEDDER_…`, and the shared addresses."""
 
     model_config = SettingsConfigDict(env_prefix="EMBEDDER_")
 
-    log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port or memory:")
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
     loops: int = Field(
         2,

@@ -32,7 +32,7 @@ def build(
     """The indexer. What it is not given it makes from `settings`, and closes at the end; the encoder only names itself."""
     owned: list[Log | Store | Encoder] = []
     if log is None:
-        owned.append(log := open_log(settings.log_url))
+        owned.append(log := open_log(settings.log_url, settings.log_access))
     if store is None:
         key = settings.store_api_key
         secret = key.get_secret_value() if key else None

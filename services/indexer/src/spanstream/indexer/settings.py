@@ -6,16 +6,15 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.indexer.standing import REFRESH_SECONDS
-from spanstream.runtime.settings import SPANS, Settings, SpansForm
+from spanstream.runtime.settings import SPANS, LogSettings, SpansForm
 from spanstream.store.compression import Compression
 
 
-class IndexerSettings(Settings):
+class IndexerSettings(LogSettings):
     """`INDEXER_…`, and the shared addresses."""
 
     model_config = SettingsConfigDict(env_prefix="INDEXER_")
 
-    log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port or memory:")
     store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
     store_api_key: SecretStr | None = Field(
         None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"

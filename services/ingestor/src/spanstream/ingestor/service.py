@@ -49,7 +49,7 @@ def build(
     """
     closed: list[Callable[[], None]] = []
     if log is None:
-        log = open_log(settings.log_url)
+        log = open_log(settings.log_url, settings.log_access)
         closed.append(log.close)
     blobs = blobs or Blobs(settings.blob_url)
     parts: list[Service] = []

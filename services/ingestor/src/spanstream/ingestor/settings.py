@@ -12,18 +12,17 @@ from spanstream.ingestor.batch import BEHIND, GROUP_BYTES
 from spanstream.ingestor.handler import Cutting
 from spanstream.ingestor.parsing.parsed import Limits
 from spanstream.ingestor.upload import FORM_BYTES
-from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
+from spanstream.runtime.settings import SPANS, HttpSettings, LogSettings, SpansForm
 
 ROLES = frozenset({"api", "worker"})
 
 
-class IngestorSettings(HttpSettings):
+class IngestorSettings(HttpSettings, LogSettings):
     """`INGESTOR_…`, and the shared addresses."""
 
     model_config = SettingsConfigDict(env_prefix="INGESTOR_")
 
     http_port: int = Field(8081, ge=0, le=65535, description="0: a free one")
-    log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port[,host:port] or memory:")
     blob_url: str = Field(validation_alias="BLOB_URL", description="where files are kept: file:<folder>, s3://…")
     gateway_url: str | None = Field(None, description="where heads and status are asked; none: publish everything")
     roles: str = Field("api,worker", description="what this process does: api, worker or both")

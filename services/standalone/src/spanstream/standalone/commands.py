@@ -260,6 +260,7 @@ def _log(url: str | None) -> Iterator[Log]:
     """The log at the address given, or of the Spanstream that runs on this machine's data folder."""
     from spanstream.eventlog.errors import EventLogError, LogUnavailable
     from spanstream.eventlog.opening import open_log
+    from spanstream.runtime.settings import LogAccessSettings, SettingsError
 
     folder = client_config.data_folder()
     saved = None if url else client_config.read(folder).get("log_url")
@@ -268,8 +269,8 @@ def _log(url: str | None) -> Iterator[Log]:
         typer.echo("No log: start one with `spanstream up`, or name one with --log-url or LOG_URL.", err=True)
         raise typer.Exit(3)
     try:
-        log = open_log(url)
-    except ValueError as error:
+        log = open_log(url, LogAccessSettings.read().log_access)
+    except (ValueError, SettingsError) as error:
         raise typer.BadParameter(str(error), param_hint="--log-url") from error
     try:
         yield log

@@ -14,10 +14,11 @@ from typing import Any
 from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.reranker import Reranker
+from spanstream.eventlog.access import OPEN, Access
 from spanstream.runtime import admin
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Service
-from spanstream.runtime.settings import AdminSettings, Settings
+from spanstream.runtime.settings import AdminSettings, LogAccessSettings, Settings
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.loading import Ahead, LoadingEncoder
 from spanstream.standalone.parts import Closeable, Shared, Topics
@@ -127,6 +128,11 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
     return Composition([*parts, admin_server], http.url, http.url, admin_server.url, log_url, release)
 
 
+def log_access(plan: Plan) -> Access:
+    """To the log that the plan names; our own broker is without TLS."""
+    return LogAccessSettings.read().log_access if plan.log_url is not None else OPEN
+
+
 def _services(
     plan: Plan, configs: dict[str, Any], log_url: str, local: LoadingEncoder | None, http: HttpServer
 ) -> tuple[list[Service], list[Closeable]]:
@@ -136,7 +142,7 @@ def _services(
     """
     from spanstream.eventlog.opening import open_log
 
-    log = open_log(log_url)
+    log = open_log(log_url, log_access(plan))
     resources: list[Closeable] = [log]
     services: list[Service] = [Topics(log, skip_lost=plan.skip_lost)]
     store: Store | None = None

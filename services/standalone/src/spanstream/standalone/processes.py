@@ -19,7 +19,7 @@ from spanstream.runtime import admin
 from spanstream.runtime.service import Report, Service
 from spanstream.runtime.settings import AdminSettings
 from spanstream.standalone import child, log_file
-from spanstream.standalone.composition import Composition, Plan, release_at
+from spanstream.standalone.composition import Composition, Plan, log_access, release_at
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.loading import Ahead
 from spanstream.standalone.parts import Shared, Topics
@@ -127,7 +127,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         broker = LocalBroker(folder.kafka, progress=progress)
         log_url = broker.url
         services.append(Ahead(broker))
-    log = open_log(log_url)
+    log = open_log(log_url, log_access(plan))
     services += [Shared([log]), Topics(log, skip_lost=plan.skip_lost)]
 
     ports = {name: free_port() for name in ORDER}

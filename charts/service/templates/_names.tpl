@@ -1,0 +1,47 @@
+{{/* The component: the chart's alias in kebab case, ingestorApi -> ingestor-api. */}}
+{{- define "service.component" -}}
+{{ .Chart.Name | kebabcase }}
+{{- end }}
+
+{{/* fullname of another component of this release: include "service.of" (list . "gateway") */}}
+{{- define "service.of" -}}
+{{- $context := index . 0 -}}
+{{ printf "%s-%s" $context.Release.Name (index . 1) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "service.fullname" -}}
+{{ include "service.of" (list . (include "service.component" .)) }}
+{{- end }}
+
+{{/* Never a version here: selectors cannot change. */}}
+{{- define "service.selectorOf" -}}
+{{- $context := index . 0 -}}
+app.kubernetes.io/name: spanstream
+app.kubernetes.io/instance: {{ $context.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- define "service.labelsOf" -}}
+{{- $context := index . 0 -}}
+{{ include "service.selectorOf" . }}
+app.kubernetes.io/part-of: spanstream
+app.kubernetes.io/version: {{ $context.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $context.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" "spanstream" $context.Chart.Version | quote }}
+{{- end }}
+
+{{- define "service.selectorLabels" -}}
+{{ include "service.selectorOf" (list . (include "service.component" .)) }}
+{{- end }}
+
+{{- define "service.labels" -}}
+{{ include "service.labelsOf" (list . (include "service.component" .)) }}
+{{- end }}
+
+{{/* include "service.image" (list . "gateway") */}}
+{{- define "service.image" -}}
+{{- $context := index . 0 -}}
+{{- $image := $context.Values.global.image -}}
+{{- $digest := index $image.digests (index . 1) | default "" -}}
+{{ $image.registry }}/{{ index . 1 }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ $image.tag | default $context.Chart.AppVersion }}{{ end }}
+{{- end }}

@@ -1,0 +1,108 @@
+{{/* A value as its process reads it. Numbers of a values file arrive as floats, which would be printed as 2.68435456e+08. */}}
+{{- define "service.scalar" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{/* Every variable that is not secret, as YAML: what the chart decides, what the administrator sets. */}}
+{{- define "service.environment" -}}
+ADMIN_HOST: "0.0.0.0"
+ADMIN_PORT: {{ .Values.adminPort | quote }}
+{{- range $name, $value := .Values.wiring }}
+{{- with tpl (toString $value) $ }}
+{{ $name }}: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}
+{{ $name }}: {{ include "service.scalar" $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Every variable that is secret; empty where none is. */}}
+{{- define "service.secretEnvironment" -}}
+{{- range $name, $path := .Values.secrets }}
+{{- $reference := fromYaml (tpl $path $) }}
+{{- if $reference.name }}
+- name: {{ $name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $reference.name }}
+      key: {{ $reference.key }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where the certificates of Kafka's brokers are mounted; empty where none are named. */}}
+{{- define "service.logCaFile" -}}
+{{- if .Values.global.kafka.caSecret.name }}/etc/spanstream/kafka/ca.crt{{ end }}
+{{- end }}
+
+{{/* A volume from a Secret's one key: include "service.secretVolume" (list "name" $reference "file") */}}
+{{- define "service.secretVolume" -}}
+- name: {{ index . 0 }}
+  secret:
+    secretName: {{ (index . 1).name }}
+    items:
+      - key: {{ (index . 1).key }}
+        path: {{ index . 2 }}
+{{- end }}
+
+{{/* Of a pod: Pod Security "restricted". */}}
+{{- define "service.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "service.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Of a pod's spec: what all pods of ours share. No token of the API server; no variables of other Services, which
+would be taken for settings (a Service named encoder sets ENCODER_PORT). */}}
+{{- define "service.podCommon" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  {{- include "service.podSecurity" . | nindent 2 }}
+{{- with .Values.global.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where pods go: include "service.placement" (list . component values) */}}
+{{- define "service.placement" -}}
+{{- $context := index . 0 }}{{ $component := index . 1 }}{{ $values := index . 2 -}}
+topologySpreadConstraints:
+  {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "service.selectorOf" (list $context $component) | nindent 8 }}
+  {{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,24 @@
+{{/* Where components of this release answer. */}}
+{{- define "spanstream.gatewayUrl" -}}
+http://{{ include "service.of" (list . "gateway") }}:8080
+{{- end }}
+
+{{- define "spanstream.ingestUrl" -}}
+http://{{ include "service.of" (list . "ingestor-api") }}:8081
+{{- end }}
+
+{{- define "spanstream.encoderUrl" -}}
+http://{{ include "service.of" (list . "encoder") }}:8082
+{{- end }}
+
+{{/* Where the log's password is, as {name, key}; the name may differ from service to service. */}}
+{{- define "spanstream.logPassword" -}}
+{{ toJson (dict "name" (tpl .Values.global.kafka.passwordSecret.name .) "key" .Values.global.kafka.passwordSecret.key) }}
+{{- end }}
+
+{{/* The claim that blobs are kept in; empty where they are not in a folder. */}}
+{{- define "spanstream.blobsClaim" -}}
+{{- if hasPrefix "file:" .Values.global.blobs.url -}}
+{{ .Values.global.blobs.existingClaim | default (include "service.of" (list . "blobs")) }}
+{{- end }}
+{{- end }}

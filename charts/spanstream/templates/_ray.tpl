@@ -1,0 +1,81 @@
+{{/* A pod's template of Ray: include "spanstream.rayPod" (dict "context" $ "encoder" .Subcharts.encoder "head" true) */}}
+{{- define "spanstream.rayPod" -}}
+{{- $values := .encoder.Values -}}
+metadata:
+  labels:
+    {{- include "service.labelsOf" (list .context "encoder") | nindent 4 }}
+  annotations:
+    checksum/config: {{ include "service.environment" .encoder | sha256sum }}
+spec:
+  {{- if and .head $values.ray.autoscaler }}
+  # Of all pods this one alone has a token: Ray's autoscaler adds and removes workers through the API server.
+  enableServiceLinks: false
+  securityContext:
+    {{- include "service.podSecurity" .context | nindent 4 }}
+  {{- else }}
+  {{- include "service.podCommon" .context | nindent 2 }}
+  {{- end }}
+  {{- include "service.placement" (list .context "encoder" (ternary $values.ray.head $values .head)) | nindent 2 }}
+  terminationGracePeriodSeconds: {{ add $values.preStopSeconds $values.stopSeconds 5 }}
+  containers:
+    - name: {{ ternary "ray-head" "ray-worker" .head }}
+      image: {{ include "service.image" (list .context "encoder") }}
+      imagePullPolicy: {{ .context.Values.global.image.pullPolicy }}
+      envFrom:
+        - configMapRef:
+            name: {{ include "service.of" (list .context "encoder") }}
+      env:
+        - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
+        - {name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, value: spanstream.embedder.ingress.middlewares}
+      ports:
+        - {name: serve, containerPort: {{ $values.ports.serve }}}
+        - {name: agent, containerPort: 52365}
+        - {name: metrics, containerPort: 8080}
+        {{- if .head }}
+        - {name: gcs-server, containerPort: 6379}
+        - {name: dashboard, containerPort: 8265}
+        - {name: client, containerPort: 10001}
+        {{- end }}
+      startupProbe:
+        httpGet: {path: /api/healthz, port: agent}
+        periodSeconds: 5
+        timeoutSeconds: 3
+        failureThreshold: {{ div $values.startupSeconds 5 }}
+      livenessProbe:
+        httpGet: {path: /api/healthz, port: agent}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 6
+      readinessProbe:
+        {{- if .head }}
+        httpGet: {path: /api/healthz, port: agent}
+        {{- else }}
+        # The proxy of this node, so that requests go where a replica is; the model's own health is Serve's to check.
+        httpGet: {path: /-/healthz, port: serve}
+        {{- end }}
+        periodSeconds: 5
+        timeoutSeconds: 3
+        failureThreshold: {{ ternary 2 1 .head }}
+      lifecycle:
+        preStop:
+          sleep: {seconds: {{ $values.preStopSeconds }}}
+      resources:
+        {{- toYaml (ternary $values.ray.head.resources $values.resources .head) | nindent 8 }}
+      securityContext:
+        {{- include "service.containerSecurity" .context | nindent 8 }}
+      volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+        - {name: shm, mountPath: /dev/shm}
+        {{- range $name, $volume := $values.volumes }}
+        - {name: {{ $name }}, mountPath: {{ $volume.mountPath }}}
+        {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir: {sizeLimit: {{ $values.tmpSize }}}
+    - name: shm
+      emptyDir: {medium: Memory, sizeLimit: {{ $values.shmSize }}}
+    {{- range $name, $volume := $values.volumes }}
+    - name: {{ $name }}
+      persistentVolumeClaim: {claimName: {{ tpl $volume.claim $.encoder }}}
+    {{- end }}
+{{- end }}

@@ -1,0 +1,1 @@
+"""The charts, checked without a cluster."""

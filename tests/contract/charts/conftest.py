@@ -1,0 +1,31 @@
+"""The charts, rendered once for each set of values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.conftest import absent
+from tools.helm import Chart, find
+
+Resources = list[dict[str, Any]]
+Render = Callable[..., Resources]
+
+
+@pytest.fixture(scope="session")
+def chart(tmp_path_factory: pytest.TempPathFactory) -> Chart:
+    """Needs Helm alone."""
+    helm = find()
+    if helm is None:
+        absent("helm (tools/install_helm.sh builds it)")
+    assert helm is not None
+    return Chart(helm, tmp_path_factory.mktemp("charts") / "charts")
+
+
+@pytest.fixture(scope="session")
+def render(chart: Chart) -> Render:
+    """The resources of a profile; raises Refused. What it returns is shared: only look at it."""
+    return cache(chart.render)

@@ -1,0 +1,191 @@
+"""What every pod keeps to: Pod Security "restricted", no token, nothing written but /tmp, limits, probes that tell the truth."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from spanstream.runtime.service import STOP_SECONDS
+from tests.conftest import ROOT
+from tests.contract.charts.conftest import Render
+from tests.contract.charts.pods import CASES, IDS, Running, environment, pods
+from tests.contract.test_compose import ENTRYPOINT
+
+each_case = pytest.mark.parametrize("case", CASES, ids=IDS)
+
+
+@each_case
+def test_pods_are_restricted(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        own = pod.spec["securityContext"]
+        assert own["runAsNonRoot"] is True, pod.name
+        assert own["runAsUser"] == own["fsGroup"] == 10001
+        assert own["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers"} & set(pod.spec)
+        assert all(
+            set(volume) <= {"name", "emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+            for volume in pod.spec["volumes"]
+        )
+        inner = pod.container["securityContext"]
+        assert inner["allowPrivilegeEscalation"] is False
+        assert inner["readOnlyRootFilesystem"] is True
+        assert inner["capabilities"] == {"drop": ["ALL"]}
+        assert all("hostPort" not in port for port in pod.container.get("ports", []))
+    for one in render(*case):
+        if one["kind"] == "RayService" and "autoscalerOptions" in one["spec"]["rayClusterConfig"]:
+            options = one["spec"]["rayClusterConfig"]["autoscalerOptions"]
+            assert options["securityContext"]["readOnlyRootFilesystem"] is True
+            assert options["resources"]["limits"]["memory"]
+
+
+@each_case
+def test_pods_have_no_token_and_no_variables_of_other_services(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        autoscaling = (
+            pod.kind == "RayService" and pod.name.endswith("-head") and _ray(render(*case))["enableInTreeAutoscaling"]
+        )
+        assert pod.spec.get("automountServiceAccountToken") is (None if autoscaling else False), pod.name
+        assert pod.spec["enableServiceLinks"] is False
+    accounts = [one for one in render(*case) if one["kind"] == "ServiceAccount"]
+    assert all(one["automountServiceAccountToken"] is False for one in accounts)
+    assert not any(one["kind"].endswith(("Role", "RoleBinding")) for one in render(*case))
+
+
+def _ray(resources: list[dict[str, Any]]) -> dict[str, Any]:
+    (service,) = [one for one in resources if one["kind"] == "RayService"]
+    return dict(service["spec"]["rayClusterConfig"])
+
+
+@each_case
+def test_memory_is_limited_and_cores_are_asked_for(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        resources = pod.container["resources"]
+        assert resources["limits"]["memory"], pod.name
+        assert {"cpu", "memory"} <= set(resources["requests"]), pod.name
+        assert all("sizeLimit" in volume["emptyDir"] for volume in pod.spec["volumes"] if "emptyDir" in volume)
+
+
+@each_case
+def test_the_models_threads_are_the_cores_that_it_asks_for(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        if pod.component == "encoder" and not pod.name.endswith("-head"):
+            given = environment(pod, render(*case))
+            cores = math.ceil(float(given.get("ENCODER_CPUS", pod.container["resources"]["requests"]["cpu"])))
+            assert int(given["ENCODER_THREADS"]) == cores, pod.name
+
+
+@each_case
+def test_probes_ask_the_admin_port_and_only_readiness_depends_on_neighbours(
+    render: Render, case: tuple[str, ...]
+) -> None:
+    for pod in pods(render(*case)):
+        if pod.kind == "Deployment":
+            container = pod.container
+            (port,) = [port["containerPort"] for port in container["ports"] if port["name"] == "admin"]
+            assert environment(pod, render(*case))["ADMIN_PORT"] == str(port)
+            paths = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+            assert {probe["port"] for probe in paths.values()} == {"admin"}
+            assert paths["startup"]["path"] == paths["liveness"]["path"] == "/livez"
+            assert paths["readiness"]["path"] == "/readyz"
+        elif pod.kind == "RayService":
+            assert all(f"{kind}Probe" in pod.container for kind in ("startup", "liveness", "readiness"))
+
+
+@each_case
+def test_the_grace_period_holds_what_happens_in_it(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        if pod.kind not in ("Deployment", "RayService"):
+            continue
+        waits = pod.container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        drains = float(environment(pod, render(*case)).get("ENCODER_DRAIN_SECONDS", STOP_SECONDS))
+        assert pod.spec["terminationGracePeriodSeconds"] >= waits + drains + 5, pod.name
+        # What is sent requests waits until it is sent none any more.
+        assert (waits > 0) == (
+            {port["name"] for port in pod.container["ports"]} > {"admin"} or pod.kind == "RayService"
+        )
+
+
+@each_case
+def test_what_runs_more_than_once_survives_a_drain(render: Render, case: tuple[str, ...]) -> None:
+    resources = render(*case)
+    budgets = {one["metadata"]["name"] for one in resources if one["kind"] == "PodDisruptionBudget"}
+    for one in resources:
+        if one["kind"] == "Deployment":
+            name = one["metadata"]["name"]
+            assert (_most(name, one, resources) > 1) == (name in budgets), name
+
+
+def _most(name: str, deployment: dict[str, Any], resources: list[dict[str, Any]]) -> int:
+    for one in resources:
+        if one["kind"] == "HorizontalPodAutoscaler" and one["metadata"]["name"] == name:
+            assert "replicas" not in deployment["spec"]  # an upgrade would undo the scaling
+            return int(one["spec"]["maxReplicas"])
+        if one["kind"] == "ScaledObject" and one["metadata"]["name"] == name:
+            assert "replicas" not in deployment["spec"]
+            return int(one["spec"]["maxReplicaCount"])
+    return int(deployment["spec"]["replicas"])
+
+
+@each_case
+def test_consumers_never_exceed_the_partitions(render: Render, case: tuple[str, ...]) -> None:
+    resources = render(*case)
+    topics = [one["spec"]["partitions"] for one in resources if one["kind"] == "KafkaTopic"] or [6]
+    for pod in pods(resources):
+        if pod.kind == "Deployment" and pod.component in ("ingestor-worker", "embedder", "indexer"):
+            (deployment,) = [
+                one for one in resources if one["kind"] == "Deployment" and one["metadata"]["name"] == pod.name
+            ]
+            members = int(environment(pod, resources).get("EMBEDDER_LOOPS", "1"))
+            assert _most(pod.name, deployment, resources) * members <= min(topics)
+
+
+@each_case
+def test_what_is_mounted_is_there_and_what_is_selected_exists(render: Render, case: tuple[str, ...]) -> None:
+    resources = render(*case)
+    running = list(pods(resources))
+    for pod in running:
+        volumes = {volume["name"] for volume in pod.spec["volumes"]}
+        assert {mount["name"] for mount in pod.container["volumeMounts"]} == volumes, pod.name
+        ports = [port["name"] for port in pod.container.get("ports", [])]
+        assert len(ports) == len(set(ports))
+    for kind, selector in _selectors(resources):
+        matched = [pod for pod in running if selector.items() <= pod.labels.items()]
+        assert matched, (kind, selector)
+
+
+def _selectors(resources: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
+    for one in resources:
+        spec = one.get("spec", {})
+        if one["kind"] == "Service":
+            yield "Service", spec["selector"]
+        elif one["kind"] in ("PodDisruptionBudget", "PodMonitor"):
+            yield one["kind"], spec["selector"]["matchLabels"]
+        elif one["kind"] == "NetworkPolicy" and "smoke" not in one["metadata"]["name"]:
+            yield one["kind"], spec["podSelector"]["matchLabels"]
+
+
+def test_nothing_secret_is_in_a_variable_or_a_config_map(render: Render) -> None:
+    for case in CASES:
+        for one in render(*case):
+            assert one["kind"] != "Secret"
+            if one["kind"] == "ConfigMap":
+                assert not [name for name in one["data"] if re.search(r"KEY$|TOKEN|PASSWORD", name)]
+        for pod in pods(render(*case)):
+            for variable in pod.container.get("env", []):
+                if re.search(r"API_KEY|TOKEN|PASSWORD", variable["name"]):
+                    assert "secretKeyRef" in variable["valueFrom"]
+
+
+def test_modules_are_those_of_their_images(render: Render) -> None:
+    stages = dict(re.findall(ENTRYPOINT, (ROOT / "docker/Dockerfile").read_text()))
+
+    def image(pod: Running) -> str:
+        return re.findall(r"/(\w+)[:@][^/]*$", pod.container["image"])[0]
+
+    for pod in pods(render("production")):
+        if pod.kind == "Deployment":
+            assert stages[image(pod)] == pod.module

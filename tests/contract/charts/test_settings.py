@@ -1,0 +1,156 @@
+"""Settings and arrows: each process gets its own settings and all it requires, and may reach exactly what those name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.contract.charts.conftest import Render
+from tests.contract.charts.pods import CASES, IDS, Running, environment, pods
+from tests.fixtures.services import check
+
+each_case = pytest.mark.parametrize("case", CASES, ids=IDS)
+# A setting that holds an address, and what the process reaches there.
+REACHED = {
+    "LOG_URL": "kafka",
+    "STORE_URL": "store",
+    "ENCODER_URL": "encoder",
+    "INGEST_URL": "ingestor-api",
+    "INGESTOR_GATEWAY_URL": "gateway",
+    "GATEWAY_URL": "gateway",  # of the smoke test
+}
+NOT_OURS = {"RAY_USAGE_STATS_ENABLED", "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"}
+
+
+@each_case
+def test_each_process_is_given_its_settings_and_nothing_else(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        if pod.module:
+            given = environment(pod, render(*case))
+            check(pod.module, {name: value for name, value in given.items() if name not in NOT_OURS})
+
+
+@each_case
+def test_addresses_lead_to_services_of_the_release(render: Render, case: tuple[str, ...]) -> None:
+    resources = render(*case)
+    ports = {
+        one["metadata"]["name"]: {p["port"] for p in one["spec"]["ports"]}
+        for one in resources
+        if one["kind"] == "Service"
+    }
+    for one in resources:
+        if one["kind"] == "RayService":
+            service = one["spec"]["serveService"]
+            ports[service["metadata"]["name"]] = {p["port"] for p in service["spec"]["ports"]}
+    for pod in pods(resources):
+        for name, value in environment(pod, resources).items():
+            if REACHED.get(name) in ("encoder", "ingestor-api", "gateway"):
+                host, _, port = value.removeprefix("http://").partition(":")
+                assert int(port) in ports[host], (pod.name, name)
+
+
+@each_case
+def test_network_policies_allow_exactly_what_settings_name(render: Render, case: tuple[str, ...]) -> None:
+    resources = render(*case)
+    policies = [one for one in resources if one["kind"] == "NetworkPolicy"]
+    if not policies:
+        assert case[1:] == ("global.network.policies=false",)
+        return
+    for pod in pods(resources):
+        own = [one["spec"] for one in policies if one["metadata"]["name"] == f"spanstream-{pod.component}"]
+        assert len(own) == 1, pod.name
+        given = environment(pod, resources)
+        wanted = {REACHED[name] for name in given if name in REACHED}
+        assert set(_reached(own[0]["egress"], pod, given, resources)) == wanted, pod.name
+    (denied,) = [one["spec"] for one in policies if one["metadata"]["name"] == "spanstream-default-deny"]
+    assert denied["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in denied
+    assert "egress" not in denied
+
+
+def _reached(
+    rules: list[dict[str, Any]], pod: Running, given: dict[str, str], resources: list[dict[str, Any]]
+) -> list[str]:
+    """What the rules let a pod reach, each by its name here; a component only if its policy lets the pod in."""
+    found = []
+    for rule in rules:
+        ports = [port["port"] for port in rule["ports"]]
+        peers = [peer.get("podSelector", {}).get("matchLabels", {}) for peer in rule.get("to", [])]
+        components = [labels.get("app.kubernetes.io/component") for labels in peers]
+        if components and components[0]:
+            assert _admits(components[0], pod, ports, resources), (pod.name, components)
+            found.append(components[0])
+        elif 53 in ports:
+            assert rule["to"]
+        elif ports == [int(given.get("STORE_URL", ":0").rpartition(":")[2])]:
+            found.append("store")
+        elif "LOG_URL" in given and ports == [int(given["LOG_URL"].rpartition(":")[2])]:
+            found.append("kafka")
+        else:
+            assert given["BLOB_URL"].startswith("s3:"), (pod.name, rule)
+    return found
+
+
+def _admits(component: str, caller: Running, ports: list[Any], resources: list[dict[str, Any]]) -> bool:
+    policy = next(
+        one["spec"]
+        for one in resources
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == f"spanstream-{component}"
+    )
+    target = next(pod for pod in pods(resources) if pod.component == component)
+    assert set(ports) <= {port["name"] for port in target.container["ports"]}
+    for rule in policy["ingress"]:
+        if ports == [port["port"] for port in rule["ports"]]:
+            peers = [peer.get("podSelector", {}).get("matchLabels", {}) for peer in rule["from"]]
+            return any(labels and labels.items() <= caller.labels.items() for labels in peers)
+    return False
+
+
+@each_case
+def test_a_login_to_kafka_comes_with_the_certificates_that_it_needs(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        given = environment(pod, render(*case))
+        assert ("LOG_USERNAME" in given) == ("LOG_PASSWORD" in given), pod.name
+        if "LOG_CA_FILE" in given:
+            folders = [mount["mountPath"] for mount in pod.container["volumeMounts"]]
+            assert given["LOG_CA_FILE"].rpartition("/")[0] in folders
+            assert "LOG_URL" in given
+
+
+def test_each_kafka_user_may_do_what_the_registry_says_of_its_service(render: Render) -> None:
+    resources = render("production")
+    may: dict[str, dict[str, set[str]]] = {}
+    for one in resources:
+        if one["kind"] == "KafkaUser":
+            name = one["metadata"]["name"].removeprefix("spanstream-")
+            for acl in one["spec"]["authorization"]["acls"]:
+                for operation in acl["operations"]:
+                    kind = f"{operation} {acl['resource']['type']}"
+                    may.setdefault(name, {}).setdefault(kind, set()).add(acl["resource"]["name"])
+    services = {"ingestor": ["ingestor-api", "ingestor-worker"], "embedder": ["embedder"], "indexer": ["indexer"]}
+    assert set(may) == {name for names in services.values() for name in names}
+    topics = yaml.safe_load((ROOT / "proto/topics.yaml").read_text())["topics"]
+    for service, names in services.items():
+        writes = set().union(*(may[name]["Write topic"] for name in names))
+        assert writes == {topic["name"] for topic in topics if service in topic["producers"]}
+        assert may[names[-1]]["Read topic"] == {topic["name"] for topic in topics if service in topic["consumers"]}
+        assert may[names[-1]]["Read group"] == {service}
+    # Each pod logs in as the user of its name.
+    for pod in pods(resources):
+        given = environment(pod, resources)
+        if "LOG_URL" in given:
+            assert given["LOG_USERNAME"] == pod.name
+            assert pod.component in may
+
+
+def test_ray_is_told_of_an_application_that_exists(render: Render) -> None:
+    (service,) = [one for one in render("gpu") if one["kind"] == "RayService"]
+    config = yaml.safe_load(service["spec"]["serveConfigV2"])
+    (application,) = config["applications"]
+    module, _, name = application["import_path"].partition(":")
+    source = ROOT / "services/embedder/src" / f"{module.replace('.', '/')}.py"
+    assert f"def {name}(" in source.read_text()
+    assert config["http_options"]["port"] == service["spec"]["serveService"]["spec"]["ports"][0]["port"]

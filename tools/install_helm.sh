@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Helm into the virtual environment, built by Go, for the checks of charts/. Does nothing where one is found.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if ! command -v helm >/dev/null && [ ! -x .venv/bin/helm ]; then
+  GOBIN="$PWD/.venv/bin" go install helm.sh/helm/v3/cmd/helm@v3.20.2
+fi
