@@ -1,4 +1,4 @@
-"""The store port, on both adapters: Qdrant Edge, and a Qdrant server where STORE_URL names one (else its client's
+"""The store port, on its adapters: memory, Qdrant Edge, and a Qdrant server where STORE_URL names one (else its client's
 local mode, which checks this adapter's calls but proves nothing of a server's durability or replicas)."""
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.errors import StoreRejected, TooLarge
+from spanstream.store.memory import MemoryStore
 from spanstream.store.points import Failure, Head, Passage, State
 from spanstream.store.queries import (
     AllOf,
@@ -63,11 +64,11 @@ def _remote(url: str) -> Iterator[ServerStore]:
     client.close()
 
 
-@pytest.fixture(params=["edge", "server"])
+@pytest.fixture(params=["memory", "edge", "server"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An open, empty store."""
-    if request.param == "edge":
-        made: Store = EdgeStore(tmp_path)
+    if request.param != "server":
+        made: Store = MemoryStore() if request.param == "memory" else EdgeStore(tmp_path)
         made.open(GENERATION, DIMENSION, Compression.NONE)
         yield made
         made.close()
