@@ -240,16 +240,18 @@ class _Judge:
             return
         if call.deleted and head and head.state == LIVE:
             yield Violation("resurrected", call.key, f"{_name(head.order)} is live below {_name(order)}")
-        elif not self._known_to_have_failed(call.key, receipt.version):
+        elif not self._failed(call, receipt.version, head):
             shown = _name(head.order) if head else "nothing"
             yield Violation("lost", call.key, f"{_name(order)} was acknowledged, the index shows {shown}")
 
-    def _known_to_have_failed(self, key: Key, version: int) -> bool:
-        """There is a dead letter, and the last status of that version says so."""
-        told = [entry for entry in self._history.entries if isinstance(entry, Told) and entry.key == key]
+    def _failed(self, call: Call, version: int, head: Head | None) -> bool:
+        """There is a dead letter, and the last status of that version says so; or the version shows other content."""
+        letters = [letter for letter in self._history.dead_letters if (letter.key, letter.version) == (call.key, version)]
+        if head and head.order.version >= version:
+            return any(letter.content in (call.content, b"") for letter in letters)
+        told = [entry for entry in self._history.entries if isinstance(entry, Told) and entry.key == call.key]
         asked = [each for each in told if each.groups is None and each.asked == version]
-        noted = any(letter.key == key and letter.version == version for letter in self._history.dead_letters)
-        return noted and bool(asked) and asked[-1].outcome == "failed"
+        return bool(letters and asked) and asked[-1].outcome == "failed"
 
     def _swallowed(self, receipt: Receipt) -> Iterator[Violation]:
         """`unchanged` is no answer to a call that came after a newer state was acknowledged."""
