@@ -16,7 +16,7 @@ from spanstream.ingestor.documents import Delete, Upsert, deleted_hash
 from spanstream.ingestor.heads import Caller
 from spanstream.runtime.problems import Problem
 from spanstream.store.queries import Scope
-from tests.chaos.history import Call, Content, Found, Groups, History, PowerCut, Receipt, Shown, Told
+from tests.chaos.history import Call, Content, Found, Groups, History, Receipt, Shown, Told
 from tests.chaos.simulation.pipeline import Pipeline
 from tests.chaos.simulation.plan import KEYS, Action
 from tests.chaos.simulation.scheduler import Crash, Scheduler
@@ -116,9 +116,6 @@ class Client:
                 self._replay()
             case "skew":
                 self._pipeline.skews[action.number] = action.version or 0
-            case "power":
-                self._notes.history.entries.append(PowerCut(self._notes.at()))
-                self._pipeline.cut_power(action.number % 17 / 16, action.number // 17 / 16)
 
     def _send(self, action: Action, document: Upsert | Delete) -> None:
         """Until there is a receipt; each attempt is a call of its own, because each may have been taken."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.chaos.checker import Violation, check
-from tests.chaos.history import Call, Receipt, Settled, Spoiled
+from tests.chaos.history import Call, PowerCut, Receipt, Settled, Spoiled
 from tests.chaos.simulation.clients import MODES, SCOPES, Client, Notes
 from tests.chaos.simulation.pipeline import Pipeline
 from tests.chaos.simulation.plan import CLIENTS, KEYS, Plan
@@ -51,6 +51,12 @@ def run(plan: Plan) -> Run:
         looked=lambda: notes.history.entries.append(pipeline.look(notes.at())),
         spoilt=spoil,
     )
+
+    def power_cut(kept: tuple[float, ...]) -> None:
+        notes.history.entries.append(PowerCut(notes.at()))
+        pipeline.cut_power(*kept)
+
+    scheduler.power_cut = power_cut
     clients = []
     for number in range(CLIENTS):
         client = Client(scheduler, pipeline, notes)

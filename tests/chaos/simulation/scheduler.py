@@ -29,6 +29,7 @@ class Fault:
     freeze     the same, and its group gives its partitions to others meanwhile
     lost       the call fails, and nothing was done
     unheard    it was done, and the caller is told that it failed
+    power      its machine loses power; shares `kept` of what was not flushed survive, of documents and of passages
     rebalance  a consumer loses its partitions and joins again
     and what the place itself knows of
     """
@@ -36,11 +37,14 @@ class Fault:
     kind: str
     place: str
     nth: int
-    turns: int = 20
+    turns: int = 0
+    kept: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         ordinal = {1: "1st", 2: "2nd", 3: "3rd"}.get(self.nth, f"{self.nth}th")
-        return f"{self.kind} at the {ordinal} «{self.place}»" + (f" ({self.turns} turns)" if self.turns else "")
+        turns = f", {self.turns} turns" if self.turns else ""
+        kept = ", {:.0%} of documents and {:.0%} of passages survive".format(*self.kept) if self.kept else ""
+        return f"{self.kind} at the {ordinal} «{self.place}»{turns}{kept}"
 
 
 @dataclass(eq=False, slots=True)
@@ -62,6 +66,7 @@ class Scheduler:
     chance: Random
     switching: float
     actors: list[Actor] = field(default_factory=list)
+    power_cut: Callable[[tuple[float, ...]], None] = lambda kept: None
     turn: int = 0
     story: list[str] = field(default_factory=list)
 
@@ -70,6 +75,7 @@ class Scheduler:
         self._due = {(fault.place, fault.nth): fault for fault in self.faults}
         self._reached: Counter[str] = Counter()
         self._current: Actor | None = None
+        self._last: Actor | None = None
 
     def spawn(self, name: str, life: Callable[[], None], frozen: Callable[[], None] = lambda: None) -> Actor:
         """Add an actor; it takes its first turn when it is chosen."""
@@ -109,8 +115,10 @@ class Scheduler:
         self.tell(f"{place}{f'  <-- {fault.kind}' if fault else ''}")
         if fault is None:
             return None
-        if fault.kind == "crash":
-            actor.wakes = self.turn + fault.turns
+        if fault.kind == "power":
+            self.power_cut(fault.kept)
+        if fault.kind in ("crash", "power"):
+            actor.doomed, actor.wakes = False, self.turn + fault.turns
             raise Crash
         if fault.kind in ("pause", "freeze"):
             if fault.kind == "freeze":
@@ -151,8 +159,6 @@ class Scheduler:
             return self.chance.choice(awake)
         place = self.actors.index(self._last) if self._last in self.actors else -1
         return min(awake, key=lambda actor: (self.actors.index(actor) - place - 1) % len(self.actors))
-
-    _last: Actor | None = None
 
     def _give(self, actor: Actor | None) -> None:
         self.turn += 1

@@ -6,7 +6,8 @@ hold for each key as if it were alone:
 
     1 decode; a record that cannot be read is rejected            per poll
     2 read the heads                                              per round
-    3 skip what a head already supersedes
+    3 skip what a head already supersedes; what a head shows is written again where passages of it lack: a power cut may
+      have spared the head alone
     4 write the passages, under ids that follow from their content
     5 count: a version is complete when the store holds exactly its `passage_count` passages. One that the poll
       brought whole needs no counting: the store has just taken them all
@@ -119,6 +120,9 @@ class Indexer:
         news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
         old = [change for change in changes if not change.beats(heads.get(change.key))]
         yield from _conflicts(old, heads, "the index holds other content of this version")
+        shown = [change for change in old if _shows(heads[change.key], change)]
+        if shown:
+            self._restore(shown, heads)
 
         upserts, invalid = self._read(change for change in news if change.kind is Kind.UPSERT)
         yield from invalid
@@ -134,7 +138,7 @@ class Indexer:
             [upsert.change for upsert in complete], heads, "it replaced other content of this version"
         )
 
-        again, _ = self._read(change for change in old if _shows(heads[change.key], change) and self._watched(change))
+        again, _ = self._read(change for change in shown if self._watched(change))
         yield from self._matches(
             [*zip(complete, flipped, strict=False), *((each, heads[each.change.key]) for each in again)]
         )  # 7
@@ -152,6 +156,14 @@ class Indexer:
         self._count("unchanged", bumped)
         self._count("superseded", old)
         metrics.INDEXER_PASSAGES.inc(sum(len(upsert.passages) for upsert in upserts))
+
+    def _restore(self, shown: Sequence[Change], heads: Mapping[Key, Head]) -> None:
+        """Write what these brought of a version that its head shows, unless the store holds all of it."""
+        counts = self._store.count_passages([(each.key, each.version, each.content_hash) for each in shown])
+        lacking = [each for each, count in zip(shown, counts, strict=True) if count < heads[each.key].passage_count]
+        upserts, _ = self._read(lacking)
+        if upserts:
+            self._store.upsert_passages([passage for upsert in upserts for passage in upsert.passages])
 
     def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Rejected]]:
         """What to write, and the parts whose vectors or offsets are wrong."""
