@@ -57,7 +57,12 @@ class Violation:
 def check(history: History) -> list[Violation]:
     """All violations, each once."""
     judge = _Judge(history)
-    rules: list[Callable[[], Iterator[Violation]]] = [judge.observations, judge.settled, judge.dead_letters, judge.final]
+    rules: list[Callable[[], Iterator[Violation]]] = [
+        judge.observations,
+        judge.settled,
+        judge.dead_letters,
+        judge.final,
+    ]
     return list(dict.fromkeys(found for rule in rules for found in rule()))
 
 
@@ -104,6 +109,10 @@ class _Judge:
             content = self._history.contents.get(told.content)
             if told.outcome == "searchable" and content and not _admits(content.groups, told.groups):
                 yield Violation("leaked", told.key, f"a status tells {told.groups} of version {told.version}")
+        if order and told.asked is not None and told.version < told.asked:
+            yield Violation(
+                "phantom", told.key, f"a status says {told.outcome} of {told.asked}, but shows {told.version}"
+            )
         if told.outcome == "failed" and not any(
             letter.key == told.key and letter.version > told.version for letter in self._history.dead_letters
         ):
@@ -194,7 +203,9 @@ class _Judge:
         for letter in self._history.dead_letters:
             if letter.content in self._spoiled or (letter.reason == CONFLICT and self._twice(letter)):
                 continue
-            yield Violation("refused", letter.key, f"version {letter.version} is a dead letter for no cause: {letter.reason}")
+            yield Violation(
+                "refused", letter.key, f"version {letter.version} is a dead letter for no cause: {letter.reason}"
+            )
 
     def _twice(self, letter: DeadLetter) -> bool:
         contents = set()
@@ -222,6 +233,7 @@ class _Judge:
         for receipt in self._receipts.values():
             yield from self._kept(receipt, final)
             yield from self._swallowed(receipt)
+            yield from self._reordered(receipt)
 
     def _left_over(self, final: Look) -> Iterator[Violation]:
         for passage in final.passages:
@@ -246,7 +258,9 @@ class _Judge:
 
     def _failed(self, call: Call, version: int, head: Head | None) -> bool:
         """There is a dead letter, and the last status of that version says so; or the version shows other content."""
-        letters = [letter for letter in self._history.dead_letters if (letter.key, letter.version) == (call.key, version)]
+        letters = [
+            letter for letter in self._history.dead_letters if (letter.key, letter.version) == (call.key, version)
+        ]
         if head and head.order.version >= version:
             return any(letter.content in (call.content, b"") for letter in letters)
         told = [entry for entry in self._history.entries if isinstance(entry, Told) and entry.key == call.key]
@@ -264,6 +278,18 @@ class _Judge:
             if earlier and earlier.at < call.at and Order.of(earlier.version, other.content, other.deleted) > order:
                 detail = f"it was called unchanged at {receipt.version} after {earlier.version} was acknowledged"
                 yield Violation("lost", call.key, detail)
+
+    def _reordered(self, receipt: Receipt) -> Iterator[Violation]:
+        """One process gives rising versions, whatever its clock does: else the later of two calls is the one that goes under."""
+        call = self._calls[receipt.call]
+        if call.version is not None or receipt.unchanged or not receipt.server:
+            return
+        for other in self._of[call.key]:
+            earlier = self._receipts.get(other.id)
+            if not earlier or other.version is not None or earlier.unchanged or earlier.server != receipt.server:
+                continue
+            if earlier.at < call.at and earlier.version >= receipt.version:
+                yield Violation("lost", call.key, f"version {receipt.version} was given after {earlier.version}")
 
 
 def _order(told: Told) -> Order | None:

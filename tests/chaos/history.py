@@ -36,12 +36,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The call was acknowledged. `unchanged`: nothing was published, the index is said to hold it as this version."""
+    """The call was acknowledged by the process `server`. `unchanged`: nothing was published, the index is said to hold it as
+    this version.
+    """
 
     at: int
     call: int
     version: int
     unchanged: bool = False
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)

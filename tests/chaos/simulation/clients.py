@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from spanstream.eventlog.log import Outgoing
 from spanstream.events import codec
-from spanstream.events.ids import Key
+from spanstream.events.ids import Key, Order, content_hash
 from spanstream.events.topics import DOCUMENTS, FAILURES
 from spanstream.gateway.meanings import Words
 from spanstream.gateway.problems import admitted
@@ -43,6 +43,13 @@ CONTENTS = (
 )
 
 
+# As they are by right: the product's own way to hash is on trial.
+HASHES = tuple(
+    content_hash(title="", content_type="text/plain", body=content.text.encode(), metadata={}, groups=content.groups)
+    for content in CONTENTS
+)
+
+
 def upsert(key: Key, version: int | None, number: int) -> Upsert:
     content = CONTENTS[number]
     return Upsert(key, version, "text/plain", content.text.encode(), groups=content.groups)
@@ -57,8 +64,7 @@ class Notes:
     _calls: int = 0
 
     def __post_init__(self) -> None:
-        for number, content in enumerate(CONTENTS):
-            self.history.contents[upsert(KEYS[0], 1, number).hash()] = content
+        self.history.contents.update(zip(HASHES, CONTENTS, strict=True))
 
     def at(self) -> int:
         self._at += 1
@@ -69,8 +75,8 @@ class Notes:
         self.history.entries.append(Call(self.at(), self._calls, key, version, content, deleted))
         return self._calls
 
-    def receipt(self, call: int, version: int, unchanged: bool = False) -> None:
-        self.history.entries.append(Receipt(self.at(), call, version, unchanged))
+    def receipt(self, call: int, version: int, unchanged: bool = False, server: str = "") -> None:
+        self.history.entries.append(Receipt(self.at(), call, version, unchanged, server))
 
 
 class Client:
@@ -98,13 +104,13 @@ class Client:
         key = KEYS[action.key]
         match action.kind:
             case "put":
-                self._send(action, upsert(key, action.version, action.content))
+                self._send(action, upsert(key, action.version, action.content), HASHES[action.content])
             case "delete":
-                self._send(action, Delete(key, action.version))
+                self._send(action, Delete(key, action.version), deleted_hash())
             case "produce":
-                self._produce(upsert(key, action.version, action.content))
+                self._produce(upsert(key, action.version, action.content), HASHES[action.content])
             case "remove":
-                self._produce(Delete(key, action.version))
+                self._produce(Delete(key, action.version), deleted_hash())
             case "status":
                 self.ask(key, action.version, None)
             case "search":
@@ -117,32 +123,31 @@ class Client:
             case "skew":
                 self._pipeline.skews[action.number] = action.version or 0
 
-    def _send(self, action: Action, document: Upsert | Delete) -> None:
+    def _send(self, action: Action, document: Upsert | Delete, hashed: bytes) -> None:
         """Until there is a receipt; each attempt is a call of its own, because each may have been taken."""
         for _ in range(ATTEMPTS):
-            hashed = document.hash() if isinstance(document, Upsert) else deleted_hash()
+            api = self._pipeline.apis[action.number]
             call = self._notes.call(document.key, document.version, hashed, isinstance(document, Delete))
             try:
-                [receipt] = self._pipeline.apis[action.number].accept(Caller(document.key.tenant), [document])
+                [receipt] = api.accept(Caller(document.key.tenant), [document])
             except Problem as problem:
                 self._scheduler.tell(f"is told {problem.status}")
             except Crash:
                 self._scheduler.tell("gets no answer: the API starts again")
                 self._pipeline.restart_api(action.number)
             else:
-                self._notes.receipt(call, receipt.version, receipt.unchanged)
+                self._notes.receipt(call, receipt.version, receipt.unchanged, self._pipeline.servers[action.number])
                 self._scheduler.tell(f"has a receipt: {receipt.version}{', unchanged' if receipt.unchanged else ''}")
+                self.ask(document.key, receipt.version, None)
                 return
             self._scheduler.rest(RETRY_TURNS)
 
-    def _produce(self, document: Upsert | Delete) -> None:
+    def _produce(self, document: Upsert | Delete, hashed: bytes) -> None:
         """As a foreign producer may: without a content hash, and without the API."""
         assert document.version is not None
         deleted = isinstance(document, Delete)
         event = document.event(document.version, 1) if deleted else document.event(document.version, b"", None, 1)
-        call = self._notes.call(
-            document.key, document.version, deleted_hash() if deleted else document.hash(), deleted
-        )
+        call = self._notes.call(document.key, document.version, hashed, deleted)
         message = Outgoing(DOCUMENTS.name, document.key.encode(), event.SerializeToString(), codec.headers(event))
         self._publish([message])
         self._notes.receipt(call, document.version)
@@ -179,7 +184,7 @@ class Client:
         hits = tuple(
             Shown(
                 hit.head.key,
-                hit.head.order,
+                Order.of(hit.head.version, hit.head.content_hash, False),
                 hit.head.passage_count,
                 tuple((p.version, p.content_hash, p.ordinal, p.text) for p in (each.passage for each in hit.passages)),
             )

@@ -13,7 +13,7 @@ from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events import codec
-from spanstream.events.ids import Key
+from spanstream.events.ids import Key, Order
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import ALL, DOCUMENTS, EMBEDDINGS, FAILURES, PASSAGES
 from spanstream.events.v1.failure_pb2 import Reason
@@ -37,6 +37,7 @@ from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import Generation
 from spanstream.store.index import Index
 from spanstream.store.payloads import head_from, passage_from
+from spanstream.store.points import State
 from tests.chaos import history
 from tests.chaos.simulation.ports import (
     Disk,
@@ -91,6 +92,7 @@ class Pipeline:
         self.searcher = Searcher(self.reading, self.encoder, {})
         self.skews = [0, 0]  # seconds, of the APIs' clocks
         self.apis = [self._api(number) for number in range(len(self.skews))]
+        self.servers = [f"api {number}" for number in range(len(self.skews))]  # the processes' names
         self.source = ScheduledProducer(scheduler, "source", self.log)
         self.indexers: list[Actor] = []
         for number in range(workers):
@@ -109,6 +111,7 @@ class Pipeline:
     def restart_api(self, number: int) -> None:
         """Its process has died, and another one has no memory of it."""
         self.apis[number] = self._api(number)
+        self.servers[number] += "'"
 
     def cut_power(self, documents: float, passages: float) -> None:
         """Of the index's machine: the indexers die with it."""
@@ -121,8 +124,9 @@ class Pipeline:
         heads = {}
         for point in self.disk.points[Collection.DOCUMENTS].values():
             head = head_from(point.payload)
+            order = Order.of(head.version, head.content_hash, head.state is State.DELETED)
             heads[head.key] = history.Head(
-                head.order, head.state.value, head.content_hash, head.body_version, head.passage_count
+                order, head.state.value, head.content_hash, head.body_version, head.passage_count
             )
         passages = [(id, passage_from(point.payload)) for id, point in self.disk.points[Collection.PASSAGES].items()]
         stored = [history.Stored(id, p.key, p.version, p.content_hash, p.ordinal) for id, p in passages]
@@ -158,9 +162,7 @@ class Pipeline:
             now_us=now_us,
         )
 
-    def _employ(
-        self, role: str, number: int, topics: list[str], start: Callable[[ScheduledConsumer], Loop]
-    ) -> Actor:
+    def _employ(self, role: str, number: int, topics: list[str], start: Callable[[ScheduledConsumer], Loop]) -> Actor:
         """A worker process that is started again whenever it ends."""
         scheduler = self._scheduler
         held: list[ScheduledConsumer] = []
@@ -194,7 +196,9 @@ class Pipeline:
         except Crash:
             self._survive(self._scheduler.rest)
 
-    def _loop(self, role: str, member: ScheduledConsumer, handle: object, flush: Callable[[], None] | None = None) -> Loop:
+    def _loop(
+        self, role: str, member: ScheduledConsumer, handle: object, flush: Callable[[], None] | None = None
+    ) -> Loop:
         return Loop(
             role,
             member,

@@ -35,14 +35,11 @@ def run(plan: Plan) -> Run:
     """The same plan always takes the same course."""
     scheduler = Scheduler(plan.faults, Random(plan.seed), plan.switching)
     notes = Notes()
-    spoilt = {content.text: hashed for hashed, content in notes.history.contents.items()}
 
     def spoil(text: str) -> None:
-        for whole, hashed in spoilt.items():
-            if text in whole:
-                notes.history.entries.extend(
-                    Spoiled(notes.at(), each) for each, content in notes.history.contents.items() if content.text == whole
-                )
+        """Whatever has this text, whole or as one of its parts, may fail."""
+        contents = notes.history.contents.items()
+        notes.history.entries += [Spoiled(notes.at(), hashed) for hashed, content in contents if text in content.text]
 
     pipeline = Pipeline(
         scheduler,
