@@ -137,8 +137,9 @@ class _Judge:
             if Order.of(version, content, False).hash52 != hit.order.hash52 or version > hit.order.version:
                 yield Violation("mixed", hit.key, f"a search shows passages of {version} under {_name(hit.order)}")
             yield from self._asked_for(hit.key, Order.of(version, content, False), content, found.at, "a search")
-        if repeated := [n for n, count in Counter(ordinal for _, _, ordinal, _ in hit.passages).items() if count > 1]:
-            yield Violation("duplicate", hit.key, f"a search shows passage {repeated[0]} twice")
+        for (version, _, ordinal), count in Counter(passage[:3] for passage in hit.passages).items():
+            if count > 1:
+                yield Violation("duplicate", hit.key, f"a search shows passage {ordinal} of version {version} twice")
         for _, content, ordinal, text in hit.passages:
             if content in self._history.contents and text not in self._history.contents[content].text:
                 yield Violation("mixed", hit.key, f"passage {ordinal} has a text that the document has not")

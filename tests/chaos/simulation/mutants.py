@@ -146,7 +146,9 @@ def _ordered(of: Callable[[Order], Order]) -> tuple[Swap, ...]:
 
 
 def _flip_anyway(original: Any, index: Index, heads: Any) -> Any:
-    index._engine.write(DOCUMENTS, [engine.Upsert(spanstream.store.index._head_point(head)) for head in heads])
+    stored = index.heads([head.key for head in heads])
+    written = [spanstream.store.index._with_failure(head, stored.get(head.key)) for head in heads]
+    index._engine.write(DOCUMENTS, [engine.Upsert(spanstream.store.index._head_point(head)) for head in written])
     after = index.heads([head.key for head in heads])
     return [after[head.key] for head in heads]
 
