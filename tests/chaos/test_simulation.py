@@ -8,12 +8,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from spanstream.events.ids import Key
-from tests.chaos.simulation.__main__ import main
 from tests.chaos.simulation.mutants import MUTANTS, Mutant
-from tests.chaos.simulation.plan import KEYS, Action, Plan
+from tests.chaos.simulation.plan import Plan
 from tests.chaos.simulation.run import run
-from tests.chaos.simulation.scheduler import Fault
 from tests.chaos.simulation.shrink import report, shrink
 
 SEEDS = 300

@@ -16,7 +16,7 @@ from spanstream.ingestor.documents import Delete, Upsert, deleted_hash
 from spanstream.ingestor.heads import Caller
 from spanstream.runtime.problems import Problem
 from spanstream.store.queries import Scope
-from tests.chaos.history import Call, Content, Found, Groups, History, Receipt, Shown, Told
+from tests.chaos.history import Call, Content, Found, Groups, History, Look, Receipt, Settled, Shown, Told
 from tests.chaos.simulation.pipeline import Pipeline
 from tests.chaos.simulation.plan import KEYS, Action
 from tests.chaos.simulation.scheduler import Crash, Scheduler
@@ -60,6 +60,7 @@ class Notes:
     """The history as it grows: hands out moments and numbers."""
 
     history: History = field(default_factory=History)
+    busy: int = 0  # clients that are in the middle of something
     _at: int = 0
     _calls: int = 0
 
@@ -75,6 +76,12 @@ class Notes:
         self.history.entries.append(Call(self.at(), self._calls, key, version, content, deleted))
         return self._calls
 
+    def settled(self, pipeline: Pipeline) -> Look:
+        """Nothing is under way; the index as it is now."""
+        look = pipeline.look(self.at())
+        self.history.entries += [Settled(look.at), look]
+        return look
+
     def receipt(self, call: int, version: int, unchanged: bool = False, server: str = "") -> None:
         self.history.entries.append(Receipt(self.at(), call, version, unchanged, server))
 
@@ -88,17 +95,22 @@ class Client:
     def act(self, actions: list[Action]) -> None:
         for action in actions:
             self._wait(action)
+            self._notes.busy += 1
             try:
                 self._scheduler.tell(f"** {action}")
                 self._do(action)
             except Crash:  # of what it asked
                 self._scheduler.tell("gets no answer")
+            finally:
+                self._notes.busy -= 1
 
     def _wait(self, action: Action) -> None:
         self._scheduler.rest(action.gap or 0)
         if action.gap is None:
             while not self._pipeline.quiet():
                 self._scheduler.rest(5)
+            if not self._notes.busy:
+                self._notes.settled(self._pipeline)
 
     def _do(self, action: Action) -> None:
         key = KEYS[action.key]
@@ -139,6 +151,7 @@ class Client:
                 self._notes.receipt(call, receipt.version, receipt.unchanged, self._pipeline.servers[action.number])
                 self._scheduler.tell(f"has a receipt: {receipt.version}{', unchanged' if receipt.unchanged else ''}")
                 self.ask(document.key, receipt.version, None)
+                self.search(document.key.tenant, None, Mode.LEXICAL)
                 return
             self._scheduler.rest(RETRY_TURNS)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.chaos.checker import Violation, check
-from tests.chaos.history import Call, PowerCut, Receipt, Settled, Spoiled
+from tests.chaos.history import Call, PowerCut, Receipt, Spoiled
 from tests.chaos.simulation.clients import MODES, SCOPES, Client, Notes
 from tests.chaos.simulation.pipeline import Pipeline
 from tests.chaos.simulation.plan import CLIENTS, KEYS, Plan
@@ -84,9 +84,7 @@ def _ended(scheduler: Scheduler, pipeline: Pipeline) -> Iterator[None]:
 def _look_back(pipeline: Pipeline, notes: Notes, client: Client) -> None:
     """Nothing is under way: what the index holds, and what everybody is told of it."""
     history = notes.history
-    history.entries.append(Settled(notes.at()))
-    history.final = pipeline.look(notes.at())
-    history.entries.append(history.final)
+    history.final = notes.settled(pipeline)
     history.dead_letters = pipeline.dead_letters()
     calls = {entry.id: entry for entry in history.entries if isinstance(entry, Call)}
     receipts = [entry for entry in history.entries if isinstance(entry, Receipt)]
