@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -249,6 +249,22 @@ def test_a_flip_or_bump_forgets_older_failures_and_keeps_newer_ones(store: Store
     store.record_failures([(key(), failure(9))])
     [stored] = store.flip_heads([head(key(), 10)])
     assert stored.failure is None
+
+
+def test_a_failure_that_is_noted_while_the_head_flips_is_kept(store: Store) -> None:
+    """Whoever reads failures need not be who reads embeddings."""
+    store.flip_heads([head(key(), 1), head(key("other"), 1)])
+    read = store.heads
+
+    def read_just_before(keys: Sequence[Key]) -> dict[Key, Head]:
+        found = read(keys)
+        store.heads = read  # type: ignore[method-assign]
+        store.record_failures([(key(), failure(3)), (key("new"), failure(3))])
+        return found
+
+    store.heads = read_just_before  # type: ignore[method-assign]
+    flipped = store.flip_heads([head(key(), 2), head(key("other"), 2), head(key("new"), 1)])
+    assert [(each.version, each.failure and each.failure.version) for each in flipped] == [(2, 3), (2, None), (1, 3)]
 
 
 # --- Passages --------------------------------------------------------------------------------------------------------

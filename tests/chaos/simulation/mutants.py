@@ -318,6 +318,10 @@ def _reject_instead(original: Any, embedding: Embedding, records: Any) -> Any:
 bug("an outage is a dead letter", (Embedding, "__call__", around(_reject_instead)))
 bug("failures are not noted", (Index, "record_failures", always(None)))
 bug(
+    "a flip forgets what failed meanwhile",
+    (conditions, "flippable", lambda original: lambda order, known: conditions.head_below(order)),
+)
+bug(
     "a flip forgets newer failures",
     (spanstream.store.index, "_with_failure", lambda original: lambda head, stored: head),
 )

@@ -88,6 +88,12 @@ def head_below(order: Order) -> StoredCondition:
     return _any(Range("version", lt=order.version), _all(_version(order.version), tie))
 
 
+def flippable(order: Order, known: int) -> StoredCondition:
+    """The stored head loses against an event of this order, and has no failure of a version above the `known` one."""
+    newer = Range("failure.version", gt=known)
+    return _all(head_below(order), Not(newer))
+
+
 def bumpable(point: str, head: Head, version: int) -> StoredCondition:
     """The stored head is live, of the same content and of a lower version."""
     return _all(Ids((point,)), live(), Match("hash", (head.content_hash.hex(),)), Range("version", lt=version))
