@@ -38,16 +38,17 @@ class Result:
     failed: dict[str, list[str]] = field(default_factory=dict)  # seed -> violations, shrunk
 
     @classmethod
-    def read(cls, path: Path | None, first: int) -> Result:
-        """As it was saved, if it began at the same seed; else new."""
+    def read(cls, path: Path | None, first: int, last: int) -> Result:
+        """As it was saved, if it began at the same seed and was cut off before `last`; else new."""
         if path and path.exists():
             saved = cls(**json.loads(path.read_text()))
-            if saved.first == first:
+            if saved.first == first and saved.next < last:
                 return saved
         return cls(first, first)
 
     def save(self, path: Path | None) -> None:
         if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
 
@@ -97,8 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if options.mutants:
         return bool(list(mutants(MUTANT_SEEDS)))
-    result = Result.read(options.json, options.first)
-    seeds(result, options.first + options.seeds, options.json)
+    last = options.first + options.seeds
+    result = Result.read(options.json, options.first, last)
+    seeds(result, last, options.json)
     print(
         f"seeds {result.first} to {result.next - 1}: {len(result.failed)} failed;"
         f" {result.turns} turns, {result.faults} faults, {result.seconds:.0f} s of one core"

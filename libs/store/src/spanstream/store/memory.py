@@ -143,12 +143,9 @@ class MemoryEngine:
 
 
 def _found(points: Points, condition: StoredCondition) -> list[Point]:
-    named = (
-        next((each for each in condition.conditions if isinstance(each, Ids)), None)
-        if isinstance(condition, AllOf)
-        else None
-    )
-    among = points.values() if named is None else [points[id] for id in named.ids if id in points]
+    parts: Sequence[StoredCondition] = condition.conditions if isinstance(condition, AllOf) else ()
+    named = next((each.ids for each in parts if isinstance(each, Ids)), None)
+    among = points.values() if named is None else [points[id] for id in named if id in points]
     return [point for point in among if holds(condition, point.id, point.payload)]
 
 
