@@ -82,6 +82,11 @@ def test_a_failure_noted_while_the_head_flips_is_told() -> None:
     kept(plan(put(1), put(2, 1, gap=6), put(4, POISON, gap=6), faults=(freeze,), records=1, workers=2))
 
 
+def test_a_failure_noted_late_does_not_hide_a_newer_one() -> None:
+    freeze = Fault("freeze", "indexer: write documents", 2, 13)
+    kept(plan(put(1, POISON), put(2, POISON), faults=(freeze,), records=1, workers=2))
+
+
 # --- The simulation itself ---
 
 

@@ -251,6 +251,21 @@ def test_a_flip_or_bump_forgets_older_failures_and_keeps_newer_ones(store: Store
     assert stored.failure is None
 
 
+def test_a_failure_that_comes_late_does_not_replace_a_newer_one(store: Store) -> None:
+    """Whoever notes it may have read the head long before."""
+    read = store.heads
+
+    def read_long_before(keys: Sequence[Key]) -> dict[Key, Head]:
+        found = read(keys)
+        store.heads = read  # type: ignore[method-assign]
+        store.record_failures([(key(), failure(3))])
+        return found
+
+    store.heads = read_long_before  # type: ignore[method-assign]
+    store.record_failures([(key(), failure(2))])
+    assert store.heads([key()])[key()].failure == failure(3)
+
+
 def test_a_failure_that_is_noted_while_the_head_flips_is_kept(store: Store) -> None:
     """Whoever reads failures need not be who reads embeddings."""
     store.flip_heads([head(key(), 1), head(key("other"), 1)])

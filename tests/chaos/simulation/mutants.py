@@ -317,6 +317,13 @@ def _reject_instead(original: Any, embedding: Embedding, records: Any) -> Any:
 
 bug("an outage is a dead letter", (Embedding, "__call__", around(_reject_instead)))
 bug("failures are not noted", (Index, "record_failures", always(None)))
+
+
+def _older(point: str, version: int) -> Any:
+    return AllOf((conditions.Ids((point,)), Range("version", lt=version)))
+
+
+bug("an older failure replaces a newer one", (conditions, "older", lambda original: _older))
 bug(
     "a flip forgets what failed meanwhile",
     (conditions, "flippable", lambda original: lambda order, known: conditions.head_below(order)),

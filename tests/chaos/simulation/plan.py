@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -37,6 +37,14 @@ PLACES: dict[str, tuple[str, ...]] = {
     "gateway: read documents": 2 * ("pause",),
     "gateway: read passages": 4 * ("pause",),
 }
+
+
+EVERYWHERE = [(place, kind) for place, kinds in PLACES.items() for kind in kinds]
+RACES = [
+    (f"indexer: {place}", kind)
+    for place in ("read documents", "write documents", "write passages", "flush")
+    for kind in ("freeze", "freeze", "pause", "power")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +97,29 @@ class Plan:
 
     @classmethod
     def of(cls, seed: int) -> Plan:
-        """The plan that the seed stands for."""
+        """The plan that the seed stands for: every third one is narrow."""
         chance = Random(seed)
+        return cls._narrow(seed, chance) if chance.random() < 1 / 3 else cls._wide(seed, chance)
+
+    @classmethod
+    def _wide(cls, seed: int, chance: Random) -> Plan:
+        """Something of everything."""
         keys = chance.sample(range(len(KEYS)), chance.choice((1, 1, 2, 3, 4)))
         actions = [_action(chance, keys, number) for number in range(chance.randint(3, 12))]
-        faults = {}
-        for _ in range(chance.choice((0, 2, 3, 4, 5, 6))):
-            fault = _fault(chance)
-            faults[fault.place, fault.nth] = fault
-        return cls(
-            seed=seed,
-            actions=tuple(actions),
-            faults=tuple(faults.values()),
-            switching=chance.choice((0.0, 0.0, 0.1, 0.5)),
-            records=chance.choice((1, 3, 8)),
-            workers=chance.choice((1, 2, 2)),
-        )
+        faults = [_fault(chance, EVERYWHERE, 3.0, 30.0) for _ in range(chance.choice((0, 2, 3, 4, 5, 6)))]
+        switching = chance.choice((0.0, 0.0, 0.1, 0.5))
+        return cls(seed, tuple(actions), _once(faults), switching, chance.choice((1, 3, 8)), chance.choice((1, 2, 2)))
+
+    @classmethod
+    def _narrow(cls, seed: int, chance: Random) -> Plan:
+        """One document that changes quickly, in polls of one record, while whoever writes it is away: races need that much luck."""
+        kinds = chance.choices(("produce", "remove"), (5, 1), k=chance.randint(2, 5))
+        actions = [
+            Action(kind, 0, int(chance.expovariate(1 / 4)), 0, 1 + number, chance.choice((0, 2, 2, 5, 5)))
+            for number, kind in enumerate(kinds)
+        ]
+        faults = [_fault(chance, RACES, 2.0, 12.0) for _ in range(chance.randint(1, 2))]
+        return cls(seed, tuple(actions), _once(faults), chance.choice((0.0, 0.0, 0.1)), 1, 2)
 
     def __str__(self) -> str:
         calm = "in turn" if not self.switching else f"switched at {self.switching:.0%} of the places"
@@ -165,9 +180,19 @@ def _action(chance: Random, keys: list[int], number: int) -> Action:
     return Action(kind, client, gap, key, version, content, number)
 
 
-def _fault(chance: Random) -> Fault:
-    place, kind = chance.choice([(place, kind) for place, kinds in PLACES.items() for kind in kinds])
-    nth = int(chance.expovariate(1 / 3)) + 1
-    turns = int(chance.expovariate(1 / 30)) + 2 if kind in ("crash", "pause", "freeze", "power") else 0
-    kept = chance.choice(SHARES) if kind == "power" else ()
-    return Fault(kind, place, nth, turns, kept)
+def _fault(chance: Random, among: Sequence[tuple[str, str]], nth: float, turns: float) -> Fault:
+    """`nth` and `turns` are means."""
+    place, kind = chance.choice(among)
+    lasting = kind in ("crash", "pause", "freeze", "power")
+    return Fault(
+        kind,
+        place,
+        int(chance.expovariate(1 / nth)) + 1,
+        int(chance.expovariate(1 / turns)) + 2 if lasting else 0,
+        chance.choice(SHARES) if kind == "power" else (),
+    )
+
+
+def _once(faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    """One at a time: where two would meet, the later drawn."""
+    return tuple({(fault.place, fault.nth): fault for fault in faults}.values())

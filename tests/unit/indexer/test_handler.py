@@ -319,8 +319,8 @@ def test_passages_that_a_power_cut_took_from_under_their_head_are_written_again(
     index(document(3, ["a."], ["b."], ["c."]).records(unchanged=True))
     store.delete_stale([replace(head(store), version=9, state=State.DELETED)])
     assert found(store) == set()
-    for record in written:  # not committed before the flush, so read again
-        index([record])
+    for again in written:  # not committed before the flush, so read again
+        index([again])
     assert found(store) == {(KEY, 2, 0), (KEY, 2, 1), (KEY, 2, 2)}
     assert head(store).version == 3
 

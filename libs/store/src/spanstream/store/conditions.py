@@ -90,8 +90,7 @@ def head_below(order: Order) -> StoredCondition:
 
 def flippable(order: Order, known: int) -> StoredCondition:
     """The stored head loses against an event of this order, and has no failure of a version above the `known` one."""
-    newer = Range("failure.version", gt=known)
-    return _all(head_below(order), Not(newer))
+    return _all(head_below(order), _no_failure_above(known))
 
 
 def bumpable(point: str, head: Head, version: int) -> StoredCondition:
@@ -100,8 +99,8 @@ def bumpable(point: str, head: Head, version: int) -> StoredCondition:
 
 
 def older(point: str, version: int) -> StoredCondition:
-    """The stored head is older than this version."""
-    return _all(Ids((point,)), Range("version", lt=version))
+    """The stored head, and the failure noted on it, are not newer than a failure of this version."""
+    return _all(Ids((point,)), Range("version", lt=version), _no_failure_above(version))
 
 
 def stale(head: Head) -> StoredCondition:
@@ -116,6 +115,10 @@ def stale(head: Head) -> StoredCondition:
         return _all(mine, _any(*below))
     named = Match("body", (body_text(head.key, head.body_version, head.content_hash),))
     return _all(mine, _any(*below), Not(named))
+
+
+def _no_failure_above(version: int) -> StoredCondition:
+    return Not(Range("failure.version", gt=version))
 
 
 def _version(version: int) -> StoredCondition:

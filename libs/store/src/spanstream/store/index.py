@@ -112,13 +112,11 @@ class Index:
         stored = self.heads(list(newest))
         operations: list[Operation] = []
         for key, failure in newest.items():
-            head = stored.get(key)
-            if head is None:
+            if key not in stored:
                 absent = Head(key, -1, State.ABSENT, b"", -1, failure=failure)
                 operations.append(Upsert(_head_point(absent), insert_only=True))
-            if head is None or head.failure is None or head.failure.version <= failure.version:
-                older = conditions.older(_head_point_id(key), failure.version)
-                operations.append(SetPayload(older, {"failure": failure_payload(failure)}))
+            older = conditions.older(_head_point_id(key), failure.version)
+            operations.append(SetPayload(older, {"failure": failure_payload(failure)}))
         self._engine.write(_DOCUMENTS, operations)
 
     def heads(self, keys: Sequence[Key]) -> dict[Key, Head]:
