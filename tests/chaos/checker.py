@@ -319,6 +319,3 @@ def _backwards(key: Key, order: Order, floor: Order, where: str) -> Violation:
 
 def _name(order: Order) -> str:
     return f"version {order.version}{' (deleted)' if order.rank else ''} ({order.hash52:013x})"
-
-
-__all__ = ["Head", "Violation", "check"]
