@@ -13,7 +13,7 @@ from spanstream.events.ids import Key, passage_id
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.points import Passage
-from spanstream.store.queries import AllOf, Condition, Dense, Match, Query, Scope
+from spanstream.store.queries import AllOf, Condition, Dense, Match, Query, Range, Scope
 from tests.bench.peers import stores
 from tests.bench.ratio import ratio
 from tests.bench.result import Result, Row, row
@@ -22,7 +22,9 @@ COUNT, SIZE = 10, 384
 SCOPE = Scope("bench")
 # Field -> (step, values): a row holds (row // step) % values, so one value admits one row in so many.
 FIELDS = {"a": (1, 5), "b": (5, 5), "c": (1, 100), "d": (1, 10_000)}
-FILTERS = {"20 %": ("a",), "4 %": ("a", "b"), "1 %": ("c",), "0.01 %": ("d",)}
+EQUAL: dict[str, tuple[str, ...]] = {"20 %": ("a",), "4 %": ("a", "b"), "1 %": ("c",), "0.01 %": ("d",)}
+BELOW = {"20 %, a range": 2_000, "0.1 %, a range": 10}  # d
+FILTERS = (*EQUAL, *BELOW)
 _NO_SPANS = np.zeros((0, 2), np.int32)
 
 
@@ -30,11 +32,13 @@ def measure(*, short: bool) -> Result:
     """Unfiltered and every filter in turn; short: hardly anything."""
     total, asked, repetitions = (600, 5, 1) if short else (50_000, 40, 5)
     rows, questions = stores.texture(total, SIZE, 1), stores.texture(asked, SIZE, 2)
-    conditions: dict[str, Condition | None] = {"none": None} | {name: _condition(of) for name, of in FILTERS.items()}
+    conditions: dict[str, Condition | None] = {"none": None} | {name: _condition(of) for name, of in EQUAL.items()}
+    conditions |= {name: Range("metadata.d", lt=bound) for name, bound in BELOW.items()}
     numbers = np.arange(total)
     admitted = {"none": numbers} | {
-        name: numbers[np.all([_value(numbers, field) == 1 for field in of], axis=0)] for name, of in FILTERS.items()
+        name: numbers[np.all([_value(numbers, field) == 1 for field in of], axis=0)] for name, of in EQUAL.items()
     }
+    admitted |= {name: numbers[_value(numbers, "d") < bound] for name, bound in BELOW.items()}
     seconds: dict[str, list[float]] = {name: [] for name in conditions}
     recalls: dict[str, list[float]] = {name: [] for name in conditions}
     with TemporaryDirectory(prefix="spanstream-filtered-") as folder:

@@ -228,6 +228,29 @@ def test_unknown_field_of_a_filter_is_told_under_its_path_as_sent(shared: Api, f
     assert errors == [{"field": field, "detail": "must be source, id or metadata.NAME"}]
 
 
+@pytest.mark.parametrize(
+    ("filter", "field", "detail"),
+    [
+        ({"field": "source", "eq": [1]}, "body.filter.eq", "must be a text, a number or a boolean"),
+        ({"field": "source", "in": ["a", 1.5]}, "body.filter.in.1", "must be a text, an integer or a boolean"),
+        ({"field": "metadata.x", "gte": True}, "body.filter.gte", "must be a number or a date"),
+        ({"field": "id", "eq": "x" * 513}, "body.filter.eq", "should have at most 512 characters"),
+        (
+            {"any": [{"not": {"field": "id", "in": [None]}}]},
+            "body.filter.any.0.not.in.0",
+            "must be a text, an integer or a boolean",
+        ),
+        ("source", "body.filter", "must be an object"),
+        ({"any": [5]}, "body.filter.any.0", "must be an object"),
+    ],
+)
+def test_a_wrong_value_of_a_filter_is_told_once_in_the_words_of_who_sent_it(
+    shared: Api, filter: Any, field: str, detail: str
+) -> None:
+    errors = shared.client.post("/v1/search", json={"query": "x", "filter": filter}).json()["errors"]
+    assert errors == [{"field": field, "detail": detail}]
+
+
 def test_schema_of_a_filter_says_which_fields_there_are(shared: Api) -> None:
     field = shared.client.get("/openapi.json").json()["components"]["schemas"]["Comparison"]["properties"]["field"]
     assert field["pattern"].startswith("^(source|id|metadata")

@@ -13,6 +13,7 @@ from spanstream.eventlog.log import Record, Rejected
 from spanstream.events.ids import Key
 from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED
 from spanstream.gateway.miss import failing
+from spanstream.gateway.search import CANDIDATES
 from spanstream.store.queries import AllOf, AnyOf, Condition, Match, Not
 from tests.unit.gateway.corpus import FISH, Corpus, document
 from tests.unit.gateway.test_api import Api, default, guest, is_problem
@@ -82,7 +83,7 @@ def test_a_document_that_no_leg_finds_is_outranked_with_its_exact_ranks(pond: Ap
     )
     assert told["at"] == ("dense" if mode == "hybrid" else mode)
     for name in legs.keys() - {"lexical"}:
-        assert 100 < legs[name]["rank"] <= MANY + 4
+        assert CANDIDATES < legs[name]["rank"] <= MANY + 4
         assert legs[name]["text"] == "red fish"
     if "lexical" in legs:
         assert (legs["lexical"]["rank"], legs["lexical"]["score"]) == (None, None)
@@ -91,7 +92,7 @@ def test_a_document_that_no_leg_finds_is_outranked_with_its_exact_ranks(pond: Ap
     if mode == "lexical":
         assert explanation is None
     else:
-        assert explanation["rank"] > 90
+        assert explanation["rank"] > CANDIDATES
         total = sum(leg["contribution"] for leg in explanation["legs"]) + sum(
             each["amount"] for each in explanation["added"]
         )

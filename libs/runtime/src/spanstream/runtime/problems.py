@@ -41,7 +41,12 @@ TYPES = {
 
 
 _MODELS = "#/components/schemas/"  # where an OpenAPI description keeps them
-_KNOWN = {"missing": "is missing", "extra_forbidden": "is no field of this request"}
+_KNOWN = {
+    "missing": "is missing",
+    "extra_forbidden": "is no field of this request",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
 _JSON = re.compile(r"application/([^;]+\+)?json\s*(;|$)", re.IGNORECASE)  # the types whose bodies the framework reads
 _SUBJECT = re.compile(r"^(Value error, |(Input|String|List|Dictionary|Data) (?=should ))")
 

@@ -1,6 +1,6 @@
 """What the store asks its engine for, as conditions over stored fields. Pure: no engine's types.
 
-A caller's condition is checked and its fields renamed by `admitted`; all others are ours. A passage or head without
+A caller's condition is checked and asked of what is indexed by `admitted`; all others are ours. A passage or head without
 groups is seen by the whole tenant; a scope without a list of groups sees everything of its tenant.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from spanstream.events.ids import Order
 from spanstream.store.errors import StoreRejected
+from spanstream.store.facts import DATES, FACTS, NUMBERS, field_fact, typed_path, value_fact
 from spanstream.store.payloads import body_text, key_text
 from spanstream.store.points import Head, State
 from spanstream.store.queries import AllOf, AnyOf, Condition, DateRange, Match, Not, Range, Scope
@@ -33,19 +34,73 @@ class Empty:
 StoredCondition = Condition | Ids | Empty
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\[\])?")
+_WILDCARD = re.compile(r"[A-Za-z0-9_-]+\[\]")  # each item of a list
 
 
-def admitted(condition: Condition) -> Condition:
-    """A caller's condition with its fields as stored paths; StoreRejected where it names a field of ours."""
+def admitted(condition: Condition) -> StoredCondition:
+    """A caller's condition over stored fields; StoreRejected where it names a field of ours."""
     match condition:
         case AllOf(conditions):
-            return AllOf(tuple(map(admitted, conditions)))
+            return _all(*map(admitted, conditions))
         case AnyOf(conditions):
-            return AnyOf(tuple(map(admitted, conditions)))
+            return _any(*map(admitted, conditions))
         case Not(inner):
-            return Not(admitted(inner))
+            return Not(admitted(inner))  # type: ignore[arg-type]
         case Match() | Range() | DateRange():
-            return replace(condition, field=stored_path(condition.field))
+            return _asked(condition)
+
+
+def _asked(condition: Match | Range | DateRange) -> StoredCondition:
+    """By the facts of a point that has any, else by its metadata."""
+    read = replace(condition, field=stored_path(condition.field))
+    if not has_facts(condition):
+        return read
+    if isinstance(condition, Match):
+        field = _metadata_field(condition)
+        known: StoredCondition = Match(FACTS, tuple(value_fact(field, value) for value in condition.values))
+    else:
+        known = _all(_holding(condition), replace(condition, field=bounded_path(condition)))
+    return _any(known, _all(unknown(), read))
+
+
+def has_facts(condition: Match | Range | DateRange) -> bool:
+    """Whether there are facts about its field: of metadata, but for paths into lists of objects."""
+    names = condition.field.split(".")
+    return names[0] == "metadata" and not any(map(_WILDCARD.fullmatch, names))
+
+
+def bounded_path(bounds: Range | DateRange) -> str:
+    """Where what the range bounds is stored."""
+    stored_path(bounds.field)  # raises where it is none
+    return typed_path(_kind(bounds), _metadata_field(bounds))
+
+
+def holding(bounds: Range | DateRange, scope: Scope) -> StoredCondition:
+    """The tenant's points with numbers, or dates, in the field that is bounded."""
+    return _all(tenant(scope), _holding(bounds))
+
+
+def _holding(bounds: Range | DateRange) -> StoredCondition:
+    """With this few points are looked at, whether the field has an index or not."""
+    return Match(FACTS, (field_fact(_kind(bounds), _metadata_field(bounds)),))
+
+
+def _metadata_field(condition: Match | Range | DateRange) -> str:
+    return condition.field.removeprefix("metadata.")
+
+
+def _kind(bounds: Range | DateRange) -> str:
+    return DATES if isinstance(bounds, DateRange) else NUMBERS
+
+
+def unknown() -> StoredCondition:
+    """The point has no facts."""
+    return Empty(FACTS)
+
+
+def unchanged(point: str, content_hash: str | None) -> StoredCondition:
+    """The point still has no facts, and this hash if it is a head."""
+    return _all(Ids((point,)), unknown(), *([] if content_hash is None else [Match("hash", (content_hash,))]))
 
 
 def stored_path(field: str) -> str:

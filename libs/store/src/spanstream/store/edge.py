@@ -67,12 +67,16 @@ _REFUSED = ("dimension error", "Wrong input", "Bad request", "Validation", "not 
 log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=8)  # all legs of a search ask among the same ids, and each of these takes microseconds
+@lru_cache(maxsize=8)  # legs of a search ask among the same ids, and each of these takes microseconds
 def _ids(ids: tuple[str, ...]) -> qdrant.HasIdCondition:
-    return qdrant.HasIdCondition({UUID(id) for id in ids})
+    return qdrant.HasIdCondition(set(map(_uuid, ids)))
 
 
-@lru_cache(maxsize=1 << 14)  # 4 MB; a search meets each of its candidates in every leg
+# 4 MB each; a search meets each of its candidates in every leg.
+_uuid = lru_cache(maxsize=1 << 14)(UUID)
+
+
+@lru_cache(maxsize=1 << 14)
 def _hexadecimal(number: int) -> str:
     return str(UUID(int=number))
 
@@ -101,9 +105,12 @@ _TURBO_BITS = {
 # Up to that many KB that a condition is estimated to keep the engine scans them, instead of walking the graph.
 FULL_SCAN_KB = 10_000
 _NO_GRAPH = qdrant.HnswIndexConfig(m=0, ef_construct=4, full_scan_threshold=0)
-_SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.PayloadSchemaType] = {
+_SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.IntegerIndexParams | qdrant.PayloadSchemaType] = {
     IndexType.TENANT: qdrant.KeywordIndexParams(is_tenant=True),
     IndexType.WORD: qdrant.PayloadSchemaType.Keyword,
+    IndexType.FACT: qdrant.IntegerIndexParams(lookup=True, range=False),
+    IndexType.NUMBER: qdrant.PayloadSchemaType.Float,
+    IndexType.DATE: qdrant.PayloadSchemaType.Datetime,
 }
 
 
@@ -136,6 +143,7 @@ class EdgeEngine:
                 for collection in Collection:
                     path = self._path(collection, generation)
                     self._shards[collection] = _load_or_create(path, collection, dimension, compression)
+                    self._index_what_is_new(collection)
                 write_atomically(self._folder / "live", generation)
             except BaseException:
                 self._release()
@@ -171,6 +179,16 @@ class EdgeEngine:
             large = shard.info().points_count > EXACT_SPANS
             request = qdrant.QueryBatchRequest([_request(search, large, self._compression) for search in searches])
             return [[(_text(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(request)]
+
+    def indexed(self, collection: Collection) -> set[str]:
+        """As the shard notes them."""
+        with _translated(self._folder):
+            return set(self._shard(collection).info().payload_schema)
+
+    def index(self, collection: Collection, path: str, kind: IndexType) -> None:
+        """Made at once: 25 µs or more a point, and the interpreter waits."""
+        with _translated(self._folder):
+            self._shard(collection).update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
         """Exact count."""
@@ -239,6 +257,13 @@ class EdgeEngine:
             return self._shards[collection]
         except KeyError:
             raise StoreUnavailable("the store is not open") from None
+
+    def _index_what_is_new(self, collection: Collection) -> None:
+        """A folder of an older version has fewer indexes."""
+        there = self.indexed(collection)
+        for path, kind in INDEXES[collection].items():
+            if path not in there:
+                self.index(collection, path, kind)
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self._folder).free

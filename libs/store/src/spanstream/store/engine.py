@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from spanstream.store.compression import Compression
 from spanstream.store.conditions import StoredCondition
+from spanstream.store.facts import FACTS
 from spanstream.store.payloads import Payload
 from spanstream.store.points import Sparse
 
@@ -32,6 +33,9 @@ class IndexType(StrEnum):
 
     TENANT = "tenant"  # words, and the points of one tenant lie together
     WORD = "word"
+    FACT = "fact"  # integers that are looked up, never compared
+    NUMBER = "number"  # for ranges, as are dates
+    DATE = "date"
 
 
 # Versions and hashes are compared only on points already chosen by id or key, where an index would gain nothing, and
@@ -43,6 +47,7 @@ INDEXES: dict[Collection, dict[str, IndexType]] = {
         "id": IndexType.WORD,
         "state": IndexType.WORD,
         "groups": IndexType.WORD,
+        FACTS: IndexType.FACT,
     },
     Collection.PASSAGES: {
         "tenant": IndexType.TENANT,
@@ -51,6 +56,7 @@ INDEXES: dict[Collection, dict[str, IndexType]] = {
         "key": IndexType.WORD,
         "body": IndexType.WORD,
         "groups": IndexType.WORD,
+        FACTS: IndexType.FACT,
     },
     Collection.QUERIES: {"tenant": IndexType.TENANT},
 }
@@ -154,6 +160,14 @@ class Engine(Protocol):
 
     def search(self, searches: Sequence[Search]) -> list[list[tuple[str, float]]]:
         """For each search, passage ids with scores, best first."""
+        ...
+
+    def indexed(self, collection: Collection) -> set[str]:
+        """The paths that have a payload index."""
+        ...
+
+    def index(self, collection: Collection, path: str, kind: IndexType) -> None:
+        """Give a path a payload index, of what is there and what comes; idempotent. It may be of use only later."""
         ...
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:

@@ -17,6 +17,7 @@ from spanstream.store.conditions import Ids
 from spanstream.store.engine import Collection, Engine, Operation, Point, Search, SetPayload, Upsert, Vector
 from spanstream.store.engine import Delete as DeletePoints
 from spanstream.store.errors import StoreUnavailable, TooLarge
+from spanstream.store.filling import Filling
 from spanstream.store.payloads import (
     Payload,
     body_text,
@@ -28,6 +29,7 @@ from spanstream.store.payloads import (
 )
 from spanstream.store.points import Failure, Head, Passage, Sparse, State, Vectors
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
+from spanstream.store.ranged import RangeIndexes
 from spanstream.store.standing_index import StandingQueries
 from spanstream.store.tallies import Tally, first, tallies
 
@@ -42,10 +44,12 @@ class Index:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._ranges, self._filling = RangeIndexes(engine), Filling(engine)
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Create what is missing and make the generation the live one."""
         self._engine.open(generation, dimension, compression)
+        self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
 
     # --- Passages ---
 
@@ -128,7 +132,7 @@ class Index:
 
     def count(self, scope: Scope, where: Condition | None = None) -> int:
         """How many live documents the scope and condition admit."""
-        return self._engine.count(_DOCUMENTS, conditions.visible(scope, where, conditions.live()))
+        return self._engine.count(_DOCUMENTS, self._live(scope, where))
 
     def sources(self, scope: Scope, among: Sequence[str] | None = None) -> Mapping[str, int]:
         """Source -> number of live documents, of all or of those `among` these that have any."""
@@ -138,7 +142,7 @@ class Index:
 
     def facets(self, scope: Scope, limits: Mapping[str, int], where: Condition | None = None) -> dict[str, Tally]:
         """Field -> its most frequent values. The index counts sources; metadata is counted here, in one pass for all fields."""
-        seen = conditions.visible(scope, where, conditions.live())
+        seen = self._live(scope, where)
         read = {field: limit for field, limit in limits.items() if field != "source"}
         paths = [conditions.stored_path(field) for field in read]
         if read and self._engine.count(_DOCUMENTS, seen) > MAX_TALLIED:
@@ -178,6 +182,9 @@ class Index:
     def rank(self, queries: Sequence[Query]) -> list[list[tuple[str, float]]]:
         """Passage ids with scores; a query among no passages is not asked."""
         asked = [index for index, query in enumerate(queries) if query.among is None or query.among]
+        for index in asked:
+            if queries[index].among is None:
+                self._ranges.prepare(_PASSAGES, queries[index].scope, queries[index].where)
         answers = self._engine.search([_search(queries[index]) for index in asked])
         ranked: list[list[tuple[str, float]]] = [[] for _ in queries]
         for index, answer in zip(asked, answers, strict=True):
@@ -199,11 +206,16 @@ class Index:
         records = self._engine.retrieve(_PASSAGES, ids, payload=False, vectors=["dense", "lexical"])
         return {record.id: _vectors(record.vectors) for record in records if "dense" in record.vectors}
 
+    def _live(self, scope: Scope, where: Condition | None) -> conditions.StoredCondition:
+        """What a search over all live documents looks at."""
+        self._ranges.prepare(_DOCUMENTS, scope, where)
+        return conditions.visible(scope, where, conditions.live())
+
     # --- Life ---
 
     def maintain(self) -> bool:
         """Do pending housekeeping; True if anything was done."""
-        return self._engine.maintain()
+        return any([self._filling.step(), self._engine.maintain()])
 
     def flush(self) -> None:
         """Make all acknowledged writes survive power loss."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spanstream.store.compression import Compression
 from spanstream.store.conditions import Ids, StoredCondition
-from spanstream.store.engine import Collection, Delete, Operation, Point, Record, Search, SetPayload, Upsert
+from spanstream.store.engine import Collection, Delete, IndexType, Operation, Point, Record, Search, SetPayload, Upsert
 from spanstream.store.errors import StoreRejected, StoreUnavailable
 from spanstream.store.holds import holds
 from spanstream.store.index import Index
@@ -82,6 +82,13 @@ class MemoryEngine:
         with self._lock:
             points = self._open(Collection.PASSAGES)
             return [_search(points, search) for search in searches]
+
+    def indexed(self, collection: Collection) -> set[str]:
+        """None: every search reads every payload."""
+        return set()
+
+    def index(self, collection: Collection, path: str, kind: IndexType) -> None:
+        """There is nothing to gain."""
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
         """Exact count."""

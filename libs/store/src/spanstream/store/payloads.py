@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from spanstream.events.ids import Key
+from spanstream.store.facts import facts_payload
 from spanstream.store.points import Failure, Head, Passage, State
 
 Payload = dict[str, Any]
@@ -30,6 +31,7 @@ def body_text(key: Key, version: int, content_hash: bytes) -> str:
 def head_payload(head: Head) -> Payload:
     """What is stored of a head, besides its vector."""
     order = head.order
+    metadata = plain(head.metadata)
     return {
         "tenant": head.key.tenant,
         "source": head.key.source,
@@ -43,11 +45,12 @@ def head_payload(head: Head) -> Payload:
         "passage_count": head.passage_count,
         "title": head.title,
         "content_type": head.content_type,
-        "metadata": plain(head.metadata),
+        "metadata": metadata,
         "groups": list(head.groups),
         "accepted_at_us": head.accepted_at_us,
         "indexed_at_us": head.indexed_at_us,
         "failure": failure_payload(head.failure) if head.failure else None,
+        **facts_payload(metadata),
     }
 
 
@@ -81,6 +84,7 @@ def passage_payload(passage: Passage) -> Payload:
     """What is stored of a passage, besides its vectors. Span offsets are packed: a list costs 1 µs per number to write."""
     key = passage.key
     offsets = np.ascontiguousarray(passage.span_offsets, dtype="<i4")
+    metadata = plain(passage.metadata)
     return {
         "tenant": key.tenant,
         "source": key.source,
@@ -94,10 +98,11 @@ def passage_payload(passage: Passage) -> Payload:
         "end": passage.end,
         "text": passage.text,
         "title": passage.title,
-        "metadata": plain(passage.metadata),
+        "metadata": metadata,
         "groups": list(passage.groups),
         "tokens": passage.tokens,
         "spans": base64.b64encode(offsets.tobytes()).decode(),
+        **facts_payload(metadata),
     }
 
 

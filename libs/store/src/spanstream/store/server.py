@@ -71,6 +71,9 @@ _TURBO_BITS = {
 _SCHEMAS: dict[IndexType, models.PayloadFieldSchema] = {
     IndexType.TENANT: models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
     IndexType.WORD: models.PayloadSchemaType.KEYWORD,
+    IndexType.FACT: models.IntegerIndexParams(type=models.IntegerIndexType.INTEGER, lookup=True, range=False),
+    IndexType.NUMBER: models.PayloadSchemaType.FLOAT,
+    IndexType.DATE: models.PayloadSchemaType.DATETIME,
 }
 
 
@@ -156,6 +159,16 @@ class ServerEngine:
                 timeout=TIMEOUT_S,
             )
         return [[(str(hit.id), hit.score) for hit in answer.points] for answer in answers]
+
+    def indexed(self, collection: Collection) -> set[str]:
+        """As the server notes them."""
+        with _translated():
+            return set(self._client.get_collection(self._collection(collection)).payload_schema)
+
+    def index(self, collection: Collection, path: str, kind: IndexType) -> None:
+        """Made by the server while it goes on answering."""
+        with _translated():
+            self._client.create_payload_index(self._collection(collection), path, _SCHEMAS[kind], wait=False)
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
         """Exact count."""

@@ -16,8 +16,12 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION
 from spanstream.gateway.closed import Closed
@@ -39,11 +43,26 @@ def _known_field(name: str) -> str:
     return name
 
 
+def _of_types(expected: str) -> WrapValidator:
+    """One error at the value itself, instead of one below the name of each type that it could have been."""
+
+    def checked(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            finer = [each["msg"] for each in error.errors() if not each["type"].endswith("_type")]
+            raise PydanticCustomError("filter_value", "{problem}", {"problem": (finer or [expected])[0]}) from error
+
+    return WrapValidator(checked)
+
+
 FieldName = Annotated[str, AfterValidator(_known_field)]
 Text = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
 Integer = Annotated[StrictInt, Field(ge=-MAX_VERSION, le=MAX_VERSION)]
 Number = Integer | Annotated[StrictFloat, Field(allow_inf_nan=False)]
-Bound = Number | Text
+Value = Annotated[StrictBool | Number | Text, _of_types("must be a text, a number or a boolean")]
+Item = Annotated[StrictBool | Integer | Text, _of_types("must be a text, an integer or a boolean")]
+Bound = Annotated[Number | Text, _of_types("must be a number or a date")]
 
 
 class Comparison(Closed):
@@ -66,8 +85,8 @@ class Comparison(Closed):
         description="source, id, or a dotted path below metadata",
         json_schema_extra={"pattern": FIELD},
     )
-    eq: StrictBool | Number | Text | None = None
-    in_: list[StrictBool | Integer | Text] | None = Field(None, alias="in", min_length=1, max_length=MAX_VALUES)
+    eq: Value | None = None
+    in_: list[Item] | None = Field(None, alias="in", min_length=1, max_length=MAX_VALUES)
     gte: Bound | None = None
     gt: Bound | None = None
     lte: Bound | None = None

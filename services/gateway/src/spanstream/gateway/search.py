@@ -34,7 +34,9 @@ from spanstream.store.points import Head, Passage
 from spanstream.store.queries import Scope
 from spanstream.store.store import Store
 
-CANDIDATES = 100  # per leg; three per wanted hit where that is more
+# Per leg; three per wanted hit where that is more. 50, 64 and 100 rank alike (macro nDCG@10 69.0, 69.3, 69.2 on the development
+# sets), 32 worse (68.3); each costs a tenth of a millisecond.
+CANDIDATES = 64
 LOOK = 40  # candidates whose passages and heads are read at a time; four per wanted hit where that is more
 REFILLS = 2
 GROWTH = 4  # times as many candidates at each refill
