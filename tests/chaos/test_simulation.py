@@ -87,6 +87,11 @@ def test_a_failure_noted_late_does_not_hide_a_newer_one() -> None:
     kept(plan(put(1, POISON), put(2, POISON), faults=(freeze,), records=1, workers=2))
 
 
+def test_a_part_that_comes_after_the_delete_leaves_nothing_behind() -> None:
+    freeze = Fault("freeze", "indexer: write passages", 3, 13)
+    kept(plan(put(1, OTHER, gap=14), Action("remove", 0, 0, FEED, 2), faults=(freeze,), records=1, workers=2))
+
+
 # --- The simulation itself ---
 
 
@@ -118,10 +123,10 @@ def test_the_long_form_goes_on_where_it_was_and_tells_what_failed(
     file = tmp_path / "result.json"
     assert main(["--seeds", "2", "--json", str(file)]) == 0
     assert main(["--seeds", "3", "--json", str(file)]) == 0
-    assert (Result.read(file, 0).next, Result.read(file, 0).failed) == (3, {})
+    assert (Result.read(file, 0, 4).next, Result.read(file, 0, 4).failed) == (3, {})
+    assert Result.read(file, 0, 3).next == 0  # it was finished
     assert "seeds 0 to 2: 0 failed" in capsys.readouterr().out
     [mutant] = [each for each in MUTANTS if each.name == "dead letters are dropped"]
     with mutant.planted():
-        assert main(["--seeds", "4", "--json", str(file)]) in (0, 1)
-        assert main(["--seeds", "20", "--first", "50", "--json", str(tmp_path / "other.json")]) == 1
+        assert main(["--seeds", "30", "--json", str(file)]) == 1
     assert "lost: " in capsys.readouterr().out

@@ -42,7 +42,7 @@ PLACES: dict[str, tuple[str, ...]] = {
 EVERYWHERE = [(place, kind) for place, kinds in PLACES.items() for kind in kinds]
 RACES = [
     (f"indexer: {place}", kind)
-    for place in ("read documents", "write documents", "write passages", "flush")
+    for place in ("read documents", *3 * ("write documents",), "write passages", "flush")
     for kind in ("freeze", "freeze", "pause", "power")
 ]
 
@@ -97,9 +97,9 @@ class Plan:
 
     @classmethod
     def of(cls, seed: int) -> Plan:
-        """The plan that the seed stands for: every third one is narrow."""
+        """The plan that the seed stands for: every second one is narrow."""
         chance = Random(seed)
-        return cls._narrow(seed, chance) if chance.random() < 1 / 3 else cls._wide(seed, chance)
+        return cls._narrow(seed, chance) if chance.random() < 1 / 2 else cls._wide(seed, chance)
 
     @classmethod
     def _wide(cls, seed: int, chance: Random) -> Plan:
@@ -113,12 +113,27 @@ class Plan:
     @classmethod
     def _narrow(cls, seed: int, chance: Random) -> Plan:
         """One document that changes quickly, in polls of one record, while whoever writes it is away: races need that much luck."""
-        kinds = chance.choices(("produce", "remove"), (5, 1), k=chance.randint(2, 5))
-        actions = [
-            Action(kind, 0, int(chance.expovariate(1 / 4)), 0, 1 + number, chance.choice((0, 2, 2, 5, 5)))
-            for number, kind in enumerate(kinds)
-        ]
-        faults = [_fault(chance, RACES, 2.0, 12.0) for _ in range(chance.randint(1, 2))]
+        if chance.random() < 1 / 4:  # put again and again
+            actions = [
+                Action(
+                    "put",
+                    chance.randrange(CLIENTS),
+                    chance.choice((None, 0, 4)),
+                    2,
+                    None,
+                    chance.choice((0, 0, 1)),
+                    api,
+                )
+                for api in chance.choices((0, 1), k=chance.randint(3, 6))
+            ]
+        else:
+            kinds = chance.choices(("produce", "remove"), (5, 1), k=chance.randint(2, 5))
+            contents = chance.choice(((0, 2, 2), (0, 5, 5)))  # in parts, or with failures
+            actions = [
+                Action(kind, 0, int(chance.expovariate(1 / 4)), 0, 1 + number, chance.choice(contents))
+                for number, kind in enumerate(kinds)
+            ]
+        faults = [_fault(chance, RACES, 2.0, 30.0) for _ in range(chance.randint(1, 2))]
         return cls(seed, tuple(actions), _once(faults), chance.choice((0.0, 0.0, 0.1)), 1, 2)
 
     def __str__(self) -> str:

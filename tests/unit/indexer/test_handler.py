@@ -26,7 +26,7 @@ from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.handler import Indexer
 from spanstream.indexer.vectors import document_vector
 from spanstream.store.errors import StoreUnavailable
-from spanstream.store.points import Head, State
+from spanstream.store.points import Head, Passage, State
 from spanstream.store.queries import Dense, Query, Scope
 from spanstream.store.store import Store
 from tests.unit.indexer.documents import ENCODER, GENERATION, Document, deleted, failed, record
@@ -307,6 +307,21 @@ def test_refused_delete_waits_and_is_never_rejected(store: Store) -> None:
     index = Indexer(Faulty(store, refuse=KEY), GENERATION, lambda: NOW)
     with pytest.raises(Retry):
         index([deleted(KEY, 1)])
+
+
+def test_a_part_that_is_written_after_its_document_was_deleted_goes_again(store: Store, index: Indexer) -> None:
+    """By an owner of the partition that had been away, while the next one wrote the rest and deleted it all."""
+    part, rest = document(1, ["a."], ["b."], ["c."]).records(2)
+    upsert = store.upsert_passages
+
+    def late(passages: Sequence[Passage]) -> None:
+        store.upsert_passages = upsert  # type: ignore[method-assign]
+        index([part, rest, deleted(KEY, 2)])
+        upsert(passages)
+
+    store.upsert_passages = late  # type: ignore[method-assign]
+    Indexer(store, GENERATION, lambda: NOW)([part])
+    assert store.count_passages([(KEY, 1, document(1, ["a."], ["b."], ["c."]).content_hash)]) == [0]
 
 
 @pytest.mark.parametrize("parts", [1, 2])

@@ -15,7 +15,8 @@ hold for each key as if it were alone:
     7 match what the heads now show with the standing queries (`standing.py`), also what they showed already: of a poll
       that ended between flip and publish nothing was told yet, and a repeat has the same id
     8 bump the heads of unchanged documents; a wrong guess goes back to be embedded
-    9 delete the passages that the re-read heads leave behind
+    9 delete the passages that the re-read heads leave behind, also those of parts that were written when another owner of
+      the partition had long been further
     10 note failures on heads                                     per poll
 
 Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 9, else it vanishes
@@ -147,7 +148,9 @@ class Indexer:
         for change in wrong:
             yield from map(_again, change.parts)
 
-        stale = [*flipped, *(heads[change.key] for change in old)]
+        flips_later = {upsert.change.key for upsert in upserts} - {upsert.change.key for upsert in complete}
+        overtaken = self._store.heads(list(flips_later)).values() if flips_later else ()
+        stale = [*flipped, *(heads[change.key] for change in old), *overtaken]
         if stale:
             self._store.delete_stale(stale)  # 9
 
