@@ -113,7 +113,9 @@ class Plan:
     @classmethod
     def _narrow(cls, seed: int, chance: Random) -> Plan:
         """One document that changes quickly, in polls of one record, while whoever writes it is away: races need that much luck."""
-        if chance.random() < 1 / 4:  # put again and again
+        theme = chance.choice(("again", "parts", "failing"))
+        faults = [_fault(chance, RACES, 2.0, 30.0) for _ in range(chance.randint(1, 2))]
+        if theme == "again":
             actions = [
                 Action(
                     "put",
@@ -126,14 +128,16 @@ class Plan:
                 )
                 for api in chance.choices((0, 1), k=chance.randint(3, 6))
             ]
-        else:
+        elif theme == "parts":
             kinds = chance.choices(("produce", "remove"), (5, 1), k=chance.randint(2, 5))
-            contents = chance.choice(((0, 2, 2), (0, 5, 5)))  # in parts, or with failures
             actions = [
-                Action(kind, 0, int(chance.expovariate(1 / 4)), 0, 1 + number, chance.choice(contents))
+                Action(kind, 0, int(chance.expovariate(1 / 4)), 0, 1 + number, chance.choice((0, 2, 2)))
                 for number, kind in enumerate(kinds)
             ]
-        faults = [_fault(chance, RACES, 2.0, 30.0) for _ in range(chance.randint(1, 2))]
+        else:
+            gap, count = chance.choice((0, 6)), chance.randint(2, 3)
+            actions = [Action("produce", 0, gap, 0, 1 + number, chance.choice((0, 5))) for number in range(count)]
+            faults = [Fault("freeze", "indexer: write documents", chance.randint(1, 3), chance.randint(8, 20))]
         return cls(seed, tuple(actions), _once(faults), chance.choice((0.0, 0.0, 0.1)), 1, 2)
 
     def __str__(self) -> str:
