@@ -92,6 +92,12 @@ def test_a_part_that_comes_after_the_delete_leaves_nothing_behind() -> None:
     kept(plan(put(1, OTHER, gap=14), Action("remove", 0, 0, FEED, 2), faults=(freeze,), records=1, workers=2))
 
 
+def test_passages_that_are_written_after_the_delete_and_lack_others_leave_nothing_behind() -> None:
+    actions = (Action("put", 0, None, 3, None, OTHER), Action("delete", 0, 0, 3))
+    faults = (Fault("freeze", "indexer: write passages", 4, 32), Fault("freeze", "ingestor: publish", 3, 90))
+    kept(plan(*actions, faults=faults, workers=2))
+
+
 # --- The simulation itself ---
 
 

@@ -201,6 +201,8 @@ class Indexer:
                 detail = f"the index holds {count} passages of this version, the event states {total}"
                 rejected += [Rejected(part.record, REASON_INDEX_REJECTED, detail) for part in upsert.change.parts]
             elif count < len({passage.ordinal for passage in upsert.passages}):
+                # An owner of the partition that is further may have deleted them, and this one may never see the record again.
+                self._store.delete_stale(list(self._store.heads([upsert.change.key]).values()))
                 raise Retry(UNAVAILABLE_SECONDS, "the store holds fewer passages than were written")
         return complete, rejected
 
