@@ -53,8 +53,10 @@ test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2
 test-unit: $(STAMP) ## Unit and contract tests, in seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"
 
-chaos: $(STAMP) ## Kills and restarts, long form
+chaos: $(STAMP) ## Kills and restarts, long form; 10,000 seeds of the simulation, which go on where they were
 	$(BIN)/python -m pytest tests/chaos --long -s
+	$(BIN)/python -m tests.chaos.simulation --mutants
+	$(BIN)/python -m tests.chaos.simulation --seeds 10000 --json bench-results/simulation.json
 
 bench: $(STAMP) ## Speed, as ratios within one run, with machine facts; JSON below bench-results/
 	$(BIN)/python -m tests.bench

@@ -1,4 +1,4 @@
-"""The store port, on both adapters: Qdrant Edge, and a Qdrant server where STORE_URL names one (else its client's
+"""The store port, on its adapters: memory, Qdrant Edge, and a Qdrant server where STORE_URL names one (else its client's
 local mode, which checks this adapter's calls but proves nothing of a server's durability or replicas)."""
 
 from __future__ import annotations
@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.errors import StoreRejected, TooLarge
+from spanstream.store.memory import MemoryStore
 from spanstream.store.points import Failure, Head, Passage, State
 from spanstream.store.queries import (
     AllOf,
@@ -63,11 +64,11 @@ def _remote(url: str) -> Iterator[ServerStore]:
     client.close()
 
 
-@pytest.fixture(params=["edge", "server"])
+@pytest.fixture(params=["memory", "edge", "server"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An open, empty store."""
-    if request.param == "edge":
-        made: Store = EdgeStore(tmp_path)
+    if request.param != "server":
+        made: Store = MemoryStore() if request.param == "memory" else EdgeStore(tmp_path)
         made.open(GENERATION, DIMENSION, Compression.NONE)
         yield made
         made.close()
@@ -262,6 +263,37 @@ def test_a_failure_is_forgotten_by_its_time_and_no_other(store: Store) -> None:
     assert key("absent") not in after  # nobody is told that there was anything
     assert after[key("other")].failure == failure(7)
     store.forget_failures([])
+
+
+def test_a_failure_that_comes_late_does_not_replace_a_newer_one(store: Store) -> None:
+    """Whoever notes it may have read the head long before."""
+    read = store.heads
+
+    def read_long_before(keys: Sequence[Key]) -> dict[Key, Head]:
+        found = read(keys)
+        store.heads = read  # type: ignore[method-assign]
+        store.record_failures([(key(), failure(3))])
+        return found
+
+    store.heads = read_long_before  # type: ignore[method-assign]
+    store.record_failures([(key(), failure(2))])
+    assert store.heads([key()])[key()].failure == failure(3)
+
+
+def test_a_failure_that_is_noted_while_the_head_flips_is_kept(store: Store) -> None:
+    """Whoever reads failures need not be who reads embeddings."""
+    store.flip_heads([head(key(), 1), head(key("other"), 1)])
+    read = store.heads
+
+    def read_just_before(keys: Sequence[Key]) -> dict[Key, Head]:
+        found = read(keys)
+        store.heads = read  # type: ignore[method-assign]
+        store.record_failures([(key(), failure(3)), (key("new"), failure(3))])
+        return found
+
+    store.heads = read_just_before  # type: ignore[method-assign]
+    flipped = store.flip_heads([head(key(), 2), head(key("other"), 2), head(key("new"), 1)])
+    assert [(each.version, each.failure and each.failure.version) for each in flipped] == [(2, 3), (2, None), (1, 3)]
 
 
 # --- Passages --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from spanstream.eventlog import sizes
 from spanstream.eventlog.breaker import Breaker
 from spanstream.eventlog.errors import DeadLetterLimitExceeded, Fatal, LogUnavailable, Retry
 from spanstream.eventlog.log import Headers, Outgoing, Position, Record, Rejected
-from spanstream.eventlog.loop import Handler, Loop, Result
+from spanstream.eventlog.loop import COMMIT_RETRY, Handler, Loop, Result
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events import topics
 from spanstream.events.codec import decode_failure
@@ -453,6 +453,38 @@ def test_an_unknown_commit_is_reported_and_nothing_is_rewound() -> None:
     assert bench.watcher.events == ["handled 1", "handled 1", "commit unknown 1"]
     assert [record.value for record in bench.written(OUT)] == [b"a", b"b"]
     assert sum(group.committed.values()) == 1
+
+
+def test_an_unknown_commit_is_repeated_though_no_more_records_come() -> None:
+    bench = Bench(echo)
+    bench.put(b"a")
+    commit = bench.consumer.commit
+    bench.consumer.commit = lambda records: False  # type: ignore[method-assign]
+    bench.loop.step()
+    bench.consumer.commit = commit  # type: ignore[method-assign]
+    bench.loop.step()
+    assert bench.committed == 0  # not at once: who did not answer is not asked all the time
+    bench.clock.now += COMMIT_RETRY
+    bench.loop.step()
+    assert bench.committed == 1
+    assert [record.value for record in bench.written(OUT)] == [b"a"]
+
+
+def test_what_was_not_committed_when_its_partition_left_is_the_next_owners_affair() -> None:
+    """Committed later, when the partition has come back, it would take the group back to where the next owner was long before."""
+    bench = Bench(echo)
+    bench.put(b"a")
+    consumer = bench.consumer
+    held, commit = consumer.assignment, consumer.commit
+    consumer.commit = lambda records: False  # type: ignore[method-assign]
+    bench.loop.step()
+    consumer.commit = commit  # type: ignore[method-assign]
+    consumer.assignment = frozenset  # type: ignore[method-assign]
+    bench.loop.step()
+    consumer.assignment = held  # type: ignore[method-assign]
+    bench.clock.now += COMMIT_RETRY
+    bench.loop.step()
+    assert bench.committed == 0
 
 
 def test_a_record_of_the_dead_letter_topic_itself_is_dropped_not_nested() -> None:

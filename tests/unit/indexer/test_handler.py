@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.handler import Indexer
 from spanstream.indexer.vectors import document_vector
 from spanstream.store.errors import StoreUnavailable
-from spanstream.store.points import Head, State
+from spanstream.store.points import Head, Passage, State
 from spanstream.store.queries import Dense, Query, Scope
 from spanstream.store.store import Store
 from tests.unit.indexer.documents import ENCODER, GENERATION, Document, deleted, failed, record
@@ -364,6 +365,37 @@ def test_refused_delete_waits_and_is_never_rejected(store: Store) -> None:
     index = Indexer(Faulty(store, refuse=KEY), GENERATION, lambda: NOW)
     with pytest.raises(Retry):
         index([deleted(KEY, 1)])
+
+
+def test_a_part_that_is_written_after_its_document_was_deleted_goes_again(store: Store, index: Indexer) -> None:
+    """By an owner of the partition that had been away, while the next one wrote the rest and deleted it all."""
+    part, rest = document(1, ["a."], ["b."], ["c."]).records(2)
+    upsert = store.upsert_passages
+
+    def late(passages: Sequence[Passage]) -> None:
+        store.upsert_passages = upsert  # type: ignore[method-assign]
+        index([part, rest, deleted(KEY, 2)])
+        upsert(passages)
+
+    store.upsert_passages = late  # type: ignore[method-assign]
+    Indexer(store, GENERATION, lambda: NOW)([part])
+    assert store.count_passages([(KEY, 1, document(1, ["a."], ["b."], ["c."]).content_hash)]) == [0]
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_passages_that_a_power_cut_took_from_under_their_head_are_written_again(
+    store: Store, index: Indexer, parts: int
+) -> None:
+    """Heads and passages have a log each: before a flush one may reach the disk without the other."""
+    written = document(2, ["a."], ["b."], ["c."]).records(parts)
+    index(written)
+    index(document(3, ["a."], ["b."], ["c."]).records(unchanged=True))
+    store.delete_stale([replace(head(store), version=9, state=State.DELETED)])
+    assert found(store) == set()
+    for again in written:  # not committed before the flush, so read again
+        index([again])
+    assert found(store) == {(KEY, 2, 0), (KEY, 2, 1), (KEY, 2, 2)}
+    assert head(store).version == 3
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -20,6 +20,7 @@ Handler = Callable[[Sequence[Record]], Iterable[Result]]
 POLL_WAIT = 0.2  # seconds: how long a stop request may go unnoticed; records end the wait at once
 PUBLISH_DEADLINE = 30.0  # seconds
 PUBLISH_RETRY = 1.0  # seconds until a batch that the log did not acknowledge is handled again
+COMMIT_RETRY = 1.0  # seconds until offsets whose commit is unknown are committed again
 LAG_INTERVAL = 1.0  # seconds between two reports of the lag
 
 
@@ -69,7 +70,7 @@ class Loop:
         self._commit_seconds = commit_seconds
         self._committed_at = clock()
         self._uncommitted: dict[tuple[str, int], Record] = {}  # the last record handled per partition
-        self._flush_at = clock()  # not before: later than now after a flush that failed
+        self._commit_at = clock()  # not before: later than now after a flush or a commit that failed
         self._unflushed_ms: int | None = None  # of the oldest record that the flush which failed is about
 
     def run(self, stop: threading.Event) -> None:
@@ -90,7 +91,9 @@ class Loop:
         self._resume_if_due()  # 1
         records = self._consumer.poll(self._wait())  # 2 the assignment changes here and nowhere else
         self._last_poll = self._clock()  #   live() compares this stamp with now
-        self._assigned = bool(self._consumer.assignment())
+        held = self._consumer.assignment()
+        self._assigned = bool(held)
+        self._uncommitted = {place: record for place, record in self._uncommitted.items() if place in held}
         self._report_lag(records)
         if not records:
             self._commit()
@@ -118,25 +121,27 @@ class Loop:
                 self._commit()  # 5
 
     def _commit(self) -> None:
-        """Last offset + 1 of each partition that is still ours, synchronously, once the effects are durable."""
-        if not self._uncommitted or self._clock() < self._flush_at:
+        """Last offset + 1 of each partition, synchronously, once the effects are durable."""
+        records = list(self._uncommitted.values())
+        if not records:
+            self._unflushed_ms = None
+        if not records or self._clock() < self._commit_at:
             return
-        held = self._consumer.assignment()
-        records = [record for place, record in self._uncommitted.items() if place in held]
-        if records:
-            self._committed_at = self._clock()
-            try:
-                if self._flush is not None:
-                    self._flush()
-            except Retry as wait:  # handled, but not durable
-                self._flush_at = self._clock() + wait.after
-                self._unflushed_ms = self._unflushed_ms or min(record.timestamp_ms for record in records)
-                self._observer.retried(records, wait)
-                return
-            if not self._consumer.commit(records):
-                self._observer.commit_unknown(records)
-        self._uncommitted = {}
+        self._committed_at = self._clock()
+        try:
+            if self._flush is not None:
+                self._flush()
+        except Retry as wait:  # handled, but not durable
+            self._commit_at = self._clock() + wait.after
+            self._unflushed_ms = self._unflushed_ms or min(record.timestamp_ms for record in records)
+            self._observer.retried(records, wait)
+            return
         self._unflushed_ms = None
+        if self._consumer.commit(records):
+            self._uncommitted = {}
+        else:  # of the last records before a silence the group would lag until others come
+            self._commit_at = self._clock() + COMMIT_RETRY
+            self._observer.commit_unknown(records)
 
     def ready(self) -> bool:
         """Whether it holds partitions; callable from any thread."""

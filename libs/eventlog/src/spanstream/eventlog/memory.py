@@ -208,9 +208,10 @@ class MemoryConsumer:
         """Give up what is meant for another member, then take what is meant for this one and free."""
         owners, members = self._group.owners, self._group.members
         meant: set[Slot] = set()
-        for topic in self._topics:
+        for number, topic in enumerate(self._topics):  # as in Kafka a number of two topics may go to two members
             subscribed = [member for member in members if topic in member._topics]
-            share = range(subscribed.index(self), len(self._log.topics.get(topic, ())), len(subscribed))
+            first = (subscribed.index(self) + number) % len(subscribed)
+            share = range(first, len(self._log.topics.get(topic, ())), len(subscribed))
             meant |= {(topic, partition) for partition in share}
         for slot in self._positions.keys() - meant:
             del self._positions[slot], owners[slot]

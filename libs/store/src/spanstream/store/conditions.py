@@ -145,14 +145,19 @@ def head_below(order: Order) -> StoredCondition:
     return _any(Range("version", lt=order.version), _all(_version(order.version), tie))
 
 
+def flippable(order: Order, known: int) -> StoredCondition:
+    """The stored head loses against an event of this order, and has no failure of a version above the `known` one."""
+    return _all(head_below(order), _no_failure_above(known))
+
+
 def bumpable(point: str, head: Head, version: int) -> StoredCondition:
     """The stored head is live, of the same content and of a lower version."""
     return _all(Ids((point,)), live(), Match("hash", (head.content_hash.hex(),)), Range("version", lt=version))
 
 
 def older(point: str, version: int) -> StoredCondition:
-    """The stored head is older than this version."""
-    return _all(Ids((point,)), Range("version", lt=version))
+    """The stored head, and the failure noted on it, are not newer than a failure of this version."""
+    return _all(Ids((point,)), Range("version", lt=version), _no_failure_above(version))
 
 
 def failed(point: str, at_us: int) -> StoredCondition:
@@ -177,6 +182,10 @@ def stale(head: Head) -> StoredCondition:
         return _all(mine, _any(*below))
     named = Match("body", (body_text(head.key, head.body_version, head.content_hash),))
     return _all(mine, _any(*below), Not(named))
+
+
+def _no_failure_above(version: int) -> StoredCondition:
+    return Not(Range("failure.version", gt=version))
 
 
 def _version(version: int) -> StoredCondition:

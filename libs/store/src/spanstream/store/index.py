@@ -16,7 +16,7 @@ from spanstream.store.compression import Compression
 from spanstream.store.conditions import Ids
 from spanstream.store.engine import Collection, Engine, Operation, Point, Search, SetPayload, Upsert, Vector
 from spanstream.store.engine import Delete as DeletePoints
-from spanstream.store.errors import TooLarge
+from spanstream.store.errors import StoreUnavailable, TooLarge
 from spanstream.store.filling import Filling
 from spanstream.store.payloads import (
     Payload,
@@ -33,6 +33,7 @@ from spanstream.store.ranged import RangeIndexes
 from spanstream.store.standing_index import StandingQueries
 from spanstream.store.tallies import Tally, first, tallies
 
+FLIP_ATTEMPTS = 8  # each but the last is undone by a failure that is noted in the very moment
 MAX_SOURCES = 10_000
 MAX_TALLIED = 200_000  # documents whose metadata is read for one tally: 5 to 20 µs each
 _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
@@ -79,16 +80,20 @@ class Index:
     # --- Heads ---
 
     def flip_heads(self, heads: Sequence[Head]) -> list[Head]:
-        """Write heads where their order is above the stored ones', then re-read."""
-        before = self.heads([head.key for head in heads])
-        operations: list[Operation] = []
-        for head in heads:
-            stored = before.get(head.key)
-            if stored is None or stored.order < head.order:
-                operations.append(Upsert(_head_point(_with_failure(head, stored)), conditions.head_below(head.order)))
-        self._engine.write(_DOCUMENTS, operations)
-        after = self.heads([head.key for head in heads])
-        return [after[head.key] for head in heads]
+        """Write heads where their order is above the stored ones', then re-read.
+
+        A head carries over the failure of a newer version. One that was noted since it was read, by whoever reads the other
+        topic, would be lost: then the write is not done, and done again.
+        """
+        keys = [head.key for head in heads]
+        stored = self.heads(keys)
+        for _ in range(FLIP_ATTEMPTS):
+            operations = [_flip(head, stored.get(head.key)) for head in heads if _flips(head, stored.get(head.key))]
+            self._engine.write(_DOCUMENTS, operations)
+            stored = self.heads(keys)
+            if not any(_flips(head, stored.get(head.key)) for head in heads):
+                return [stored[head.key] for head in heads]
+        raise StoreUnavailable("heads change faster than they can be written")
 
     def bump_heads(self, bumps: Sequence[tuple[Head, int]]) -> list[Head | None]:
         """Raise versions of live heads of the same content, then re-read."""
@@ -111,13 +116,11 @@ class Index:
         stored = self.heads(list(newest))
         operations: list[Operation] = []
         for key, failure in newest.items():
-            head = stored.get(key)
-            if head is None:
+            if key not in stored:
                 absent = Head(key, -1, State.ABSENT, b"", -1, failure=failure)
                 operations.append(Upsert(_head_point(absent), insert_only=True))
-            if head is None or head.failure is None or head.failure.version <= failure.version:
-                older = conditions.older(_head_point_id(key), failure.version)
-                operations.append(SetPayload(older, {"failure": failure_payload(failure)}))
+            older = conditions.older(_head_point_id(key), failure.version)
+            operations.append(SetPayload(older, {"failure": failure_payload(failure)}))
         self._engine.write(_DOCUMENTS, operations)
 
     def forget_failures(self, failures: Sequence[tuple[Key, int]]) -> None:
@@ -263,6 +266,16 @@ def _with_failure(head: Head, stored: Head | None) -> Head:
     """A head keeps the failure of a newer version than its own, which nothing but this store knows of."""
     failure = stored.failure if stored and stored.failure and stored.failure.version > head.version else None
     return replace(head, failure=failure)
+
+
+def _flips(head: Head, stored: Head | None) -> bool:
+    return stored is None or stored.order < head.order
+
+
+def _flip(head: Head, stored: Head | None) -> Operation:
+    known = stored.failure.version if stored and stored.failure else -1
+    condition = conditions.flippable(head.order, max(known, head.version))
+    return Upsert(_head_point(_with_failure(head, stored)), condition)
 
 
 def _passage_point(passage: Passage) -> Point:

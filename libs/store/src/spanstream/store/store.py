@@ -1,4 +1,5 @@
-"""The store port. Two adapters: `edge.EdgeStore` (Qdrant's engine in this process) and `server.ServerStore`.
+"""The store port. Two adapters: `edge.EdgeStore` (Qdrant's engine in this process) and `server.ServerStore`; for tests and
+simulations also `memory.MemoryStore`.
 
 A store holds one *generation* (encoder release x transforms x segmenter): a collection of heads and one of passages. Beside
 it are the standing queries, which belong to no generation.

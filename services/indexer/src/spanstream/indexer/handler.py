@@ -6,7 +6,8 @@ hold for each key as if it were alone:
 
     1 decode; a record that cannot be read is rejected            per poll
     2 read the heads                                              per round
-    3 skip what a head already supersedes
+    3 skip what a head already supersedes; what a head shows is written again where passages of it lack: a power cut may
+      have spared the head alone
     4 write the passages, under ids that follow from their content
     5 count: a version is complete when the store holds exactly its `passage_count` passages. One that the poll
       brought whole needs no counting: the store has just taken them all
@@ -14,7 +15,8 @@ hold for each key as if it were alone:
     7 match what the heads now show with the standing queries (`standing.py`), also what they showed already: of a poll
       that ended between flip and publish nothing was told yet, and a repeat has the same id
     8 bump the heads of unchanged documents; a wrong guess goes back to be embedded
-    9 delete the passages that the re-read heads leave behind
+    9 delete the passages that the re-read heads leave behind, also those of parts that were written when another owner of
+      the partition had long been further
     10 note failures on heads, and forget those whose records were sent again; of dead letters that a head has outrun,
       here or in 6 and 8, tell the dead-letter topic (`resolutions.py`)     per poll
 
@@ -129,6 +131,9 @@ class Indexer:
         news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
         old = [change for change in changes if not change.beats(heads.get(change.key))]
         yield from _conflicts(old, heads, "the index holds other content of this version")
+        shown = [change for change in old if _shows(heads[change.key], change)]
+        if shown:
+            self._restore(shown, heads)
 
         upserts, invalid = self._read(change for change in news if change.kind is Kind.UPSERT)
         yield from invalid
@@ -144,7 +149,7 @@ class Indexer:
             [upsert.change for upsert in complete], heads, "it replaced other content of this version"
         )
 
-        again, _ = self._read(change for change in old if _shows(heads[change.key], change) and self._watched(change))
+        again, _ = self._read(change for change in shown if self._watched(change))
         yield from self._matches(
             [*zip(complete, flipped, strict=False), *((each, heads[each.change.key]) for each in again)]
         )  # 7
@@ -158,7 +163,9 @@ class Indexer:
             if before and before.failure and before.failure.version <= change.version:
                 yield superseded(change.key, before.failure.version, self._now_us())
 
-        stale = [*flipped, *(heads[change.key] for change in old)]
+        flips_later = {upsert.change.key for upsert in upserts} - {upsert.change.key for upsert in complete}
+        overtaken = self._store.heads(list(flips_later)).values() if flips_later else ()
+        stale = [*flipped, *(heads[change.key] for change in old), *overtaken]
         if stale:
             self._store.delete_stale(stale)  # 9
 
@@ -167,6 +174,14 @@ class Indexer:
         self._count("unchanged", bumped)
         self._count("superseded", old)
         metrics.INDEXER_PASSAGES.inc(sum(len(upsert.passages) for upsert in upserts))
+
+    def _restore(self, shown: Sequence[Change], heads: Mapping[Key, Head]) -> None:
+        """Write what these brought of a version that its head shows, unless the store holds all of it."""
+        counts = self._store.count_passages([(each.key, each.version, each.content_hash) for each in shown])
+        lacking = [each for each, count in zip(shown, counts, strict=True) if count < heads[each.key].passage_count]
+        upserts, _ = self._read(lacking)
+        if upserts:
+            self._store.upsert_passages([passage for upsert in upserts for passage in upsert.passages])
 
     def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Rejected]]:
         """What to write, and the parts whose vectors or offsets are wrong."""
@@ -201,6 +216,8 @@ class Indexer:
                 detail = f"the index holds {count} passages of this version, the event states {total}"
                 rejected += [Rejected(part.record, REASON_INDEX_REJECTED, detail) for part in upsert.change.parts]
             elif count < len({passage.ordinal for passage in upsert.passages}):
+                # An owner of the partition that is further may have deleted them, and this one may never see the record again.
+                self._store.delete_stale(list(self._store.heads([upsert.change.key]).values()))
                 raise Retry(UNAVAILABLE_SECONDS, "the store holds fewer passages than were written")
         return complete, rejected
 
