@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from spanstream.eventlog.log import Outgoing
 from spanstream.events import codec
 from spanstream.events.ids import Key, Order, content_hash
-from spanstream.events.topics import DOCUMENTS, FAILURES
+from spanstream.events.topics import DOCUMENTS
 from spanstream.gateway.meanings import Words
 from spanstream.gateway.problems import admitted
 from spanstream.gateway.question import Mode, Question
@@ -171,11 +171,9 @@ class Client:
             self._publish([Outgoing(record.topic, record.key or b"", record.value or b"", record.headers)])
 
     def _replay(self) -> None:
-        for partition in self._pipeline.log.topics[FAILURES.name]:
-            for record in list(partition):
-                event = codec.decode_failure(record.value)
-                headers = tuple((header.name, header.value) for header in event.headers)
-                self._publish([Outgoing(event.topic, event.key, event.value, headers)])
+        for event in self._pipeline.failures():
+            headers = tuple((header.name, header.value) for header in event.headers)
+            self._publish([Outgoing(event.topic, event.key, event.value, headers)])
 
     def _publish(self, messages: list[Outgoing]) -> None:
         self._pipeline.source.publish(messages)

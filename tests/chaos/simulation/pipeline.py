@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 
 from spanstream.embedder.handler import Embedding
 from spanstream.embedder.service import GROUP as EMBEDDER
@@ -16,7 +17,7 @@ from spanstream.events import codec
 from spanstream.events.ids import Key, Order
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import ALL, DOCUMENTS, EMBEDDINGS, FAILURES, PASSAGES
-from spanstream.events.v1.failure_pb2 import Reason
+from spanstream.events.v1.failure_pb2 import FailureEvent, Reason
 from spanstream.gateway.search import Searcher
 from spanstream.indexer.handler import Indexer
 from spanstream.indexer.service import GROUP as INDEXER
@@ -135,14 +136,17 @@ class Pipeline:
     def dead_letters(self) -> list[history.DeadLetter]:
         """What the dead-letter topic holds."""
         found = []
-        for partition in self.log.topics[FAILURES.name]:
-            for record in partition:
-                event = codec.decode_failure(record.value)
-                inner = codec.envelope(event.topic, event.value)
-                key = Key(event.tenant, event.source, event.id)
-                reason = Reason.Name(event.reason).removeprefix("REASON_")
-                found.append(history.DeadLetter(key, event.version, reason, inner.content_hash if inner else b""))
+        for event in self.failures():
+            inner = codec.envelope(event.topic, event.value)
+            key = Key(event.tenant, event.source, event.id)
+            reason = Reason.Name(event.reason).removeprefix("REASON_")
+            found.append(history.DeadLetter(key, event.version, reason, inner.content_hash if inner else b""))
         return found
+
+    def failures(self) -> list[FailureEvent]:
+        """The dead letters, without what is told of them later on the same topic."""
+        records = chain.from_iterable(self.log.topics[FAILURES.name])
+        return [event for event in (codec.decode_failure(record.value) for record in records) if not event.resolution]
 
     def _index(self, role: str, looked: Callable[[], None] = lambda: None) -> Index:
         return Index(ScheduledEngine(self._scheduler, role, self.disk, looked))
