@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from spanstream.runtime import admin
 from spanstream.runtime.auth import Authenticator, Identity, create_key
+from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.http import HttpServer, PortInUse
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import ThreadService
@@ -77,6 +78,28 @@ def test_router_may_have_the_root() -> None:
     server.start(lambda error: None)
     assert httpx.get(server.url).json() == "a page"
     server.stop(time.monotonic() + 10)
+
+
+def test_a_body_beyond_the_limit_is_refused_whether_its_length_is_said_or_not() -> None:
+    router = APIRouter(route_class=GuardedRoute)
+    auth = Authenticator.from_file(None)
+
+    @router.post("/count")
+    def count(body: dict[str, str], _caller: Identity = Depends(auth.requires("read"))) -> int:
+        return len(body["text"])
+
+    server = HttpServer("test", "127.0.0.1", 0)
+    server.include(router, max_body_bytes=1000)
+    server.start(lambda error: None)
+    try:
+        url = f"{server.url}/count"
+        assert httpx.post(url, json={"text": "a" * 900}).json() == 900
+        for more in ({"json": {"text": "a" * 1000}}, {"content": iter([b'{"text": "', b"a" * 1000, b'"}'])}):
+            answer = httpx.post(url, **more)
+            assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+            assert answer.json()["type"] == "urn:spanstream:problem:too-large"
+    finally:
+        server.stop(time.monotonic() + 10)
 
 
 def test_root_leads_to_the_documentation(server: HttpServer) -> None:

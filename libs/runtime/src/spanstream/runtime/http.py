@@ -70,9 +70,9 @@ class HttpServer:
         self._server = uvicorn.Server(config)
         self._thread: threading.Thread | None = None
 
-    def include(self, router: APIRouter) -> None:
-        """Serve these routes too."""
-        self.app.include_router(router)
+    def include(self, router: APIRouter, *, max_body_bytes: int | None = None) -> None:
+        """Serve these routes too. `max_body_bytes` of a request, beyond which it is answered 413; None: they see to it."""
+        self.app.include_router(router, max_body_size=max_body_bytes)
 
     def start(self, report: Report) -> None:
         """Serve; returns once connections are accepted. `/` leads to the documentation where no router has it."""
@@ -138,15 +138,21 @@ class _Traced(_Around):
 
 
 class _Guarded(_Around):
-    """What the framework would get wrong around all routes: paths that are not UTF-8, and requests cut by a stop."""
+    """What the framework would get wrong around all routes: paths that are not UTF-8, bodies that it refuses for their length
+    in words of its own, and requests cut by a stop.
+    """
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
+        begun = replaced = False
 
         async def noted(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, replaced
             begun = True
-            await send(message)
+            if message["type"] == "http.response.start" and _in_its_own_words(message):
+                replaced = True
+                await problems.response(Problem(413, "the body is too large"))(scope, receive, send)
+            elif not replaced:
+                await send(message)
 
         if wrong := _wrong(scope["raw_path"]):
             await problems.response(wrong)(scope, receive, send)
@@ -169,3 +175,8 @@ def _wrong(path: bytes) -> Problem | None:
     if "\n" in decoded:  # which the framework takes for another route's
         return Problem(422, "the path must not contain control characters")
     return None
+
+
+def _in_its_own_words(start: Message) -> bool:
+    """Whether this begins an answer that is no problem document, to a body of too many bytes."""
+    return start["status"] == 413 and (b"content-type", b"text/plain; charset=utf-8") in start["headers"]

@@ -113,7 +113,7 @@ def router(
     @routes.post(
         "/v1/sources/{source}/documents:status",
         summary="What became of many documents",
-        responses=responses(400, 415, 422),
+        responses=responses(400, 413, 415, 422),
     )
     async def documents(source: SourceName, request: StatusRequest, caller: Identity = reader) -> StatusResponse:
         scope = scope_of(caller)

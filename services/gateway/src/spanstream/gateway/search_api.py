@@ -50,7 +50,7 @@ def search_router(
     admission: Admission,
 ) -> APIRouter:
     """The routes. Each search runs whole in one of `admission`'s threads, its writing as JSON too: the event loop has others to serve."""
-    routes = APIRouter(route_class=GuardedRoute, responses=responses(400, 401, 403, 415, 422, 429, 503))
+    routes = APIRouter(route_class=GuardedRoute, responses=responses(400, 401, 403, 413, 415, 422, 429, 503))
     reader = Depends(authenticator.requires("read", narrows=True))
     misses = Misses(store, searcher)
 

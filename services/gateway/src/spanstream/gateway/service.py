@@ -62,7 +62,8 @@ def build(
     cache = QueryCache(settings.query_cache_bytes)
     searcher = Searcher(store, encoder, stages, writer=writer, cache=cache)
     admission = Admission(settings.searches_at_once, settings.searches_waiting)
-    http.include(router(store, searcher, index, authenticator, admission))
+    limit = settings.max_body_bytes
+    http.include(router(store, searcher, index, authenticator, admission), max_body_bytes=limit)
     http.include(page.router())
     if settings.ingest_url is not None:
         # No connection outlives its request: this client belongs to an event loop that it could not be closed from.
@@ -77,7 +78,8 @@ def build(
             authenticator,
             most=settings.max_standing_queries,
             now_us=lambda: time.time_ns() // 1000,
-        )
+        ),
+        max_body_bytes=limit,
     )
     recomputing = Recomputing(store, index, computing)
 

@@ -57,6 +57,9 @@ class GatewaySettings(HttpSettings):
     searches_waiting: int = Field(
         WAITING, ge=0, le=65536, description="searches that wait for their turn; beyond, they are answered 503"
     )
+    max_body_bytes: int = Field(
+        2**23, ge=2**10, le=2**30, description="bytes of a request, beyond which it is answered 413; a file passes"
+    )
     max_standing_queries: int = Field(100, ge=0, le=200, description="of one tenant")
 
     @field_validator("blend")
