@@ -61,7 +61,7 @@ def router(
         description="It is matched with every document that becomes searchable from then on (about a second later), and "
         "its matches are on the topic `matches.v1` and at `GET /v1/matches` of the ingest API. It matches what the key "
         "that saved it may see. The same again changes nothing.",
-        responses=responses(400, 409, 415, 422),
+        responses=responses(400, 409, 413, 415, 422),
     )
     def put(
         id: QueryId, body: StandingQueryBody, caller: Identity = writer, _reads: Identity = reader
