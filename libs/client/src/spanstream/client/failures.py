@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from spanstream.client import output
@@ -40,7 +39,8 @@ def list_(url: Url = None, as_json: Json = False) -> None:
         output.write_json(found)
         return
     out, err = output.consoles()
-    out.print(_groups(found.groups) if found.groups else Text("nothing failed that is open", style="dim"))
+    nothing = Text("nothing failed that is open", style="dim")
+    out.print(_groups(found.groups) if found.groups else nothing, soft_wrap=True)
     if found.left_out:
         err.print("There are older ones in the log, which are listed once these are resolved.", style="yellow")
 
@@ -56,7 +56,7 @@ def show(
     """Show the records of one cause, the newest first."""
     with _connect(url) as client:
         found = client.failures.show(fingerprint, limit=limit, cursor=cursor)
-    output.write_json(found) if as_json else output.consoles()[0].print(_records(found))
+    output.write_json(found) if as_json else output.consoles()[0].print(_records(found), soft_wrap=True)
 
 
 @app.command()
@@ -151,38 +151,32 @@ def _warn(err: Console, count: int) -> None:
     err.print(f"{count} cannot be replayed: {told} not in the dead letter. Send the documents again.", style="yellow")
 
 
-def _groups(found: tuple[FailureGroup, ...]) -> Table:
-    table = Table("fingerprint", "stage", "reason", box=None)
-    table.add_column("records", justify="right")
-    for name in ("first", "last"):
-        table.add_column(name, no_wrap=True)
+def _groups(found: tuple[FailureGroup, ...]) -> Text:
+    """A few lines a group, not a row of a table: fingerprints and ids are to be copied, however narrow the terminal."""
+    lines = []
     for group in found:
-        reason = Text.assemble(
-            (output.clean(group.reason), "red"), f"  {group.meaning} ", (output.line(group.detail), "dim")
+        records = f"{group.count} record{'s' * (group.count != 1)}"
+        about = Text.assemble(
+            group.fingerprint, f"  {output.clean(group.stage)}  ", (output.clean(group.reason), "red"), f"  {records}"
         )
-        times = _time(group.first_at_us), _time(group.last_at_us)
-        table.add_row(group.fingerprint, Text(output.clean(group.stage)), reason, str(group.count), *times)
-    return table
+        lines += [about, Text.assemble(f"    {group.meaning} ", (output.line(group.detail), "dim"))]
+        lines.append(Text(f"    {_time(group.first_at_us)} to {_time(group.last_at_us)}", style="dim"))
+    return Text("\n").join(lines)
 
 
-def _records(found: DeadLetters) -> Group:
-    table = Table("id", "document", box=None)
-    table.add_column("version", justify="right")
-    table.add_column("failed", no_wrap=True)
-    table.add_column("replays", justify="right")
-    table.add_column("detail")
-    for record in found.records:
-        where = Text(f"{output.clean(record.source)}/{output.clean(record.document)}", style="cyan")
-        detail = output.line(record.detail)
-        version, replays = str(record.version or "?"), str(record.replays or "")
-        table.add_row(Text(record.id), where, version, _time(record.failed_at_us), replays, Text(detail))
+def _records(found: DeadLetters) -> Text:
     group = found.group
-    head = Text.assemble((output.clean(group.reason), "red"), f"  {group.meaning}")
+    lines = [Text.assemble((output.clean(group.reason), "red"), f"  {group.meaning}")]
+    for record in found.records:
+        where = f"{output.clean(record.source)}/{output.clean(record.document)}"
+        replays = f"  replays: {record.replays}" if record.replays else ""
+        lines.append(Text.assemble((where, "cyan"), f"  version {record.version or '?'}  {record.id}{replays}"))
+        lines.append(Text.assemble(f"    {_time(record.failed_at_us)}  ", (output.line(record.detail), "dim")))
     shown = (
         f"{len(found.records)} of {group.count} records of {group.documents} documents, {group.replayable} replayable"
     )
     more = [Text(f"older ones: --cursor {found.cursor}", style="dim")] if found.cursor else []
-    return Group(head, table, Text(shown, style="dim"), *more)
+    return Text("\n").join([*lines, Text(shown, style="dim"), *more])
 
 
 def _time(at_us: int) -> str:
