@@ -447,7 +447,7 @@ def test_the_description_names_every_problem(bench: Bench) -> None:
         "/v1/failures/{fingerprint}:discard",
     }
     replay = paths["/v1/failures/{fingerprint}:replay"]["post"]["responses"]
-    assert set(replay) == {"200", "400", "401", "403", "404", "415", "422", "503"}
+    assert set(replay) == {"200", "400", "401", "403", "404", "415", "422", "429", "503"}
 
 
 def test_a_body_that_is_no_json_is_said_to_be_so(bench: Bench) -> None:
