@@ -9,7 +9,8 @@ from starlette.types import Receive, Scope, Send
 
 from spanstream.eventlog.errors import EventLogError
 from spanstream.ingestor.acceptance import RETRY_SECONDS
-from spanstream.ingestor.matches import MAX_POSITION, Matches, Stream, TooManyStreams, UnknownPosition, Wanted
+from spanstream.ingestor.matches import Matches, Stream, TooManyStreams, Wanted
+from spanstream.ingestor.positions import MAX_CHARACTERS, UnknownPosition
 from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute
@@ -41,7 +42,7 @@ def router(matches: Matches, authenticator: Authenticator) -> APIRouter:
     async def follow(
         caller: reader,
         query: Annotated[str | None, Query(min_length=1, max_length=64, description="of one query alone")] = None,
-        last_event_id: Annotated[str | None, Header(max_length=MAX_POSITION)] = None,
+        last_event_id: Annotated[str | None, Header(max_length=MAX_CHARACTERS)] = None,
     ) -> Response:
         try:
             stream = await matches.open(Wanted(caller.tenant, caller.groups, query), last_event_id or None)

@@ -15,7 +15,7 @@ from spanstream.ingestor.failures.lane import Busy, Lane
 from spanstream.ingestor.failures.letter import Letter
 from spanstream.ingestor.failures.models import FailedRecords, FailureGroups, ReplayBody, Resolution, Selection
 from spanstream.ingestor.failures.resolving import Resolving
-from spanstream.ingestor.matches import UnknownPosition, decoded, encoded
+from spanstream.ingestor.positions import UnknownPosition, decoded, encoded
 from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute
