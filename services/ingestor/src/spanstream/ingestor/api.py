@@ -202,7 +202,8 @@ async def _forward(gateway: httpx.AsyncClient, request: Request, source: str, id
         answer = await gateway.get(url, headers=headers, timeout=_FORWARD_SECONDS)
     except httpx.HTTPError as error:
         raise Problem(503, "the gateway does not answer", retry_after=RETRY_SECONDS) from error
-    return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+    kept = {name: answer.headers[name] for name in ("retry-after", "www-authenticate") if name in answer.headers}
+    return Response(answer.content, answer.status_code, kept, answer.headers.get("content-type"))
 
 
 def _body(content_type: str, model: type[BaseModel], *, binary: bool = False) -> dict[str, Any]:
