@@ -28,7 +28,8 @@ from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.reranking import Stage
 from spanstream.gateway.search import Searcher
 from spanstream.runtime import problems
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.key_file import create_key
 from spanstream.store.errors import StoreUnavailable
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document
 from tests.unit.indexer.documents import DIMENSION, ENCODER, deleted, failed

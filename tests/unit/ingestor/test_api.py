@@ -22,7 +22,8 @@ from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime import problems
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.key_file import create_key
 from tests.unit.ingestor import files
 
 DOCUMENT = "/v1/sources/s/documents/a"

@@ -24,8 +24,9 @@ from spanstream.ingestor.failures import api
 from spanstream.ingestor.failures.following import READ_SECONDS, Following
 from spanstream.ingestor.failures.lane import Busy, Lane
 from spanstream.ingestor.failures.resolving import SLICE_SECONDS, Resolving
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.http import application
+from spanstream.runtime.key_file import create_key
 from tests.unit.ingestor.failing import everything, failed, letter, superseded, write
 
 

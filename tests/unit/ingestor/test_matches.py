@@ -20,7 +20,8 @@ from spanstream.ingestor.matches import HEARTBEAT_SECONDS, Matches, TooManyStrea
 from spanstream.ingestor.matches_api import router
 from spanstream.ingestor.positions import decoded, encoded
 from spanstream.runtime import problems
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.key_file import create_key
 
 
 class Server:

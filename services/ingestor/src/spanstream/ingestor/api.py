@@ -25,7 +25,7 @@ from spanstream.runtime import metrics, parameters
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute, trail
 from spanstream.runtime.names import DocumentId, SourceName
-from spanstream.runtime.problems import TYPES, Problem, responses
+from spanstream.runtime.problems import TYPES, Problem, misfit, responses
 
 # What the gateway takes; that checks them.
 _STATUS_PARAMETERS = [
@@ -176,7 +176,7 @@ def _key(caller: Identity, source: str, id: str) -> Key:
         return Key.checked(caller.tenant, source, id)
     except InvalidKey as error:
         field = "path.source" if str(error).startswith("source") else "path.id"
-        raise Problem(422, "the request does not fit the schema", errors=[(field, str(error))]) from error
+        raise misfit((field, str(error))) from error
 
 
 def _upsert(key: Key, fields: dict[str, Any], max_text_bytes: int) -> Upsert:

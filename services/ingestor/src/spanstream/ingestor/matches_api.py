@@ -14,7 +14,7 @@ from spanstream.ingestor.positions import MAX_CHARACTERS, UnknownPosition
 from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute
-from spanstream.runtime.problems import Problem, responses
+from spanstream.runtime.problems import Problem, misfit, responses
 
 MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -47,8 +47,7 @@ def router(matches: Matches, authenticator: Authenticator) -> APIRouter:
         try:
             stream = await matches.open(Wanted(caller.tenant, caller.groups, query), last_event_id or None)
         except UnknownPosition as error:
-            wrong = [("header.last-event-id", str(error))]
-            raise Problem(422, "the request does not fit the schema", errors=wrong) from error
+            raise misfit(("header.last-event-id", str(error))) from error
         except TooManyStreams as error:
             raise Problem(429, "too many streams of matches are open", retry_after=RETRY_SECONDS) from error
         except EventLogError as error:

@@ -19,7 +19,7 @@ from spanstream.ingestor.positions import UnknownPosition, decoded, encoded
 from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute
-from spanstream.runtime.problems import Problem, responses
+from spanstream.runtime.problems import Problem, misfit, responses
 
 MAX_CURSOR = 400  # characters: a time and an id
 
@@ -148,7 +148,7 @@ def _cursor(letter: Letter) -> str:
 def _read_cursor(cursor: str) -> tuple[int, str]:
     time, tilde, name = cursor.partition("~")
     if not tilde or not time.isascii() or not time.isdigit():
-        raise _invalid("query.cursor", "is not one that was given out")
+        raise misfit(("query.cursor", "is not one that was given out"))
     return int(time), name
 
 
@@ -156,8 +156,4 @@ def _read_until(until: str) -> dict[int, int]:
     try:
         return decoded(until)
     except UnknownPosition as error:
-        raise _invalid("body.until", "is not one that was given out") from error
-
-
-def _invalid(field: str, wrong: str) -> Problem:
-    return Problem(422, "the request does not fit the schema", errors=[(field, wrong)])
+        raise misfit(("body.until", "is not one that was given out")) from error
