@@ -257,6 +257,12 @@ def test_schema_of_a_filter_says_which_fields_there_are(shared: Api) -> None:
     assert field["pattern"].startswith("^(source|id|metadata")
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/sources"), ("POST", "/v1/search")])
+def test_a_query_parameter_that_a_request_does_not_have_is_named(shared: Api, method: str, path: str) -> None:
+    answer = shared.client.request(method, path, params={"verison": 3}, json={"query": "fish"})
+    assert is_problem(answer, 422, "query.verison")
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -506,7 +512,7 @@ def test_key_of_one_source_sees_that_source_and_no_other(tmp_path: Path, empty: 
         assert is_problem(api.client.get("/v1/sources/vault/documents/nowhere"), 403)
         filter = {"field": "source", "eq": "vault"}
         assert is_problem(api.client.post("/v1/search", json={"query": "fish", "filter": filter}), 422, "body.filter")
-        assert is_problem(api.client.post("/v1/similar", json={"to": secret}), 422, "body.to")
+        assert is_problem(api.client.post("/v1/similar", json={"to": secret}), 404, "body.to")
         missed = {"query": {"query": "red fish"}, "document": secret}
         unknown = missed | {"document": {"source": "vault", "id": "nowhere"}}
         told = [api.client.post("/v1/explain-miss", json=body).json() for body in (missed, unknown)]
@@ -670,7 +676,7 @@ def test_a_query_may_be_a_set_of_meanings(shared: Api, query: Any, first: str) -
         ({"like": {"source": "wiki", "id": "fish", "start": 3}}, "body.query.like", "both 'start' and 'end'"),
         ({"like": {"source": "wiki", "id": "nowhere"}}, "body.query", "no document wiki/nowhere is searchable"),
         ({"like": {"source": "WIKI", "id": "fish"}}, "body.query", "no document WIKI/fish is searchable"),
-        ({"like": "fish"}, "body.query.like", "dictionary"),
+        ({"like": "fish"}, "body.query.like", "must be an object"),
         ({"near": "fish"}, "body.query", ""),
         ([], "body.query", "string"),
     ],

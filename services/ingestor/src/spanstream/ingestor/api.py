@@ -21,9 +21,9 @@ from spanstream.ingestor.budget import Budget
 from spanstream.ingestor.documents import Delete, DocumentBody, FileFields, RecordBody, Upsert, invalid, upsert
 from spanstream.ingestor.heads import Caller
 from spanstream.ingestor.settings import IngestorSettings
-from spanstream.runtime import metrics, parameters
+from spanstream.runtime import metrics
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute, trail
+from spanstream.runtime.guard import GuardedRoute, guarded, trail
 from spanstream.runtime.names import DocumentId, SourceName
 from spanstream.runtime.problems import TYPES, Problem, misfit, responses
 
@@ -67,12 +67,7 @@ def router(
     acceptance: Acceptance, authenticator: Authenticator, settings: IngestorSettings, gateway: httpx.AsyncClient | None
 ) -> APIRouter:
     """The routes. With `gateway`, document status is forwarded to it."""
-    routes = APIRouter(
-        route_class=_CountedRoute,
-        tags=["ingest"],
-        responses=responses(401, 403, 422, 429, 503),
-        dependencies=[parameters.DESCRIBED],
-    )
+    routes = guarded(route_class=_CountedRoute, tags=["ingest"])
     writer = Annotated[Identity, Depends(authenticator.requires("write"))]
     reader = Annotated[Identity, Depends(authenticator.requires("read"))]
     max_text, max_body = settings.max_text_bytes, settings.max_body_bytes

@@ -11,10 +11,9 @@ from spanstream.eventlog.errors import EventLogError
 from spanstream.ingestor.acceptance import RETRY_SECONDS
 from spanstream.ingestor.matches import Matches, Stream, TooManyStreams, Wanted
 from spanstream.ingestor.positions import MAX_CHARACTERS, UnknownPosition
-from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute
-from spanstream.runtime.problems import Problem, misfit, responses
+from spanstream.runtime.guard import guarded
+from spanstream.runtime.problems import Problem, misfit
 
 MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -22,12 +21,7 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 def router(matches: Matches, authenticator: Authenticator) -> APIRouter:
     """The route."""
-    routes = APIRouter(
-        route_class=GuardedRoute,
-        tags=["matches"],
-        responses=responses(401, 403, 422, 429, 503),
-        dependencies=[parameters.DESCRIBED],
-    )
+    routes = guarded(tags=["matches"])
     reader = Annotated[Identity, Depends(authenticator.requires("read"))]
 
     @routes.get(

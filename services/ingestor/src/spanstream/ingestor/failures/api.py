@@ -16,9 +16,8 @@ from spanstream.ingestor.failures.letter import Letter
 from spanstream.ingestor.failures.models import FailedRecords, FailureGroups, ReplayBody, Resolution, Selection
 from spanstream.ingestor.failures.resolving import Resolving
 from spanstream.ingestor.positions import UnknownPosition, decoded, encoded
-from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute
+from spanstream.runtime.guard import guarded
 from spanstream.runtime.problems import Problem, misfit, responses
 
 MAX_CURSOR = 400  # characters: a time and an id
@@ -31,13 +30,7 @@ def router(
     following: Following, resolving: Resolving, reading: Lane, acting: Lane, authenticator: Authenticator
 ) -> APIRouter:
     """The routes; the lanes are for what only looks, and for what replays and discards."""
-    routes = APIRouter(
-        route_class=GuardedRoute,
-        prefix="/v1/failures",
-        tags=["failures"],
-        responses=responses(401, 403, 422, 429, 503),
-        dependencies=[parameters.DESCRIBED],
-    )
+    routes = guarded(prefix="/v1/failures", tags=["failures"])
     reader, writer = (Depends(authenticator.requires(scope, narrows=True)) for scope in ("read", "write"))
 
     def visible(caller: Identity, fingerprint: str | None = None) -> tuple[list[Letter], Open]:
