@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from spanstream.runtime.auth import create_key
+from spanstream.runtime.key_file import create_key
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus
 from tests.unit.gateway.test_api import Api as Gateway
 from tests.unit.ingestor.test_api import Api as Ingestor

@@ -31,8 +31,8 @@ from spanstream.ingestor.parsing.kinds import Kind
 from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError
 from spanstream.ingestor.parsing.parser import Parser
 from spanstream.ingestor.settings import IngestorSettings
-from spanstream.runtime.auth import create_key
 from spanstream.runtime.http import HttpServer
+from spanstream.runtime.key_file import create_key
 from spanstream.runtime.service import Service
 from spanstream.store.edge import EdgeStore
 

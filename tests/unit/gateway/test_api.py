@@ -28,7 +28,8 @@ from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.reranking import Stage
 from spanstream.gateway.search import Searcher
 from spanstream.runtime import problems
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.key_file import create_key
 from spanstream.store.errors import StoreUnavailable
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document
 from tests.unit.indexer.documents import DIMENSION, ENCODER, deleted, failed
@@ -254,6 +255,12 @@ def test_a_wrong_value_of_a_filter_is_told_once_in_the_words_of_who_sent_it(
 def test_schema_of_a_filter_says_which_fields_there_are(shared: Api) -> None:
     field = shared.client.get("/openapi.json").json()["components"]["schemas"]["Comparison"]["properties"]["field"]
     assert field["pattern"].startswith("^(source|id|metadata")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v1/sources"), ("POST", "/v1/search")])
+def test_a_query_parameter_that_a_request_does_not_have_is_named(shared: Api, method: str, path: str) -> None:
+    answer = shared.client.request(method, path, params={"verison": 3}, json={"query": "fish"})
+    assert is_problem(answer, 422, "query.verison")
 
 
 @pytest.mark.parametrize(
@@ -505,7 +512,7 @@ def test_key_of_one_source_sees_that_source_and_no_other(tmp_path: Path, empty: 
         assert is_problem(api.client.get("/v1/sources/vault/documents/nowhere"), 403)
         filter = {"field": "source", "eq": "vault"}
         assert is_problem(api.client.post("/v1/search", json={"query": "fish", "filter": filter}), 422, "body.filter")
-        assert is_problem(api.client.post("/v1/similar", json={"to": secret}), 422, "body.to")
+        assert is_problem(api.client.post("/v1/similar", json={"to": secret}), 404, "body.to")
         missed = {"query": {"query": "red fish"}, "document": secret}
         unknown = missed | {"document": {"source": "vault", "id": "nowhere"}}
         told = [api.client.post("/v1/explain-miss", json=body).json() for body in (missed, unknown)]
@@ -669,7 +676,7 @@ def test_a_query_may_be_a_set_of_meanings(shared: Api, query: Any, first: str) -
         ({"like": {"source": "wiki", "id": "fish", "start": 3}}, "body.query.like", "both 'start' and 'end'"),
         ({"like": {"source": "wiki", "id": "nowhere"}}, "body.query", "no document wiki/nowhere is searchable"),
         ({"like": {"source": "WIKI", "id": "fish"}}, "body.query", "no document WIKI/fish is searchable"),
-        ({"like": "fish"}, "body.query.like", "dictionary"),
+        ({"like": "fish"}, "body.query.like", "must be an object"),
         ({"near": "fish"}, "body.query", ""),
         ([], "body.query", "string"),
     ],

@@ -294,9 +294,7 @@ def test_similar_is_the_query_like(api: Api) -> None:
     [
         ({}, "body.to"),
         ({"to": "fish"}, "body.to"),
-        ({"to": {"source": "wiki", "id": "nowhere"}}, "body.to"),
         ({"to": {"source": "wiki", "id": "fish3", "start": 2}}, "body.to"),
-        ({"to": {"source": "wiki", "id": "fish3", "start": 9000, "end": 9001}}, "body.to"),
         ({"to": {"source": "wiki", "id": "fish3"}, "limit": 101}, "body.limit"),
         ({"to": {"source": "wiki", "id": "fish3"}, "query": "fish"}, "body.query"),
         ({"to": {"source": "wiki", "id": "fish3"}, "filter": {"field": "source", "eq": "x"}}, "body.filter"),
@@ -304,3 +302,8 @@ def test_similar_is_the_query_like(api: Api) -> None:
 )
 def test_a_bad_question_for_similar_ones_is_refused_by_its_part(api: Api, body: Any, field: str) -> None:
     assert is_problem(api.client.post("/v1/similar", json=body), 422, field)
+
+
+@pytest.mark.parametrize("part", [{"id": "nowhere"}, {"id": "fish3", "start": 9000, "end": 9001}])
+def test_what_does_not_exist_has_nothing_similar(api: Api, part: dict[str, Any]) -> None:
+    assert is_problem(api.client.post("/v1/similar", json={"to": {"source": "wiki"} | part}), 404, "body.to")

@@ -9,8 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from spanstream.gateway import forwarding
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.http import application
+from spanstream.runtime.key_file import create_key
 
 
 class Ingest:

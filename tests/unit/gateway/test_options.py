@@ -212,7 +212,7 @@ def test_a_cursor_widens_nothing(empty: Corpus, tmp_path: Path) -> None:
     empty.put(*(document(f"o{n}", [f"red fish {n}"]) for n in range(3)), document("s", ["red fish"], groups=("staff",)))
     api, headers = guest(empty, tmp_path)
     everyone = Api(empty, tmp_path / "keys.json")
-    from spanstream.runtime.auth import create_key
+    from spanstream.runtime.key_file import create_key
 
     token = {"authorization": f"Bearer {create_key(tmp_path / 'keys.json', 'all', 'acme')}"}
     everyone = Api(empty, tmp_path / "keys.json")

@@ -22,7 +22,8 @@ from spanstream.gateway.index import Index
 from spanstream.gateway.standing import Computing, Recomputing
 from spanstream.indexer.handler import Indexer
 from spanstream.runtime import problems
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.key_file import create_key
 from spanstream.store.generation import Generation
 from spanstream.store.queries import Scope
 from spanstream.store.standing import Computed

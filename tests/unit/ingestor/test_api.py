@@ -22,7 +22,8 @@ from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime import problems
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.key_file import create_key
 from tests.unit.ingestor import files
 
 DOCUMENT = "/v1/sources/s/documents/a"
@@ -519,6 +520,14 @@ def test_status_is_asked_of_the_gateway(tmp_path: Path) -> None:
     with api.http:
         path = "/v1/sources/s/documents/a%2Fb?version=3&wait=1"
         assert api.http.get(path, headers={"authorization": "Bearer x"}).json() == {"state": "searchable"}
+
+
+def test_a_gateway_that_refuses_a_question_for_now_says_until_when(tmp_path: Path) -> None:
+    transport = httpx.MockTransport(lambda _request: httpx.Response(429, headers={"retry-after": "7"}))
+    api = Api(tmp_path, gateway=httpx.AsyncClient(base_url="http://gateway", transport=transport))
+    with api.http:
+        answer = api.http.get(DOCUMENT)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
 
 
 def test_id_with_dots_between_slashes_reaches_the_gateway_whole(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from spanstream.ingestor.failures import api
 from spanstream.ingestor.failures.following import READ_SECONDS, Following
 from spanstream.ingestor.failures.lane import Busy, Lane
 from spanstream.ingestor.failures.resolving import SLICE_SECONDS, Resolving
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.http import application
+from spanstream.runtime.key_file import create_key
 from tests.unit.ingestor.failing import everything, failed, letter, superseded, write
 
 
@@ -447,7 +448,7 @@ def test_the_description_names_every_problem(bench: Bench) -> None:
         "/v1/failures/{fingerprint}:discard",
     }
     replay = paths["/v1/failures/{fingerprint}:replay"]["post"]["responses"]
-    assert set(replay) == {"200", "400", "401", "403", "404", "415", "422", "503"}
+    assert set(replay) == {"200", "400", "401", "403", "404", "415", "422", "429", "503"}
 
 
 def test_a_body_that_is_no_json_is_said_to_be_so(bench: Bench) -> None:

@@ -16,10 +16,12 @@ from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.ids import Key, standing_id
 from spanstream.events.topics import ALL, MATCHES
 from spanstream.events.v1.match_pb2 import MatchEvent
-from spanstream.ingestor.matches import HEARTBEAT_SECONDS, Matches, TooManyStreams, Wanted, decoded, encoded
+from spanstream.ingestor.matches import HEARTBEAT_SECONDS, Matches, TooManyStreams, Wanted
 from spanstream.ingestor.matches_api import router
+from spanstream.ingestor.positions import decoded, encoded
 from spanstream.runtime import problems
-from spanstream.runtime.auth import Authenticator, create_key
+from spanstream.runtime.auth import Authenticator
+from spanstream.runtime.key_file import create_key
 
 
 class Server:

@@ -17,11 +17,11 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from spanstream.runtime.audit import AuditLog, verify
-from spanstream.runtime.auth import Authenticator, Identity, create_key
+from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute, trail
 from spanstream.runtime.headers import DEFAULTS
 from spanstream.runtime.http import application
-from spanstream.runtime.key_file import revoke_key, rotate_key
+from spanstream.runtime.key_file import create_key, revoke_key, rotate_key
 from spanstream.runtime.keys import Keys
 from spanstream.runtime.limits import Limits, Rates
 from spanstream.runtime.problems import Problem

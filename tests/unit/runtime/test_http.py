@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from spanstream.runtime import admin
-from spanstream.runtime.auth import Authenticator, Identity, create_key
+from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.http import HttpServer, PortInUse
+from spanstream.runtime.key_file import create_key
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import ThreadService
 from spanstream.runtime.settings import AdminSettings, HttpSettings, SettingsError

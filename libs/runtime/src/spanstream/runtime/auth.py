@@ -18,7 +18,6 @@ from starlette.types import Scope
 from spanstream.runtime.audit import AuditLog
 from spanstream.runtime.identity import EVERYONE, Denied, Reason, refusal
 from spanstream.runtime.identity import Identity as Identity
-from spanstream.runtime.key_file import create_key as create_key
 from spanstream.runtime.keys import PREFIX, Keys
 from spanstream.runtime.limits import Limits, Rates
 from spanstream.runtime.logs import get_logger

@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from spanstream.runtime import problems
+from spanstream.runtime import parameters, problems
 from spanstream.runtime.audit import AuditLog, AuditUnavailable
 from spanstream.runtime.auth import Identity, Refused, Required
 from spanstream.runtime.limits import Admitted
@@ -62,7 +62,7 @@ def trail(request: Request) -> Trail:
 class GuardedRoute(APIRoute):
     """1 who calls, and whether they may; 2 the tenant's limits; 3 the handler; 4 the audit log; then the answer.
 
-    For every router with routes that `Authenticator.requires` something. Other routes are left as they are.
+    Of every router with routes that `Authenticator.requires` something. Other routes are left as they are.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -107,6 +107,14 @@ class GuardedRoute(APIRoute):
             caller = each.check(scope)
             trail.note(tenant=caller.tenant, subject=caller.subject)
         return caller
+
+
+def guarded(*statuses: int, route_class: type[GuardedRoute] = GuardedRoute, **options: Any) -> APIRouter:
+    """A router for guarded routes that take no parameters but those that they describe. `statuses`: problems that all of
+    them may answer with, besides those of any guarded route.
+    """
+    known = problems.responses(401, 403, 422, 429, 503, *statuses)
+    return APIRouter(route_class=route_class, responses=known, dependencies=[parameters.DESCRIBED], **options)
 
 
 class _Answer:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from fastapi import Depends, FastAPI, Request
 
-from spanstream.runtime.problems import MAX_ERRORS, MAX_PATH, Problem
+from spanstream.runtime.problems import MAX_ERRORS, MAX_PATH, misfit
 
 
 async def _refuse_unknown(request: Request) -> None:
@@ -14,8 +14,7 @@ async def _refuse_unknown(request: Request) -> None:
         known = _described(request.app, request.scope["route"].path_format, request.method.lower())
         unknown = [name for name in dict.fromkeys(request.query_params) if name not in known][:MAX_ERRORS]
         if unknown:
-            errors = [(f"query.{name}"[:MAX_PATH], "is no parameter of this request") for name in unknown]
-            raise Problem(422, "the request does not fit the schema", errors=errors)
+            raise misfit(*((f"query.{name}"[:MAX_PATH], "is no parameter of this request") for name in unknown))
 
 
 @lru_cache(maxsize=256)

@@ -108,13 +108,18 @@ def response(problem: Problem) -> JSONResponse:
     return JSONResponse(body, problem.status, headers, media_type=MEDIA_TYPE)
 
 
+def misfit(*errors: tuple[str, str]) -> Problem:
+    """A request that its schema does not admit: (field path, what is wrong) each."""
+    return Problem(422, "the request does not fit the schema", errors=errors)
+
+
 def invalid(items: Sequence[Any], *where: str) -> Problem:
     """The problem behind a failed validation, from pydantic's `errors()`: field paths below `where`, never values.
 
     A part in angle brackets is a union's tag, which the caller did not write, and is left out of the path.
     """
     errors = [(".".join([*where, *_path(item)])[:MAX_PATH], _words(item)) for item in items[:MAX_ERRORS]]
-    return Problem(422, "the request does not fit the schema", errors=errors)
+    return misfit(*errors)
 
 
 def _path(item: Any) -> list[str]:

@@ -190,9 +190,9 @@ class Index:
     def rank(self, queries: Sequence[Query]) -> list[list[tuple[str, float]]]:
         """Passage ids with scores; a query among no passages is not asked."""
         asked = [index for index, query in enumerate(queries) if query.among is None or query.among]
-        for index in asked:
-            if queries[index].among is None:
-                self._ranges.prepare(_PASSAGES, queries[index].scope, queries[index].where)
+        among_all = dict.fromkeys((query.scope, query.where) for query in queries if query.among is None)
+        for scope, where in among_all:  # the legs of a search have one
+            self._ranges.prepare(_PASSAGES, scope, where)
         answers = self._engine.search([_search(queries[index]) for index in asked])
         ranked: list[list[tuple[str, float]]] = [[] for _ in queries]
         for index, answer in zip(asked, answers, strict=True):

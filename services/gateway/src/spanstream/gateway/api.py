@@ -29,9 +29,8 @@ from spanstream.gateway.problems import admitted, key_of, scope_of, translated
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.search_api import search_router
 from spanstream.gateway.status import Watch, status
-from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute
+from spanstream.runtime.guard import guarded
 from spanstream.runtime.names import DocumentId, SourceName
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
@@ -47,9 +46,7 @@ def router(
     admission: Admission | None = None,
 ) -> APIRouter:
     """The routes. `generation()` raises StoreUnavailable until the index is open."""
-    routes = APIRouter(
-        route_class=GuardedRoute, responses=responses(401, 403, 422, 429, 503), dependencies=[parameters.DESCRIBED]
-    )
+    routes = guarded()
     reader = Depends(authenticator.requires("read", narrows=True))
 
     def read(keys: Sequence[Key]) -> Mapping[Key, Head]:
@@ -113,7 +110,7 @@ def router(
     @routes.post(
         "/v1/sources/{source}/documents:status",
         summary="What became of many documents",
-        responses=responses(400, 413, 415, 422),
+        responses=responses(400, 404, 413, 415, 422),
     )
     async def documents(source: SourceName, request: StatusRequest, caller: Identity = reader) -> StatusResponse:
         scope = scope_of(caller)

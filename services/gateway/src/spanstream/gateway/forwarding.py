@@ -13,7 +13,7 @@ from spanstream.events.ids import Key
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.names import SourceName
-from spanstream.runtime.problems import Problem, responses
+from spanstream.runtime.problems import Problem, misfit, responses
 
 RETRY_SECONDS = 1
 SECONDS = 90.0  # without a byte either way
@@ -39,8 +39,7 @@ def router(client: httpx.AsyncClient, authenticator: Authenticator) -> APIRouter
         try:
             Key.checked(caller.tenant, source, "x")  # '..' would lead to another path
         except InvalidKey as error:
-            detail = "the request does not fit the schema"
-            raise Problem(422, detail, errors=[("path.source", str(error))]) from error
+            raise misfit(("path.source", str(error))) from error
         return await _handed_on(client, request, f"/v1/sources/{source}/files")
 
     @routes.get("/v1/failures", summary="What failed, by cause", description=_DESCRIBED)

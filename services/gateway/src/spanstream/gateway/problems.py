@@ -14,7 +14,7 @@ from spanstream.gateway.expansion import NoWriter
 from spanstream.gateway.reranking import NoSuchStage
 from spanstream.gateway.visibility import admits
 from spanstream.runtime.auth import Identity
-from spanstream.runtime.problems import Problem
+from spanstream.runtime.problems import Problem, misfit
 from spanstream.store.errors import StoreError, StoreRejected
 from spanstream.store.points import Head, State
 from spanstream.store.queries import Scope
@@ -33,7 +33,7 @@ def key_of(scope: Scope, source: str, id: str, field: str, source_field: str = "
         return Key.checked(scope.tenant, source, id)
     except InvalidKey as error:
         field = source_field if str(error).startswith("source") else field
-        raise Problem(422, "the request does not fit the schema", errors=[(field, str(error))]) from error
+        raise misfit((field, str(error))) from error
 
 
 def admitted(heads: Mapping[Key, Head], scope: Scope) -> dict[Key, Head]:

@@ -32,7 +32,7 @@ from spanstream.gateway.question import Question
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.status import Watch
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute
+from spanstream.runtime.guard import guarded
 from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.errors import TooLarge
@@ -50,7 +50,7 @@ def search_router(
     admission: Admission,
 ) -> APIRouter:
     """The routes. Each search runs whole in one of `admission`'s threads, its writing as JSON too: the event loop has others to serve."""
-    routes = APIRouter(route_class=GuardedRoute, responses=responses(400, 401, 403, 413, 415, 422, 429, 503))
+    routes = guarded(400, 413, 415)
     reader = Depends(authenticator.requires("read", narrows=True))
     misses = Misses(store, searcher)
 

@@ -10,9 +10,8 @@ from fastapi import APIRouter, Depends, Path, Response
 from spanstream.gateway.problems import scope_of, translated
 from spanstream.gateway.standing import Computing
 from spanstream.gateway.standing_models import ID, StandingQueries, StandingQueryAnswer, StandingQueryBody
-from spanstream.runtime import parameters
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute
+from spanstream.runtime.guard import guarded
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
 from spanstream.store.standing import StandingQuery
@@ -31,12 +30,7 @@ def router(
     now_us: Callable[[], int],
 ) -> APIRouter:
     """The routes. A tenant has at most `most` queries; `now_us`: microseconds since 1970."""
-    routes = APIRouter(
-        route_class=GuardedRoute,
-        prefix="/v1/standing-queries",
-        responses=responses(401, 403, 422, 429, 503),
-        dependencies=[parameters.DESCRIBED],
-    )
+    routes = guarded(prefix="/v1/standing-queries")
     reader, writer = Depends(authenticator.requires("read")), Depends(authenticator.requires("write"))
 
     @routes.get("", summary="Standing queries")

@@ -21,11 +21,11 @@ from spanstream.ingestor.budget import Budget
 from spanstream.ingestor.documents import Delete, DocumentBody, FileFields, RecordBody, Upsert, invalid, upsert
 from spanstream.ingestor.heads import Caller
 from spanstream.ingestor.settings import IngestorSettings
-from spanstream.runtime import metrics, parameters
+from spanstream.runtime import metrics
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute, trail
+from spanstream.runtime.guard import GuardedRoute, guarded, trail
 from spanstream.runtime.names import DocumentId, SourceName
-from spanstream.runtime.problems import TYPES, Problem, responses
+from spanstream.runtime.problems import TYPES, Problem, misfit, responses
 
 # What the gateway takes; that checks them.
 _STATUS_PARAMETERS = [
@@ -67,12 +67,7 @@ def router(
     acceptance: Acceptance, authenticator: Authenticator, settings: IngestorSettings, gateway: httpx.AsyncClient | None
 ) -> APIRouter:
     """The routes. With `gateway`, document status is forwarded to it."""
-    routes = APIRouter(
-        route_class=_CountedRoute,
-        tags=["ingest"],
-        responses=responses(401, 403, 422, 429, 503),
-        dependencies=[parameters.DESCRIBED],
-    )
+    routes = guarded(404, route_class=_CountedRoute, tags=["ingest"])  # 404: the path names no source
     writer = Annotated[Identity, Depends(authenticator.requires("write"))]
     reader = Annotated[Identity, Depends(authenticator.requires("read"))]
     max_text, max_body = settings.max_text_bytes, settings.max_body_bytes
@@ -176,7 +171,7 @@ def _key(caller: Identity, source: str, id: str) -> Key:
         return Key.checked(caller.tenant, source, id)
     except InvalidKey as error:
         field = "path.source" if str(error).startswith("source") else "path.id"
-        raise Problem(422, "the request does not fit the schema", errors=[(field, str(error))]) from error
+        raise misfit((field, str(error))) from error
 
 
 def _upsert(key: Key, fields: dict[str, Any], max_text_bytes: int) -> Upsert:
@@ -202,7 +197,8 @@ async def _forward(gateway: httpx.AsyncClient, request: Request, source: str, id
         answer = await gateway.get(url, headers=headers, timeout=_FORWARD_SECONDS)
     except httpx.HTTPError as error:
         raise Problem(503, "the gateway does not answer", retry_after=RETRY_SECONDS) from error
-    return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
+    kept = {name: answer.headers[name] for name in ("retry-after", "www-authenticate") if name in answer.headers}
+    return Response(answer.content, answer.status_code, kept, answer.headers.get("content-type"))
 
 
 def _body(content_type: str, model: type[BaseModel], *, binary: bool = False) -> dict[str, Any]:

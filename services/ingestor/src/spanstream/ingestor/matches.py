@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,26 +18,21 @@ from spanstream.eventlog.log import Log, Reader, Record
 from spanstream.events.ids import standing_id
 from spanstream.events.topics import MATCHES
 from spanstream.events.v1.match_pb2 import MatchEvent
+from spanstream.ingestor.positions import Positions, decoded, encoded
 from spanstream.runtime import metrics
 from spanstream.runtime.logs import get_logger
 
 POLL_SECONDS = 0.5  # how long a stop, or a client that has gone, may stay unnoticed
 HEARTBEAT_SECONDS = 15.0
-MAX_POSITION = 8192  # characters; 12 to 20 a partition
 RECORDS = 256  # of one look
 
 log = get_logger()
 
 T = TypeVar("T")
-Positions = Mapping[int, int]  # partition -> offset that is read next
 
 
 class TooManyStreams(Exception):
     """As many streams are open as there may be: try again later."""
-
-
-class UnknownPosition(ValueError):
-    """Not a position that this API gave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,30 +172,6 @@ class Stream:
         if not self._released:
             self._released = True
             self._matches.release(self._reader, self._lock)
-
-
-def encoded(positions: Positions) -> str:
-    """A position, for the client to give back."""
-    return (
-        base64.urlsafe_b64encode(json.dumps(sorted(positions.items()), separators=(",", ":")).encode())
-        .decode()
-        .rstrip("=")
-    )
-
-
-def decoded(position: str) -> dict[int, int]:
-    """The inverse; raises UnknownPosition."""
-    try:
-        if len(position) > MAX_POSITION:
-            raise UnknownPosition("too long")
-        text = base64.b64decode(position + "=" * (-len(position) % 4), altchars=b"-_", validate=True)
-        pairs = json.loads(text)
-        found = dict(pairs)
-    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
-        raise UnknownPosition("not a position of this stream") from error
-    if not all(type(number) is int and 0 <= number < 2**63 for pair in found.items() for number in pair):
-        raise UnknownPosition("not a position of this stream")
-    return found
 
 
 def _read(record: Record) -> MatchEvent | None:

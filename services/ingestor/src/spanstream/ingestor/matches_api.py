@@ -9,11 +9,11 @@ from starlette.types import Receive, Scope, Send
 
 from spanstream.eventlog.errors import EventLogError
 from spanstream.ingestor.acceptance import RETRY_SECONDS
-from spanstream.ingestor.matches import MAX_POSITION, Matches, Stream, TooManyStreams, UnknownPosition, Wanted
-from spanstream.runtime import parameters
+from spanstream.ingestor.matches import Matches, Stream, TooManyStreams, Wanted
+from spanstream.ingestor.positions import MAX_CHARACTERS, UnknownPosition
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute
-from spanstream.runtime.problems import Problem, responses
+from spanstream.runtime.guard import guarded
+from spanstream.runtime.problems import Problem, misfit
 
 MEDIA_TYPE = "text/event-stream"
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -21,12 +21,7 @@ _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 def router(matches: Matches, authenticator: Authenticator) -> APIRouter:
     """The route."""
-    routes = APIRouter(
-        route_class=GuardedRoute,
-        tags=["matches"],
-        responses=responses(401, 403, 422, 429, 503),
-        dependencies=[parameters.DESCRIBED],
-    )
+    routes = guarded(tags=["matches"])
     reader = Annotated[Identity, Depends(authenticator.requires("read"))]
 
     @routes.get(
@@ -41,13 +36,12 @@ def router(matches: Matches, authenticator: Authenticator) -> APIRouter:
     async def follow(
         caller: reader,
         query: Annotated[str | None, Query(min_length=1, max_length=64, description="of one query alone")] = None,
-        last_event_id: Annotated[str | None, Header(max_length=MAX_POSITION)] = None,
+        last_event_id: Annotated[str | None, Header(max_length=MAX_CHARACTERS)] = None,
     ) -> Response:
         try:
             stream = await matches.open(Wanted(caller.tenant, caller.groups, query), last_event_id or None)
         except UnknownPosition as error:
-            wrong = [("header.last-event-id", str(error))]
-            raise Problem(422, "the request does not fit the schema", errors=wrong) from error
+            raise misfit(("header.last-event-id", str(error))) from error
         except TooManyStreams as error:
             raise Problem(429, "too many streams of matches are open", retry_after=RETRY_SECONDS) from error
         except EventLogError as error:

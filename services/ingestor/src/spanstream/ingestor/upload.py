@@ -18,7 +18,7 @@ from spanstream.ingestor.budget import Share
 from spanstream.ingestor.documents import MAX_TITLE_CHARACTERS, FileFields, Upsert, invalid
 from spanstream.ingestor.parsing.kinds import Kind, by_file_name, by_media_type, holds_records
 from spanstream.runtime.names import DOCUMENT_ID
-from spanstream.runtime.problems import Problem
+from spanstream.runtime.problems import Problem, misfit
 
 FORM_BYTES = 2**20  # what a form may add to the file
 _UNSAID = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
@@ -87,7 +87,7 @@ async def _form(request: Request, max_bytes: int, share: Share) -> _File:
             raise Problem(413, f"the file has more than {max_bytes} bytes")
         named = {"filename": upload.filename} if upload.filename else {}
         if given.keys() - _FIELDS:
-            raise Problem(422, "the request does not fit the schema", errors=[("form", "has an unknown field")])
+            raise misfit(("form", "has an unknown field"))
         content_type = (upload.content_type or "").partition(";")[0].strip().lower()
         return _File(data, content_type, named | dict(request.query_params) | given)
     finally:
@@ -112,7 +112,7 @@ def _fields(given: Mapping[str, str]) -> FileFields:
         values["groups"] = [group.strip() for group in given["groups"].split(",") if group.strip()]
     if "version" in given:
         if not (given["version"].isascii() and given["version"].isdigit() and len(given["version"]) <= 16):
-            raise Problem(422, "the request does not fit the schema", errors=[("query.version", "must be an integer")])
+            raise misfit(("query.version", "must be an integer"))
         values["version"] = int(given["version"])
     try:
         return FileFields.model_validate(values)

@@ -15,11 +15,10 @@ from spanstream.ingestor.failures.lane import Busy, Lane
 from spanstream.ingestor.failures.letter import Letter
 from spanstream.ingestor.failures.models import FailedRecords, FailureGroups, ReplayBody, Resolution, Selection
 from spanstream.ingestor.failures.resolving import Resolving
-from spanstream.ingestor.matches import UnknownPosition, decoded, encoded
-from spanstream.runtime import parameters
+from spanstream.ingestor.positions import UnknownPosition, decoded, encoded
 from spanstream.runtime.auth import Authenticator, Identity
-from spanstream.runtime.guard import GuardedRoute
-from spanstream.runtime.problems import Problem, responses
+from spanstream.runtime.guard import guarded
+from spanstream.runtime.problems import Problem, misfit, responses
 
 MAX_CURSOR = 400  # characters: a time and an id
 
@@ -31,13 +30,7 @@ def router(
     following: Following, resolving: Resolving, reading: Lane, acting: Lane, authenticator: Authenticator
 ) -> APIRouter:
     """The routes; the lanes are for what only looks, and for what replays and discards."""
-    routes = APIRouter(
-        route_class=GuardedRoute,
-        prefix="/v1/failures",
-        tags=["failures"],
-        responses=responses(401, 403, 422, 429, 503),
-        dependencies=[parameters.DESCRIBED],
-    )
+    routes = guarded(prefix="/v1/failures", tags=["failures"])
     reader, writer = (Depends(authenticator.requires(scope, narrows=True)) for scope in ("read", "write"))
 
     def visible(caller: Identity, fingerprint: str | None = None) -> tuple[list[Letter], Open]:
@@ -148,7 +141,7 @@ def _cursor(letter: Letter) -> str:
 def _read_cursor(cursor: str) -> tuple[int, str]:
     time, tilde, name = cursor.partition("~")
     if not tilde or not time.isascii() or not time.isdigit():
-        raise _invalid("query.cursor", "is not one that was given out")
+        raise misfit(("query.cursor", "is not one that was given out"))
     return int(time), name
 
 
@@ -156,8 +149,4 @@ def _read_until(until: str) -> dict[int, int]:
     try:
         return decoded(until)
     except UnknownPosition as error:
-        raise _invalid("body.until", "is not one that was given out") from error
-
-
-def _invalid(field: str, wrong: str) -> Problem:
-    return Problem(422, "the request does not fit the schema", errors=[(field, wrong)])
+        raise misfit(("body.until", "is not one that was given out")) from error

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from spanstream.ingestor.failures import reasons
 from spanstream.ingestor.failures.groups import Group
 from spanstream.ingestor.failures.letter import Letter
+from spanstream.ingestor.positions import MAX_CHARACTERS
 
 MAX_RECORDS = 1_000  # of one request
 MAX_RATE = 1_000  # records a second
 MAX_GROUPS = 1_000  # of one answer
-MAX_POSITION = 8_192  # characters; 12 to 20 a partition
 FINGERPRINT = r"^[0-9a-f]{16}$"
 
 Id = Annotated[str, Field(min_length=5, max_length=300, description="of a record, as it was listed")]
@@ -27,7 +27,7 @@ class Selection(BaseModel):
     ids: list[Id] | None = Field(None, min_length=1, max_length=MAX_RECORDS, description="these alone; else all")
     limit: int = Field(MAX_RECORDS, ge=1, le=MAX_RECORDS, description="at most so many, the oldest first")
     until: str | None = Field(
-        None, max_length=MAX_POSITION, description="of an earlier answer: none that failed after it was given"
+        None, max_length=MAX_CHARACTERS, description="of an earlier answer: none that failed after it was given"
     )
     dry_run: bool = Field(False, description="only say how many")
 
