@@ -189,6 +189,9 @@ def deep(depth: int) -> Any:
         ({"query": "x", "filter": {"field": "metadata.x", "gte": 1, "lt": "2024-01-01"}}, "body.filter"),
         ({"query": "x", "filter": {"field": "metadata.x", "gte": "2024-02-30"}}, "body.filter"),
         ({"query": "x", "filter": {"field": "metadata.x", "gte": "soon"}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "metadata.x", "gte": "2024-01-01T12:30Z"}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "metadata.x", "lt": "2024-01-01 12:30+02:00"}}, "body.filter"),
+        ({"query": "x", "filter": {"field": "metadata.x", "lt": "2024-01-01T12:30:00+01:60"}}, "body.filter"),
         ({"query": "x", "filter": {"field": "metadata.x", "gte": True}}, "body.filter"),
         ({"query": "x", "filter": {"field": "metadata", "eq": 1, "or": 1}}, "body.filter"),
         *(
@@ -204,6 +207,7 @@ def deep(depth: int) -> Any:
                 "",
                 "a.b",
                 "metadata.a[0]",
+                "metadata.a\\b",
             )
         ),
         ({"query": "x", "filter": {"all": []}}, "body.filter"),

@@ -33,8 +33,10 @@ MAX_VALUES = 256  # of one field
 MAX_CONDITIONS = 64
 
 # Tenant, version, state and groups are reserved: they follow from who asks and what is indexed.
-FIELD = r"^(source|id|metadata(\.[^.\[\]\"\x00-\x1f]{1,64}){1,8})$"
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})?)?")
+# A backslash is no part of a path that the engines read.
+FIELD = r"^(source|id|metadata(\.[^.\[\]\"\\\x00-\x1f]{1,64}){1,8})$"
+# What the engines read as a date: a time zone only behind seconds, as in RFC 3339.
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:[0-5]\d)?)?)?")
 
 
 def _known_field(name: str) -> str:
