@@ -85,6 +85,7 @@ def test_key_that_expires_at_once_is_refused(file: Path) -> None:
     "wrong",
     [
         ["create", "ops", "--scopes", "owner"],
+        ["create", "ops", "--scopes", ""],  # an unset variable of a script, not the default
         ["create", "ops", "--tenant", "A B"],
         ["create", "ops", "--source", "Not a name"],
         ["create", "o_ps"],

@@ -53,7 +53,7 @@ def create(
     from spanstream.runtime.key_file import DEFAULT_SCOPES, create_key
 
     # Groups bound what a key reads, not what it writes: one that overwrites what it cannot see has to be asked for.
-    wanted = scopes.split(",") if scopes else ["read"] if group else DEFAULT_SCOPES
+    wanted = scopes.split(",") if scopes is not None else ["read"] if group else DEFAULT_SCOPES
     with _refused():
         typer.echo(create_key(file, id, tenant, wanted, group, source, _expires(days)))
 
