@@ -325,6 +325,8 @@ def test_tenants_and_groups_are_apart(tmp_path: Path) -> None:
     ("body", "field"),
     [
         ({"limit": 0}, "body.limit"),
+        ({"limit": "5"}, "body.limit"),
+        ({"dry_run": "no"}, "body.dry_run"),
         ({"limit": 1001}, "body.limit"),
         ({"rate_per_second": 0}, "body.rate_per_second"),
         ({"rate_per_second": 10**6}, "body.rate_per_second"),

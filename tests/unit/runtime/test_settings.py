@@ -98,6 +98,7 @@ def test_loopback_needs_no_keys(host: str) -> None:
         {"auth_jwt_leeway_seconds": 301},
         {"auth_jwt_tenant_claim": ""},
         {"tenant_requests_per_second": -1},
+        {"tenant_requests_per_second": 1e-310},
         {"tenant_bytes_per_second": float("inf")},
         {"tenant_burst_seconds": 0},
     ],

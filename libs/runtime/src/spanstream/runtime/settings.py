@@ -21,6 +21,7 @@ from spanstream.events.segmenter import Spans
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")  # user and password in front of a host
 JWT_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+LEAST_RATE = 0.001  # a second, one in a quarter of an hour: far less is a mistake, and 1 / rate overflows
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -134,6 +135,15 @@ class LogSettings(LogAccessSettings):
     log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port[,host:port] or memory:")
 
 
+def _of_use(rate: float) -> float:
+    if 0 < rate < LEAST_RATE:
+        raise ValueError(f"must be 0, for any number, or at least {LEAST_RATE}")
+    return rate
+
+
+Rate = Annotated[float, AfterValidator(_of_use)]
+
+
 class HttpSettings(Settings):
     """A service with an HTTP API. Beyond loopback it must have keys to check. What begins with AUTH is shared."""
 
@@ -185,10 +195,10 @@ class HttpSettings(Settings):
         validation_alias="AUTH_AUDIT_FILE",
         description="the audit log, one file for all services of a machine; none: standard error",
     )
-    tenant_requests_per_second: float = Field(
+    tenant_requests_per_second: Rate = Field(
         0.0, ge=0, allow_inf_nan=False, description="requests a second of one tenant, for each process; 0: any number"
     )
-    tenant_bytes_per_second: float = Field(
+    tenant_bytes_per_second: Rate = Field(
         0.0, ge=0, allow_inf_nan=False, description="bytes of request bodies a second of one tenant; 0: any number"
     )
     tenant_requests_at_once: int = Field(

@@ -22,7 +22,7 @@ Id = Annotated[str, Field(min_length=5, max_length=300, description="of a record
 class Selection(BaseModel):
     """Which open dead letters of the group."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     ids: list[Id] | None = Field(None, min_length=1, max_length=MAX_RECORDS, description="these alone; else all")
     limit: int = Field(MAX_RECORDS, ge=1, le=MAX_RECORDS, description="at most so many, the oldest first")
