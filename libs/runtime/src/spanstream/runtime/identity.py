@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,6 +56,11 @@ class Denied(Exception):
         super().__init__(reason.value)
         self.reason = reason
         self.claimed = claimed
+
+
+def admitted(groups: Collection[str], among: Collection[str] | None) -> bool:
+    """Whether who is in the groups `among`, None for all, may know of what has these `groups`: none, or one of theirs."""
+    return among is None or not groups or not set(among).isdisjoint(groups)
 
 
 def refusal(identity: Identity, scope: str, path: Mapping[str, object], *, narrows: bool) -> Reason | None:

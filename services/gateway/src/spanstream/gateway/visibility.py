@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spanstream.events.ids import Key
+from spanstream.runtime.identity import admitted
 from spanstream.store.points import Head, Passage, State
 from spanstream.store.queries import Scope
 
@@ -19,4 +20,4 @@ def admits(key: Key, groups: Sequence[str], scope: Scope) -> bool:
     """Whether the caller may see the document: of a source it may, with no groups or one of the caller's."""
     if scope.sources is not None and key.source not in scope.sources:
         return False
-    return scope.groups is None or not groups or not set(scope.groups).isdisjoint(groups)
+    return admitted(groups, scope.groups)

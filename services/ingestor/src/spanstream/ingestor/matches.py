@@ -20,6 +20,7 @@ from spanstream.events.topics import MATCHES
 from spanstream.events.v1.match_pb2 import MatchEvent
 from spanstream.ingestor.positions import Positions, decoded, encoded
 from spanstream.runtime import metrics
+from spanstream.runtime.identity import admitted
 from spanstream.runtime.logs import get_logger
 
 POLL_SECONDS = 0.5  # how long a stop, or a client that has gone, may stay unnoticed
@@ -52,7 +53,7 @@ class Wanted:
         if self.groups is None:
             return True
         own = event.query_uid == str(standing_id(self.tenant, self.groups, event.query_id))
-        return own and (not event.groups or not set(self.groups).isdisjoint(event.groups))
+        return own and admitted(event.groups, self.groups)
 
 
 class Matches:

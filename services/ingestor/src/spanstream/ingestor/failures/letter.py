@@ -13,6 +13,7 @@ from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import Key
 from spanstream.events.v1.failure_pb2 import FailureEvent
 from spanstream.ingestor.failures.again import again, replays
+from spanstream.runtime.identity import admitted
 
 LETTER_BYTES = 1_000  # of memory, besides its texts
 _FINGERPRINT = re.compile("[0-9a-f]{16}")
@@ -56,9 +57,7 @@ class Letter:
         """Whether a caller with these groups and sources, None for all, may know of it."""
         if sources is not None and self.key.source not in sources:
             return False
-        if groups is None:
-            return True
-        return self.groups is not None and (not self.groups or not set(groups).isdisjoint(self.groups))
+        return groups is None if self.groups is None else admitted(self.groups, groups)
 
     @property
     def cost(self) -> int:
