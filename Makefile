@@ -82,8 +82,9 @@ constraints: $(STAMP) ## Resolve constraints.txt again (add ARGS=--upgrade for n
 metrics-doc: $(STAMP) ## Write docs/metrics.md
 	$(BIN)/python tools/metrics_doc.py
 
-charts-schema: $(STAMP) ## Write the services' settings into the chart's values.schema.json
+charts-schema: $(STAMP) ## Write the services' settings into the chart's values.schema.json, and the topics beside it
 	$(BIN)/python tools/chart_schema.py
+	cp proto/topics.yaml charts/spanstream/files/topics.yaml
 
 dashboards: $(STAMP) ## Write Grafana's dashboards
 	$(BIN)/python tools/dashboards.py
