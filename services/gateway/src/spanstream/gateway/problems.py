@@ -20,6 +20,7 @@ from spanstream.store.points import Head, State
 from spanstream.store.queries import Scope
 
 RETRY_SECONDS = 1
+SUBJECT = "body.to"  # the one example that a request is about: without it there is nothing to answer
 
 
 def scope_of(caller: Identity) -> Scope:
@@ -50,16 +51,15 @@ def _seen(head: Head, scope: Scope) -> Head | None:
 
 
 @contextmanager
-def translated(query: str = "body.query", *, unknown: int = 422) -> Iterator[None]:
-    """Errors of the neighbours as problems. `query`: the field that says what to look for; `unknown`: the status where an
-    example does not exist, or not for this caller.
-    """
+def translated(query: str = "body.query") -> Iterator[None]:
+    """Errors of the neighbours as problems. `query`: the field that says what to look for."""
     try:
         yield
     except EncoderRejected as error:
         raise Problem(422, "the encoder refuses this query", errors=[(query, str(error))]) from error
     except UnknownExample as error:
-        raise Problem(unknown, "an example cannot be read", errors=[(query, str(error))]) from error
+        status = 404 if query == SUBJECT else 422
+        raise Problem(status, "an example cannot be read", errors=[(query, str(error))]) from error
     except NoSuchStage as error:
         told = f"this gateway has not what the stage {error} needs: set RERANKER_URL for cross, GATEWAY_BLEND for blend"
         raise Problem(

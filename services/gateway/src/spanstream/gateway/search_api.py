@@ -27,7 +27,7 @@ from spanstream.gateway.models import (
     SimilarRequest,
 )
 from spanstream.gateway.options import Facet
-from spanstream.gateway.problems import admitted, key_of, scope_of, translated
+from spanstream.gateway.problems import SUBJECT, admitted, key_of, scope_of, translated
 from spanstream.gateway.question import Question
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.status import Watch
@@ -65,12 +65,12 @@ def search_router(
         responses=responses(404),
     )
     async def similar(request: SimilarRequest, caller: Identity = reader) -> Response:
-        return await waited(request, scope_of(caller), "body.to", unknown=404)
+        return await waited(request, scope_of(caller), SUBJECT)
 
-    async def waited(request: SearchOptions, scope: Scope, field: str, unknown: int = 422) -> Response:
-        """`field`: where the request says what to look for; `unknown`: the status where that does not exist."""
+    async def waited(request: SearchOptions, scope: Scope, field: str) -> Response:
+        """`field`: where the request says what to look for."""
         deadline = begun(request, await arrived(request, scope))
-        return await admission.run(lambda: _json(answered(request, scope, deadline, field, unknown)))
+        return await admission.run(lambda: _json(answered(request, scope, deadline, field)))
 
     async def arrived(request: SearchOptions, scope: Scope) -> bool:
         """Whether the receipts that it names have."""
@@ -85,12 +85,10 @@ def search_router(
             deadline.leave_out(after.STEP)
         return deadline
 
-    def answered(
-        request: SearchOptions, scope: Scope, deadline: Deadline, field: str, unknown: int = 422
-    ) -> SearchResponse:
+    def answered(request: SearchOptions, scope: Scope, deadline: Deadline, field: str) -> SearchResponse:
         began = time.monotonic()
         question = request.question()
-        with _counted(question), translated(field, unknown=unknown):
+        with _counted(question), translated(field):
             index = generation()
             shown = _shown(request, index)
             _refuse_unknown_sources(store, scope, question)
