@@ -1,4 +1,4 @@
-"""How a source's name and a document's id look, for the published descriptions. What checks them is `Key.checked`."""
+"""How a source's name and a document's id look: for the published descriptions, and what refuses others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import WithJsonSchema
 
-from spanstream.events.ids import MAX_ID_CHARACTERS, SOURCE_PATTERN
+from spanstream.events.errors import InvalidKey
+from spanstream.events.ids import MAX_ID_CHARACTERS, SOURCE_PATTERN, Key
+from spanstream.runtime.problems import misfit
 
 DOCUMENT_ID = {
     "type": "string",
@@ -17,3 +19,12 @@ DOCUMENT_ID = {
 }
 SourceName = Annotated[str, WithJsonSchema({"type": "string", "pattern": f"^{SOURCE_PATTERN}$", "maxLength": 64})]
 DocumentId = Annotated[str, WithJsonSchema(DOCUMENT_ID)]
+
+
+def key_of(tenant: str, source: str, id: str, field: str = "path.id", source_field: str = "path.source") -> Key:
+    """The tenant's document; raises Problem 422, which names the field that is wrong."""
+    try:
+        return Key.checked(tenant, source, id)
+    except InvalidKey as error:
+        wrong = source_field if str(error).startswith("source") else field
+        raise misfit((wrong, str(error))) from error

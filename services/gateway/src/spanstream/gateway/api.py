@@ -25,13 +25,13 @@ from spanstream.gateway.models import (
     StatusRequest,
     StatusResponse,
 )
-from spanstream.gateway.problems import admitted, key_of, scope_of, translated
+from spanstream.gateway.problems import admitted, scope_of, translated
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.search_api import search_router
 from spanstream.gateway.status import Watch, status
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import guarded
-from spanstream.runtime.names import DocumentId, SourceName
+from spanstream.runtime.names import DocumentId, SourceName, key_of
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.generation import Generation
 from spanstream.store.points import Head
@@ -71,7 +71,7 @@ def router(
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE_PASSAGES, description="passages")] = PAGE_PASSAGES,
     ) -> ContentResponse:
         scope = scope_of(caller)
-        key = key_of(scope, source, id, "path.id")
+        key = key_of(scope.tenant, source, id)
         with translated():
             generation()
             found = content(store, scope, key, first, limit)
@@ -100,7 +100,7 @@ def router(
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, description="seconds")] = 0,
     ) -> DocumentStatus:
         scope = scope_of(caller)
-        key = key_of(scope, source, id, "path.id")
+        key = key_of(scope.tenant, source, id)
         with translated():
             head = (await watch.heads({key: version}, wait, lambda heads: admitted(heads, scope))).get(key)
         if head is None and version is None:
@@ -115,7 +115,7 @@ def router(
     async def documents(source: SourceName, request: StatusRequest, caller: Identity = reader) -> StatusResponse:
         scope = scope_of(caller)
         wanted = {
-            key_of(scope, source, each.id, f"body.documents.{i}.id"): each.version
+            key_of(scope.tenant, source, each.id, f"body.documents.{i}.id"): each.version
             for i, each in enumerate(request.documents)
         }
         with translated():

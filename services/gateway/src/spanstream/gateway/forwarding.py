@@ -8,12 +8,10 @@ import httpx
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.requests import ClientDisconnect
 
-from spanstream.events.errors import InvalidKey
-from spanstream.events.ids import Key
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute
-from spanstream.runtime.names import SourceName
-from spanstream.runtime.problems import Problem, misfit, responses
+from spanstream.runtime.names import SourceName, key_of
+from spanstream.runtime.problems import Problem, responses
 
 RETRY_SECONDS = 1
 SECONDS = 90.0  # without a byte either way
@@ -36,10 +34,7 @@ def router(client: httpx.AsyncClient, authenticator: Authenticator) -> APIRouter
         responses=responses(400, 413, 415),
     )
     async def file(request: Request, source: SourceName, caller: writer) -> Response:
-        try:
-            Key.checked(caller.tenant, source, "x")  # '..' would lead to another path
-        except InvalidKey as error:
-            raise misfit(("path.source", str(error))) from error
+        key_of(caller.tenant, source, "x")  # '..' would lead to another path
         return await _handed_on(client, request, f"/v1/sources/{source}/files")
 
     @routes.get("/v1/failures", summary="What failed, by cause", description=_DESCRIBED)

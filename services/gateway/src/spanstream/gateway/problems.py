@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from spanstream.encoder.errors import EncoderError, EncoderRejected
-from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
 from spanstream.gateway.asking import UnknownExample
 from spanstream.gateway.expansion import NoWriter
 from spanstream.gateway.reranking import NoSuchStage
 from spanstream.gateway.visibility import admits
 from spanstream.runtime.auth import Identity
-from spanstream.runtime.problems import Problem, misfit
+from spanstream.runtime.problems import Problem
 from spanstream.store.errors import StoreError, StoreRejected
 from spanstream.store.points import Head, State
 from spanstream.store.queries import Scope
@@ -26,15 +25,6 @@ SUBJECT = "body.to"  # the one example that a request is about: without it there
 def scope_of(caller: Identity) -> Scope:
     """What the caller may look among."""
     return Scope(caller.tenant, caller.groups, caller.sources)
-
-
-def key_of(scope: Scope, source: str, id: str, field: str, source_field: str = "path.source") -> Key:
-    """The caller's document; a Problem names the field that is wrong."""
-    try:
-        return Key.checked(scope.tenant, source, id)
-    except InvalidKey as error:
-        field = source_field if str(error).startswith("source") else field
-        raise misfit((field, str(error))) from error
 
 
 def admitted(heads: Mapping[Key, Head], scope: Scope) -> dict[Key, Head]:

@@ -27,13 +27,14 @@ from spanstream.gateway.models import (
     SimilarRequest,
 )
 from spanstream.gateway.options import Facet
-from spanstream.gateway.problems import SUBJECT, admitted, key_of, scope_of, translated
+from spanstream.gateway.problems import SUBJECT, admitted, scope_of, translated
 from spanstream.gateway.question import Question
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.status import Watch
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import guarded
 from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED
+from spanstream.runtime.names import key_of
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.errors import TooLarge
 from spanstream.store.generation import Generation
@@ -127,7 +128,7 @@ def search_router(
     )
     async def explain_miss(request: MissRequest, caller: Identity = reader) -> Response:
         scope, question, missed = scope_of(caller), request.query.question(), request.document
-        key = key_of(scope, missed.source, missed.id, "body.document.id", "body.document.source")
+        key = key_of(scope.tenant, missed.source, missed.id, "body.document.id", "body.document.source")
 
         def told() -> Response:
             with translated("body.query.query"):

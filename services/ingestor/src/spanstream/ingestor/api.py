@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.ingestor import upload
 from spanstream.ingestor.acceptance import RETRY_SECONDS, Acceptance, Receipt
@@ -24,8 +23,8 @@ from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime import metrics
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute, guarded, trail
-from spanstream.runtime.names import DocumentId, SourceName
-from spanstream.runtime.problems import TYPES, Problem, misfit, responses
+from spanstream.runtime.names import DocumentId, SourceName, key_of
+from spanstream.runtime.problems import TYPES, Problem, responses
 
 # What the gateway takes; that checks them.
 _STATUS_PARAMETERS = [
@@ -88,7 +87,7 @@ def router(
         openapi_extra=_body("application/json", DocumentBody),
     )
     async def put(request: Request, source: SourceName, id: DocumentId, caller: writer) -> Response:
-        key = _key(caller, source, id)
+        key = key_of(caller.tenant, source, id)
         if media_type(request) not in _JSON:
             raise Problem(415, "send the document as application/json")
         with budget.share() as share:
@@ -103,7 +102,7 @@ def router(
         caller: writer,
         version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
     ) -> Response:
-        return await accept(request, caller, Delete(_key(caller, source, id), version))
+        return await accept(request, caller, Delete(key_of(caller.tenant, source, id), version))
 
     @routes.post(
         "/v1/sources/{source}/documents:batch",
@@ -117,7 +116,7 @@ def router(
         response_class=Response,
     )
     async def batch(request: Request, source: SourceName, caller: writer) -> Response:
-        _key(caller, source, "x")
+        key_of(caller.tenant, source, "x")
         if media_type(request) not in _RECORDS:
             raise Problem(415, "send the documents as application/x-ndjson")
         who = _who(request, caller)
@@ -137,7 +136,7 @@ def router(
         openapi_extra=_body("application/octet-stream", FileFields, binary=True) | {"parameters": upload.PARAMETERS},
     )
     async def file(request: Request, source: SourceName, caller: writer) -> Response:
-        _key(caller, source, "x")
+        key_of(caller.tenant, source, "x")
         with budget.share() as share:
             document = await upload.read(request, caller.tenant, source, settings.max_file_bytes, share)
             return await accept(request, caller, document)
@@ -164,14 +163,6 @@ def _length(request: Request, unknown: int) -> int:
 
 def _who(request: Request, caller: Identity) -> Caller:
     return Caller(caller.tenant, request.headers.get("authorization"), "read" in caller.scopes)
-
-
-def _key(caller: Identity, source: str, id: str) -> Key:
-    try:
-        return Key.checked(caller.tenant, source, id)
-    except InvalidKey as error:
-        field = "path.source" if str(error).startswith("source") else "path.id"
-        raise misfit((field, str(error))) from error
 
 
 def _upsert(key: Key, fields: dict[str, Any], max_text_bytes: int) -> Upsert:
