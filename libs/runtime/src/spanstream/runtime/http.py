@@ -77,6 +77,7 @@ class HttpServer:
     def start(self, report: Report) -> None:
         """Serve; returns once connections are accepted. `/` leads to the documentation where no router has it."""
         self.app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)  # the first one counts
+        self.app.openapi()  # half a second, kept: the first query of a URL is held against it while others are served
 
         def serve() -> None:
             try:
