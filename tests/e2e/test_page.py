@@ -46,6 +46,8 @@ SEA = [
 
 Open = Callable[..., AbstractContextManager[Watched]]
 
+expect.set_options(timeout=20_000)  # milliseconds: nothing here says how fast a busy machine is
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
