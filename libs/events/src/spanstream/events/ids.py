@@ -17,6 +17,7 @@ MAX_ID_CHARACTERS = 512
 CONTENT_HASH_BYTES = 32
 
 SOURCE_PATTERN = "[a-z0-9][a-z0-9._-]{0,63}"  # of tenants too
+FINGERPRINT_PATTERN = "[0-9a-f]{16}"  # of the cause of dead letters
 
 _NAME = re.compile(SOURCE_PATTERN)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

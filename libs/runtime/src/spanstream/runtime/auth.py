@@ -66,12 +66,12 @@ class Authenticator:
     @classmethod
     def from_file(cls, path: str | None) -> Authenticator:
         """By the keys of a file alone; raises SettingsError on an unreadable one, so that nothing starts open by mistake."""
-        return cls(None if path is None else Watched(Path(path), Keys.parse, "AUTH_KEYS_FILE").get)
+        return cls(_keys_of(path))
 
     @classmethod
     def from_settings(cls, settings: HttpSettings) -> Authenticator:
         """As the settings say; raises SettingsError."""
-        keys, tokens = settings.auth_keys_file, None
+        tokens = None
         if settings.auth_jwks_file is not None:
             claims = Claims(
                 issuer=settings.auth_jwt_issuer or "",  # the settings do not let either be missing
@@ -93,7 +93,7 @@ class Authenticator:
             burst_seconds=settings.tenant_burst_seconds,
         )
         return cls(
-            None if keys is None else Watched(Path(keys), Keys.parse, "AUTH_KEYS_FILE").get,
+            _keys_of(settings.auth_keys_file),
             tokens,
             audit=AuditLog(Path(settings.auth_audit_file) if settings.auth_audit_file else None),
             limits=Limits(rates),
@@ -128,6 +128,10 @@ class Authenticator:
         that are bound to some.
         """
         return Required(self, scope, narrows)
+
+
+def _keys_of(path: str | None) -> Callable[[], Keys] | None:
+    return None if path is None else Watched(Path(path), Keys.parse, "AUTH_KEYS_FILE").get
 
 
 class Required:

@@ -83,14 +83,14 @@ def router(
         "/v1/sources/{source}/documents/{id:path}/content",
         document_content,
         summary="The text of a document",
-        responses=responses(404, 422),
+        responses=responses(404),
         route_class_override=ContentRoute,
     )
 
     @routes.get(
         "/v1/sources/{source}/documents/{id:path}",
         summary="What became of a document",
-        responses=responses(404, 422),
+        responses=responses(404),
     )
     async def document(
         source: SourceName,
@@ -110,7 +110,7 @@ def router(
     @routes.post(
         "/v1/sources/{source}/documents:status",
         summary="What became of many documents",
-        responses=responses(400, 404, 413, 415, 422),
+        responses=responses(400, 404, 413, 415),
     )
     async def documents(source: SourceName, request: StatusRequest, caller: Identity = reader) -> StatusResponse:
         scope = scope_of(caller)

@@ -8,6 +8,7 @@ import httpx
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.requests import ClientDisconnect
 
+from spanstream.events.ids import FINGERPRINT_PATTERN
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.names import SourceName, key_of
@@ -17,7 +18,7 @@ RETRY_SECONDS = 1
 SECONDS = 90.0  # without a byte either way
 _HEADERS = ("authorization", "content-type", "content-length", "traceparent")
 _DESCRIBED = "Handed on to the ingest API, which describes it."
-Fingerprint = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+Fingerprint = Annotated[str, Path(pattern=f"^{FINGERPRINT_PATTERN}$")]
 
 
 def router(client: httpx.AsyncClient, authenticator: Authenticator) -> APIRouter:

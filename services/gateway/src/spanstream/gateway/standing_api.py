@@ -40,7 +40,7 @@ def router(
             found = store.standing().of(scope_of(caller))
         return StandingQueries(queries=[StandingQueryAnswer.of(query, name) for query in found])
 
-    @routes.get("/{id}", summary="A standing query", responses=responses(404, 422))
+    @routes.get("/{id}", summary="A standing query", responses=responses(404))
     def get(id: QueryId, caller: Identity = reader) -> StandingQueryAnswer:
         with translated():
             name = generation().name
@@ -55,7 +55,7 @@ def router(
         description="It is matched with every document that becomes searchable from then on (about a second later), and "
         "its matches are on the topic `matches.v1` and at `GET /v1/matches` of the ingest API. It matches what the key "
         "that saved it may see. The same again changes nothing.",
-        responses=responses(400, 409, 413, 415, 422),
+        responses=responses(400, 409, 413, 415),
     )
     def put(
         id: QueryId, body: StandingQueryBody, caller: Identity = writer, _reads: Identity = reader
@@ -91,7 +91,7 @@ def router(
         summary="Delete a standing query",
         status_code=204,
         response_class=Response,
-        responses=responses(404, 422),
+        responses=responses(404),
     )
     def delete(id: QueryId, caller: Identity = writer, _reads: Identity = reader) -> None:
         scope = scope_of(caller)

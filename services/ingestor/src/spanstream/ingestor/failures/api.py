@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Depends, Path, Query
 
 from spanstream.eventlog.errors import EventLogError
+from spanstream.events.ids import FINGERPRINT_PATTERN
 from spanstream.ingestor.acceptance import RETRY_SECONDS
 from spanstream.ingestor.failures import models
 from spanstream.ingestor.failures.following import Following, Open, StillReading
@@ -23,7 +24,7 @@ from spanstream.runtime.problems import Problem, misfit, responses
 MAX_CURSOR = 400  # characters: a time and an id
 
 T = TypeVar("T")
-Fingerprint = Annotated[str, Path(pattern=models.FINGERPRINT, description="of a group, as it was listed")]
+Fingerprint = Annotated[str, Path(pattern=f"^{FINGERPRINT_PATTERN}$", description="of a group, as it was listed")]
 
 
 def router(
@@ -50,7 +51,7 @@ def router(
 
         return await _in(reading, look)
 
-    @routes.get("/{fingerprint}", summary="The records of one cause", responses=responses(404, 422))
+    @routes.get("/{fingerprint}", summary="The records of one cause", responses=responses(404))
     async def records(
         fingerprint: Fingerprint,
         caller: Identity = reader,
@@ -75,7 +76,7 @@ def router(
         description="The bytes that were kept, to the topic that they came from, at a bounded rate. Safe in any order and "
         "as often as you like: an old version never overwrites a newer one. Ask again, with the `until` of the answer, "
         "while any are `left`.",
-        responses=responses(400, 404, 415, 422),
+        responses=responses(400, 404, 415),
     )
     async def replay(
         fingerprint: Fingerprint, body: ReplayBody, caller: Identity = writer, _reads: Identity = reader
@@ -93,7 +94,7 @@ def router(
         summary="Let records that failed be",
         description="They are listed no more, and stay in the log. The documents' status stays `failed`. Ask again, with "
         "the `until` of the answer, while any are `left`.",
-        responses=responses(400, 404, 415, 422),
+        responses=responses(400, 404, 415),
     )
     async def discard(
         fingerprint: Fingerprint, body: Selection, caller: Identity = writer, _reads: Identity = reader

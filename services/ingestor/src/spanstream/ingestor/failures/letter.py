@@ -10,13 +10,13 @@ from typing import NamedTuple
 from spanstream.eventlog.log import Record
 from spanstream.events.codec import decode_failure, envelope
 from spanstream.events.errors import InvalidKey, Undecodable
-from spanstream.events.ids import Key
+from spanstream.events.ids import FINGERPRINT_PATTERN, Key
 from spanstream.events.v1.failure_pb2 import FailureEvent
 from spanstream.ingestor.failures.again import again, replays
 from spanstream.runtime.identity import admitted
 
 LETTER_BYTES = 1_000  # of memory, besides its texts
-_FINGERPRINT = re.compile("[0-9a-f]{16}")
+_FINGERPRINT = re.compile(FINGERPRINT_PATTERN)
 
 
 class Origin(NamedTuple):

@@ -14,7 +14,6 @@ from spanstream.ingestor.positions import MAX_CHARACTERS
 MAX_RECORDS = 1_000  # of one request
 MAX_RATE = 1_000  # records a second
 MAX_GROUPS = 1_000  # of one answer
-FINGERPRINT = r"^[0-9a-f]{16}$"
 
 Id = Annotated[str, Field(min_length=5, max_length=300, description="of a record, as it was listed")]
 
