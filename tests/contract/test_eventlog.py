@@ -205,9 +205,13 @@ def test_a_poll_waits_and_returns_as_soon_as_there_is_a_record(cluster: Cluster,
     topic = cluster.topic()
     consumer = cluster.log.consumer(group, [topic])
     until(lambda: consumer.poll(0.1) == [] and len(consumer.assignment()) == 3)
-    began = time.monotonic()
-    assert consumer.poll(0.2) == []
-    assert time.monotonic() - began >= 0.19
+
+    def waited() -> bool:
+        began = time.monotonic()
+        assert consumer.poll(0.2) == []
+        return time.monotonic() - began >= 0.19
+
+    until(waited)  # a change in the group may cut one poll short, not each of them
     cluster.publish(topic, (b"k", b"v"))
     began = time.monotonic()
     assert values(consumer.poll(120)) == [b"v"]

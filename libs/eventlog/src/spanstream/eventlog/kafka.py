@@ -266,13 +266,14 @@ class Consumer:
         self._paused = False
 
     def poll(self, wait: float) -> Sequence[Record]:
+        deadline = time.monotonic() + wait
         try:
             client = self._connected()
             batches = client.poll(timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records)
             _keep_joining(client)
         except NoOffsetForPartitionError as error:  # the group has committed nothing there yet
             client.seek_to_beginning(*error.args[0])
-            return []
+            return self.poll(max(0.0, deadline - time.monotonic()))
         except (OffsetOutOfRangeError, LogTruncationError) as error:
             slots = error.divergent_offsets if isinstance(error, LogTruncationError) else error.args[0]
             places = ", ".join(f"{slot.topic}/{slot.partition}" for slot in sorted(slots))
