@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spanstream.eventlog import sizes
 from spanstream.eventlog.dead_letters import dead_letter
 from spanstream.eventlog.log import Outgoing, Record, Rejected
-from spanstream.events.codec import decode_failure, headers
+from spanstream.events.codec import decode_failure, headers, reason_name
 from spanstream.events.ids import Key
 from spanstream.events.topics import FAILURES
 from spanstream.events.v1 import failure_pb2
@@ -232,8 +232,8 @@ def test_every_reason_has_words_of_its_own() -> None:
     told = [reasons.words(value) for value in failure_pb2.Reason.values()]
     assert len(set(told)) == len(told)
     assert all(text.endswith(".") and text != reasons.UNKNOWN for text in told)
-    assert (reasons.words(999), reasons.name(999)) == (reasons.UNKNOWN, "999")
-    assert reasons.name(REASON_PARSE_FAILED) == "PARSE_FAILED"
+    assert (reasons.words(999), reason_name(999)) == (reasons.UNKNOWN, "999")
+    assert reason_name(REASON_PARSE_FAILED) == "PARSE_FAILED"
 
 
 def test_a_fingerprint_that_is_none_still_makes_a_group() -> None:

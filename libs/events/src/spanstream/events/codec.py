@@ -24,6 +24,7 @@ from spanstream.events.v1.failure_pb2 import (
     REASON_TENANT_MISMATCH,
     REASON_VERSION_OUT_OF_RANGE,
     FailureEvent,
+    Reason,
 )
 from spanstream.events.v1.passage_pb2 import PassageEvent
 
@@ -113,3 +114,8 @@ def _check(event: DocumentEvent | PassageEvent, key: bytes) -> None:
     empty_allowed = isinstance(event, DocumentEvent)
     if len(event.content_hash) != CONTENT_HASH_BYTES and not (empty_allowed and not event.content_hash):
         raise Undecodable(REASON_SCHEMA_INVALID, f"content_hash must have {CONTENT_HASH_BYTES} bytes")
+
+
+def reason_name(reason: int) -> str:
+    """A dead letter's reason as people and programs are told it; a newer release's by its number."""
+    return Reason.Name(reason).removeprefix("REASON_") if reason in Reason.values() else str(reason)

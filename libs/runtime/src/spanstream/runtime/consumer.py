@@ -13,7 +13,7 @@ import structlog
 
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Headers, Outgoing, Record, Rejected
-from spanstream.events.v1.failure_pb2 import Reason
+from spanstream.events.codec import reason_name
 from spanstream.runtime import metrics, tracing
 from spanstream.runtime.logs import frames, get_logger
 
@@ -57,7 +57,7 @@ class ConsumerObserver:
 
     def rejected(self, rejections: Sequence[Rejected]) -> None:
         for one in rejections:
-            reason = Reason.Name(one.reason).removeprefix("REASON_")
+            reason = reason_name(one.reason)
             metrics.CONSUMER_FAILED.labels(self._group, reason).inc()
             log.warning("record_rejected", reason=reason, detail=one.detail, **_place(one.record))
 

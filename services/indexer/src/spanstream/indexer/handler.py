@@ -34,11 +34,11 @@ from google.protobuf.json_format import MessageToDict
 
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Outgoing, Record, Rejected
-from spanstream.events.codec import decode_failure, envelope, headers, key_of
+from spanstream.events.codec import decode_failure, envelope, headers, key_of, reason_name
 from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.events.topics import FAILURES, PASSAGES
-from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT, Reason
+from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.changes import Change, Kind, Part, rounds
 from spanstream.indexer.resolutions import outrun, replayed, superseded
@@ -350,9 +350,8 @@ def _failure(record: Record) -> Iterator[tuple[Key, Failure]]:
     except (Undecodable, InvalidKey):
         return
     if 0 <= event.version <= MAX_VERSION:
-        known = event.reason in Reason.values()  # else a newer release's: its number has to do
-        reason = Reason.Name(event.reason).removeprefix("REASON_") if known else str(event.reason)
         failed = envelope(event.topic, event.value)
         readable = failed and (failed.tenant, failed.source, failed.id) == key
         groups = tuple(failed.groups) if failed and readable else UNKNOWN_GROUPS
+        reason = reason_name(event.reason)
         yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us, groups)

@@ -28,7 +28,7 @@ def order(letter: Letter) -> tuple[int, str]:
 
 
 def grouped(letters: Iterable[Letter]) -> list[Group]:
-    """One group for each fingerprint, the last to fail first."""
+    """One group for each fingerprint, the last to fail first. `letters`: by `order`."""
     found: dict[str, list[Letter]] = {}
     for letter in letters:
         found.setdefault(letter.fingerprint, []).append(letter)
@@ -36,12 +36,11 @@ def grouped(letters: Iterable[Letter]) -> list[Group]:
 
 
 def _group(letters: list[Letter]) -> Group:
-    letters.sort(key=order, reverse=True)
     return Group(
         count=len(letters),
         replayable=sum(letter.replayable for letter in letters),
         documents=len({letter.key for letter in letters}),
-        first_at_us=letters[-1].failed_at_us,
-        last_at_us=letters[0].failed_at_us,
-        latest=letters[:SAMPLES],
+        first_at_us=letters[0].failed_at_us,
+        last_at_us=letters[-1].failed_at_us,
+        latest=letters[: -SAMPLES - 1 : -1],
     )

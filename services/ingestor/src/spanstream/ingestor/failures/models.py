@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from spanstream.events.codec import reason_name
 from spanstream.ingestor.failures import reasons
 from spanstream.ingestor.failures.groups import Group
 from spanstream.ingestor.failures.letter import Letter
@@ -112,7 +113,7 @@ class FailureGroup(BaseModel):
         return cls(
             fingerprint=newest.fingerprint,
             stage=newest.stage,
-            reason=reasons.name(newest.reason),
+            reason=reason_name(newest.reason),
             meaning=reasons.words(newest.reason),
             detail=newest.detail,
             count=group.count,

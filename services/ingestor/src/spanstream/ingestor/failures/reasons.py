@@ -29,12 +29,6 @@ WORDS = {
 }
 
 
-def name(reason: int) -> str:
-    """The reason as the status of a document names it; a newer release's by its number."""
-    known = reason in failure.Reason.values()
-    return failure.Reason.Name(reason).removeprefix("REASON_") if known else str(reason)
-
-
 def words(reason: int) -> str:
     """One sentence."""
     return WORDS.get(reason, UNKNOWN)  # type: ignore[call-overload, no-any-return]
