@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient
 
-from spanstream.events.ids import MAX_VERSION, Key
+from spanstream.events.ids import MAX_VERSION, Key, head_id
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.errors import StoreRejected, TooLarge
 from spanstream.store.memory import MemoryStore
-from spanstream.store.points import Failure, Head, Passage, State
+from spanstream.store.points import Failure, Head, Passage, PassageMark, State
 from spanstream.store.queries import (
     AllOf,
     AnyOf,
@@ -908,3 +908,33 @@ def test_words_in_documents_of_other_groups_do_not_change_a_score(store: Store) 
     before = store.rank([query])
     store.upsert_passages([passage(Key("acme", "wiki", f"hidden{n}"), groups=("hr",)) for n in range(3)])
     assert store.rank([query]) == before
+
+
+# --- All of it -------------------------------------------------------------------------------------------------------
+
+
+def test_a_scan_of_heads_goes_by_point_id_within_its_bounds(store: Store) -> None:
+    keys = sorted((key(f"d{number}") for number in range(40)), key=lambda each: head_id(each).int)
+    store.flip_heads([head(each, 3, state=State.DELETED, content_hash=TWO) for each in keys])
+    found = list(store.scan_heads())
+    assert [each.key for each in found] == keys
+    assert {(each.version, each.state, each.content_hash) for each in found} == {(3, State.DELETED, TWO)}
+    first, end = head_id(keys[10]).int, head_id(keys[30]).int
+    assert [each.key for each in store.scan_heads(first, end)] == keys[10:30]
+
+
+def test_a_scan_of_passages_shows_what_is_stored_whatever_the_heads_name(store: Store) -> None:
+    named, stray = [passage(key(), ordinal) for ordinal in range(3)], passage(key("other"), 0, version=7)
+    store.upsert_passages([*named, stray])
+    store.flip_heads([head(key(), count=3)])
+    marks = {mark.id: mark for mark in store.scan_passages()}
+    assert marks.keys() == {each.id for each in (*named, stray)}
+    assert marks[stray.id] == PassageMark(stray.id, key("other"), 7, ONE, 0)
+    assert {mark.id for mark in store.scan_passages([key()])} == {each.id for each in named}
+    assert list(store.scan_passages([])) == []
+
+
+def test_what_was_opened_last_is_opened_as_it_is(store: Store) -> None:
+    store.flip_heads([head(key())])
+    assert store.open_live() == GENERATION
+    assert [each.key for each in store.scan_heads()] == [key()]

@@ -178,10 +178,14 @@ class ScheduledEngine:
         return self._disk.tally(collection, field, condition, limit)
 
     def scroll(
-        self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
+        self,
+        collection: Collection,
+        condition: StoredCondition | None,
+        fields: Sequence[str] | None = None,
+        first: str | None = None,
     ) -> Iterator[Stored]:
         self._reach(f"read {collection}")
-        return self._disk.scroll(collection, condition, fields)
+        return self._disk.scroll(collection, condition, fields, first)
 
     def flush(self) -> None:
         fault = self._reach("flush")

@@ -2,6 +2,7 @@
 
     <folder>/lock                                    held while open: one process at a time
     <folder>/live                                    the live generation's name, replaced atomically
+    <folder>/restoring                               while a snapshot takes their place: nothing can be opened
     <folder>/<generation>/{documents,passages}/      one shard each
     <folder>/standing/queries/                       one shard, of all generations
 
@@ -23,6 +24,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 from uuid import UUID
@@ -30,8 +32,10 @@ from uuid import UUID
 import numpy as np
 import qdrant_edge as qdrant
 
+from spanstream.store import snapshots
 from spanstream.store.compression import Compression
 from spanstream.store.conditions import StoredCondition
+from spanstream.store.copying import copy_folder, sync_folder
 from spanstream.store.engine import (
     INDEXES,
     SPAN_SHORTLIST,
@@ -50,6 +54,7 @@ from spanstream.store.engine import (
 from spanstream.store.errors import StoreCorrupt, StoreError, StoreRejected, StoreUnavailable
 from spanstream.store.filters import Dialect
 from spanstream.store.folder import FolderLock, write_atomically
+from spanstream.store.gate import Gate
 from spanstream.store.index import Index
 from spanstream.store.points import Sparse
 
@@ -62,6 +67,7 @@ GRAPH_THRESHOLD_KB = 1_000_000  # about 200,000 passages of 6 spans; below, an e
 # Scalar codes are made segment by segment, of those above this. It leaves the newest 900 passages of 6 spans in half
 # precision at most; making the codes of as many takes 0.1 s.
 SCALAR_THRESHOLD_KB = 4_000
+KIND = "edge"
 _REFUSED = ("dimension error", "Wrong input", "Bad request", "Validation", "not existing vector", "Not existing vector")
 
 log = logging.getLogger(__name__)
@@ -128,7 +134,8 @@ class EdgeEngine:
         self._folder = folder
         self._lock = FolderLock(folder)
         self._generation = ""  # the open one
-        self._compression = Compression.NONE  # of the open one
+        self._compression: Compression | None = Compression.NONE  # of the open one; None: whatever it has
+        self._gate = Gate()  # whoever writes, and who copies
         self._shards: dict[Collection, qdrant.EdgeShard] = {}
         self._opening = threading.Lock()
         self._flushed_at = time.monotonic()  # all of it, by the shards themselves
@@ -139,6 +146,7 @@ class EdgeEngine:
             if (generation, compression) == (self._generation, self._compression):
                 return
             self._release()
+            self._check_whole()
             try:
                 for collection in Collection:
                     path = self._path(collection, generation)
@@ -150,12 +158,32 @@ class EdgeEngine:
                 raise
             self._generation, self._compression = generation, compression
 
+    def open_live(self) -> str:
+        """Load what was opened last, with the configuration that it has."""
+        with self._opening:
+            self._release()
+            self._check_whole()
+            try:
+                generation = (self._folder / "live").read_text()
+            except OSError as error:
+                raise StoreUnavailable(f"there is no index in {self._folder}") from error
+            try:
+                for collection in Collection:
+                    path = self._path(collection, generation)
+                    with _readable(path, collection):
+                        self._shards[collection] = _load(path, None)
+            except BaseException:
+                self._release()
+                raise
+            self._generation, self._compression = generation, None
+            return generation
+
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order; runs of plain upserts go in batches."""
         if any(isinstance(operation, Upsert) for operation in operations):
             self._check_space()
         shard = self._shard(collection)
-        with _translated(self._folder):
+        with self._gate.together(), _translated(self._folder):
             for start in range(0, len(operations), BATCH_POINTS):
                 for step in runs(operations[start : start + BATCH_POINTS]):
                     shard.update(_update(step))
@@ -177,7 +205,8 @@ class EdgeEngine:
         shard = self._shard(Collection.PASSAGES)
         with _translated(self._folder):
             large = shard.info().points_count > EXACT_SPANS
-            request = qdrant.QueryBatchRequest([_request(search, large, self._compression) for search in searches])
+            compression = self._compression or Compression.NONE
+            request = qdrant.QueryBatchRequest([_request(search, large, compression) for search in searches])
             return [[(_text(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(request)]
 
     def indexed(self, collection: Collection) -> set[str]:
@@ -187,7 +216,7 @@ class EdgeEngine:
 
     def index(self, collection: Collection, path: str, kind: IndexType) -> None:
         """Made at once: 25 µs or more a point, and the interpreter waits."""
-        with _translated(self._folder):
+        with self._gate.together(), _translated(self._folder):
             self._shard(collection).update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
@@ -202,10 +231,15 @@ class EdgeEngine:
             return {str(hit.value): hit.count for hit in self._shard(collection).facet(request)}
 
     def scroll(
-        self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
+        self,
+        collection: Collection,
+        condition: StoredCondition | None,
+        fields: Sequence[str] | None = None,
+        first: str | None = None,
     ) -> Iterator[Record]:
         """Page by page, by id."""
-        shard, filter, offset = self._shard(collection), DIALECT.build(condition), None
+        shard, filter = self._shard(collection), None if condition is None else DIALECT.build(condition)
+        offset: qdrant.PointId | None = first
         payload = True if fields is None else qdrant.PayloadSelector.Include(list(fields)) if fields else False
         while True:
             with _translated(self._folder):
@@ -217,7 +251,7 @@ class EdgeEngine:
     def maintain(self) -> bool:
         """Run the optimizers of both shards, slow only when there is something to do; now and then cut their logs."""
         shards = list(self._shards.values())
-        with _translated(self._folder):
+        with self._gate.together(), _translated(self._folder):
             done = [shard.optimize() for shard in shards]
             if time.monotonic() - self._flushed_at >= SHARD_FLUSH_SECONDS:
                 for shard in shards:
@@ -230,6 +264,36 @@ class EdgeEngine:
         with _translated(self._folder):
             for collection in self._shards:
                 _sync(self._path(collection, self._generation) / "wal")
+
+    def snapshot(self, folder: Path) -> None:
+        """Copy the shards. Writes and housekeeping wait for it, searches do not: a second or so for a gigabyte."""
+        with self._gate.alone(), _translated(self._folder):
+            for collection in Collection:
+                self._shard(collection).flush()
+                copy_folder(self._path(collection, self._generation), folder / collection)
+            snapshots.write(folder, snapshots.Told(KIND, self._generation, _engine()))
+
+    def restore(self, folder: Path) -> None:
+        """1 copy beside their places, 2 note that places are changing, 3 move, 4 make it the live one, 5 done.
+
+        Nothing is lost before 2; who is interrupted after it does it again, and until then nothing opens.
+        """
+        told = snapshots.read(folder, KIND, _engine())
+        if self._shards:
+            raise StoreRejected("a snapshot cannot take the place of an index that is open")
+        places = {collection: self._path(collection, told.generation) for collection in Collection}
+        with _translated(self._folder):
+            for collection, place in places.items():  # 1
+                shutil.rmtree(_restored(place), ignore_errors=True)
+                copy_folder(folder / collection, _restored(place))
+            write_atomically(self._folder / "restoring", told.generation)  # 2
+            for place in places.values():  # 3
+                shutil.rmtree(place, ignore_errors=True)
+                os.replace(_restored(place), place)
+                sync_folder(place.parent)
+            write_atomically(self._folder / "live", told.generation)  # 4
+            (self._folder / "restoring").unlink()  # 5
+            sync_folder(self._folder)
 
     def ready(self) -> bool:
         """Whether it is open."""
@@ -264,6 +328,12 @@ class EdgeEngine:
         for path, kind in INDEXES[collection].items():
             if path not in there:
                 self.index(collection, path, kind)
+
+    def _check_whole(self) -> None:
+        if (self._folder / "restoring").exists():
+            raise StoreCorrupt(
+                f"a restore of the index in {self._folder} was interrupted: restore it again, from the same backup"
+            )
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self._folder).free
@@ -338,15 +408,26 @@ def _load_or_create(path: Path, collection: Collection, dimension: int, compress
     config = _config(collection, dimension, compression)
     if not path.exists():
         _create(path, collection, config)
-    try:
-        if not any((path / "segments").iterdir()):
-            raise FileNotFoundError("it holds no segments")  # the engine would start an empty one
+    with _readable(path, collection):
         before = _stored_codes(path)
-        shard = qdrant.EdgeShard.load(str(path), config)  # it stores this configuration
+        shard = _load(path, config)  # it stores this configuration
         if _stored_codes(path) != before:
             log.warning("the vectors in %s are compressed anew: %s", path, compression)
             shard.optimize()
         return shard
+
+
+def _load(path: Path, config: qdrant.EdgeConfig | None) -> qdrant.EdgeShard:
+    """The shard with this configuration, or with the one that it has."""
+    if not any((path / "segments").iterdir()):
+        raise FileNotFoundError("it holds no segments")  # the engine would start an empty one
+    return qdrant.EdgeShard.load(str(path), config)
+
+
+@contextmanager
+def _readable(path: Path, collection: Collection) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         if "incompatible with existing" in str(error):
             raise StoreRejected(f"the index folder {path} was made for other vectors: {error}") from error
@@ -360,6 +441,14 @@ def _load_or_create(path: Path, collection: Collection, dimension: int, compress
             f"the index folder {path} cannot be read ({error}). Restore it from a backup; or delete {path.parent} "
             f"and {again}"
         ) from error
+
+
+def _restored(place: Path) -> Path:
+    return place.with_name(place.name + ".restored")
+
+
+def _engine() -> str:
+    return version("qdrant-edge-py")
 
 
 def _stored_codes(path: Path) -> object:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Protocol
 
 from spanstream.store.compression import Compression
@@ -148,6 +149,10 @@ class Engine(Protocol):
         """As `Store.open`."""
         ...
 
+    def open_live(self) -> str:
+        """As `Store.open_live`."""
+        ...
+
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order; those before a failing one may have been applied."""
         ...
@@ -179,9 +184,24 @@ class Engine(Protocol):
         ...
 
     def scroll(
-        self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
+        self,
+        collection: Collection,
+        condition: StoredCondition | None,
+        fields: Sequence[str] | None = None,
+        first: str | None = None,
     ) -> Iterator[Record]:
-        """The points that the condition holds for, each once, with these fields of their payloads alone; None: with all."""
+        """The points that the condition holds for (None: all), from the id `first` on, by id, each once.
+
+        With these fields of their payloads alone; None: with all.
+        """
+        ...
+
+    def snapshot(self, folder: Path) -> None:
+        """As `Store.snapshot`."""
+        ...
+
+    def restore(self, folder: Path) -> None:
+        """As `Store.restore`."""
         ...
 
     def maintain(self) -> bool:

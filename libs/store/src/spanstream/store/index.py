@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +21,20 @@ from spanstream.store.engine import Delete as DeletePoints
 from spanstream.store.errors import StoreUnavailable, TooLarge
 from spanstream.store.filling import Filling
 from spanstream.store.payloads import (
+    HEAD_MARKS,
+    PASSAGE_MARKS,
     Payload,
     body_text,
     failure_payload,
     head_from,
+    head_mark,
     head_payload,
+    key_text,
     passage_from,
+    passage_mark,
     passage_payload,
 )
-from spanstream.store.points import Failure, Head, Passage, Sparse, State, Vectors
+from spanstream.store.points import Failure, Head, Passage, PassageMark, Sparse, State, Vectors
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
 from spanstream.store.ranged import RangeIndexes
 from spanstream.store.standing_index import StandingQueries
@@ -35,6 +42,7 @@ from spanstream.store.tallies import Tally, first, tallies
 
 FLIP_ATTEMPTS = 8  # each but the last is undone by a failure that is noted in the very moment
 MAX_SOURCES = 10_000
+SCANNED_KEYS = 256  # of one question
 MAX_TALLIED = 200_000  # documents whose metadata is read for one tally: 5 to 20 µs each
 _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
 
@@ -50,6 +58,12 @@ class Index:
         """Create what is missing and make the generation the live one."""
         self._engine.open(generation, dimension, compression)
         self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
+
+    def open_live(self) -> str:
+        """Open what was opened last."""
+        generation = self._engine.open_live()
+        self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
+        return generation
 
     # --- Passages ---
 
@@ -218,6 +232,36 @@ class Index:
         """What a search over all live documents looks at."""
         self._ranges.prepare(_DOCUMENTS, scope, where)
         return conditions.visible(scope, where, conditions.live())
+
+    # --- All of it ---
+
+    def scan_heads(self, first: int = 0, end: int = 1 << 128) -> Iterator[Head]:
+        """Heads by point id."""
+        for record in self._engine.scroll(_DOCUMENTS, None, HEAD_MARKS, str(UUID(int=first))):
+            if UUID(record.id).int >= end:
+                return
+            if "state" in record.payload:  # else it is a point by which a server was tried out
+                yield head_mark(record.payload)
+
+    def scan_passages(self, keys: Sequence[Key] | None = None) -> Iterator[PassageMark]:
+        """What is stored of passages; of few documents by their keys."""
+        if keys is None:
+            yield from self._marks(None)
+            return
+        for start in range(0, len(keys), SCANNED_KEYS):
+            yield from self._marks(Match("key", tuple(map(key_text, keys[start : start + SCANNED_KEYS]))))
+
+    def _marks(self, condition: conditions.StoredCondition | None) -> Iterator[PassageMark]:
+        for record in self._engine.scroll(_PASSAGES, condition, PASSAGE_MARKS):
+            yield passage_mark(record.id, record.payload)
+
+    def snapshot(self, folder: Path) -> None:
+        """Write all of it into a folder."""
+        self._engine.snapshot(folder)
+
+    def restore(self, folder: Path) -> None:
+        """Put a snapshot in place."""
+        self._engine.restore(folder)
 
     # --- Life ---
 

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ class MemoryEngine:
         self._generations: dict[str, _Generation] = {}
         self._queries: Points = {}  # of all generations
         self._dimension = 0
+        self._live: str | None = None
         self._lock = threading.RLock()
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
@@ -59,7 +61,14 @@ class MemoryEngine:
                     f"generation {generation} holds vectors of {held.dimension} components, not {dimension}"
                 )
             held.points[Collection.QUERIES] = self._queries
-            self.points, self._dimension = held.points, dimension
+            self.points, self._dimension, self._live = held.points, dimension, generation
+
+    def open_live(self) -> str:
+        """The one that was opened last."""
+        if self._live is None:
+            raise StoreUnavailable("nothing was opened here yet")
+        self.open(self._live, self._generations[self._live].dimension, Compression.NONE)
+        return self._live
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order."""
@@ -100,12 +109,26 @@ class MemoryEngine:
         return dict(counts.most_common(limit))
 
     def scroll(
-        self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
+        self,
+        collection: Collection,
+        condition: StoredCondition | None,
+        fields: Sequence[str] | None = None,
+        first: str | None = None,
     ) -> Iterator[Record]:
         """As of now, by id, payloads always whole."""
         with self._lock:
-            found = _found(self._open(collection), condition)
-        return iter([_record(point, True, ()) for point in sorted(found, key=lambda point: point.id)])
+            points = self._open(collection)
+            found = list(points.values()) if condition is None else _found(points, condition)
+        wanted = [point for point in found if first is None or point.id >= first]
+        return iter([_record(point, True, ()) for point in sorted(wanted, key=lambda point: point.id)])
+
+    def snapshot(self, folder: Path) -> None:
+        """There is nothing on a disk that could be put back."""
+        raise StoreRejected("the store in memory has no snapshots")
+
+    def restore(self, folder: Path) -> None:
+        """As `snapshot`."""
+        raise StoreRejected("the store in memory has no snapshots")
 
     def maintain(self) -> bool:
         """There is nothing to do."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from spanstream.events.ids import Key
 from spanstream.store.facts import facts_payload
-from spanstream.store.points import Failure, Head, Passage, State
+from spanstream.store.points import Failure, Head, Passage, PassageMark, State
 
 Payload = dict[str, Any]
 
@@ -78,6 +78,29 @@ def head_from(payload: Mapping[str, Any]) -> Head:
         indexed_at_us=payload["indexed_at_us"],
         failure=failure if failure and failure.version > payload["version"] else None,
     )
+
+
+HEAD_MARKS = ("tenant", "source", "id", "version", "hash", "state", "body_version", "passage_count")
+PASSAGE_MARKS = ("tenant", "source", "id", "body", "ordinal")
+
+
+def head_mark(payload: Mapping[str, Any]) -> Head:
+    """A head from its HEAD_MARKS alone: without what search shows of it."""
+    return Head(
+        key=Key(payload["tenant"], payload["source"], payload["id"]),
+        version=payload["version"],
+        state=State(payload["state"]),
+        content_hash=bytes.fromhex(payload["hash"]),
+        body_version=payload["body_version"],
+        passage_count=payload["passage_count"],
+    )
+
+
+def passage_mark(id: str, payload: Mapping[str, Any]) -> PassageMark:
+    """A passage from its PASSAGE_MARKS."""
+    _, version, content_hash = payload["body"].rsplit("\n", 2)
+    key = Key(payload["tenant"], payload["source"], payload["id"])
+    return PassageMark(id, key, int(version), bytes.fromhex(content_hash), payload["ordinal"])
 
 
 def passage_payload(passage: Passage) -> Payload:

@@ -86,6 +86,17 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
+class PassageMark:
+    """Which passage a stored point is, without what it says. `id` is the point's own, whatever it should be."""
+
+    id: str
+    key: Key
+    version: int
+    content_hash: bytes
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """One passage of one version of a document. Offsets are characters of the normalised text, half-open."""
 

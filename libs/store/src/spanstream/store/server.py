@@ -12,11 +12,14 @@ import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, unquote
 
+import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
+from spanstream.store import snapshots, transfer
 from spanstream.store.compression import Compression
 from spanstream.store.conditions import StoredCondition
 from spanstream.store.engine import (
@@ -48,6 +51,7 @@ BATCH_VECTOR_BYTES = 8 << 20
 NUMBER_BYTES = 24  # of a component, its sign, 17 digits, exponent and comma
 READ_POINTS = 1000
 TIMEOUT_S = 5  # of the server's own wait; the connection waits twice as long, so that its answer is heard
+KIND = "server"
 _REFUSED = (400, 409, 413, 422)
 
 log = logging.getLogger(__name__)
@@ -97,6 +101,7 @@ class ServerEngine:
         self._client = client
         self._prefix = prefix
         self._compression = Compression.NONE  # of what is open
+        self._generation = ""  # of what is open
         self._names: dict[Collection, str] = {}
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
@@ -105,12 +110,23 @@ class ServerEngine:
         with _translated():
             for collection, name in names.items():
                 self._ensure(collection, name, dimension, compression)
-            self._names, self._compression = names, compression
+            self._names, self._compression, self._generation = names, compression, generation
             self._prove_conditions()
             for collection, name in names.items():
                 if collection is Collection.QUERIES:
                     continue
                 self._point_alias(f"{self._prefix}{collection}", name)
+
+    def open_live(self) -> str:
+        """What the aliases name; nothing is changed."""
+        alias = f"{self._prefix}{Collection.DOCUMENTS}"
+        with _translated():
+            known = {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
+        if alias not in known:
+            raise StoreUnavailable(f"there is no index on the server: no alias {alias}")
+        self._generation = unquote(known[alias].removeprefix(f"{alias}-"))
+        self._names = {collection: self._name(collection, self._generation) for collection in Collection}
+        return self._generation
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order, several per call."""
@@ -192,10 +208,14 @@ class ServerEngine:
         return {str(hit.value): hit.count for hit in answer.hits}
 
     def scroll(
-        self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
+        self,
+        collection: Collection,
+        condition: StoredCondition | None,
+        fields: Sequence[str] | None = None,
+        first: str | None = None,
     ) -> Iterator[Record]:
         """Page by page, by id."""
-        filter, offset = DIALECT.build(condition), None
+        filter, offset = None if condition is None else DIALECT.build(condition), first
         while True:
             with _translated():
                 points, offset = self._client.scroll(
@@ -210,6 +230,46 @@ class ServerEngine:
             yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
             if offset is None:
                 return
+
+    def snapshot(self, folder: Path) -> None:
+        """Let the server make one of each collection, after another, fetch it, and have it removed there.
+
+        Of one node: of a cluster's collection it holds that node's shards alone.
+        """
+        http, host = self._http()
+        for collection in Collection:
+            name = self._collection(collection)
+            with _translated():
+                made = self._client.create_snapshot(name, wait=True)
+            if made is None:
+                raise StoreUnavailable(f"the index server made no snapshot of {name}")
+            try:
+                transfer.download(http, host, name, made.name, folder / f"{collection}.snapshot")
+            finally:
+                with _translated():
+                    self._client.delete_snapshot(name, made.name)
+        snapshots.write(folder, snapshots.Told(KIND, self._generation, self._version()))
+
+    def restore(self, folder: Path) -> None:
+        """Send each collection's to the server, which puts it in place; then point the aliases."""
+        told = snapshots.read(folder, KIND, self._version())
+        http, host = self._http()
+        for collection in Collection:
+            name = self._name(collection, told.generation)
+            transfer.upload(http, host, name, folder / f"{collection}.snapshot")
+        with _translated():
+            for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
+                self._point_alias(f"{self._prefix}{collection}", self._name(collection, told.generation))
+
+    def _http(self) -> tuple[httpx.Client, str]:
+        """The client's connections and address: it reads whole answers into memory, which a snapshot may not fit into."""
+        with _translated():
+            client = self._client.http.client
+            return client._client, client.host
+
+    def _version(self) -> str:
+        with _translated():
+            return str(self._client.info().version)
 
     def maintain(self) -> bool:
         """The server looks after itself."""
@@ -471,5 +531,7 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable(text) from error
     except ApiException as error:
         raise StoreUnavailable(f"the index server cannot be reached: {error}") from error
+    except NotImplementedError as error:
+        raise StoreRejected(f"the index client offers no such thing: {error}") from error
     except ValueError as error:  # a value that the client's models refuse, and would quote
         raise StoreRejected(f"the index client refuses a value: {type(error).__name__}") from error

@@ -10,7 +10,8 @@ owner); the conditional flip decides all the same when two owners overlap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
-from spanstream.store.points import Failure, Head, Passage, Vectors
+from spanstream.store.points import Failure, Head, Passage, PassageMark, Vectors
 from spanstream.store.queries import Condition, Hit, Query, Scope
 from spanstream.store.standing_index import StandingQueries
 from spanstream.store.tallies import Tally
@@ -32,6 +33,10 @@ class Store(Protocol):
 
         Vectors that are kept with another compression are compressed anew, from their originals.
         """
+        ...
+
+    def open_live(self) -> str:
+        """Open the generation that was opened last, as it is, and return its name. Raises StoreUnavailable where there is none."""
         ...
 
     def upsert_passages(self, passages: Sequence[Passage]) -> None:
@@ -122,6 +127,33 @@ class Store(Protocol):
 
     def matching(self, scope: Scope, where: Condition, ids: Sequence[str]) -> set[str]:
         """Those of these passage ids that the scope and condition admit."""
+        ...
+
+    def scan_heads(self, first: int = 0, end: int = 1 << 128) -> Iterator[Head]:
+        """The heads whose point ids, as numbers, are in [first, end), by id: without what search shows of them.
+
+        Not of one moment: what is written meanwhile may be seen or not.
+        """
+        ...
+
+    def scan_passages(self, keys: Sequence[Key] | None = None) -> Iterator[PassageMark]:
+        """What is stored of these documents' passages, or of all, whatever their heads name. Not of one moment."""
+        ...
+
+    def snapshot(self, folder: Path) -> None:
+        """Write all of the live generation and the standing queries into an empty folder, as they are during the call.
+
+        Heads and passages may be of two moments of it: what was written between them has to be done again, from the log.
+        Searches go on meanwhile; writes may wait. Raises StoreRejected where there is no such thing.
+        """
+        ...
+
+    def restore(self, folder: Path) -> None:
+        """Put what `snapshot` wrote in the place of the generation and of the standing queries, durably, before `open`.
+
+        Done again after it was interrupted it is done; until then the store may refuse to open. Raises StoreRejected for
+        another adapter's, or another version's, snapshot.
+        """
         ...
 
     def maintain(self) -> bool:
