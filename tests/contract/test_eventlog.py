@@ -289,6 +289,26 @@ def test_a_group_whose_next_record_is_gone_stops_and_a_new_group_starts_at_the_o
         again.close()
 
 
+def test_a_group_without_members_is_moved_and_reads_from_there(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(5))
+    consumer = cluster.log.consumer(group, [topic])
+    assert consumer.commit(read(consumer, 5))
+    with pytest.raises(EventLogError, match="members"):
+        cluster.log.move(group, topic, {0: 2})
+    consumer.close()
+    cluster.log.move(group, topic, {0: 2})
+    assert cluster.log.committed(group, topic) == {0: 2}
+    consumer = cluster.log.consumer(group, [topic])
+    assert values(read(consumer, 3)) == [b"2", b"3", b"4"]
+    consumer.close()
+
+
+def test_a_cluster_has_one_name(cluster: Cluster) -> None:
+    assert cluster.log.identity() == cluster.log.identity() != ""
+    assert cluster.log.identity() != MemoryLog().identity()
+
+
 def test_rewind_reads_the_same_records_again_in_order(cluster: Cluster, group: str) -> None:
     topic = cluster.topic()
     cluster.publish(topic, *numbered(40, keys=8))

@@ -139,6 +139,14 @@ class KafkaLog:
             offsets = admin.list_group_offsets({group: slots})[group]
         return {slot.partition: max(0, offsets[slot].offset) if slot in offsets else 0 for slot in slots}
 
+    def move(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        with self._admin() as admin:
+            _move(admin, group, {TopicPartition(topic, partition): offset for partition, offset in positions.items()})
+
+    def identity(self) -> str:
+        with self._admin() as admin:
+            return str(admin.describe_cluster()["cluster_id"])
+
     def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
         with self._admin() as admin:
             positions = {
@@ -151,11 +159,7 @@ class KafkaLog:
                 for slot, position in positions.items()
             }
             moved = {slot: offset for slot, offset in held.items() if offset != positions[slot]}
-            wanted = {slot: OffsetAndMetadata(at, "", -1) for slot, at in moved.items()}
-            outcomes = admin.alter_group_offsets(group, wanted) if wanted else {}
-        for error in outcomes.values():
-            if error is not NoError:
-                raise EventLogError(f"group {group} cannot be moved while it has members: {error.__name__}")
+            _move(admin, group, moved)
         return {(slot.topic, slot.partition): max(0, offset - positions[slot]) for slot, offset in moved.items()}
 
     def ready(self) -> bool:
@@ -432,6 +436,13 @@ def _keep_joining(client: KafkaConsumer) -> None:
 def _record(raw: Any) -> Record:
     headers = tuple((name, value or b"") for name, value in raw.headers)
     return Record(raw.topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
+
+
+def _move(admin: KafkaAdminClient, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+    wanted = {slot: OffsetAndMetadata(offset, "", -1) for slot, offset in offsets.items()}
+    for error in (admin.alter_group_offsets(group, wanted) if wanted else {}).values():
+        if error is not NoError:
+            raise EventLogError(f"group {group} cannot be moved while it has members: {error.__name__}")
 
 
 def _partitions(admin: KafkaAdminClient, topic: str) -> list[TopicPartition]:

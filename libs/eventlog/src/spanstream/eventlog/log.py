@@ -167,6 +167,14 @@ class Log(Protocol):
         """Partition -> offset the group reads next; 0 where it has committed nothing."""
         ...
 
+    def move(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        """Let a group without members read these partitions from these offsets next; EventLogError while it has any."""
+        ...
+
+    def identity(self) -> str:
+        """Names the cluster: another one has another name, whatever its address."""
+        ...
+
     def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
         """Let a group without members go on where records are left; by (topic, partition) how many it will never read.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spanstream.eventlog import sizes
-from spanstream.eventlog.errors import Fatal, LogUnavailable
+from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable
 from spanstream.eventlog.log import Headers, Outgoing, Position, Record
 from spanstream.eventlog.partitions import partition_of
 from spanstream.events.topics import Topic
@@ -34,6 +35,7 @@ class MemoryLog:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """`clock` stamps records, in seconds since 1970."""
         self._clock = clock
+        self._identity = uuid.uuid4().hex
         self.changed = threading.Condition()  # guards everything below; notified on every append and rebalance
         self.topics: dict[str, list[list[Record]]] = {}
         self.groups: dict[str, _Group] = {}
@@ -65,6 +67,16 @@ class MemoryLog:
         with self.changed:
             known = self.groups.setdefault(group, _Group()).committed
             return {partition: known.get((topic, partition), 0) for partition in range(len(self._partitions(topic)))}
+
+    def move(self, group: str, topic: str, positions: Mapping[int, int]) -> None:
+        with self.changed:
+            known = self.groups.setdefault(group, _Group())
+            if known.members:
+                raise EventLogError(f"group {group} cannot be moved while it has members")
+            known.committed |= {(topic, partition): offset for partition, offset in positions.items()}
+
+    def identity(self) -> str:
+        return self._identity
 
     def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
         return {}  # nothing is ever forgotten

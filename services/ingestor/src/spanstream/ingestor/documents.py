@@ -151,6 +151,13 @@ def deleted_hash() -> bytes:
     return content_hash(title="", content_type="", body=b"", metadata={}, groups=())
 
 
+def event_hash(event: DocumentEvent, body: bytes, metadata: Mapping[str, Any]) -> bytes:
+    """The content hash of an upsert, whose body is these bytes and whose metadata is this object, canonical."""
+    return content_hash(
+        title=event.title, content_type=event.content_type, body=body, metadata=metadata, groups=event.groups
+    )
+
+
 def upsert(key: Key, body: DocumentBody, max_text_bytes: int) -> Upsert:
     """From a validated body; raises Problem 413 or 415."""
     kind = body.content_type.partition(";")[0].strip().lower()

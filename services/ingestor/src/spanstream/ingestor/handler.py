@@ -13,7 +13,6 @@ from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.eventlog.unfinished import Unfinished
 from spanstream.events import codec
 from spanstream.events.errors import Undecodable
-from spanstream.events.ids import content_hash
 from spanstream.events.segmenter import Spans, segmenter
 from spanstream.events.topics import PASSAGES
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
@@ -30,7 +29,7 @@ from spanstream.events.v1.failure_pb2 import (
 from spanstream.events.v1.passage_pb2 import Passage as PassageMessage
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.ingestor.blobs import BlobMissing, Blobs, BlobsUnavailable, BlobTooLarge, is_key, tenant_of
-from spanstream.ingestor.documents import MAX_GROUPS, MAX_TITLE_CHARACTERS, deleted_hash
+from spanstream.ingestor.documents import MAX_GROUPS, MAX_TITLE_CHARACTERS, deleted_hash, event_hash
 from spanstream.ingestor.metadata import InvalidMetadata, from_struct
 from spanstream.ingestor.normalise import is_empty, normalise
 from spanstream.ingestor.parsing import text as plain
@@ -177,9 +176,7 @@ class Handler:
         except InvalidMetadata as error:
             raise Undecodable(REASON_SCHEMA_INVALID, f"metadata: {error}") from error
         # Never the event's own word: with a hash that stayed the same its new text would count as unchanged.
-        hashed = content_hash(
-            title=event.title, content_type=event.content_type, body=body, metadata=metadata, groups=event.groups
-        )
+        hashed = event_hash(event, body, metadata)
         if in_blob and event.content_hash and hashed != event.content_hash:
             raise ParseError(REASON_BLOB_HASH, "the blob is not what was accepted")
         if kind is Kind.TEXT and not in_blob:

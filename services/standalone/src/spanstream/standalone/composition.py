@@ -117,7 +117,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             encoder = LoadingEncoder(lambda: _load(encoder_settings))
             early.append(encoder)
         configs = settings(plan, folder, log_url)
-        services, resources = _services(plan, configs, log_url, encoder, http)
+        services, resources = _services(plan, configs, folder, log_url, encoder, http)
     except BaseException:
         for service in reversed(early):
             service.stop(time.monotonic() + 5)
@@ -134,7 +134,12 @@ def log_access(plan: Plan) -> Access:
 
 
 def _services(
-    plan: Plan, configs: dict[str, Any], log_url: str, local: LoadingEncoder | None, http: HttpServer
+    plan: Plan,
+    configs: dict[str, Any],
+    folder: DataFolder,
+    log_url: str,
+    local: LoadingEncoder | None,
+    http: HttpServer,
 ) -> tuple[list[Service], list[Closeable]]:
     """The topics and the targets, consumers before producers, and what they share.
 
@@ -178,6 +183,10 @@ def _services(
         if reranker is not None:
             resources.append(reranker)
         services.append(gateway.build(configs["gateway"], store=store, encoder=local, reranker=reranker, http=http))
+    if store is not None:
+        from spanstream.standalone import control
+
+        services.append(control.service(folder.path, log, store))
     return services, resources
 
 

@@ -1,0 +1,258 @@
+"""`spanstream audit`, `repair`, `backup` and `restore`: the index against the log, and a copy of it to go back to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spanstream.client import config as client_config
+from spanstream.client import output
+from spanstream.standalone.commands import Data, Json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from spanstream.eventlog.log import Log
+    from spanstream.standalone.audit.reading import Progress
+    from spanstream.store.store import Store
+
+DIFFERENT, UNREACHABLE = 1, 3  # exit codes
+ROWS = 20  # differences that a person is shown
+
+LogUrl = Annotated[
+    str | None,
+    typer.Option("--log-url", metavar="URL", envvar="LOG_URL", help="kafka://host:port; default: this machine's own."),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store-url", metavar="URL", envvar="STORE_URL", help="A Qdrant server; default: this machine's own index."
+    ),
+]
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait", metavar="SECONDS", min=0, help="For the services to have applied what the log holds at the start."
+    ),
+]
+
+
+def audit(
+    data: Data = None, log_url: LogUrl = None, store_url: StoreUrl = None, wait: Wait = 60.0, as_json: Json = False
+) -> None:
+    """Compare the index with the log: every document's version, and every passage. Changes nothing.
+
+    Safe while documents come in. Memory: about 200 MB, however many documents there are. Exit code 1: they differ, or
+    not everything could be decided.
+    """
+    answer = _asked("audit", {"wait": wait}, data, log_url, store_url, quiet=as_json)
+    _show_audit(answer, as_json)
+    raise typer.Exit(0 if answer["equal"] else DIFFERENT)
+
+
+def repair(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    rate: Annotated[
+        float, typer.Option("--rate", metavar="NUMBER", min=0.1, max=10_000, help="Records a second.")
+    ] = 50.0,
+    delete_unlogged: Annotated[
+        bool, typer.Option("--delete-unlogged", help="Delete what the log has never heard of, too.")
+    ] = False,
+    data: Data = None,
+    log_url: LogUrl = None,
+    store_url: StoreUrl = None,
+    wait: Wait = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Mend what `audit` finds: send the winning events again, through the log like any others, then compare once more.
+
+    Whatever is newer wins, so documents may come in meanwhile, and doing it twice changes nothing. Exit code 1: something
+    is left.
+    """
+    options = {"wait": wait, "dry_run": dry_run, "rate": rate, "delete_unlogged": delete_unlogged}
+    answer = _asked("repair", options, data, log_url, store_url, quiet=as_json)
+    last = answer.get("after", answer)
+    if as_json:
+        output.write_json(answer)
+    else:
+        _show_audit(answer, False)
+        out, _ = output.consoles()
+        out.print(f"{answer['sent']} records {'would be' if dry_run else 'were'} sent again.", markup=False)
+        if answer["unmendable"]:
+            out.print(
+                f"{answer['unmendable']} differences are mended by none: documents to be sent again by their sources,"
+                " or (--delete-unlogged) to be deleted.",
+                markup=False,
+            )
+        if "after" in answer:
+            out.print("\nAfterwards:")
+            _show_audit(last, False)
+    raise typer.Exit(0 if last["equal"] else DIFFERENT)
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="An empty folder, or a new one.")],
+    data: Data = None,
+    log_url: LogUrl = None,
+    store_url: StoreUrl = None,
+    wait: Wait = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Copy the index, with the place in the log from which it catches up, while everything goes on.
+
+    Documents themselves are in the log and the blob store, which have backups of their own.
+    """
+    options = {"folder": str(folder.absolute()), "wait": wait}
+    answer = _asked("backup", options, data, log_url, store_url, quiet=as_json)
+    if as_json:
+        output.write_json(answer)
+        return
+    out, _ = output.consoles()
+    size = answer["bytes"] / 1e6
+    out.print(f"{answer['folder']}: {answer['files']} files, {size:,.1f} MB, in {answer['seconds']} s", markup=False)
+    out.print(f"Seal, to be noted elsewhere: {answer['seal']}", markup=False, soft_wrap=True)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="That `backup` wrote.")],
+    seal: Annotated[
+        str | None, typer.Option("--seal", metavar="HASH", help="That `backup` printed; another backup is refused.")
+    ] = None,
+    data: Data = None,
+    log_url: LogUrl = None,
+    store_url: StoreUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the index's place; the services must be stopped. At their next start they catch up from the log.
+
+    Standing queries are as of the backup. Nothing is changed where the backup is damaged, of another log or too old.
+    """
+    from spanstream.standalone.backup import restoring
+
+    with _explained(), _neighbours(data, log_url, store_url) as (log, store), _progress(quiet=as_json) as progress:
+        moves = restoring.restore(log, store, folder, seal=seal, progress=progress)
+    rows = [{"group": group, "topic": topic, "positions": dict(at)} for (group, topic), at in moves.items()]
+    if as_json:
+        output.write_json({"restored": str(folder), "moved": rows})
+        return
+    out, _ = output.consoles()
+    groups = ", ".join(f"{row['group']} on {row['topic']}" for row in rows)
+    out.print(f"Restored. Catching up begins when the services start: {groups}.", markup=False)
+    out.print("Then hold it against the log: spanstream audit", markup=False)
+
+
+def _asked(
+    what: str, options: Mapping[str, Any], data: Path | None, log_url: str | None, store_url: str | None, *, quiet: bool
+) -> dict[str, Any]:
+    """Answered by the Spanstream that runs on the data folder, else here."""
+    from spanstream.standalone import control
+    from spanstream.standalone.operations import OPERATIONS
+
+    with _explained(), _progress(quiet=quiet) as progress:
+        if log_url is None and store_url is None:
+            try:
+                return control.ask(data or client_config.data_folder(), what, options, progress)
+            except control.NobodyThere:
+                pass
+        with _neighbours(data, log_url, store_url) as (log, store):
+            store.open_live()
+            return OPERATIONS[what](log, store, options, progress)
+
+
+@contextmanager
+def _neighbours(data: Path | None, log_url: str | None, store_url: str | None) -> Iterator[tuple[Log, Store]]:
+    """The log and the store at these addresses, else those of the data folder, which is then ours."""
+    from spanstream.standalone.neighbours import neighbours
+
+    with neighbours(data or client_config.data_folder(), log_url, store_url) as found:
+        yield found
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What goes wrong, in a line; exit code 3."""
+    from spanstream.eventlog.errors import EventLogError
+    from spanstream.runtime.settings import SettingsError
+    from spanstream.standalone.backup.manifest import Unfit
+    from spanstream.standalone.control import Refused
+    from spanstream.standalone.trouble import Trouble
+    from spanstream.store.errors import StoreError
+
+    try:
+        yield
+    except Trouble as trouble:
+        typer.echo(f"{trouble.what} {trouble.advice}", err=True)
+        raise typer.Exit(UNREACHABLE) from trouble
+    except (EventLogError, StoreError, Unfit, Refused, SettingsError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNREACHABLE) from error
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress]:
+    """A bar on standard error for what is being done."""
+    from spanstream.standalone.encoder import encoding
+
+    with encoding.progress(quiet=quiet) as bar:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=max(1, total))
+
+        yield tell
+
+
+def _show_audit(answer: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.write_json(answer)
+        return
+    out, _ = output.consoles()
+    for table in _tables(answer):
+        out.print(table)
+    out.print(
+        f"{answer['logged']:,} documents in the log, {answer['heads']:,} in the index with {answer['passages']:,} passages;"
+        f" {answer['buckets_differing']} of {2 * answer['buckets']} sums differed, {answer['looked_at']} documents were"
+        f" looked at one by one, in {answer.get('seconds', 0)} s.",
+        markup=False,
+    )
+    for line in _notes(answer):
+        out.print(line, markup=False)
+
+
+def _notes(answer: Mapping[str, Any]) -> Iterator[str]:
+    if answer["undecided"]:
+        yield f"{answer['undecided']} documents are undecided: the services have not applied all their events. Ask again, or with a longer --wait."
+    if answer["beyond_log"]:
+        yield f"{answer['beyond_log']} documents are older than anything that the log still holds."
+    if answer["left_out"]:
+        yield "There are more than were looked at: mend these, then compare again."
+    if answer["equal"]:
+        yield f"Equal. Digest: {answer['digest']['heads']} {answer['digest']['passages']}"
+
+
+def _tables(answer: Mapping[str, Any]) -> Iterator[Table]:
+    from rich.table import Table
+
+    from spanstream.standalone.audit.verdicts import MEANINGS, Kind
+
+    if not answer["kinds"]:
+        return
+    kinds = Table("Difference", "Documents", "What it means")
+    for kind, count in answer["kinds"].items():
+        kinds.add_row(kind, f"{count:,}", MEANINGS[Kind(kind)])
+    yield kinds
+    rows = Table("Difference", "Document", "Log", "Index", "Detail")
+    for each in answer["differences"][:ROWS]:
+        name = output.line(f"{each['tenant']}/{each['source']}/{each['id']}")
+        rows.add_row(each["kind"], name, _version(each["logged"]), _version(each["shown"]), each["detail"])
+    yield rows
+
+
+def _version(version: int | None) -> str:
+    return "-" if version is None else str(version)
