@@ -51,6 +51,26 @@ def test_what_failed_is_no_difference(world: World) -> None:
     assert world.found == []
 
 
+def test_however_often_a_document_failed_what_it_was_before_is_right(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.put("d", 1)
+    world.flow()
+    for version in range(2, 50):
+        world.put("d", version, " ")
+        world.flow()
+    assert world.compare().equal
+    world.lose_passages("d", [0])
+    assert world.kinds() == {"d": "half"}
+
+
+def test_of_two_contents_of_one_version_the_one_that_failed_excuses_nothing(world: World) -> None:
+    world.put("d0", 1, " ")
+    world.flow()
+    assert world.compare().equal
+    world.lose_head("d0")
+    assert world.kinds() == {"d0": "missing"}
+
+
 def test_each_kind_of_difference_is_found_and_mended_through_the_log(world: World) -> None:
     store = world.store
     before = world.compare()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spanstream.embedder.handler import Embedding
 from spanstream.encoder.hashing import HashEncoder
-from spanstream.eventlog.log import Log, Outgoing
+from spanstream.eventlog.log import Consumer, Log, Outgoing
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.codec import headers
@@ -36,6 +36,7 @@ from spanstream.store.memory import MemoryEngine
 
 ENCODER = HashEncoder(16)
 GENERATION = Generation(ENCODER.info().release, 16, SEGMENTER)
+FLOW_SECONDS = 600.0  # of a busy machine
 SOON = Limits(settle_seconds=0.0)  # nothing goes on while it compares
 LONG = " ".join(f"Sentence {number} says that the tide comes and goes with the moon." for number in range(40))
 
@@ -47,7 +48,10 @@ def key(id: str) -> Key:
 class World:
     """A log, a store, and the three stages between them."""
 
-    def __init__(self, folder: Path, log: Log | None = None, store: Index | None = None) -> None:
+    def __init__(
+        self, folder: Path, log: Log | None = None, store: Index | None = None, poll_wait: float = 0.0
+    ) -> None:
+        self.poll_wait = poll_wait
         self.log = log or MemoryLog()
         self.log.ensure_topics(ALL)
         self.engine = MemoryEngine()
@@ -61,6 +65,7 @@ class World:
     def open_stages(self) -> None:
         """All three, as after a start."""
         handler = Handler(Blobs(f"file:{self.folder}"), _parse, Cutting(), remembered_keys=100)
+        self.consumers: list[Consumer] = []
         self.loops = [
             self._loop("ingestor", handler, DOCUMENTS.name),
             self._loop("embedder", Embedding(ENCODER), PASSAGES.name),
@@ -69,7 +74,13 @@ class World:
 
     def _loop(self, group: str, handler: object, *topics: str) -> Loop:
         consumer = self.log.consumer(group, topics, max_records=50)
-        return Loop(group, consumer, self.log.producer(), handler, poll_wait=0.0)  # type: ignore[arg-type]
+        self.consumers.append(consumer)
+        return Loop(group, consumer, self.producer, handler, poll_wait=self.poll_wait)  # type: ignore[arg-type]
+
+    def close_stages(self) -> None:
+        """They leave their groups."""
+        for consumer in self.consumers:
+            consumer.close()
 
     def put(self, id: str, version: int = 1, text: str = "") -> None:
         self._write(id, version, text or f"Version {version} of {id}. {LONG}", OPERATION_UPSERT)
@@ -86,7 +97,7 @@ class World:
 
     def flow(self) -> None:
         """Until nothing is under way."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + FLOW_SECONDS
         while len(settled(self.log, 0.0)) < DOCUMENTS.partitions:
             self.step()
             assert time.monotonic() < deadline

@@ -40,7 +40,7 @@ class Limits:
     """Of memory, and of patience."""
 
     keys_held: int = 500_000  # about 200 MB
-    looked_at_once: int = 20_000  # keys, with all their events and dead letters
+    looked_at_once: int = 10_000  # keys, with their events and dead letters
     most_differing: int = 1_000_000  # ids; more are left to the next run
     buckets_at_once: int = 4096  # whose passages are compared key by key in one scan
     settle_seconds: float = 60.0  # for the pipeline to apply what was in the log when it was asked
@@ -192,7 +192,7 @@ class _Comparison:
     def _look(self, ids: Sequence[int]) -> None:
         """At these keys, until each was seen at rest."""
         histories, topics = Histories(ids), Topics(self._log, self._progress)
-        feeds = {DOCUMENTS.name: histories.documents, FAILURES.name: histories.failures}
+        feeds = {FAILURES.name: histories.failures, DOCUMENTS.name: histories.documents}
         waiting, differences = set(ids), []
         for _ in range(LOOKS):
             applied = self._settle(self._log, self._limits.settle_seconds, self._progress)

@@ -12,6 +12,7 @@ from spanstream.eventlog.log import Record
 from spanstream.events import codec
 from spanstream.events.errors import Undecodable
 from spanstream.events.ids import Key, Order, head_id
+from spanstream.events.topics import DOCUMENTS
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 from spanstream.events.v1.failure_pb2 import REASON_VERSION_CONFLICT, RESOLUTION_REPLAYED
 from spanstream.ingestor.documents import deleted_hash, event_hash
@@ -19,7 +20,7 @@ from spanstream.ingestor.failures.letter import Letter, Origin, Resolved, read
 from spanstream.ingestor.metadata import InvalidMetadata, from_struct
 
 ANY_HASH = -1  # of a blob that its event does not name the hash of
-MAX_EVENTS = 64  # of a key: the greatest are remembered
+MAX_EVENTS = 32  # of a key that are remembered: the greatest, and those that failed go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,21 @@ class Known:
     failed: dict[Origin, int] = field(default_factory=dict)  # the record that failed -> its version
     last: tuple[int, int] = (0, -1)
 
+    def drop(self) -> None:
+        """Forget one event."""
+        good = self._good()
+        self.events.remove(min(self.events, key=lambda each: (each in good, each.order)))
+
     def required(self) -> Event | None:
         """The greatest that did not fail: the index must show this, or a greater one of `events`."""
-        failed = set(self.failed.values())
-        return max(
-            (event for event in self.events if event.order.version not in failed),
-            key=lambda event: (event.order, event.offset),
-            default=None,
-        )
+        return max(self._good(), key=lambda event: (event.order, event.offset), default=None)
+
+    def _good(self) -> list[Event]:
+        """Those that did not fail: of the parse worker's dead letters all events of that order, of others' the version."""
+        places = {(each.partition, each.offset) for each in self.failed if each.topic == DOCUMENTS.name}
+        orders = {event.order for event in self.events if (event.partition, event.offset) in places}
+        versions = {version for each, version in self.failed.items() if each.topic != DOCUMENTS.name}
+        return [each for each in self.events if each.order not in orders and each.order.version not in versions]
 
     def shown_by(self, order: Order) -> Event | None:
         """The newest event that a head of this order shows."""
@@ -101,7 +109,7 @@ class Histories:
             known.events.append(event)
             known.last = (record.partition, record.offset)
             if len(known.events) > MAX_EVENTS:
-                known.events.remove(min(known.events, key=lambda each: each.order))
+                known.drop()
 
     def failures(self, records: Iterable[Record]) -> None:
         """Records of failures.v1."""
