@@ -168,13 +168,17 @@ def _neighbours(data: Path | None, log_url: str | None, store_url: str | None) -
     """The log and the store at these addresses, else those of the data folder, which is then ours."""
     from spanstream.standalone.neighbours import neighbours
 
-    with neighbours(data or client_config.data_folder(), log_url, store_url) as found:
+    folder = data or client_config.data_folder()
+    if store_url is not None and log_url is None:  # of processes that `spanstream up` started
+        log_url = client_config.read(folder).get("log_url")
+    with neighbours(folder, log_url, store_url) as found:
         yield found
 
 
 @contextmanager
 def _explained() -> Iterator[None]:
     """What goes wrong, in a line; exit code 3."""
+    from spanstream.client.errors import Unusable
     from spanstream.eventlog.errors import EventLogError
     from spanstream.runtime.settings import SettingsError
     from spanstream.standalone.backup.manifest import Unfit
@@ -187,7 +191,7 @@ def _explained() -> Iterator[None]:
     except Trouble as trouble:
         typer.echo(f"{trouble.what} {trouble.advice}", err=True)
         raise typer.Exit(UNREACHABLE) from trouble
-    except (EventLogError, StoreError, Unfit, Refused, SettingsError, OSError) as error:
+    except (EventLogError, StoreError, Unfit, Refused, SettingsError, Unusable, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(UNREACHABLE) from error
 
