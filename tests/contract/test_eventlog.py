@@ -27,7 +27,7 @@ from spanstream.events.topics import Topic
 # kafka-python 3.0.12 forgets a socket that is still being connected when its client closes.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 
-DEADLINE = 40.0  # seconds; a cooperative rebalance takes up to two heartbeats of 3 s
+DEADLINE = 120.0  # seconds; a cooperative rebalance takes up to two heartbeats of 3 s
 
 
 @dataclass

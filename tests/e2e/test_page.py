@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from spanstream.client import Document
 from tests.fixtures import browser as browsers
 from tests.fixtures import here as services
-from tests.fixtures.browser import Watched, picture
+from tests.fixtures.browser import WAIT_SECONDS, Watched, picture
 from tests.fixtures.here import Here
 
 BROKEN = "document.body.dataset.broken = 'yes'"
@@ -46,7 +46,7 @@ SEA = [
 
 Open = Callable[..., AbstractContextManager[Watched]]
 
-expect.set_options(timeout=20_000)  # milliseconds: nothing here says how fast a busy machine is
+expect.set_options(timeout=1000 * WAIT_SECONDS)
 
 
 @pytest.fixture(scope="module")

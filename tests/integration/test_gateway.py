@@ -54,7 +54,7 @@ def client(corpus: Corpus) -> Iterator[httpx.Client]:
 
 
 def until_ready(service: Service) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not service.ready():
         assert time.monotonic() < deadline
         time.sleep(0.005)

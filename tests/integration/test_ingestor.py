@@ -89,7 +89,7 @@ def test_results_of_a_batch_come_while_it_is_still_being_sent(tmp_path: Path) ->
     log.ensure_topics(ALL)
     with running(log, tmp_path) as client:
         address = (client.base_url.host, client.base_url.port or 80)
-        with socket.create_connection(address, timeout=10) as connection, connection.makefile("rb") as answers:
+        with socket.create_connection(address, timeout=60) as connection, connection.makefile("rb") as answers:
             head = "POST /v1/sources/s/documents:batch HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
             connection.sendall(head.encode())
             for number in (1, 2, 3):
@@ -105,7 +105,7 @@ def test_a_batch_that_is_cut_off_keeps_what_was_accepted(tmp_path: Path) -> None
     log.ensure_topics(ALL)
     with running(log, tmp_path) as client:
         address = (client.base_url.host, client.base_url.port or 80)
-        with socket.create_connection(address, timeout=10) as connection, connection.makefile("rb") as answers:
+        with socket.create_connection(address, timeout=60) as connection, connection.makefile("rb") as answers:
             line = json.dumps({"id": "1", "text": "Bees."}).encode() + b"\n"
             head = "POST /v1/sources/s/documents:batch HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
             connection.sendall(head.encode() + line)

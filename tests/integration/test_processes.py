@@ -30,7 +30,7 @@ from spanstream.runtime.identity import DEFAULT_TENANT
 from spanstream.runtime.key_file import create_key
 from tests.fixtures.product import free_port
 
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0
 # A killed consumer is missed only after its session of 45 s; until then its partitions stand still.
 SETTLE_SECONDS = 150.0
 DIMENSION = 384  # of the packaged model
@@ -178,7 +178,7 @@ def test_the_same_again_is_unchanged_because_the_gateway_knows_it(cluster: Clust
     item = {"_id": "same", "text": "Granite is hard."}
     with cluster.client() as client:
         assert client.ingest("stones", [item]).counts.unchanged == 0
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not client.ingest("stones", [item]).counts.unchanged:  # known once the indexer has committed: a second
             assert time.monotonic() < deadline
             time.sleep(0.5)

@@ -32,7 +32,7 @@ def test_what_is_published_to_passages_is_embedded() -> None:
     producer.publish([message(id) for id in ids])
     reader = log.consumer("test", [EMBEDDINGS.name])
     seen = set()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(seen) < len(ids) and time.monotonic() < deadline:
         for record in reader.poll(0.1):
             seen.add(codec.decode(EmbeddingEvent, record.key, record.value, record.headers).origin.id)

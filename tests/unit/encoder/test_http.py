@@ -134,7 +134,7 @@ def test_a_text_with_very_many_ranges_is_asked_in_parts(monkeypatch: pytest.Monk
 def test_requests_in_flight_are_bounded_over_all_threads() -> None:
     lock = threading.Lock()
     now, most = 0, 0
-    full = threading.Barrier(2, timeout=10)  # releases only when two requests are in flight together
+    full = threading.Barrier(2, timeout=60)  # releases only when two requests are in flight together
 
     def slow(request: httpx.Request) -> httpx.Response:
         nonlocal now, most

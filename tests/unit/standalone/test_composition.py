@@ -60,7 +60,7 @@ def test_key_of_the_store_is_sent_to_it(qdrant: Asked, tmp_path: Path, monkeypat
     try:
         for service in made.services:
             service.start(lambda error: None)
-        assert qdrant.keys.get(timeout=20) == "secret"
+        assert qdrant.keys.get(timeout=60) == "secret"
     finally:
         for service in reversed(made.services):
             service.stop(time.monotonic() + 10)
@@ -86,7 +86,7 @@ def test_store_is_compressed_as_the_environment_says(tmp_path: Path, monkeypatch
     try:
         for service in made.services:
             service.start(lambda error: None)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (config := next((tmp_path / "index").glob("*/passages/edge_config.json"), None)):
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -28,7 +28,7 @@ def test_encoder_is_unavailable_until_it_is_loaded() -> None:
     with pytest.raises(EncoderUnavailable):
         encoder.info()
     gate.set()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not encoder.ready() and time.monotonic() < deadline:
         loaded.wait(0.01)
     assert encoder.encode([Text("words", np.zeros((0, 2), np.int32))])[0].whole.shape == (8,)

@@ -23,7 +23,7 @@ def test_shared_is_closed_once_the_services_have_stopped() -> None:
     resource = Resource()
     service = ThreadService("quick", [lambda stop: stop.wait() and None])
     service.start(lambda error: None)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     service.stop(deadline)
     Shared([resource]).stop(deadline)
     assert resource.closed == 1

@@ -9,7 +9,7 @@ import typer
 
 from spanstream.client import config
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable
-from spanstream.standalone import commands
+from spanstream.standalone.named_log import opened_log
 
 HINT = "; start one with `spanstream up`, or name one with --log-url.\n"
 
@@ -32,7 +32,7 @@ def test_log_that_fails_is_named_with_what_to_do(
 ) -> None:
     monkeypatch.setenv("SPANSTREAM_DATA", str(tmp_path))
     config.save(tmp_path, {"log_url": "memory:saved"})
-    with pytest.raises(typer.Exit) as caught, commands._log(url):
+    with pytest.raises(typer.Exit) as caught, opened_log(url):
         raise error
     assert caught.value.exit_code == 3
     assert capsys.readouterr().err == said.format(folder=tmp_path)

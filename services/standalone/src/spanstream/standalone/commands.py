@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +12,9 @@ import typer
 from spanstream.client import config as client_config
 from spanstream.standalone.encoder import app as encoder  # noqa: F401 found here by its entry point
 from spanstream.standalone.key_commands import app as keys  # noqa: F401 likewise
+from spanstream.standalone.named_log import opened_log
 
 if TYPE_CHECKING:
-    from spanstream.eventlog.log import Log
     from spanstream.standalone.composition import Plan
 
 DEFAULT_TARGETS = "ingestor,embedder,indexer,gateway,encoder"
@@ -135,7 +133,7 @@ def list_topics(log_url: LogUrl = None, as_json: Json = False) -> None:
     """List the registered topics, and how many records each holds now."""
     from spanstream.events.topics import ALL
 
-    with _log(log_url) as log:
+    with opened_log(log_url) as log:
         rows = []
         for topic in ALL:
             ends = log.end_offsets(topic.name)
@@ -148,7 +146,7 @@ def create_topics(log_url: LogUrl = None, as_json: Json = False) -> None:
     """Create the registered topics that are missing; those that exist are left as they are."""
     from spanstream.events.topics import ALL
 
-    with _log(log_url) as log:
+    with opened_log(log_url) as log:
         created = log.ensure_topics(ALL)
     _show([{"name": topic.name, "created": topic.name in created} for topic in ALL], as_json)
 
@@ -163,7 +161,7 @@ def skip_lost_records(
 
     Documents whose events were lost have to be ingested again.
     """
-    with _log(log_url) as log:
+    with opened_log(log_url) as log:
         moved = log.skip_lost(group)
     rows = [{"name": topic, "partition": partition, "lost": lost} for (topic, partition), lost in moved.items()]
     if not rows and not as_json:
@@ -253,36 +251,6 @@ def _replicas_url() -> str:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     return f"http://127.0.0.1:{free_port()}/{route}"
-
-
-@contextmanager
-def _log(url: str | None) -> Iterator[Log]:
-    """The log at the address given, or of the Spanstream that runs on this machine's data folder."""
-    from spanstream.eventlog.errors import EventLogError, LogUnavailable
-    from spanstream.eventlog.opening import open_log
-    from spanstream.runtime.settings import LogAccessSettings, SettingsError
-
-    folder = client_config.data_folder()
-    saved = None if url else client_config.read(folder).get("log_url")
-    url = url or saved
-    if not url:
-        typer.echo("No log: start one with `spanstream up`, or name one with --log-url or LOG_URL.", err=True)
-        raise typer.Exit(3)
-    try:
-        log = open_log(url, LogAccessSettings.read().log_access)
-    except (ValueError, SettingsError) as error:
-        raise typer.BadParameter(str(error), param_hint="--log-url") from error
-    try:
-        yield log
-    except LogUnavailable as error:
-        where = f"{url}, which {folder / client_config.FILE} names" if saved else url
-        typer.echo(f"No log answers at {where}; start one with `spanstream up`, or name one with --log-url.", err=True)
-        raise typer.Exit(3) from error
-    except EventLogError as error:
-        typer.echo(f"The log at {url} does not do this: {error}", err=True)
-        raise typer.Exit(3) from error
-    finally:
-        log.close()
 
 
 def _show(rows: list[dict[str, object]], as_json: bool) -> None:

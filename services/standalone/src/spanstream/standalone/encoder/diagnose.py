@@ -26,7 +26,8 @@ def diagnose(
         typer.Argument(
             metavar="[PATH]...",
             show_default=False,
-            help="Files, folders, or - for NDJSON on stdin, as for ingest; default: Python's own documentation.",
+            help="Files, folders, - for NDJSON on stdin, as for ingest; log: for the documents of the Spanstream here, or "
+            "kafka://host:port; default: Python's own documentation.",
         ),
     ] = None,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="A model's name or folder.")] = "minilm",

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def fit(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Files, folders, or - for NDJSON on stdin, as for ingest.")
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="Files, folders, - for NDJSON on stdin, as for ingest; log: for the documents of the Spanstream here, or kafka://host:port.",
+        ),
     ],
     stages: Annotated[
         str,
@@ -42,7 +46,7 @@ def fit(
 
     It prints the lines for a release file, and writes what they name.
 
-    It reads texts, not the index, whose vectors are transformed already.
+    It reads the texts of an index from its log, not its vectors, which are transformed already.
     """
     from spanstream.standalone.encoder.encoding import told
 

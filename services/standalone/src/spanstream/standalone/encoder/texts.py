@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,12 +20,15 @@ from spanstream.ingestor.parsing.parser import Parser
 from spanstream.ingestor.segmentation import passages
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.standalone import corpus
+from spanstream.standalone.encoder import logged
+from spanstream.standalone.named_log import opened_log
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 T = TypeVar("T")
 
+LOG = "log:"  # that of the Spanstream that runs on this machine, or of LOG_URL
 _SEED = 0  # the same texts give the same sample
 _SHOWN = 5  # documents that could not be read
 
@@ -38,26 +42,31 @@ class Piece:
 
 
 class Reader:
-    """Reads files, folders, and for "-" the JSON lines of stdin; without any name the documentation of Python.
+    """Reads files, folders, for "-" the JSON lines of stdin, for "log:" or "kafka://..." the texts of the documents there;
+    without any name the documentation of Python.
 
     Afterwards `unread` lists what could not be read, as "where: why", without its text; `skipped` files were of other types.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         """Passages have the length that the ingestor's settings in this environment say; raises SettingsError, BadParameter."""
-        if missing := [name for name in names if name != "-" and not Path(name).exists()]:
+        if missing := [name for name in names if not (name == "-" or _is_log(name) or Path(name).exists())]:
             raise typer.BadParameter(f"no such file or folder: {missing[0]}", param_hint="PATH")
         settings = IngestorSettings.read(log_url="memory:", blob_url="memory:")
         self._characters, self._sentences = settings.passage_characters, settings.sentences_per_passage
-        self._names = names
+        self._logs = [name for name in names if _is_log(name)]
+        self._names = [name for name in names if not _is_log(name)]
         self.unread: list[str] = []
         self.skipped = 0
 
     def documents(self) -> Iterator[Piece]:
         """Whole documents. Raises ParserUnavailable and OSError."""
-        if not self._names:
+        if not self._names and not self._logs:
             yield from (Piece(normalise(document.text), document.title) for document in corpus.documents())
             return
+        for name in self._logs:
+            with opened_log(os.environ.get("LOG_URL") if name == LOG else name) as log:
+                yield from (Piece(text, title) for text, title in logged.texts(log))
         parser = Parser(Limits())
         try:
             for place, kind, data in self._found():
@@ -99,6 +108,10 @@ class Reader:
                         yield from ((line.place, Kind.JSON, line.data) for line in files.lines(file, str(path)))
                 else:
                     yield str(path), by_file_name(path.name) or Kind.TEXT, path.read_bytes()
+
+
+def _is_log(name: str) -> bool:
+    return name == LOG or name.startswith("kafka://")
 
 
 def draw(found: Iterable[T], size: int) -> tuple[list[T], int]:
