@@ -73,6 +73,8 @@ def test_a_repair_says_what_it_sent_and_a_dry_run_sends_nothing(world: World, fo
 def test_what_goes_wrong_is_told_and_it_goes_on(world: World, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(control.Refused, match="another version"):
         control.ask(folder, "dance", {}, silent)
+    with pytest.raises(control.Refused, match="KeyError"):
+        control.ask(folder, "audit", {}, silent)
     options = {"folder": str(tmp_path / "taken"), "wait": 0.0}
     with pytest.raises(control.Refused, match="no snapshots"):
         control.ask(folder, "backup", options, silent)

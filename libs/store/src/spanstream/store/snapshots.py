@@ -31,15 +31,15 @@ def write(folder: Path, told: Told) -> None:
 def read(folder: Path, kind: str, engine: str) -> Told:
     """What is told, checked: this adapter's, and of no newer format or engine than these. Raises StoreRejected."""
     try:
-        told = Told(**json.loads((folder / FILE).read_text()))
-        newer = told.format > FORMAT or _numbers(told.engine) > _numbers(engine)
-    except (OSError, ValueError, TypeError) as error:
+        found = json.loads((folder / FILE).read_text())
+        if found["format"] > FORMAT or _numbers(found["engine"]) > _numbers(engine):
+            raise StoreRejected(
+                f"the snapshot was made by a newer version (format {found['format']}, engine {found['engine']}); this one"
+                f" reads format {FORMAT} and engine {engine}: update it first"
+            )
+        told = Told(**found)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise StoreRejected(f"{folder} holds no snapshot that can be read: {type(error).__name__}") from error
-    if newer:
-        raise StoreRejected(
-            f"the snapshot was made by a newer version (format {told.format}, engine {told.engine}); this one reads"
-            f" format {FORMAT} and engine {engine}: update it first"
-        )
     if told.kind != kind:
         raise StoreRejected(f"the snapshot is of a store «{told.kind}», this one is «{kind}»: it cannot be put there")
     return told

@@ -53,7 +53,11 @@ def service(folder: Path, events: Log, store: Store) -> ThreadService:
         with socket.socket(socket.AF_UNIX) as listening, _address(place) as address:
             with suppress(FileNotFoundError):
                 os.unlink(address)  # of a process that was killed: the data folder is ours alone
-            listening.bind(address)
+            try:
+                listening.bind(address)
+            except OSError as error:  # nothing else depends on it
+                log.warning("control_unavailable", detail=str(error))
+                return
             listening.listen()
             listening.settimeout(LOOK_SECONDS)
             while not stop.is_set():
@@ -111,6 +115,9 @@ def _answer(connection: socket.socket, events: Log, store: Store, stop: threadin
             if isinstance(error, BrokenPipeError | ConnectionError):
                 raise
             _say(lines, {"error": str(error)})
+        except (KeyError, TypeError, ValueError) as error:  # options of another version: no reason to stop the services
+            log.warning("control_failed", operation=asked["ask"], error=type(error).__name__, exc_info=error)
+            _say(lines, {"error": f"this Spanstream could not do it ({type(error).__name__}): its log says more"})
 
 
 def _say(lines: IO[bytes], told: Mapping[str, Any]) -> None:

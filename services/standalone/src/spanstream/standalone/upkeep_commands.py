@@ -46,7 +46,7 @@ def audit(
 ) -> None:
     """Compare the index with the log: every document's version, and every passage. Changes nothing.
 
-    Safe while documents come in. Memory: about 200 MB, however many documents there are. Exit code 1: they differ, or
+    Safe while documents come in. Memory: 300 MB at most, however many documents there are. Exit code 1: they differ, or
     not everything could be decided.
     """
     answer = _asked("audit", {"wait": wait}, data, log_url, store_url, quiet=as_json)

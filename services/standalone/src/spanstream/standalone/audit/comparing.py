@@ -39,9 +39,9 @@ SCAN_STEP = 4096  # heads or passages between two words of progress
 class Limits:
     """Of memory, and of patience."""
 
-    keys_held: int = 500_000  # about 200 MB
+    keys_held: int = 500_000  # about 130 MB
     looked_at_once: int = 10_000  # keys, with their events and dead letters
-    most_differing: int = 1_000_000  # ids; more are left to the next run
+    most_differing: int = 200_000  # ids and keys, about 80 MB; more are left to the next run
     buckets_at_once: int = 4096  # whose passages are compared key by key in one scan
     settle_seconds: float = 60.0  # for the pipeline to apply what was in the log when it was asked
 

@@ -5,7 +5,7 @@ Which event wins is `spanstream.events.ids.Order`; nothing here decides it again
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from spanstream.eventlog.log import Record
@@ -153,7 +153,3 @@ class Winners:
         ids = sorted(self.orders)
         self.end = ids[len(ids) // 2]
         self.orders = {id: order for id, order in self.orders.items() if id < self.end}
-
-
-Feed = Callable[[Iterable[Record]], None]
-Feeds = Mapping[str, Feed]  # topic -> who is told its records

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from spanstream.eventlog.errors import LogUnavailable
-from spanstream.eventlog.log import Log
-from spanstream.standalone.audit.events import Feeds
+from spanstream.eventlog.log import Log, Record
 
 POLL_SECONDS = 0.2
 RECORDS = 500  # of one look
 SILENT_SECONDS = 60.0  # without a record that must be there
 Offsets = Mapping[int, int]  # partition -> offset that is read next
+Feed = Callable[[Iterable[Record]], None]  # is told records
 Progress = Callable[[str, int, int], None]  # what is done, how much, of how much; what it raises ends the work
 
 
@@ -30,7 +30,7 @@ class Topics:
         self.read_to: dict[str, Offsets] = {}
         self.oldest: dict[str, Offsets] = {}  # the first offset that was still there
 
-    def read(self, feeds: Feeds) -> None:
+    def read(self, feeds: Mapping[str, Feed]) -> None:
         """Tell each feed the records of its topic that are new since the last call. Raises the log's errors."""
         for topic, feed in feeds.items():
             ends = self._log.end_offsets(topic)
@@ -41,7 +41,7 @@ class Topics:
                 self.read_to.setdefault(topic, dict(ends))
                 self.oldest.setdefault(topic, dict.fromkeys(ends, 0))
 
-    def _read(self, topic: str, start: Offsets, ends: Offsets, feed: Callable[..., None]) -> None:
+    def _read(self, topic: str, start: Offsets, ends: Offsets, feed: Feed) -> None:
         reader = self._log.reader(topic, start, max_records=RECORDS)
         try:
             positions = reader.positions()

@@ -1,0 +1,93 @@
+"""What a person is shown, and the exit codes, of commands that a running process answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from spanstream.standalone import control, upkeep_commands
+from tests.unit.standalone.audit.world import World
+
+app = typer.Typer()
+for command in (upkeep_commands.audit, upkeep_commands.repair, upkeep_commands.backup, upkeep_commands.restore):
+    app.command()(command)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Some documents, and a process that is asked."""
+    world = World(tmp_path)
+    for number in range(3):
+        world.put(f"d{number}")
+    world.flow()
+    failures: list[BaseException] = []
+    service = control.service(tmp_path, world.log, world.store)
+    service.start(failures.append)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / control.FOLDER / "socket").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    yield world
+    service.stop(time.monotonic() + 60)
+    assert failures == []
+
+
+def run(folder: Path, *arguments: str) -> Result:
+    no_addresses = {"LOG_URL": "", "STORE_URL": "", "COLUMNS": "200", "NO_COLOR": "1"}
+    return CliRunner(env=no_addresses).invoke(app, [*arguments, "--data", str(folder), "--wait", "0"])
+
+
+def test_equal_is_exit_code_0_and_tells_the_digest(world: World, tmp_path: Path) -> None:
+    done = run(tmp_path, "audit")
+    assert done.exit_code == 0, done.output
+    assert "3 documents in the log, 3 in the index" in done.stdout
+    assert "Equal. Digest: " in done.stdout
+
+
+def test_differences_are_exit_code_1_and_a_table(world: World, tmp_path: Path) -> None:
+    world.lose_head("d1")
+    done = run(tmp_path, "audit")
+    assert done.exit_code == 1
+    assert "in the log, not in the index" in done.stdout
+    assert "acme/wiki/d1" in done.stdout
+    done = run(tmp_path, "audit", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["kinds"] == {"missing": 1}
+
+
+def test_a_dry_run_says_what_would_be_sent(world: World, tmp_path: Path) -> None:
+    world.lose_head("d1")
+    before = world.log.end_offsets("documents.v1")
+    done = run(tmp_path, "repair", "--dry-run")
+    assert done.exit_code == 1
+    assert "1 records would be sent again." in done.stdout
+    assert world.log.end_offsets("documents.v1") == before
+
+
+def test_a_repair_shows_what_is_left_afterwards(world: World, tmp_path: Path) -> None:
+    world.lose_head("d1")
+    done = run(tmp_path, "repair")
+    assert "1 records were sent again." in done.stdout
+    assert "Afterwards:" in done.stdout
+    assert "undecided" in done.stdout  # nobody applies it here
+    world.flow()
+    assert run(tmp_path, "audit").exit_code == 0
+
+
+def test_what_cannot_be_done_is_a_line_and_exit_code_3(world: World, tmp_path: Path) -> None:
+    done = run(tmp_path, "backup", str(tmp_path / "taken"))
+    assert done.exit_code == 3
+    assert "no snapshots" in done.stderr
+
+
+def test_without_a_spanstream_it_says_what_to_name(tmp_path: Path) -> None:
+    done = run(tmp_path / "nothing", "audit")
+    assert done.exit_code == 3
+    assert "--log-url" in done.stderr
