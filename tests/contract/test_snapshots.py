@@ -275,7 +275,7 @@ def test_a_server_that_refuses_a_snapshot_is_told(tmp_path: Path) -> None:
     with played() as (store, _):
         store.open_live()
         taken = snapshot(store, tmp_path / "taken")
-    with played(refuses=True) as (store, _), pytest.raises(StoreRejected, match="refuses"):
+    with played(refuses=True) as (store, _), pytest.raises(StoreRejected, match="400"):
         store.restore(taken)
 
 

@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from spanstream.store import snapshots, transfer
+from spanstream.store import snapshots
 from spanstream.store.compression import Compression
 from spanstream.store.conditions import StoredCondition
 from spanstream.store.engine import (
@@ -42,6 +41,7 @@ from spanstream.store.filters import Dialect
 from spanstream.store.index import Index
 from spanstream.store.points import Sparse
 from spanstream.store.queries import Range
+from spanstream.store.transfer import Snapshots
 
 BATCH_OPERATIONS = 256
 BATCH_POINTS = 64
@@ -236,36 +236,28 @@ class ServerEngine:
 
         Of one node: of a cluster's collection it holds that node's shards alone.
         """
-        http, host = self._http()
+        server = self._snapshots()
         for collection in Collection:
             name = self._collection(collection)
-            with _translated():
-                made = self._client.create_snapshot(name, wait=True)
-            if made is None:
-                raise StoreUnavailable(f"the index server made no snapshot of {name}")
-            try:
-                transfer.download(http, host, name, made.name, folder / f"{collection}.snapshot")
-            finally:
-                with _translated():
-                    self._client.delete_snapshot(name, made.name)
+            with server.made(name) as made:
+                server.download(name, made, folder / f"{collection}.snapshot")
         snapshots.write(folder, snapshots.Told(KIND, self._generation, self._version()))
 
     def restore(self, folder: Path) -> None:
         """Send each collection's to the server, which puts it in place; then point the aliases."""
         told = snapshots.read(folder, KIND, self._version())
-        http, host = self._http()
+        server = self._snapshots()
         for collection in Collection:
-            name = self._name(collection, told.generation)
-            transfer.upload(http, host, name, folder / f"{collection}.snapshot")
+            server.upload(self._name(collection, told.generation), folder / f"{collection}.snapshot")
         with _translated():
             for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
                 self._point_alias(f"{self._prefix}{collection}", self._name(collection, told.generation))
 
-    def _http(self) -> tuple[httpx.Client, str]:
-        """The client's connections and address: it reads whole answers into memory, which a snapshot may not fit into."""
+    def _snapshots(self) -> Snapshots:
+        """Over the client's own connections; itself it reads whole answers into memory, within seconds."""
         with _translated():
             client = self._client.http.client
-            return client._client, client.host
+            return Snapshots(client._client, client.host)
 
     def _version(self) -> str:
         with _translated():

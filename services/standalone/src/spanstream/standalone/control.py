@@ -12,8 +12,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log
@@ -120,7 +121,7 @@ def _answer(connection: socket.socket, events: Log, store: Store, stop: threadin
             _say(lines, {"error": f"this Spanstream could not do it ({type(error).__name__}): its log says more"})
 
 
-def _say(lines: IO[bytes], told: Mapping[str, Any]) -> None:
+def _say(lines: BufferedIOBase, told: Mapping[str, Any]) -> None:
     lines.write(json.dumps(told).encode() + b"\n")
     lines.flush()
 

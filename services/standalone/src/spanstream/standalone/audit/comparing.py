@@ -193,7 +193,8 @@ class _Comparison:
         """At these keys, until each was seen at rest."""
         histories, topics = Histories(ids), Topics(self._log, self._progress)
         feeds = {FAILURES.name: histories.failures, DOCUMENTS.name: histories.documents}
-        waiting, differences = set(ids), []
+        waiting = set(ids)
+        differences: list[Difference] = []
         for _ in range(LOOKS):
             applied = self._settle(self._log, self._limits.settle_seconds, self._progress)
             topics.read(feeds)  # at least all of that

@@ -35,7 +35,8 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Send what mends these, `rate` records a second; how many. Of those without an event: a delete. Raises the log's errors."""
-    began, sent, batch = clock(), 0, []
+    began, sent = clock(), 0
+    batch: list[Outgoing] = []
     most = max(1, int(rate * BATCH_SECONDS))
     for message in _messages(log, differences):
         batch.append(message)
