@@ -1,24 +1,26 @@
-"""A backup of Qdrant Edge beside a log in memory: taken, damaged, refused, put back, caught up."""
+"""A backup beside a log in memory: taken, damaged, refused, put back, caught up."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.topics import ALL, DOCUMENTS, EMBEDDINGS, FAILURES
-from spanstream.standalone.audit.reading import silent
 from spanstream.standalone.backup.manifest import FILE, Manifest, Unfit, check_files, read, write
 from spanstream.standalone.backup.restoring import plan, restore
 from spanstream.standalone.backup.taking import take
-from spanstream.store.edge import EdgeStore
-from tests.unit.standalone.audit.world import World, key
+from spanstream.store.compression import Compression
+from spanstream.store.engine import Collection
+from spanstream.store.index import Index
+from spanstream.store.memory import MemoryEngine
+from tests.unit.standalone.audit.world import GENERATION, World, key
 
 
 def fill(world: World) -> World:
@@ -29,34 +31,32 @@ def fill(world: World) -> World:
     return world
 
 
-@pytest.fixture
-def real(tmp_path: Path) -> Iterator[World]:
-    """Some documents, applied to an index whose snapshots can be put back."""
-    world = fill(World(tmp_path, store=EdgeStore(tmp_path / "index")))
-    yield world
-    world.store.close()
+class Kept(MemoryEngine):
+    """An engine in memory with snapshots: two small files, and what they stand for."""
+
+    taken: ClassVar[dict[str, dict[Collection, Any]]] = {}
+
+    def snapshot(self, folder: Path) -> None:
+        name = str(len(self.taken))
+        (folder / "inner").mkdir()
+        (folder / "inner" / "points").write_bytes(bytes(range(256)) * 40)
+        (folder / "name").write_text(name)
+        self.taken[name] = {collection: dict(points) for collection, points in self.points.items()}
+
+    def restore(self, folder: Path) -> None:
+        self.open(GENERATION.name, GENERATION.dimension, Compression.NONE)
+        for collection, points in self.taken[(folder / "name").read_text()].items():
+            self.points[collection].update(points)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """The same, without a disk."""
-    return fill(World(tmp_path))
-
-
-class Small:
-    """A store whose snapshots are two small files."""
-
-    def snapshot(self, folder: Path) -> None:
-        (folder / "inner").mkdir()
-        (folder / "inner" / "points").write_bytes(bytes(range(256)) * 40)
-        (folder / "name").write_text("g")
-
-    def restore(self, folder: Path) -> None:
-        raise AssertionError("nothing may be replaced")
+    """Some documents, applied."""
+    return fill(World(tmp_path, store=Index(Kept())))
 
 
 def backup(world: World, folder: Path) -> Manifest:
-    return take(world.log, Small(), folder, 7, seconds=0.0)  # type: ignore[arg-type]
+    return take(world.log, world.store, folder, 7, seconds=0.0)
 
 
 def stop(world: World) -> None:
@@ -65,9 +65,9 @@ def stop(world: World) -> None:
     world.store.close()
 
 
-def start(world: World, folder: Path, taken: Path, log: Any = None) -> None:
-    """Put it back and go on."""
-    store = EdgeStore(folder)
+def start(world: World, taken: Path, log: Any = None) -> None:
+    """Put it back, where nothing is, and go on."""
+    store = Index(Kept())
     restore(log or world.log, store, taken)
     world.store = store
     store.open_live()
@@ -75,31 +75,28 @@ def start(world: World, folder: Path, taken: Path, log: Any = None) -> None:
     world.flow()
 
 
-def test_what_came_after_the_backup_is_caught_up_from_the_log(real: World, tmp_path: Path) -> None:
-    world = real
-    take(world.log, world.store, tmp_path / "taken", 7, seconds=0.0)
+def test_what_came_after_the_backup_is_caught_up_from_the_log(world: World, tmp_path: Path) -> None:
+    backup(world, tmp_path / "taken")
     world.put("d2", 2, "Newer words.")
     world.put("later", 1)
     world.delete("d3", 2)
     world.flow()
     live = world.compare()
     stop(world)
-    shutil.rmtree(tmp_path / "index")
-    start(world, tmp_path / "new", tmp_path / "taken")
+    start(world, tmp_path / "taken")
     restored = world.compare()
     assert restored.equal
     assert (restored.heads_digest, restored.passages_digest) == (live.heads_digest, live.passages_digest)
     assert world.store.heads([key("d2")])[key("d2")].version == 2
 
 
-def test_a_backup_older_than_the_embeddings_is_caught_up_from_the_documents(real: World, tmp_path: Path) -> None:
-    world = real
-    take(world.log, world.store, tmp_path / "taken", 7, seconds=0.0)
+def test_a_backup_older_than_the_embeddings_is_caught_up_from_the_documents(world: World, tmp_path: Path) -> None:
+    backup(world, tmp_path / "taken")
     world.put("d2", 2, "Newer words.")
     world.delete("d3", 2)
     world.flow()
     stop(world)
-    start(world, tmp_path / "new", tmp_path / "taken", _Expired(world.log, EMBEDDINGS.name))
+    start(world, tmp_path / "taken", _Expired(world.log, EMBEDDINGS.name))
     assert world.compare().equal
     assert world.store.heads([key("d2")])[key("d2")].version == 2
 
@@ -156,8 +153,10 @@ def test_a_backup_newer_than_the_log_is_refused(world: World, tmp_path: Path) ->
 def test_groups_that_are_at_work_are_not_moved_and_nothing_is_replaced(world: World, tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     backup(world, taken)
+    engine = Kept()
     with pytest.raises(EventLogError, match="members"):
-        restore(world.log, Small(), taken)  # type: ignore[arg-type]
+        restore(world.log, Index(engine), taken)
+    assert engine.points == {}
 
 
 def _flip(path: Path) -> None:
@@ -219,13 +218,12 @@ def test_a_backup_needs_an_empty_folder(world: World, tmp_path: Path) -> None:
         backup(world, tmp_path / "full")
 
 
-def test_what_has_not_settled_is_caught_up_from_further_back(real: World, tmp_path: Path) -> None:
-    world = real
+def test_what_has_not_settled_is_caught_up_from_further_back(world: World, tmp_path: Path) -> None:
     world.put("late", 1)
-    manifest = take(world.log, world.store, tmp_path / "taken", 7, seconds=0.0, progress=silent)
+    manifest = backup(world, tmp_path / "taken")
     ends = world.log.end_offsets(DOCUMENTS.name)
     late = {partition for partition, offset in manifest.applied.items() if offset < ends[partition]}
     assert len(late) == 1
     stop(world)
-    start(world, tmp_path / "new", tmp_path / "taken")
+    start(world, tmp_path / "taken")
     assert world.compare().equal

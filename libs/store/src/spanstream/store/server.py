@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 from qdrant_client import QdrantClient, models
@@ -215,7 +216,8 @@ class ServerEngine:
         first: str | None = None,
     ) -> Iterator[Record]:
         """Page by page, by id."""
-        filter, offset = None if condition is None else DIALECT.build(condition), first
+        filter = None if condition is None else DIALECT.build(condition)
+        offset: Any = first  # what the client gives back is of more types than an id that is asked for
         while True:
             with _translated():
                 points, offset = self._client.scroll(

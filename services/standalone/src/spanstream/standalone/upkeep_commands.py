@@ -135,12 +135,12 @@ def restore(
 
     with _explained(), _neighbours(data, log_url, store_url) as (log, store), _progress(quiet=as_json) as progress:
         moves = restoring.restore(log, store, folder, seal=seal, progress=progress)
-    rows = [{"group": group, "topic": topic, "positions": dict(at)} for (group, topic), at in moves.items()]
     if as_json:
+        rows = [{"group": group, "topic": topic, "positions": {**at}} for (group, topic), at in moves.items()]
         output.write_json({"restored": str(folder), "moved": rows})
         return
     out, _ = output.consoles()
-    groups = ", ".join(f"{row['group']} on {row['topic']}" for row in rows)
+    groups = ", ".join(f"{group} on {topic}" for group, topic in moves)
     out.print(f"Restored. Catching up begins when the services start: {groups}.", markup=False)
     out.print("Then hold it against the log: spanstream audit", markup=False)
 

@@ -39,7 +39,7 @@ def take(
     if not is_empty(folder):
         raise Unfit(f"{folder} is not empty: a backup needs a folder of its own")
     (folder / STORE).mkdir(parents=True)
-    applied = dict.fromkeys(log.end_offsets(DOCUMENTS.name), 0) | settle(log, seconds, progress)  # 1
+    applied = {**dict.fromkeys(log.end_offsets(DOCUMENTS.name), 0), **settle(log, seconds, progress)}  # 1
     indexed = {topic: log.committed(INDEXER, topic) for topic in INDEXED}  # 2
     store.snapshot(folder / STORE)  # 3
     found = dict(paths(folder))  # 4
