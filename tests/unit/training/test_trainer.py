@@ -95,7 +95,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path: Path) -> None:
 
 
 def test_what_was_learnt_is_a_model_that_loads(folder: Path, documents: list[Document], tmp_path: Path) -> None:
-    trained = run(folder, documents, tmp_path / "run")
+    trained = run(folder, documents, tmp_path / "run", replace(RECIPE, steps=40, evaluate_every=10))
     trained.student.save(tmp_path / "model")
     start, learnt = load(str(folder)), load(str(tmp_path / "model"))
     assert learnt.fingerprint != start.fingerprint

@@ -102,6 +102,8 @@ class _Run:
             total, _ = self._losses(documents, Random(f"{self._recipe.seed}/{number}"))
             if not math.isfinite(float(total.detach())):
                 raise TrainingFailed(f"the loss of step {number + 1} is no number: make learning_rate smaller")
+            if not total.requires_grad:
+                raise TrainingFailed("no objective of the recipe finds anything to learn from in these passages")
             total.backward()  # type: ignore[no-untyped-call]
         except (MemoryError, RuntimeError) as error:
             if not _of_memory(error):
