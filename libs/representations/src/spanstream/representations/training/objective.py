@@ -26,17 +26,22 @@ class Document:
 
 
 class Sight(NamedTuple):
-    """The vectors of what was drawn: the student's, and on demand those that the model gave before it learnt."""
+    """The vectors of what was drawn: the student's, and on demand those that the model gave before it learnt, of the
+    texts and then of the `reference`.
+    """
 
     now: list[Vectors]
     start: Callable[[], list[Vectors]]
 
 
 class Draw(NamedTuple):
-    """`texts` to encode, and the loss of their vectors, a scalar; nothing to learn from is an empty list."""
+    """`texts` to encode, and the loss of their vectors, a scalar; nothing to learn from is an empty list. `reference`:
+    what only the model before it learnt reads.
+    """
 
     texts: list[Text]
     loss: Callable[[Sight], torch.Tensor]
+    reference: Sequence[Text] = ()
 
 
 class Objective(Protocol):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -116,19 +117,19 @@ class _Run:
     def _losses(self, documents: Sequence[Document], chance: Random) -> tuple[torch.Tensor, dict[str, float]]:
         """The weighted sum, and each."""
         draws = {name: objective.draw(documents, chance) for name, (_, objective) in self._mixed.items()}
-        now = iter(self._student.encode([text for draw in draws.values() for text in draw.texts]))
+        now = _once(self._student, [draw.texts for draw in draws.values()])
+        start = cache(partial(self._before, [[*draw.texts, *draw.reference] for draw in draws.values()]))
         total, each = torch.zeros(()), dict[str, float]()
-        for name, draw in draws.items():
+        for number, (name, draw) in enumerate(draws.items()):
             if draw.texts:
-                own = list(islice(now, len(draw.texts)))
-                loss = draw.loss(Sight(own, cache(partial(self._before, draw.texts))))
+                loss = draw.loss(Sight(now[number], lambda number=number: start()[number]))  # type: ignore[misc]
                 total = total + self._mixed[name][0] * loss
                 each[name] = float(loss.detach())
         return total, each
 
-    def _before(self, texts: Sequence[Text]) -> list[Vectors]:
+    def _before(self, drawn: Sequence[Sequence[Text]]) -> list[list[Vectors]]:
         with torch.no_grad():
-            return self._start.encode(texts)
+            return _once(self._start, drawn)
 
     def _look(self) -> None:
         """At what is held out; what was best so far is kept."""
@@ -173,3 +174,23 @@ class _Run:
 def _of_memory(error: Exception) -> bool:
     """On a CPU torch says it in words alone."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _once(student: Student, drawn: Sequence[Sequence[Text]]) -> list[list[Vectors]]:
+    """The vectors of each draw's texts. A text that several draws have is encoded once; one that a draw has twice, twice,
+    for it may be dropout that tells them apart.
+    """
+    texts, places = list[Text](), dict[tuple[object, ...], int]()
+    found: list[list[int]] = []
+    for draw in drawn:
+        seen: Counter[tuple[object, ...]] = Counter()
+        found.append([])
+        for text in draw:
+            same = (text.text, text.context, text.context_ranges, text.ranges.tobytes())
+            seen[same] += 1
+            place = places.setdefault((*same, seen[same]), len(texts))
+            if place == len(texts):
+                texts.append(text)
+            found[-1].append(place)
+    vectors = student.encode(texts)
+    return [[vectors[place] for place in draw] for draw in found]

@@ -27,7 +27,7 @@ def write(trained: Trained, recipe: Recipe, passages: int, folder: Path) -> dict
     shutil.rmtree(new, ignore_errors=True)
     trained.student.save(new)
     files = fingerprint(read_modules(new).folder)
-    report = {
+    report: dict[str, Any] = {
         "release": f"{folder.name}-{files[:8]}",
         "model": f"sha256:{files}",
         "start": f"{trained.student.model.name}@{trained.student.model.fingerprint[:8]}",

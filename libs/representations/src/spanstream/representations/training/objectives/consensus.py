@@ -30,11 +30,11 @@ class Consensus:
         """All passages, and all their sentences."""
         passages = [in_context(document) for document in documents]
         read = [alone(sentence(documents, place)) for place in sentences(documents)]
-        return Draw(passages + read, partial(self._loss, len(passages)))
+        return Draw(passages, partial(self._loss, len(passages)), read)
 
     def _loss(self, passages: int, sight: Sight) -> torch.Tensor:
         start = sight.start()
         inside = torch.cat([each.ranges[1:] for each in start[:passages]])
         apart = stacked([each.whole for each in start[passages:]])
         target = normalize(self.alone * apart + (1 - self.alone) * inside, dim=1)
-        return distance(torch.cat([each.ranges[1:] for each in sight.now[:passages]]), target)
+        return distance(torch.cat([each.ranges[1:] for each in sight.now]), target)
