@@ -1,0 +1,57 @@
+"""What an objective is: it draws texts from a batch of documents, and says how wrong their vectors are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple, Protocol
+
+import torch
+
+from spanstream.encoder.encoder import Text
+from spanstream.representations.training.student import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A passage to learn from: `sentences` are half-open character ranges of its text; `queries` are questions that it
+    is known to answer.
+    """
+
+    text: str = field(repr=False)
+    title: str = field(default="", repr=False)
+    sentences: tuple[tuple[int, int], ...] = ()
+    queries: tuple[str, ...] = field(default=(), repr=False)
+
+
+class Sight(NamedTuple):
+    """The vectors of what was drawn: the student's, and on demand those that the model gave before it learnt, of the
+    texts and then of the `reference`.
+    """
+
+    now: list[Vectors]
+    start: Callable[[], list[Vectors]]
+
+
+class Draw(NamedTuple):
+    """`texts` to encode, and the loss of their vectors, a scalar; nothing to learn from is an empty list. `reference`:
+    what only the model before it learnt reads.
+    """
+
+    texts: list[Text]
+    loss: Callable[[Sight], torch.Tensor]
+    reference: Sequence[Text] = ()
+
+
+class Objective(Protocol):
+    """One way to learn. Its fields are what a recipe may set."""
+
+    def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
+        """From one batch; the same `chance` draws the same."""
+        ...
+
+
+def stacked(found: Sequence[torch.Tensor]) -> torch.Tensor:
+    """[n, d] of n vectors [d]."""
+    return torch.stack(list(found))

@@ -1,0 +1,23 @@
+"""The objectives, by the names that a recipe calls them."""
+
+from __future__ import annotations
+
+from spanstream.representations.training.objectives.consensus import Consensus
+from spanstream.representations.training.objectives.crops import Crops
+from spanstream.representations.training.objectives.dropout import Dropout
+from spanstream.representations.training.objectives.keep import Keep
+from spanstream.representations.training.objectives.matryoshka import Matryoshka
+from spanstream.representations.training.objectives.pairs import Pairs
+from spanstream.representations.training.objectives.sentences import Sentences
+from spanstream.representations.training.objectives.spans import Spans
+
+OBJECTIVES = {
+    "consensus": Consensus,
+    "crops": Crops,
+    "dropout": Dropout,
+    "keep": Keep,
+    "matryoshka": Matryoshka,
+    "pairs": Pairs,
+    "sentences": Sentences,
+    "spans": Spans,
+}

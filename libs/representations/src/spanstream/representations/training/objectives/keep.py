@@ -1,0 +1,32 @@
+"""Passages, and words like queries, stay where the model put them at the start (distillation: Hinton et al., 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+
+from spanstream.representations.training.losses import distance
+from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.views import alone, in_context, sentence, sentences, thinned
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """`queries`: of a batch, at most."""
+
+    queries: int = 32
+
+    def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
+        """All passages, and words of some sentences."""
+        found = sentences(documents)
+        chosen = chance.sample(found, min(self.queries, len(found)))
+        words = [alone(thinned(sentence(documents, place), chance, 0.3, 1.0)) for place in chosen]
+        return Draw([in_context(document) for document in documents] + words, _loss)
+
+
+def _loss(sight: Sight) -> torch.Tensor:
+    start = stacked([each.whole for each in sight.start()])
+    return distance(stacked([each.whole for each in sight.now]), start)

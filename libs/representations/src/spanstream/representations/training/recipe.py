@@ -1,0 +1,128 @@
+"""A recipe: the file that says what is learnt, from which model, how long.
+
+start: minilm             # a name or folder of a model
+steps: 300                # at most
+batch: 24                 # passages of a step
+learning_rate: 5.0e-5     # at its highest, after warmup_steps; falls to nothing in a straight line
+warmup_steps: 20
+weight_decay: 0.01
+clip: 1.0                 # the longest gradient
+evaluate_every: 50        # steps between two looks at passages that are held out
+patience: 4               # looks without a gain after which it stops
+seed: 0
+objectives:               # each with its weight, and what else it may be told
+  consensus: {weight: 10}
+  keep: {weight: 10}
+  sentences: {weight: 1, temperature: 0.05}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import yaml
+
+from spanstream.representations.errors import shown
+from spanstream.representations.training.errors import RecipeInvalid
+from spanstream.representations.training.objective import Objective
+from spanstream.representations.training.objectives import OBJECTIVES
+
+T = TypeVar("T")
+
+DEFAULT: Mapping[str, Mapping[str, Any]] = {
+    "consensus": {"weight": 10.0},
+    "keep": {"weight": 10.0},
+    "sentences": {"weight": 1.0},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """See the module; `mixed` are the objectives with their weights."""
+
+    start: str = "minilm"
+    steps: int = 300
+    batch: int = 24
+    learning_rate: float = 5e-5
+    warmup_steps: int = 20
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    evaluate_every: int = 50
+    patience: int = 4
+    seed: int = 0
+    objectives: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: DEFAULT)
+
+    def mixed(self) -> dict[str, tuple[float, Objective]]:
+        """Name -> (weight, objective). Raises RecipeInvalid."""
+        return {name: _objective(name, told) for name, told in self.objectives.items()}
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        rising = (step + 1) / max(self.warmup_steps, 1)
+        return self.learning_rate * min(rising, 1.0) * (1 - step / self.steps)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Raises RecipeInvalid, which names the key and what may stand there."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeInvalid(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise RecipeInvalid(f"{path}: not YAML: {error}") from error
+    try:
+        return checked(found)
+    except RecipeInvalid as error:
+        raise RecipeInvalid(f"{path}: {error}") from error
+
+
+def checked(found: object) -> Recipe:
+    """A recipe of what a file says."""
+    recipe = _made(Recipe, found, "")
+    for name in ("steps", "batch", "evaluate_every", "patience", "learning_rate", "clip"):
+        if getattr(recipe, name) <= 0:
+            raise RecipeInvalid(f"{name} must be above 0")
+    if recipe.batch < 2:
+        raise RecipeInvalid("batch must be 2 at least: a passage is told from the others of its step")
+    if not recipe.mixed():
+        raise RecipeInvalid(f"objectives must name one at least: {', '.join(OBJECTIVES)}")
+    return recipe
+
+
+def _objective(name: str, told: object) -> tuple[float, Objective]:
+    if name not in OBJECTIVES:
+        raise RecipeInvalid(f"objectives: {name!r} is none of {', '.join(OBJECTIVES)}")
+    if not isinstance(told, Mapping):
+        raise RecipeInvalid(f"objectives.{name} must hold keys and values such as weight: 1")
+    weight = told.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
+        raise RecipeInvalid(f"objectives.{name}.weight must be a number above 0, not {shown(weight)}")
+    rest = {key: value for key, value in told.items() if key != "weight"}
+    return float(weight), _made(OBJECTIVES[name], rest, f"objectives.{name}.")
+
+
+def _made(kind: type[T], found: object, place: str) -> T:
+    """A dataclass of numbers, names, numbers in rows and mappings, each of the type that its field has."""
+    if not isinstance(found, Mapping):
+        raise RecipeInvalid(f"{place.rstrip('.') or 'a recipe'} must hold keys and values, not {shown(found)}")
+    known = get_type_hints(kind)
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    if unknown := [key for key in found if key not in names]:
+        raise RecipeInvalid(f"{place}{unknown[0]} is unknown; known are {', '.join(names)}")
+    return kind(**{name: _value(value, known[name], place + name) for name, value in found.items()})
+
+
+def _value(value: object, kind: Any, place: str) -> object:
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind in (int, str) and isinstance(value, kind) and not isinstance(value, bool):
+        return value
+    if get_args(kind) == (int, ...) and isinstance(value, list) and all(type(each) is int for each in value):
+        return tuple(value)
+    if isinstance(value, Mapping) and get_args(kind):
+        return value
+    wanted = {float: "a number", int: "a whole number", str: "text"}.get(kind, "a list of whole numbers")
+    raise RecipeInvalid(f"{place} must be {wanted}, not {shown(value)}")

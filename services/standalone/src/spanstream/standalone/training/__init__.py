@@ -1,0 +1,1 @@
+"""`spanstream train`: an encoder that learnt from a team's own documents."""

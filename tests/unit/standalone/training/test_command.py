@@ -1,0 +1,96 @@
+"""`spanstream train` with a tiny model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from click.testing import Result
+from typer.testing import CliRunner
+
+from spanstream.representations.model import load
+from spanstream.standalone.training import spool
+from spanstream.standalone.training.command import train
+from tests.unit.representations.tiny import LINES, build
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    model = build(tmp_path / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True)
+    told = f"start: {model}\nsteps: 4\nbatch: 8\nevaluate_every: 2\nlearning_rate: 1.0e-3\n"
+    path = tmp_path / "recipe.yaml"
+    path.write_text(told + "objectives: {sentences: {weight: 1, queries: 8}}\n")
+    return path
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    path = tmp_path / "texts.jsonl"
+    records = ({"_id": str(n), "text": " ".join(f"{line} It is number {n}." for line in LINES)} for n in range(40))
+    path.write_text("\n".join(json.dumps(each) for each in records))
+    return path
+
+
+def run(*arguments: object) -> Result:
+    app = typer.Typer(add_completion=False)
+    app.command()(train)
+    return CliRunner().invoke(app, [str(each) for each in arguments], env={"COLUMNS": "80"})
+
+
+def test_a_release_comes_out_that_loads_and_nothing_of_the_texts_stays(
+    recipe: Path, texts: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = run(texts, "--recipe", recipe, "--out", out, "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert (report["steps"], report["passages"], [look["step"] for look in report["looks"]]) == (4, 40, [0, 2, 4])
+    assert load(_release(out)).name == report["release"]
+    assert sorted(path.name for path in out.iterdir()) == ["model", "release.yaml", "training.json", "training.png"]
+    assert report["start"] in (out / "model" / "README.md").read_text()
+    again = run(texts, "--recipe", recipe, "--out", out)
+    assert again.exit_code == 2
+    assert "holds a trained model already" in " ".join(again.output.replace("│", " ").split())
+
+
+def test_a_training_that_was_stopped_goes_on_with_what_it_read(recipe: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / spool.FILE).write_text(
+        "\n".join(json.dumps({"text": f"This is {n}. That is {n + 1}.", "title": ""}) for n in range(40))
+    )
+    done = run(texts, "--recipe", recipe, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert json.loads((out / "training.json").read_text())["passages"] == 40
+    assert "read before" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("objectives: {magic: {}}", "'magic' is none of consensus"),
+        ("start: nowhere/at/all/it/is", "no model folder"),
+        ("objectives: {pairs: {}}", "no objective of the recipe finds anything"),
+    ],
+)
+def test_what_cannot_be_done_is_said(told: str, said: str, recipe: Path, texts: Path, tmp_path: Path) -> None:
+    kept = [line for line in recipe.read_text().splitlines() if line.partition(":")[0] != told.partition(":")[0]]
+    recipe.write_text("\n".join([*kept, told]))
+    done = run(texts, "--recipe", recipe, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.replace("│", " ").split())
+
+
+def test_one_document_is_too_little(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("All alone.")
+    done = run(tmp_path / "one.txt", "--recipe", recipe, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "different passages to learn from" in " ".join(done.output.replace("│", " ").split())
+
+
+def _release(folder: Path):  # type: ignore[no-untyped-def]
+    from spanstream.representations.release import read_release
+
+    return read_release(folder / "release.yaml")

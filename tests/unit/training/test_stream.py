@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from spanstream.representations.training.errors import CorpusUnsuitable
+from spanstream.representations.training.objective import Document
+from spanstream.representations.training.stream import batches, held_out, refuse_unsuitable
+
+
+def test_epochs_hold_everything_once_but_what_is_held_out(documents: list[Document]) -> None:
+    apart = held_out(lambda: documents)
+    learnt = [each for each in documents if each not in apart]
+    assert 0 < len(apart) < len(learnt)
+    stream = batches(lambda: documents, 10, seed=0)
+    first = list(islice(stream, -(-len(learnt) // 10)))
+    second = list(islice(stream, -(-len(learnt) // 10)))
+    for epoch in (first, second):
+        assert sorted(each.text for batch in epoch for each in batch) == sorted(each.text for each in learnt)
+    assert first != second
+    assert first == list(islice(batches(lambda: documents, 10, seed=0), len(first)))
+    assert first != list(islice(batches(lambda: documents, 10, seed=1), len(first)))
+
+
+def test_a_passage_left_over_alone_is_left_out(documents: list[Document]) -> None:
+    learnt = [each for each in documents if each not in held_out(lambda: documents)][:21]
+    assert [len(each) for each in islice(batches(lambda: learnt, 20, seed=0), 2)] == [20, 20]
+
+
+@pytest.mark.parametrize("count", [0, 1, 500])
+def test_a_corpus_of_nothing_to_tell_apart_is_refused(count: int) -> None:
+    with pytest.raises(CorpusUnsuitable, match="different passages to learn from; 20 are needed"):
+        refuse_unsuitable(lambda: [Document("always the same")] * count)

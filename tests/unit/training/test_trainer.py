@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from spanstream.representations.model import load
+from spanstream.representations.training import checkpoint
+from spanstream.representations.training.errors import CheckpointInvalid, TrainingFailed
+from spanstream.representations.training.objective import Document
+from spanstream.representations.training.recipe import Recipe
+from spanstream.representations.training.student import Student, student
+from spanstream.representations.training.trainer import Trained, train
+
+RECIPE = Recipe(
+    steps=12,
+    batch=8,
+    learning_rate=1e-3,
+    warmup_steps=2,
+    evaluate_every=4,
+    objectives={"sentences": {"weight": 1.0}, "dropout": {"weight": 0.1}},
+)
+
+
+class Killed(Exception):
+    pass
+
+
+def weights(found: Student) -> torch.Tensor:
+    return torch.cat([each.flatten() for each in found.network.parameters()])
+
+
+def run(
+    model: Path, documents: list[Document], out: Path, recipe: Recipe = RECIPE, *, die_after: int | None = None
+) -> Trained:
+    def tell(step: int, loss: float) -> None:
+        if step == die_after:
+            raise Killed
+
+    out.mkdir(exist_ok=True)
+    return train(recipe, student(str(model)), lambda: documents, out, progress=tell)
+
+
+def test_it_learns_what_it_has_not_seen(folder: Path, documents: list[Document], tmp_path: Path) -> None:
+    trained = run(folder, documents, tmp_path, replace(RECIPE, steps=40, evaluate_every=10, patience=9))
+    assert trained.looks[0].step == 0
+    assert min(look.losses["sentences"] for look in trained.looks) < trained.looks[0].losses["sentences"] - 0.05
+    assert trained.best > 0
+
+
+@pytest.mark.parametrize("step", [3, 4, 7, 11])
+def test_killed_at_any_step_it_comes_to_the_same(
+    folder: Path, documents: list[Document], tmp_path: Path, step: int
+) -> None:
+    whole = run(folder, documents, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(folder, documents, tmp_path / "killed", die_after=step)
+    again = run(folder, documents, tmp_path / "killed")
+    assert [look.total for look in again.looks] == [look.total for look in whole.looks]
+    assert torch.equal(weights(again.student), weights(whole.student))
+
+
+def test_another_recipe_or_a_damaged_checkpoint_is_refused(
+    folder: Path, documents: list[Document], tmp_path: Path
+) -> None:
+    run(folder, documents, tmp_path)
+    with pytest.raises(CheckpointInvalid, match="another recipe"):
+        run(folder, documents, tmp_path, replace(RECIPE, seed=1))
+    (tmp_path / checkpoint.FILE).write_bytes(b"torn")
+    with pytest.raises(CheckpointInvalid, match="damaged"):
+        run(folder, documents, tmp_path)
+
+
+def test_a_loss_that_is_no_number_ends_it_and_keeps_the_checkpoint(
+    folder: Path, documents: list[Document], tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingFailed, match="learning_rate smaller"):
+        run(folder, documents, tmp_path, replace(RECIPE, learning_rate=1e30, clip=1e30, warmup_steps=0, steps=30))
+
+
+def test_it_stops_where_nothing_gets_better(folder: Path, documents: list[Document], tmp_path: Path) -> None:
+    still = replace(RECIPE, learning_rate=1e-12, steps=100, evaluate_every=1, patience=3, objectives={"keep": {}})
+    assert run(folder, documents, tmp_path, still).steps < 100
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, RECIPE, {"steps": 1})
+    (tmp_path / f"{checkpoint.FILE}.new").mkdir()  # nothing can be written there
+    with pytest.raises((TrainingFailed, OSError)):
+        checkpoint.save(tmp_path, RECIPE, {"steps": 2})
+    (tmp_path / f"{checkpoint.FILE}.new").rmdir()
+    assert checkpoint.restore(tmp_path, RECIPE) == {"steps": 1}
+
+
+def test_what_was_learnt_is_a_model_that_loads(folder: Path, documents: list[Document], tmp_path: Path) -> None:
+    trained = run(folder, documents, tmp_path / "run", replace(RECIPE, steps=40, evaluate_every=10))
+    trained.student.save(tmp_path / "model")
+    start, learnt = load(str(folder)), load(str(tmp_path / "model"))
+    assert learnt.fingerprint != start.fingerprint
+    assert (learnt.pooling, learnt.max_tokens, learnt.dimension) == (start.pooling, start.max_tokens, start.dimension)
+    found = student(str(tmp_path / "model"))
+    torch.testing.assert_close(weights(found), weights(trained.student))
