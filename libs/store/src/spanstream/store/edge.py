@@ -231,9 +231,9 @@ class EdgeEngine:
             for collection in self._shards:
                 _sync(self._path(collection, self._generation) / "wal")
 
-    def ready(self) -> bool:
-        """Whether it is open."""
-        return bool(self._shards)
+    def unready(self) -> list[str]:
+        """Whether it is not open."""
+        return [] if self._shards else ["the index is not open"]
 
     def close(self) -> None:
         """Flush, close the shards, let go of the folder."""
