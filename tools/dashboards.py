@@ -14,6 +14,7 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parents[1] / "charts/spanstream/dashboards"
 HERE = 'namespace=~"$namespace"'
+NOT_ANSWERED = ',outcome!="answered"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,15 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 ),
                 "A stage that puts batches back waits for something: the encoder, the store, or the log.",
             ),
+            Panel(
+                "Not ready, and keys that cannot be read",
+                "short",
+                (
+                    (f"sum by (part) (service_unready{{{HERE}}})", "{{part}}"),
+                    (f"sum by (setting) (auth_file_unreadable{{{HERE}}})", "{{setting}}"),
+                ),
+                "In how many processes; `/readyz` of each says why.",
+            ),
             Panel("Handling one poll", "s", ((quantile(0.95, "consumer_step_seconds", "group"), "p95 {{group}}"),)),
             Panel(
                 "Refused and unchanged at the API",
@@ -131,6 +141,57 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
             Panel("One call, as the embedder sees it", "s", percentiles("embedder_encode_seconds")),
         ],
     ),
+    "tenants": (
+        "Spanstream: tenants",
+        [
+            Panel(
+                "Requests",
+                "ops",
+                ((f"topk(10, {rate('tenant_requests_total', 'slot')})", "slot {{slot}}"),),
+                "The ten slots with most. A tenant's slot is the CRC-32 of its name, modulo 32; several may share one.",
+            ),
+            Panel(
+                "Requests refused or failed",
+                "ops",
+                (
+                    (
+                        f"topk(10, {rate('tenant_requests_total', 'slot, scope, outcome', NOT_ANSWERED)})",
+                        "slot {{slot}} {{scope}} {{outcome}}",
+                    ),
+                ),
+            ),
+            Panel(
+                "Requests at once",
+                "short",
+                ((f"topk(10, {rate('tenant_request_seconds_total', 'slot')})", "slot {{slot}}"),),
+                "Seconds of requests a second: how many of a slot run at once.",
+            ),
+            Panel(
+                "Bytes received",
+                "Bps",
+                ((f"topk(10, {rate('tenant_request_bytes_total', 'slot')})", "slot {{slot}}"),),
+            ),
+            Panel(
+                "Documents accepted",
+                "ops",
+                ((f"topk(10, {rate('tenant_documents_accepted_total', 'slot')})", "slot {{slot}}"),),
+            ),
+            Panel(
+                "Passages written",
+                "ops",
+                ((f"topk(10, {rate('tenant_passages_written_total', 'slot')})", "slot {{slot}}"),),
+                "What the index has to hold, and the model has read.",
+            ),
+            Panel(
+                "Requests over a tenant's limit",
+                "ops",
+                ((rate("limits_requests_refused_total", "limit"), "{{limit}}"),),
+            ),
+            Panel(
+                "Requests of nobody we know", "ops", ((rate("auth_requests_refused_total", "reason"), "{{reason}}"),)
+            ),
+        ],
+    ),
     "search": (
         "Spanstream: search",
         [
@@ -141,6 +202,17 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 tuple(
                     (quantile(share, "gateway_search_seconds", more=',stage="total"'), f"p{share * 100:g}")
                     for share in (0.5, 0.95, 0.99)
+                ),
+            ),
+            Panel(
+                "Searches without a hit",
+                "percentunit",
+                (
+                    (
+                        f"sum(rate(gateway_searches_empty_total{{{HERE}}}[$__rate_interval])) / "
+                        f"sum(rate(gateway_searches_total{{{HERE}}}[$__rate_interval]))",
+                        "share",
+                    ),
                 ),
             ),
             Panel("Latency by stage", "s", ((quantile(0.95, "gateway_search_seconds", "stage"), "p95 {{stage}}"),)),

@@ -146,7 +146,7 @@ class Applications:
         servers["admin"] = admin.build(AdminSettings(port=0), self.services, [search_settings, ingest_settings])
         self.servers = servers
         self.services[0].start(lambda error: None)
-        while not self.services[0].ready():
+        while self.services[0].unready():
             threading.Event().wait(0.005)
         self.clients = {name: TestClient(each.app, raise_server_exceptions=False) for name, each in servers.items()}
 

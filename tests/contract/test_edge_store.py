@@ -125,7 +125,7 @@ def test_a_corrupt_folder_is_named_with_what_to_do(tmp_path: Path, damage: str) 
     store = EdgeStore(tmp_path)
     with pytest.raises(StoreCorrupt, match=f"{shard}.*Restore it from a backup; or delete"):
         store.open("g", DIMENSION, Compression.NONE)
-    assert not store.ready()
+    assert store.unready()
     store.close()
 
 
@@ -171,7 +171,7 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(StoreUnavailable, match="not open"):
         store.heads([Key("acme", "wiki", "d")])
-    assert not store.ready()
+    assert store.unready()
 
 
 @pytest.mark.parametrize("url", ["", "edge:", "http:", "ftp://host", "folder", "memory:"])

@@ -197,7 +197,7 @@ def test_says_what_it_is_and_that_it_is_ready(encoder: Encoder) -> None:
     info = encoder.info()
     assert info.release
     assert info.dimension in (64, 384)
-    assert encoder.ready()
+    assert not encoder.unready()
 
 
 def test_closing_twice_is_closing_once_and_ends_readiness() -> None:
@@ -206,11 +206,11 @@ def test_closing_twice_is_closing_once_and_ends_readiness() -> None:
         client.encode([asked("before")])
         client.close()
         client.close()
-        assert not client.ready()
+        assert client.unready()
         with pytest.raises(EncoderError):
             client.encode([asked("after")])
     local.close()
     local.close()
-    assert not local.ready()
+    assert local.unready()
     with pytest.raises(EncoderError):
         local.encode([asked("after")])

@@ -158,7 +158,7 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     store = open_store(url)
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         store.open("g", DIMENSION, Compression.NONE)
-    assert not store.ready()
+    assert store.unready()
     store.close()
 
 

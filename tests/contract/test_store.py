@@ -782,7 +782,7 @@ def test_housekeeping_loses_nothing_and_close_is_idempotent(store: Store) -> Non
     store.upsert_passages([passage(key("new"), i) for i in range(10)])
     store.maintain()
     store.flush()
-    assert store.ready()
+    assert not store.unready()
     assert store.count_passages([(key(), 1, ONE), (key("new"), 1, ONE)]) == [0, 10]
     store.close()
     store.close()

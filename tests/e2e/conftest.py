@@ -7,13 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.otlp import Collector, collecting
 from tests.fixtures.product import Product
 
 
 @pytest.fixture(scope="session")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def collector() -> Iterator[Collector]:
+    """Takes the spans of the product."""
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Product]:
     """Real Kafka, the real index engine, the real model, in one process."""
-    with Product.start(tmp_path_factory.mktemp("product"), "--no-samples") as running:
+    folder = tmp_path_factory.mktemp("product")
+    with Product.start(folder, "--no-samples", TRACES_URL=collector.url) as running:
         yield running.wait_ready()
 
 

@@ -106,7 +106,7 @@ def test_what_was_acknowledged_survives_a_kill_of_the_broker(folder: Path, broke
     until(lambda: len(brokers.reports) == 1)  # its death is noticed
     assert isinstance(brokers.reports[0], BrokerError)
     assert not first.live()
-    assert not first.ready()
+    assert first.unready()
     first.stop(time.monotonic() + 5)
     second = brokers.start(folder)
     assert stored(second) == 500
@@ -223,7 +223,7 @@ def test_a_folder_in_use_is_named(folder: Path, brokers: Brokers) -> None:
     first = brokers.start(folder)
     with pytest.raises(BrokerError, match=f"already runs on the data folder {folder}"):
         brokers.start(folder)
-    assert first.ready()
+    assert not first.unready()
 
 
 def test_without_network_the_first_start_says_what_to_do(tmp_path: Path, brokers: Brokers) -> None:

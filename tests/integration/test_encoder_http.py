@@ -52,7 +52,7 @@ def test_the_application_runs_on_its_own_and_stops_cleanly() -> None:
     encoder = HttpEncoder(f"http://127.0.0.1:{port}")
     try:
         deadline = monotonic() + 60
-        while not encoder.ready() and monotonic() < deadline and process.poll() is None:
+        while encoder.unready() and monotonic() < deadline and process.poll() is None:
             threading.Event().wait(0.1)
         info = encoder.info()
         assert info.release.startswith("all-MiniLM-L6-v2@")
@@ -181,8 +181,8 @@ class Blocked:
             self.leave.wait(20)
         return results
 
-    def ready(self) -> bool:
-        return True
+    def unready(self) -> list[str]:
+        return []
 
     def close(self) -> None: ...
 
@@ -268,7 +268,7 @@ def test_the_worker_asks_no_more_at_once_than_it_may_and_again_where_there_was_n
 
 def test_no_one_there_is_unavailable() -> None:
     encoder = HttpEncoder(f"http://127.0.0.1:{free_port()}", timeout=2)
-    assert not encoder.ready()
+    assert encoder.unready()
     with pytest.raises(EncoderUnavailable):
         encoder.info()
     encoder.close()

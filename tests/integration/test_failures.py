@@ -81,7 +81,7 @@ class World:
         for service in services:
             service.start(failures.append)
             stack.callback(service.stop, time.monotonic() + 600)
-        until(lambda: all(service.ready() for service in services))
+        until(lambda: not any(service.unready() for service in services))
         stack.callback(lambda: _none(failures))
         self.mine, self.theirs, self.reader = (
             stack.enter_context(Client(http.url, api_key=token)) for token in (*tokens, reading)

@@ -55,7 +55,7 @@ def client(corpus: Corpus) -> Iterator[httpx.Client]:
 
 def until_ready(service: Service) -> None:
     deadline = time.monotonic() + 60
-    while not service.ready():
+    while service.unready():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 

@@ -98,7 +98,7 @@ def test_documents_from_the_log_are_in_the_store_once_their_offsets_are_committe
     until(lambda: drained(log))
     assert {head.state for head in store.heads(keys).values()} == {State.LIVE}
     assert len(store.heads(keys)) == 100
-    assert service.ready()
+    assert not service.unready()
     assert service.live()
 
 
@@ -115,7 +115,7 @@ def test_unreadable_record_becomes_a_dead_letter_that_the_indexer_survives(
 def test_invalid_vectors_end_as_a_failure_on_the_document(log: MemoryLog, store: EdgeStore, service: Service) -> None:
     (record,) = Document(KEY, 3, [["one."]]).records()
     log.append(EMBEDDINGS.name, record.key, (record.value or b"").replace(b"hash-64", b"other-1"), record.headers)
-    until(lambda: KEY in store.heads([KEY]) if store.ready() else False)
+    until(lambda: KEY in store.heads([KEY]) if not store.unready() else False)
     failure = store.heads([KEY])[KEY].failure
     assert failure is not None
     assert (failure.version, failure.stage, failure.reason) == (3, "indexer", "EMBED_INVALID")

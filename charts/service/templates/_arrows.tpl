@@ -55,6 +55,10 @@ egress:
             {{- include "service.selectorOf" (list $context .) | nindent 12 }}
   {{- end }}
   {{- end }}
+  {{- with ($context.Values.settings).TRACES_URL }}
+  - ports:
+      - {port: {{ regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" | default "4318" }}, protocol: TCP}
+  {{- end }}
   - ports:
       - {port: 53, protocol: UDP}
       - {port: 53, protocol: TCP}

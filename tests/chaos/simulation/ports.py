@@ -231,8 +231,8 @@ class ScheduledEncoder:
             return [replace(each, ranges=np.full_like(each.ranges, np.nan)) for each in encoded]
         return encoded
 
-    def ready(self) -> bool:
-        return True
+    def unready(self) -> list[str]:
+        return []
 
     def close(self) -> None: ...
 

@@ -20,7 +20,7 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 
 # Of PromQL, and what Prometheus adds to a metric.
 _WORDS = {"sum", "max", "by", "rate", "increase", "and", "histogram_quantile", "le", "label_values"}
-_ADDED = {"namespace", "le"}
+_ADDED = {"namespace", "pod", "le"}
 
 
 def declared() -> dict[str, tuple[str, set[str]]]:
@@ -70,8 +70,34 @@ def test_each_alert_says_what_is_wrong_and_where_to_read_what_to_do(alert: dict[
     assert all(f"**{part}" in runbook for part in ("Symptom", "Look at", "Do"))
 
 
+def panels() -> dict[str, list[str]]:
+    """Expressions by dashboard and panel."""
+    return {
+        f"{name}: {panel['title']}": [target["expr"] for target in panel["targets"]]
+        for name in dashboards.DASHBOARDS
+        for panel in json.loads((CHART / f"dashboards/{name}.json").read_text())["panels"]
+    }
+
+
+def test_what_an_alert_asks_for_is_on_a_dashboard() -> None:
+    shown = str(panels())
+    for alert in ALERTS:
+        names = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b(?=[{\[)])", alert["expr"]))
+        assert names, alert["alert"]
+        assert all(name in shown for name in names), alert["alert"]
+
+
+def test_runbooks_send_people_to_panels_that_there_are() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    named = re.findall(r'\*(\w+)\*,\s((?:"[^"]+"(?:,? and )?)+)', text)
+    assert named
+    for name, titles in named:
+        for title in re.findall(r'"([^"]+)"', titles):
+            assert f"{name}: {title}" in panels()
+
+
 def test_every_runbook_has_its_alert() -> None:
-    sections = set(re.findall(r"^## (\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE))
+    sections = set(re.findall(r"^## (Spanstream\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE))
     assert sections == {alert["alert"] for alert in ALERTS}
 
 

@@ -51,8 +51,8 @@ class Recording:
             raise EncoderRejected("too odd")
         return [self._spoiled(text, result) for text, result in zip(texts, self._inner.encode(texts), strict=True)]
 
-    def ready(self) -> bool:
-        return True
+    def unready(self) -> list[str]:
+        return []
 
     def close(self) -> None: ...
 

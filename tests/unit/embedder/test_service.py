@@ -37,7 +37,7 @@ def test_what_is_published_to_passages_is_embedded() -> None:
         for record in reader.poll(0.1):
             seen.add(codec.decode(EmbeddingEvent, record.key, record.value, record.headers).origin.id)
     assert seen == ids
-    assert service.ready()
+    assert not service.unready()
     assert service.live()
     service.stop(time.monotonic() + 10)
     assert failures == []

@@ -299,11 +299,25 @@ def test_an_application_of_another_release_than_at_first_is_not_ready() -> None:
     client = HttpEncoder(
         "http://encoder", transport=httpx.MockTransport(lambda request: httpx.Response(200, json=asdict(said)))
     )
-    assert client.ready()
+    assert not client.unready()
     client.info()
-    assert client.ready()
+    assert not client.unready()
     said = replace(said, release="next@2")
-    assert not client.ready()
+    assert client.unready() == ["the encoder is next@2 now, this process works with hash-16: restart it"]
+
+
+def test_every_request_of_a_call_says_what_it_belongs_to() -> None:
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/encode":
+            seen.append(request.headers.get("traceparent"))
+        return honest(request)
+
+    client = HttpEncoder("http://encoder", transport=httpx.MockTransport(answer), trace=lambda: {"traceparent": "here"})
+    client.encode([Text("x" * 200_000, NONE)] * 3)
+    assert len(seen) > 1
+    assert set(seen) == {"here"}
 
 
 def test_vectors_of_another_release_than_at_first_are_refused() -> None:

@@ -619,10 +619,10 @@ def test_index_waits_for_the_encoder(empty: Corpus) -> None:
             return self.is_set()
 
     index = Index(empty.store, Late(DIMENSION), PASSAGES, None)
-    assert not index.ready()
+    assert index.unready()
     index.open(Now())
     assert index().release == ENCODER.info().release
-    assert index.ready()
+    assert not index.unready()
 
 
 @pytest.mark.parametrize("name", ["\\ud800", "a" * 9_999])

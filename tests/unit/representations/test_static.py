@@ -117,9 +117,9 @@ def test_malformed_ranges_and_calls_after_closing_are_refused(table: StaticTable
     encoder = StaticEncoder(table)
     with pytest.raises(EncoderRejected):
         encoder.encode([asked("cat", (0, 4))])
-    assert encoder.ready()
+    assert not encoder.unready()
     encoder.close()
-    assert not encoder.ready()
+    assert encoder.unready()
     with pytest.raises(EncoderUnavailable):
         encoder.encode([asked("cat")])
 

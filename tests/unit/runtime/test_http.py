@@ -21,7 +21,7 @@ from spanstream.runtime.http import HttpServer, PortInUse
 from spanstream.runtime.key_file import create_key
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import ThreadService
-from spanstream.runtime.settings import AdminSettings, HttpSettings, SettingsError
+from spanstream.runtime.settings import AdminSettings, HttpSettings
 
 
 class Body(BaseModel):
@@ -177,20 +177,24 @@ def test_any_other_credential_is_refused(tmp_path: Path, change: str) -> None:
 @pytest.mark.parametrize("content", ["{", "{}", "[]", '{"keys": [{"id": "a"}]}', '{"keys": [1]}', '{"keys": null}'])
 def test_an_unreadable_key_file_does_not_start_open(tmp_path: Path, content: str) -> None:
     (tmp_path / "keys.json").write_text(content)
-    with pytest.raises(SettingsError, match="AUTH_KEYS_FILE"):
-        Authenticator.from_file(str(tmp_path / "keys.json"))
-    with pytest.raises(SettingsError, match="AUTH_KEYS_FILE"):
-        Authenticator.from_file(str(tmp_path / "none.json"))
+    for name in ("keys.json", "none.json"):
+        auth = Authenticator.from_file(str(tmp_path / name))
+        assert name in auth.unready()[0]
+        with pytest.raises(Problem) as caught:
+            auth.verify("Bearer sps_somebody_secret")
+        assert (caught.value.status, name in caught.value.detail) == (503, False)
 
 
 def test_admin_port_tells_live_ready_metrics_and_config() -> None:
-    slow = ThreadService("slow", [], ready=lambda: False)
+    slow = ThreadService("slow", [], unready=lambda: ["the index is not open yet"])
     server = admin.build(AdminSettings.read(port=0), [slow], [HttpSettings.read(http_port=81)])
     server.start(lambda error: None)
     try:
         assert httpx.get(server.url + "/livez").status_code == 200
         ready = httpx.get(server.url + "/readyz")
-        assert (ready.status_code, ready.text) == (503, "not: slow\n")
+        while "starting" in ready.text:
+            ready = httpx.get(server.url + "/readyz")
+        assert (ready.status_code, ready.text) == (503, "not ready\nslow: the index is not open yet\n")
         assert "indexer_freshness_seconds" in httpx.get(server.url + "/metrics").text
         assert httpx.get(server.url + "/config?diff=1").json() == {"HTTP_PORT": 81, "ADMIN_PORT": 0}
     finally:

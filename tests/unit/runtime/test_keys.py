@@ -15,6 +15,7 @@ from spanstream.runtime.identity import Denied, Reason
 from spanstream.runtime.key_file import create_key, read_keys, revoke_key, rotate_key
 from spanstream.runtime.keys import Keys
 from spanstream.runtime.metrics import AUTH_FILE_UNREADABLE
+from spanstream.runtime.problems import Problem
 from spanstream.runtime.watched import LOOK_SECONDS, Watched
 from tests.fixtures.called import called
 
@@ -187,6 +188,20 @@ def test_file_that_cannot_be_read_leaves_the_old_keys_in_force_and_alerts(path: 
     assert told == [("auth_file_unreadable", "error"), ("auth_file_read", "info")]  # once, not at every look
     assert unreadable() == 0
     assert "sha256" not in str(lines)
+
+
+def test_a_file_that_comes_late_is_read_when_it_is_there(path: Path) -> None:
+    with capture_logs() as lines:
+        file, clock = watched(path)
+        assert file.unready() == [f"AUTH_KEYS_FILE: {path} cannot be read (FileNotFoundError)"]
+        with pytest.raises(Problem, match="yet") as caught:
+            file.get()
+        assert caught.value.status == 503
+        token = create_key(path, "one", "acme")
+        clock.look()
+        assert file.unready() == []
+        assert file.get().verify(token, NOW).tenant == "acme"
+    assert [line["event"] for line in lines] == ["auth_file_unreadable", "auth_file_read"]
 
 
 def test_a_service_takes_a_new_key_without_a_restart(path: Path) -> None:

@@ -28,8 +28,8 @@ class Probe:
     def live(self) -> bool:
         return True
 
-    def ready(self) -> bool:
-        return True
+    def unready(self) -> list[str]:
+        return []
 
     def stop(self, deadline: float) -> None:
         assert deadline > time.monotonic()

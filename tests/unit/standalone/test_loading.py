@@ -24,12 +24,12 @@ def test_encoder_is_unavailable_until_it_is_loaded() -> None:
 
     encoder = LoadingEncoder(load)
     encoder.start(lambda error: None)
-    assert not encoder.ready()
+    assert encoder.unready()
     with pytest.raises(EncoderUnavailable):
         encoder.info()
     gate.set()
     deadline = time.monotonic() + 60
-    while not encoder.ready() and time.monotonic() < deadline:
+    while encoder.unready() and time.monotonic() < deadline:
         loaded.wait(0.01)
     assert encoder.encode([Text("words", np.zeros((0, 2), np.int32))])[0].whole.shape == (8,)
     encoder.stop(time.monotonic() + 1)
@@ -75,8 +75,8 @@ class Slow:
     def live(self) -> bool:
         return True
 
-    def ready(self) -> bool:
-        return self.gate.is_set()
+    def unready(self) -> list[str]:
+        return [] if self.gate.is_set() else ["the gate is shut"]
 
     def stop(self, deadline: float) -> None:
         self.stopped = True

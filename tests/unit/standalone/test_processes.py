@@ -56,7 +56,7 @@ def test_child_gets_its_environment_and_ends_when_asked(tmp_path: Path) -> None:
     worker.start(failures.append)
     lines.wait(1)
     assert worker.live()
-    assert not worker.ready()
+    assert worker.unready()
     worker.stop(time.monotonic() + 10)
     lines.wait(2)
     assert lines.seen == ["worker    hello world", "worker    bye"]

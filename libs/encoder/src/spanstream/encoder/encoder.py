@@ -74,8 +74,8 @@ class Encoder(Protocol):
         """
         ...
 
-    def ready(self) -> bool:
-        """Whether it would answer now."""
+    def unready(self) -> list[str]:
+        """Why it would not answer now, in words; nothing: it would."""
         ...
 
     def close(self) -> None:

@@ -32,9 +32,9 @@ class HashEncoder:
         refuse_malformed(texts)
         return [self._encode(text) for text in texts]
 
-    def ready(self) -> bool:
-        """Always."""
-        return True
+    def unready(self) -> list[str]:
+        """Never."""
+        return []
 
     def close(self) -> None:
         """Nothing to release."""

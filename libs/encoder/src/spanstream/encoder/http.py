@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import fields, replace
 from functools import partial
@@ -51,10 +51,13 @@ class HttpEncoder:
         timeout: float = 60.0,
         in_flight: int = 4,
         vectors: wire.VectorType = "float32",
+        trace: Callable[[], Mapping[str, str]] = dict,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`timeout`: seconds for one answer; `vectors`: what they travel as. Nothing is sent before the first call."""
+        """`timeout`: seconds for one answer; `vectors`: what they travel as; `trace`: headers that say what a call belongs to.
+        Nothing is sent before the first call.
+        """
         limits = httpx.Limits(max_connections=in_flight + 1, max_keepalive_connections=in_flight + 1)
         self._client = httpx.Client(
             base_url=url.rstrip("/"),
@@ -63,6 +66,7 @@ class HttpEncoder:
             transport=transport,
         )
         self._vectors = vectors
+        self._trace = trace
         self._sleep = sleep
         self._slots = threading.BoundedSemaphore(in_flight)
         self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="encoder-http")
@@ -93,7 +97,7 @@ class HttpEncoder:
         parts = [list(_parts(text, most)) for text in texts]
         groups = list(_groups(list(chain.from_iterable(parts)), most))
         # A call of one request, such as a query, stays in its thread.
-        ask = partial(self._ask, query=query)
+        ask = partial(self._ask, query=query, trace=self._trace())
         try:
             answers = self._pool.map(ask, groups) if len(groups) > 1 else [ask(groups[0])]
             answered = iter([result for answer in answers for result in answer])
@@ -105,28 +109,33 @@ class HttpEncoder:
         check(texts, results, dimension)
         return results
 
-    def ready(self) -> bool:
-        """Whether the application answers now (asked with a short timeout, beside the bound on requests), as the release
-        that it was at first: the answers of another one are refused.
+    def unready(self) -> list[str]:
+        """Why the application does not answer now (asked with a short timeout, beside the bound on requests), or not as the
+        release that it was at first: the answers of another one are refused.
         """
         try:
             answer = self._client.get("/v1/info", timeout=2.0)
-            return answer.is_success and (self._known is None or answer.json().get("release") == self._known.release)
-        except (httpx.HTTPError, RuntimeError, ValueError):  # RuntimeError: this client is closed
-            return False
+            release = answer.json().get("release") if answer.is_success else None
+        except (httpx.HTTPError, RuntimeError, ValueError) as error:  # RuntimeError: this client is closed
+            return [f"the encoder at ENCODER_URL does not answer: {type(error).__name__}"]
+        if not answer.is_success:
+            return [f"the encoder at ENCODER_URL answers {answer.status_code}"]
+        if self._known is not None and release != self._known.release:
+            return [_another(release, self._known.release)]
+        return []
 
     def close(self) -> None:
         """Close the connections; idempotent."""
         self._client.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, texts: Sequence[Text], *, query: bool) -> list[Encoded]:
+    def _ask(self, texts: Sequence[Text], *, query: bool, trace: Mapping[str, str]) -> list[Encoded]:
         request = self._client.build_request(
             "POST",
             "/v1/encode",
             params={"query": query, "vectors": self._vectors},
             content=wire.pack_request(texts),
-            headers={"content-type": wire.MEDIA_TYPE},
+            headers={"content-type": wire.MEDIA_TYPE, **trace},
         )
         with self._slots:
             response = self._persist(request, 0.0 if query else _PATIENCE_SECONDS)
@@ -140,9 +149,7 @@ class HttpEncoder:
         """Raise EncoderUnavailable if vectors come from another release than `info` said: they must not meet."""
         release, known = response.headers.get(wire.RELEASE), self.info().release
         if release is not None and unquote(release) != known:
-            raise EncoderUnavailable(
-                f"the encoder is {unquote(release)} now, this process works with {known}: restart it"
-            )
+            raise EncoderUnavailable(_another(unquote(release), known))
 
     def _persist(self, request: httpx.Request, patience: float) -> httpx.Response:
         """Send until it is answered; what is refused for want of room only while the waits sum up to `patience` seconds."""
@@ -177,6 +184,10 @@ class HttpEncoder:
         if not response.is_success:
             raise EncoderRejected(f"the encoder refuses this request with {response.status_code}")
         return response
+
+
+def _another(release: object, known: str) -> str:
+    return f"the encoder is {release} now, this process works with {known}: restart it"
 
 
 def _after(response: httpx.Response) -> float | None:

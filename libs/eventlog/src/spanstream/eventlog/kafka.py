@@ -8,6 +8,7 @@ Kafka answers becomes one of three: try again (`LogUnavailable`, or an empty pol
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -162,13 +163,13 @@ class KafkaLog:
             _move(admin, group, moved)
         return {(slot.topic, slot.partition): max(0, offset - positions[slot]) for slot, offset in moved.items()}
 
-    def ready(self) -> bool:
+    def unready(self) -> list[str]:
         try:
             with self._admin() as admin:
                 admin.describe_cluster()
-        except EventLogError:
-            return False
-        return True
+        except EventLogError as error:
+            return [str(error)]
+        return []
 
     def close(self) -> None:
         with self._lock:
@@ -192,10 +193,14 @@ class KafkaLog:
         with self._lock:
             try:
                 if self._client is None:
-                    self._client = KafkaAdminClient(**self._brokers, **ADMIN)
+                    self._client = KafkaAdminClient(**_connection(self._brokers), **ADMIN)
                 yield self._client
             except KafkaError as error:
+                missed = self._client is None
                 self._discard()  # a client that saw its broker go may hold on to dead connections
+                if missed and error.retriable:
+                    servers = ",".join(self._brokers["bootstrap_servers"])
+                    raise LogUnavailable(f"Kafka does not answer at {servers} ({type(error).__name__})") from error
                 raise _translated(error) from error
 
     def _discard(self) -> None:
@@ -246,7 +251,7 @@ class Producer:
     def _connected(self) -> KafkaProducer:
         with self._lock:
             if self._client is None:
-                self._client = KafkaProducer(**self._brokers, bootstrap_timeout_ms=5_000, **PRODUCER)
+                self._client = KafkaProducer(**_connection(self._brokers), bootstrap_timeout_ms=5_000, **PRODUCER)
             return self._client
 
     def _replace(self, broken: Any) -> None:
@@ -285,6 +290,9 @@ class Consumer:
                 f"group {self._group}: the log no longer holds what comes next in {places}: retention was faster than"
                 " this group, or the log was cut. Let it go on with `spanstream topics skip`, then ingest again what was lost"
             ) from error
+        except LogUnavailable:  # nothing was asked that would have waited
+            time.sleep(max(0.0, deadline - time.monotonic()))
+            return []
         except KafkaError as error:
             if error.retriable:
                 return []
@@ -347,7 +355,7 @@ class Consumer:
     def _connected(self) -> KafkaConsumer:
         if self._client is None:
             client = KafkaConsumer(
-                **self._brokers,
+                **_connection(self._brokers),
                 group_id=self._group,
                 client_id=f"spanstream-{self._group}",
                 bootstrap_timeout_ms=5_000,
@@ -370,7 +378,7 @@ class Reader:
         self._max_records = max_records
         try:
             self._client = KafkaConsumer(
-                **brokers, client_id="spanstream-reader", bootstrap_timeout_ms=5_000, **CONSUMER
+                **_connection(brokers), client_id="spanstream-reader", bootstrap_timeout_ms=5_000, **CONSUMER
             )
         except KafkaError as error:
             raise _translated(error) from error
@@ -420,6 +428,16 @@ class Reader:
         for slot in self._slots:
             self._next[slot] = max(self._next[slot], oldest[slot])
             self._client.seek(slot, self._next[slot])
+
+
+def _connection(brokers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same, once the certificates can be read; raises LogUnavailable until then, since a file may come."""
+    if (file := brokers.get("ssl_cafile")) is not None:
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError as error:
+            raise LogUnavailable(f"LOG_CA_FILE: {file} cannot be read ({type(error).__name__})") from error
+    return brokers
 
 
 def _keep_joining(client: KafkaConsumer) -> None:

@@ -182,8 +182,8 @@ class Log(Protocol):
         """
         ...
 
-    def ready(self) -> bool:
-        """Whether the cluster answers now (a short, bounded question)."""
+    def unready(self) -> list[str]:
+        """Why the cluster does not answer now, in words (a short, bounded question); nothing: it does."""
         ...
 
     def close(self) -> None:

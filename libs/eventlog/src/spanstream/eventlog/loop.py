@@ -143,9 +143,9 @@ class Loop:
             self._commit_at = self._clock() + COMMIT_RETRY
             self._observer.commit_unknown(records)
 
-    def ready(self) -> bool:
-        """Whether it holds partitions; callable from any thread."""
-        return self._assigned
+    def unready(self) -> list[str]:
+        """Why it reads nothing, if it holds no partitions; callable from any thread."""
+        return [] if self._assigned else ["no partition is assigned to it yet"]
 
     def live(self, max_age: float) -> bool:
         """Whether it polled within `max_age` seconds, which must exceed the longest batch; callable from any thread."""

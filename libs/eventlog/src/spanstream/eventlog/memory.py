@@ -81,8 +81,8 @@ class MemoryLog:
     def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
         return {}  # nothing is ever forgotten
 
-    def ready(self) -> bool:
-        return True
+    def unready(self) -> list[str]:
+        return []
 
     def close(self) -> None:
         """Keeps what was written: whoever holds the log may go on."""

@@ -145,9 +145,10 @@ class LocalEncoder:
         check(texts, results, self._model.dimension)
         return results
 
-    def ready(self) -> bool:
-        """Whether the model's threads run."""
-        return all(thread.is_alive() for thread in self._threads) and not self._closed
+    def unready(self) -> list[str]:
+        """Whether the model's threads do not run."""
+        runs = all(thread.is_alive() for thread in self._threads) and not self._closed
+        return [] if runs else ["the model is closed, or a thread of it has ended"]
 
     def close(self) -> None:
         """Refuse what waits and end the threads after the batches they run; idempotent."""

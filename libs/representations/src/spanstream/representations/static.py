@@ -177,9 +177,9 @@ class StaticEncoder:
             self._observe(count, time.perf_counter() - start)
         return results
 
-    def ready(self) -> bool:
-        """Until it is closed."""
-        return not self._closed
+    def unready(self) -> list[str]:
+        """Only once it is closed."""
+        return ["the model is closed"] if self._closed else []
 
     def close(self) -> None:
         """Refuse further calls; idempotent."""

@@ -29,7 +29,7 @@ def run_alone(
         settings, admin_settings = kind.read(), AdminSettings.read()
         logs.configure(settings.log_level)
         service = build(settings)
-        tracing.configure(service.name)
+        tracing.configure(service.name, tracing.exporting(settings.traces_url), settings.traces_share)
         services = [service, admin.build(admin_settings, [service], [settings])]
         return run(services, stop_seconds=stop_seconds(settings))
     except shown as error:

@@ -5,9 +5,10 @@ The tenant of a request comes from its credential alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer
@@ -21,6 +22,7 @@ from spanstream.runtime.identity import Identity as Identity
 from spanstream.runtime.keys import PREFIX, Keys
 from spanstream.runtime.limits import Limits, Rates
 from spanstream.runtime.logs import get_logger
+from spanstream.runtime.metrics import AUTH_REFUSED, from_zero
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.settings import HttpSettings
 from spanstream.runtime.tokens import Claims, Tokens, parse_jwks
@@ -50,28 +52,32 @@ class Authenticator:
         keys: Callable[[], Keys] | None = None,
         tokens: Tokens | None = None,
         *,
+        files: Sequence[Watched[Any]] = (),
         audit: AuditLog | None = None,
         limits: Limits | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`audit` none: nothing is told. `limits` none: there are none."""
+        """`files`: what the credentials are read from. `audit` none: nothing is told. `limits` none: there are none."""
+        self._files = files
         self._keys = keys
         self._tokens = tokens
         self._now = now
         self.audit = audit
         self.limits = limits or Limits(Rates())
+        from_zero(AUTH_REFUSED, Reason)
         if keys is None and tokens is None:
             log.warning("no_keys", detail="AUTH_KEYS_FILE is not set: whoever reaches this port is tenant 'default'")
 
     @classmethod
     def from_file(cls, path: str | None) -> Authenticator:
-        """By the keys of a file alone; raises SettingsError on an unreadable one, so that nothing starts open by mistake."""
-        return cls(_keys_of(path))
+        """By the keys of a file alone; without one that can be read nobody gets in."""
+        keys = _keys_of(path)
+        return cls() if keys is None else cls(keys.get, files=[keys])
 
     @classmethod
     def from_settings(cls, settings: HttpSettings) -> Authenticator:
         """As the settings say; raises SettingsError."""
-        tokens = None
+        tokens = jwks = None
         if settings.auth_jwks_file is not None:
             claims = Claims(
                 issuer=settings.auth_jwt_issuer or "",  # the settings do not let either be missing
@@ -92,15 +98,21 @@ class Authenticator:
             requests_at_once=settings.tenant_requests_at_once,
             burst_seconds=settings.tenant_burst_seconds,
         )
+        keys = _keys_of(settings.auth_keys_file)
         return cls(
-            _keys_of(settings.auth_keys_file),
+            keys.get if keys is not None else None,
             tokens,
+            files=[file for file in (keys, jwks) if file is not None],
             audit=AuditLog(Path(settings.auth_audit_file) if settings.auth_audit_file else None),
             limits=Limits(rates),
         )
 
+    def unready(self) -> list[str]:
+        """Which file of credentials could never be read."""
+        return [reason for file in self._files for reason in file.unready()]
+
     def verify(self, authorization: str | None) -> Identity:
-        """The identity behind an Authorization header; raises Refused (401)."""
+        """The identity behind an Authorization header; raises Refused (401), or Problem 503 while no file could be read."""
         if self._keys is None and self._tokens is None:
             return EVERYONE
         try:
@@ -130,8 +142,8 @@ class Authenticator:
         return Required(self, scope, narrows)
 
 
-def _keys_of(path: str | None) -> Callable[[], Keys] | None:
-    return None if path is None else Watched(Path(path), Keys.parse, "AUTH_KEYS_FILE").get
+def _keys_of(path: str | None) -> Watched[Keys] | None:
+    return None if path is None else Watched(Path(path), Keys.parse, "AUTH_KEYS_FILE")
 
 
 class Required:

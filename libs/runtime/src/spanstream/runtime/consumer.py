@@ -14,6 +14,8 @@ import structlog
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Headers, Outgoing, Record, Rejected
 from spanstream.events.codec import reason_name
+from spanstream.events.topics import ALL
+from spanstream.events.v1.failure_pb2 import Reason
 from spanstream.runtime import metrics, tracing
 from spanstream.runtime.logs import frames, get_logger
 
@@ -29,6 +31,11 @@ class ConsumerObserver:
         self._clock = clock
         self._lock = threading.Lock()
         self._lags: dict[int, tuple[int, float]] = {}  # thread -> records, seconds
+        reads = [topic.name for topic in ALL if group in topic.consumers]
+        metrics.from_zero(metrics.CONSUMER_RECORDS, [group], reads)
+        metrics.from_zero(metrics.CONSUMER_FAILED, [group], map(reason_name, Reason.values()))
+        for metric in (metrics.CONSUMER_RETRIES, metrics.CONSUMER_COMMIT_UNKNOWN):
+            metrics.from_zero(metric, [group])
 
     @contextmanager
     def step(self, records: Sequence[Record]) -> Iterator[None]:

@@ -16,6 +16,7 @@ from spanstream.runtime.audit import AuditLog, AuditUnavailable
 from spanstream.runtime.auth import Identity, Refused, Required
 from spanstream.runtime.limits import Admitted
 from spanstream.runtime.metrics import AUTH_REFUSED
+from spanstream.runtime.tenants import Usage, used
 
 _TRAIL = "spanstream.trail"  # in the scope of a request
 _DENIED = (401, 403)
@@ -85,10 +86,10 @@ class GuardedRoute(APIRoute):
             trail.note(tenant=refused.tenant, subject=refused.subject, reason=refused.reason.value)
             trail.end(refused.status)
             raise
-        with guard.limits.admit(caller.tenant) as place:  # 2
-            answer = _Answer(scope, receive, send, trail)
+        with used(caller.tenant, self.required[0].scope) as usage, guard.limits.admit(caller.tenant) as place:  # 2
+            answer = _Answer(scope, receive, send, trail, usage)
             try:
-                await super().handle(scope, _metered(receive, place), answer.send)  # 3, 4
+                await super().handle(scope, _metered(receive, place, usage), answer.send)  # 3, 4
             except BaseException:
                 if not answer.begun:
                     trail.end(None)
@@ -120,8 +121,9 @@ def guarded(*statuses: int, route_class: type[GuardedRoute] = GuardedRoute, **op
 class _Answer:
     """Sends an answer once the audit log tells of the request; where it cannot, 503 instead."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, trail: Trail) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, trail: Trail, usage: Usage) -> None:
         self.begun = False
+        self._usage = usage
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -131,20 +133,23 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
+            self._usage.status = message["status"]
             try:
                 self._trail.end(message["status"])
             except AuditUnavailable as problem:
-                self._replaced = True
+                self._replaced, self._usage.status = True, problem.status
                 await problems.response(problem)(self._scope, self._receive, self._send)
         if not self._replaced:
             await self._send(message)
 
 
-def _metered(receive: Receive, place: Admitted) -> Receive:
+def _metered(receive: Receive, place: Admitted, usage: Usage) -> Receive:
     async def metered() -> Message:
         message = await receive()
         if message["type"] == "http.request":
-            await place.received(len(message.get("body", b"")))
+            size = len(message.get("body", b""))
+            usage.bytes += size
+            await place.received(size)
         return message
 
     return metered

@@ -19,6 +19,8 @@ from spanstream.runtime.headers import SecurityHeaders
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import Report
 
+_PROBED = frozenset({"/livez", "/readyz", "/metrics"})
+
 
 class PortInUse(Exception):
     """Something else listens there; the message says how to choose another port."""
@@ -97,9 +99,9 @@ class HttpServer:
         """Whether the serving thread is alive."""
         return self._thread is not None and self._thread.is_alive()
 
-    def ready(self) -> bool:
-        """Whether it accepts connections."""
-        return self.live() and bool(self._server.started)
+    def unready(self) -> list[str]:
+        """Why it does not accept connections."""
+        return [] if self.live() and self._server.started else [f"the HTTP server of {self.name} does not listen"]
 
     def stopping(self) -> bool:
         """Whether it has been told to stop: an answer that has no end of its own should end now."""
@@ -130,12 +132,21 @@ class _Around:
 
 
 class _Traced(_Around):
-    """A span, below the caller's if it sent one."""
+    """A span, below the caller's if it sent one. Not of probes and scrapes, which would be most of them."""
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        with tracing.server_span(f"HTTP {scope['method']}", headers):
+        if scope["path"] in _PROBED:
             await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        with tracing.server_span(f"HTTP {scope['method']}", headers) as span:
+
+            async def noted(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                await send(message)
+
+            await self._app(scope, receive, noted)
 
 
 class _Guarded(_Around):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from spanstream.runtime.metrics import LIMITS_REFUSED
+from spanstream.runtime.metrics import LIMITS_REFUSED, from_zero
 from spanstream.runtime.problems import Problem
 
 MAX_TENANTS = 10_000  # that are remembered while they ask for nothing
@@ -76,6 +76,7 @@ class Limits:
         self._clock = clock
         self._sleep = sleep
         self._tenants: dict[str, _Tenant] = {}
+        from_zero(LIMITS_REFUSED, ["requests-at-once", "bytes", "requests"])
 
     def admit(self, tenant: str) -> Admitted:
         """A place for one request, to be used as a context; raises Problem 429 with Retry-After."""

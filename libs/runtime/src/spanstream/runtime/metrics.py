@@ -1,11 +1,30 @@
-"""Every metric, declared once: name, kind, unit, labels, meaning. Labels are bounded; never an id, tenant or error text."""
+"""Every metric, declared once: name, kind, unit, labels, meaning. Labels are bounded; never an id, tenant or error text.
+
+A tenant's share is told by slot: `runtime/tenants.py`.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _FRESHNESS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
+
+
+def from_zero(metric: Counter | Histogram, *values: Iterable[str]) -> None:
+    """Make the series of these label values, in every combination, before anything is counted.
+
+    Prometheus cannot tell how far a counter rose that it first sees above zero, so an alert would miss what went wrong first.
+    """
+    for combination in product(*values):
+        metric.labels(*combination)
+
+
+# every process
+SERVICE_UNREADY = Gauge("service_unready", "1 while a part of the process is not ready; `/readyz` says why.", ["part"])
 
 # ingestor
 INGESTOR_ACCEPTED = Counter(
@@ -73,6 +92,7 @@ INDEXER_STANDING_QUERIES = Gauge(
 # gateway
 GATEWAY_SECONDS = Histogram("gateway_search_seconds", "One search, seconds, by stage.", ["stage"], buckets=_LATENCY)
 GATEWAY_SEARCHES = Counter("gateway_searches_total", "Searches, by mode and outcome.", ["mode", "outcome"])
+GATEWAY_EMPTY = Counter("gateway_searches_empty_total", "Searches that were answered without any hit.")
 GATEWAY_CACHE_HITS = Counter(
     "gateway_query_cache_hits_total",
     "Texts of queries whose vectors were remembered; the hit ratio is this / (this + misses).",
@@ -93,6 +113,19 @@ AUTH_FILE_UNREADABLE = Gauge(
     ["setting"],
 )
 LIMITS_REFUSED = Counter("limits_requests_refused_total", "Requests answered 429 for their tenant's limit.", ["limit"])
+
+# tenants, by slot (`runtime/tenants.py`): a number of 0 to 31 that a tenant's name gives
+TENANT_REQUESTS = Counter(
+    "tenant_requests_total",
+    "Requests, by slot of the tenant, scope of the route and outcome (answered, refused, failed).",
+    ["slot", "scope", "outcome"],
+)
+TENANT_SECONDS = Counter("tenant_request_seconds_total", "Seconds that requests took, by slot.", ["slot"])
+TENANT_BYTES = Counter("tenant_request_bytes_total", "Bytes of request bodies that were read, by slot.", ["slot"])
+TENANT_DOCUMENTS = Counter(
+    "tenant_documents_accepted_total", "Documents durable in documents.v1, deletes too, by slot.", ["slot"]
+)
+TENANT_PASSAGES = Counter("tenant_passages_written_total", "Passages written to the store, by slot.", ["slot"])
 
 # every consumer
 CONSUMER_RECORDS = Counter("consumer_records_total", "Records handled, by group and topic.", ["group", "topic"])

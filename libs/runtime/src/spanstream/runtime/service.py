@@ -30,8 +30,8 @@ class Service(Protocol):
         """False when it hangs: the process should be killed. Never depends on a neighbour."""
         ...
 
-    def ready(self) -> bool:
-        """Consumers: assigned and polled recently. Gateway: encoder and store answer."""
+    def unready(self) -> list[str]:
+        """Why it is not ready, in words that name what to mend; nothing: it is. May ask its neighbours, for seconds."""
         ...
 
     def stop(self, deadline: float) -> None:
@@ -116,13 +116,13 @@ class ThreadService:
         targets: Sequence[Callable[[threading.Event], None]],
         *,
         live: Callable[[], bool] = lambda: True,
-        ready: Callable[[], bool] = lambda: True,
+        unready: Callable[[], list[str]] = list,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         """`closed` runs once after the last thread has ended, never under one that is late."""
         self.name = name
         self.live = live
-        self.ready = ready
+        self.unready = unready
         self._closed = closed
         self._stop = threading.Event()
         self._threads = [

@@ -50,6 +50,19 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     log_level: str = Field("info", validation_alias="LOG_LEVEL", pattern="^(debug|info|warning|error)$")
+    traces_url: str | None = Field(
+        None,
+        validation_alias="TRACES_URL",
+        pattern="^https?://",
+        description="where spans are sent to, OTLP over HTTP: http://collector:4318/v1/traces. None: nowhere",
+    )
+    traces_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        validation_alias="TRACES_SHARE",
+        description="of the traces that begin here, those whose spans are sent; who sends a traceparent decides itself",
+    )
 
     @classmethod
     def read(cls, **overrides: Any) -> Self:

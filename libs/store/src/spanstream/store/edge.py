@@ -295,9 +295,9 @@ class EdgeEngine:
             (self._folder / "restoring").unlink()  # 5
             sync_folder(self._folder)
 
-    def ready(self) -> bool:
-        """Whether it is open."""
-        return bool(self._shards)
+    def unready(self) -> list[str]:
+        """Whether it is not open."""
+        return [] if self._shards else ["the index is not open"]
 
     def close(self) -> None:
         """Flush, close the shards, let go of the folder."""

@@ -212,8 +212,8 @@ class Engine(Protocol):
         """As `Store.flush`."""
         ...
 
-    def ready(self) -> bool:
-        """As `Store.ready`."""
+    def unready(self) -> list[str]:
+        """As `Store.unready`."""
         ...
 
     def close(self) -> None:

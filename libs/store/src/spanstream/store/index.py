@@ -273,9 +273,9 @@ class Index:
         """Make all acknowledged writes survive power loss."""
         self._engine.flush()
 
-    def ready(self) -> bool:
-        """Whether the store answers now."""
-        return self._engine.ready()
+    def unready(self) -> list[str]:
+        """Why the store does not answer now."""
+        return self._engine.unready()
 
     def close(self) -> None:
         """Flush and release; idempotent."""

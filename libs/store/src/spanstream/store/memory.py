@@ -137,9 +137,9 @@ class MemoryEngine:
     def flush(self) -> None:
         """There is no disk."""
 
-    def ready(self) -> bool:
-        """Whether it is open."""
-        return bool(self.points)
+    def unready(self) -> list[str]:
+        """Whether it is not open."""
+        return [] if self.points else ["the index is not open"]
 
     def close(self) -> None:
         """What was written stays, until it is opened again."""

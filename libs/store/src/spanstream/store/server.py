@@ -272,13 +272,14 @@ class ServerEngine:
     def flush(self) -> None:
         """Nothing to do: the server's write-ahead log is its own affair, and `completed` its word."""
 
-    def ready(self) -> bool:
-        """Whether the server answers and the collection is there."""
+    def unready(self) -> list[str]:
+        """Whether the server does not answer, or the collection is not there."""
         try:
             with _translated():
-                return self._client.collection_exists(self._collection(Collection.DOCUMENTS))
-        except StoreError:
-            return False
+                there = self._client.collection_exists(self._collection(Collection.DOCUMENTS))
+        except StoreError as error:
+            return [str(error)]
+        return [] if there else ["the index server at STORE_URL has lost the collection of documents"]
 
     def close(self) -> None:
         """Close the connections."""
@@ -519,12 +520,12 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except UnexpectedResponse as error:
-        text = f"the index server answered {error.status_code}: {error.content.decode(errors='replace')[:500]}"
+        text = f"the index server at STORE_URL answered {error.status_code}: {error.content.decode(errors='replace')[:500]}"
         if error.status_code in _REFUSED:
             raise StoreRejected(text) from error
         raise StoreUnavailable(text) from error
     except ApiException as error:
-        raise StoreUnavailable(f"the index server cannot be reached: {error}") from error
+        raise StoreUnavailable(f"the index server at STORE_URL cannot be reached: {error}") from error
     except NotImplementedError as error:
         raise StoreRejected(f"the index client offers no such thing: {error}") from error
     except ValueError as error:  # a value that the client's models refuse, and would quote

@@ -164,8 +164,8 @@ class Store(Protocol):
         """Make all acknowledged writes survive power loss."""
         ...
 
-    def ready(self) -> bool:
-        """Whether the store answers now."""
+    def unready(self) -> list[str]:
+        """Why the store does not answer now, in words; nothing: it does."""
         ...
 
     def close(self) -> None:

@@ -189,9 +189,9 @@ class EncoderApplication:
         """Whether the server lives."""
         return self._server.live()
 
-    def ready(self) -> bool:
-        """Whether it would answer."""
-        return self._server.ready() and self._encoder.ready()
+    def unready(self) -> list[str]:
+        """Why it would not answer."""
+        return [*self._server.unready(), *self._encoder.unready()]
 
     def stop(self, deadline: float) -> None:
         """Finish running requests, then end the model."""

@@ -56,7 +56,7 @@ class Replica:
 
     def __init__(self, settings: DeploymentSettings, model: str) -> None:
         logs.configure(settings.log_level)
-        tracing.configure("encoder")
+        tracing.configure("encoder", tracing.exporting(settings.traces_url), settings.traces_share)
         threads = settings.threads or (math.ceil(settings.cpus) if settings.device == "cpu" else None)
         own = settings.model_copy(update={"model": model, "threads": threads})
         self._encoder = open_measured(own, write=_Written())
@@ -180,9 +180,12 @@ class Deployment:
         """Whether the thread that holds Ray lives."""
         return self._thread.is_alive()
 
-    def ready(self) -> bool:
-        """Whether a replica of each model would answer."""
-        return self._started.is_set() and all(client.ready() for client in self._clients)
+    def unready(self) -> list[str]:
+        """Whether no replica of a model would answer."""
+        if not self._started.is_set():
+            return ["Ray and the models are starting"]
+        routes = zip(self._settings.routes, self._clients, strict=True)
+        return [f"/{route}: {reason}" for route, client in routes for reason in client.unready()]
 
     def stop(self, deadline: float) -> None:
         """Finish running requests, then end Ray. What is late ends with this process: Ray sees to that."""

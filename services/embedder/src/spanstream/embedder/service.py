@@ -10,7 +10,9 @@ from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
+from spanstream.eventlog.provisioned import Provisioned
 from spanstream.events.topics import PASSAGES
+from spanstream.runtime import tracing
 from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.service import Service, ThreadService
 
@@ -31,6 +33,7 @@ def build(
             timeout=settings.encoder_timeout_seconds,
             in_flight=settings.encoder_in_flight,
             vectors="float16",  # which is what embeddings.v1 carries
+            trace=tracing.current,
         )
         owned.append(encoder)
     observer = ConsumerObserver(GROUP)
@@ -40,6 +43,12 @@ def build(
         handler = Embedding(encoder, span_similarity=settings.span_similarity)
         members.append(Loop(GROUP, consumer, log.producer(), handler, observer=observer, commit_seconds=COMMIT_SECONDS))
 
+    provisioned = Provisioned(log, GROUP)
+
+    def unassigned() -> list[str]:
+        # A group with more members than partitions leaves some without; one that reads makes the worker ready.
+        return min((member.unready() for member in members), key=len)
+
     def close() -> None:
         for each in owned:
             each.close()
@@ -48,7 +57,6 @@ def build(
         GROUP,
         [member.run for member in members],
         live=lambda: all(member.live(LIVE_SECONDS) for member in members),
-        # A group with more members than partitions leaves some without; one that reads makes the worker ready.
-        ready=lambda: any(member.ready() for member in members),
+        unready=lambda: [*(provisioned.unready() or unassigned()), *encoder.unready()],
         closed=close,
     )

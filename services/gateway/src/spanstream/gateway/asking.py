@@ -13,8 +13,8 @@ from spanstream.encoder.encoder import Encoded, Text, check
 from spanstream.events.ids import Key
 from spanstream.gateway.meanings import Example, Leaf, Words
 from spanstream.gateway.pool import Pool
+from spanstream.gateway.timing import timed
 from spanstream.gateway.visibility import admits
-from spanstream.runtime.metrics import GATEWAY_SECONDS
 from spanstream.store.lexical import query_terms
 from spanstream.store.points import Head, Sparse, State
 from spanstream.store.queries import Scope
@@ -71,7 +71,7 @@ def whole(text: str) -> Text:
 def _embedded(encoder: Encodes | None, texts: Mapping[Leaf, str], dimension: int) -> dict[Leaf, NDArray[np.float32]]:
     if encoder is None or not texts:
         return {}
-    with GATEWAY_SECONDS.labels("embed").time():
+    with timed("embed"):
         asked = [whole(text) for text in texts.values()]
         results = encoder.encode(asked, query=True)
         check(asked, results, dimension)

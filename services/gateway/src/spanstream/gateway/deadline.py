@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ from spanstream.gateway.asking import Encodes
 MIN_MILLISECONDS, MAX_MILLISECONDS = 10, 60_000
 ENCODER_SHARE = 0.8  # of what is left when it is asked; the rest is for a search by words alone
 ENCODER_CALLS = 16  # at once, of searches with a deadline, abandoned ones among them
+# What an answer may call unfinished.
+STEPS = ("after", "encoder", "feedback", "neighbours", "expand", "refill", "rerank", "spans", "facets")
 
 Clock = Callable[[], float]
 T = TypeVar("T")
@@ -69,7 +72,7 @@ class Deadline:
             return work()
         if seconds > 0:
             try:
-                running = pool.submit(work)
+                running = pool.submit(copy_context().run, work)  # within the search's trace
             except RuntimeError as error:  # the gateway is stopping
                 raise EncoderUnavailable("the gateway is stopping") from error
             try:

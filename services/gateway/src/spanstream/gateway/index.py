@@ -27,11 +27,12 @@ class Index:
         self._store = store
         self._encoder = encoder
         self._generation: Generation | None = None
+        self._waits_for = "the index is not open yet"
 
     def __call__(self) -> Generation:
         """The open generation; raises StoreUnavailable before there is one."""
         if self._generation is None:
-            raise StoreUnavailable("the index is not open yet")
+            raise StoreUnavailable(self._waits_for)
         return self._generation
 
     def open(self, stop: threading.Event) -> None:
@@ -40,13 +41,15 @@ class Index:
             try:
                 generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression)
             except (EncoderError, StoreUnavailable) as error:
-                log.info("index_waits", error=type(error).__name__, detail=str(error))
+                self._waits_for = f"the index is not open yet: {error}"
                 stop.wait(RETRY_SECONDS)
             else:
                 self._generation = generation
                 log.info("index_open", generation=generation.name)
                 return
 
-    def ready(self) -> bool:
-        """Whether the generation is open and both neighbours answer."""
-        return self._generation is not None and self._store.ready() and self._encoder.ready()
+    def unready(self) -> list[str]:
+        """Why the generation is not open, or which neighbour does not answer."""
+        if self._generation is None:
+            return [self._waits_for]
+        return [*self._store.unready(), *self._encoder.unready()]

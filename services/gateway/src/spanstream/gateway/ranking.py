@@ -17,8 +17,8 @@ from spanstream.gateway.meanings import Example, Leaf, Meaning, grade, leaves, s
 from spanstream.gateway.pool import Pool
 from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.ranked import Ranked, aligned, falling, named
+from spanstream.gateway.timing import timed
 from spanstream.gateway.trace import Scores, Trace
-from spanstream.runtime.metrics import GATEWAY_SECONDS
 from spanstream.store.points import Passage, Vectors
 from spanstream.store.queries import AllOf, Condition, Dense, Leg, Lexical, Match, Not, Query, Scope, Spans
 from spanstream.store.store import Store
@@ -110,7 +110,7 @@ class Ranking:
 
     def _find(self, asked: Sequence[Legs], depth: int) -> tuple[Sequence[Ranked], bool]:
         """The best of each finding leg, and whether any leg may have more."""
-        with GATEWAY_SECONDS.labels("find").time():
+        with timed("find"):
             legs = [leg for each in asked for leg in each.finders.values()]
             found = self._store.rank([Query(leg, self._scope, depth, self._where) for leg in legs])
         for leg, scored in zip(legs, found, strict=True):
@@ -125,7 +125,7 @@ class Ranking:
             return []
         if len(legs) == len(found) == 1:  # the one that found them has scored them
             return self._alone(found[0], ids)
-        with GATEWAY_SECONDS.labels("score").time():
+        with timed("score"):
             self._score_unknown(ids)
         # A passage without a term in common has no lexical score, one without spans no span score.
         scored = [{name: aligned(self._of(leg), ids) for name, leg in each.scorers.items()} for each in self._scorers]
@@ -181,7 +181,7 @@ class Ranking:
 
     def _pool(self, ranked: Ranked) -> tuple[Pool | None, Ranked]:
         """The best candidates with what they are compared by; without those that have gone meanwhile."""
-        with GATEWAY_SECONDS.labels("compare").time():
+        with timed("compare"):
             if missing := [id for id, _ in ranked[:POOL] if id not in self._vectors]:
                 self._vectors |= self._store.vectors(missing)
         top = [hit for hit in ranked[:POOL] if hit[0] in self._vectors]

@@ -27,9 +27,9 @@ from spanstream.gateway.ranked import Ranked
 from spanstream.gateway.ranking import Ranking
 from spanstream.gateway.reranking import NoSuchStage, Rerank, Rescorer, Stage, best_passages, reranked
 from spanstream.gateway.spans import best
+from spanstream.gateway.timing import timed
 from spanstream.gateway.visibility import shows
 from spanstream.runtime.logs import get_logger
-from spanstream.runtime.metrics import GATEWAY_SECONDS
 from spanstream.store.points import Head, Passage
 from spanstream.store.queries import Scope
 from spanstream.store.store import Store
@@ -171,7 +171,7 @@ class Searcher:
 
     def _expanded(self, asked: Mapping[Leaf, Asked], wanted: Sequence[Leaf], writer: Writer) -> dict[Leaf, Asked]:
         """With what is written for each text that is looked for."""
-        with GATEWAY_SECONDS.labels("expand").time():
+        with timed("expand"):
             return {
                 leaf: replace(each, vector=expanded(each.vector, writer(leaf.text), self._encoder))
                 if leaf in wanted and isinstance(leaf, Words) and each.vector is not None
@@ -192,7 +192,7 @@ class Searcher:
         for start in range(0, len(ranked), size):
             if len(hits) >= wanted:
                 break
-            with GATEWAY_SECONDS.labels("heads").time():
+            with timed("heads"):
                 window = ranked[start : start + size]
                 passages = self._store.fetch([id for id, _ in window])
                 unknown = {passage.key for passage in passages.values()} - heads.keys()
@@ -221,7 +221,7 @@ class Searcher:
         passages = [found.passage for found in best_passages(hits, rerank.depth)]
         stage = partial(self._scored_again, rerank.stage, meaning, passages, ranking.told(passages))
         try:
-            with GATEWAY_SECONDS.labels("rerank").time():
+            with timed("rerank"):
                 scores = deadline.call(self._calls, stage, "rerank")
         except EncoderError as error:
             log.warning("rerank_left_out", stage=rerank.stage, error=type(error).__name__)
@@ -265,7 +265,7 @@ class Searcher:
         """The hits with the best spans of their passages: by meaning, or by terms alone where there is no vector."""
         if not count:
             return list(hits)
-        with GATEWAY_SECONDS.labels("spans").time():
+        with timed("spans"):
             ids = [found.passage.id for hit in hits for found in hit.passages]
             meant = any(each.vector is not None for each in asked)
             vectors = self._store.span_vectors(ids) if ids and meant else {}

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Response
 
 from spanstream.gateway import after, batches, cursors
 from spanstream.gateway.admission import Admission
-from spanstream.gateway.deadline import Deadline
+from spanstream.gateway.deadline import STEPS, Deadline
 from spanstream.gateway.explaining import explain
 from spanstream.gateway.filters import named_sources
 from spanstream.gateway.miss import Misses
@@ -28,12 +28,12 @@ from spanstream.gateway.models import (
 )
 from spanstream.gateway.options import Facet
 from spanstream.gateway.problems import SUBJECT, admitted, scope_of, translated
-from spanstream.gateway.question import Question
+from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.status import Watch
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import guarded
-from spanstream.runtime.metrics import GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED
+from spanstream.runtime.metrics import GATEWAY_EMPTY, GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED, from_zero
 from spanstream.runtime.names import key_of
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.errors import TooLarge
@@ -54,6 +54,9 @@ def search_router(
     routes = guarded(400, 413, 415)
     reader = Depends(authenticator.requires("read", narrows=True))
     misses = Misses(store, searcher)
+    from_zero(GATEWAY_SEARCHES, Mode, ["ok", "refused", "error"])
+    from_zero(GATEWAY_UNFINISHED, STEPS)
+    from_zero(GATEWAY_SECONDS, ["total"])
 
     @routes.post("/v1/search", summary="Search", response_model=SearchResponse)
     async def search(request: SearchRequest, caller: Identity = reader) -> Response:
@@ -99,6 +102,7 @@ def search_router(
             answer = replace(answer, unfinished=tuple(deadline.unfinished))
         for step in answer.unfinished:
             GATEWAY_UNFINISHED.labels(step).inc()
+        GATEWAY_EMPTY.inc(not answer.hits)
         more = [*shown, *(hit.mark for hit in answer.hits)]
         cursor = cursors.write(request.same(), index.name, more) if answer.more else None
         took = round((time.monotonic() - began) * 1000, 2)

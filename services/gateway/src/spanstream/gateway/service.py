@@ -23,6 +23,7 @@ from spanstream.gateway.reranking import CrossEncoding, Rescorer, Stage
 from spanstream.gateway.search import Searcher
 from spanstream.gateway.settings import GatewaySettings
 from spanstream.gateway.standing import Computing, Recomputing
+from spanstream.runtime import tracing
 from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Report, Service, ThreadService
@@ -45,7 +46,7 @@ def build(
         secret = key.get_secret_value() if key else None
         owned.append(store := open_store(settings.store_url, secret))
     if encoder is None:
-        owned.append(encoder := open_encoder(settings.encoder_url))
+        owned.append(encoder := open_encoder(settings.encoder_url, trace=tracing.current))
     if reranker is None and settings.reranker_url is not None:
         owned.append(reranker := HttpReranker(settings.reranker_url))
     own_http = http is None
@@ -89,7 +90,10 @@ def build(
         for each in owned:
             each.close()
 
-    opener = ThreadService("gateway", [index.open, recomputing.run], ready=index.ready, closed=close)
+    def unready() -> list[str]:
+        return [*authenticator.unready(), *index.unready()]
+
+    opener = ThreadService("gateway", [index.open, recomputing.run], unready=unready, closed=close)
     return Gateway(opener, http) if own_http else opener
 
 
@@ -111,9 +115,9 @@ class Gateway:
         """Whether the HTTP server lives."""
         return self.http.live()
 
-    def ready(self) -> bool:
-        """Whether the server listens, the index is open, and store and encoder answer."""
-        return self.http.ready() and self._opener.ready()
+    def unready(self) -> list[str]:
+        """Whether the server does not listen, the index is not open, or store or encoder do not answer."""
+        return [*self.http.unready(), *self._opener.unready()]
 
     def stop(self, deadline: float) -> None:
         """Finish running requests, then close what was opened."""

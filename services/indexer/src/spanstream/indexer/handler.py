@@ -46,6 +46,7 @@ from spanstream.indexer.standing import Shown, Standing
 from spanstream.indexer.vectors import document_vector, passages
 from spanstream.runtime import metrics
 from spanstream.runtime.logs import get_logger
+from spanstream.runtime.tenants import slot
 from spanstream.store.errors import StoreRejected, StoreUnavailable
 from spanstream.store.generation import Generation
 from spanstream.store.lexical import document_terms
@@ -89,6 +90,7 @@ class Indexer:
         self._generation = generation
         self._now_us = now_us
         self._standing = standing or Standing(store, generation.name)
+        metrics.from_zero(metrics.INDEXER_DOCUMENTS, ["live", "deleted", "unchanged", "superseded"])
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """Apply one poll. Raises Retry when the store does not answer; refused records are found one by one."""
@@ -173,7 +175,9 @@ class Indexer:
         self._count("deleted", deletes)
         self._count("unchanged", bumped)
         self._count("superseded", old)
-        metrics.INDEXER_PASSAGES.inc(sum(len(upsert.passages) for upsert in upserts))
+        for upsert in upserts:
+            metrics.INDEXER_PASSAGES.inc(len(upsert.passages))
+            metrics.TENANT_PASSAGES.labels(slot(upsert.change.key.tenant)).inc(len(upsert.passages))
 
     def _restore(self, shown: Sequence[Change], heads: Mapping[Key, Head]) -> None:
         """Write what these brought of a version that its head shows, unless the store holds all of it."""

@@ -1,7 +1,8 @@
-"""The handler from the first poll on: the encoder names the generation, and it may start later than the indexer."""
+"""The handler once the store is open: the encoder names the generation, and it may start later than the indexer."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -20,7 +21,7 @@ RETRY_SECONDS = 0.5
 
 
 class Opening:
-    """Opens the store's generation at the first poll, then handles."""
+    """Opens the store's generation, as a thread's target or at the first poll, then handles."""
 
     def __init__(
         self, store: Store, encoder: Encoder, segmenter: str, compression: Compression | None, standing_seconds: float
@@ -32,22 +33,43 @@ class Opening:
         self._store = store
         self._encoder = encoder
         self._indexer: Indexer | None = None
+        self._lock = threading.Lock()
+        self._waits_for = "the index is not open yet"
+
+    def run(self, stop: threading.Event) -> None:
+        """Open before there is anything to handle, so that what is in the way shows at once. Raises Fatal."""
+        while not stop.is_set():
+            try:
+                self._opened()
+            except Retry as wait:
+                stop.wait(wait.after)
+            else:
+                return
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """Apply one poll; raises Retry until encoder and store have answered, Fatal if the store refuses to open."""
-        if self._indexer is None:
-            self._indexer = self._open()
-        return self._indexer(records)
+        return self._opened()(records)
 
     @property
     def done(self) -> bool:
         """Whether the store is open."""
         return self._indexer is not None
 
+    def unready(self) -> list[str]:
+        """Why the store is not open, or does not answer."""
+        return [self._waits_for] if self._indexer is None else self._store.unready()
+
+    def _opened(self) -> Indexer:
+        with self._lock:
+            if self._indexer is None:
+                self._indexer = self._open()
+            return self._indexer
+
     def _open(self) -> Indexer:
         try:
             generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression)
         except (EncoderError, StoreUnavailable) as error:
+            self._waits_for = f"the index is not open yet: {error}"
             raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error
         except (
             StoreRejected,

@@ -11,6 +11,7 @@ from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
+from spanstream.eventlog.provisioned import Provisioned
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import EMBEDDINGS, FAILURES
 from spanstream.indexer.opening import RETRY_SECONDS, Opening
@@ -43,6 +44,8 @@ def build(
     opening = Opening(store, encoder, segmenter(settings.spans), settings.store_compression, settings.standing_seconds)
     consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
 
+    provisioned = Provisioned(log, GROUP)
+
     def flush() -> None:
         try:
             store.flush()
@@ -69,7 +72,11 @@ def build(
             each.close()
 
     return ThreadService(
-        "indexer", [loop.run, maintain], live=lambda: loop.live(LIVE_SECONDS), ready=loop.ready, closed=close
+        "indexer",
+        [opening.run, loop.run, maintain],
+        live=lambda: loop.live(LIVE_SECONDS),
+        unready=lambda: [*(provisioned.unready() or loop.unready()), *opening.unready()],
+        closed=close,
     )
 
 

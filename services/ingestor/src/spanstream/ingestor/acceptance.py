@@ -18,6 +18,7 @@ from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime import metrics, tracing
 from spanstream.runtime.problems import Problem
+from spanstream.runtime.tenants import slot
 
 RETRY_SECONDS = 5
 PUBLISH_SECONDS = 10.0  # until a caller is told 503
@@ -84,6 +85,7 @@ class Acceptance:
         metrics.INGESTOR_ACCEPTED.labels("delete").inc(deletes)
         metrics.INGESTOR_ACCEPTED.labels("upsert").inc(len(new) - deletes)
         metrics.INGESTOR_UNCHANGED.inc(len(held))
+        metrics.TENANT_DOCUMENTS.labels(slot(caller.tenant)).inc(len(new))
         return receipts
 
     def _message(self, document: Upsert | Delete, version: int, hashed: bytes) -> Outgoing:

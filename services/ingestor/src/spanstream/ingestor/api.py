@@ -46,7 +46,7 @@ class ReceiptBody(BaseModel):
 
 
 class _CountedRoute(GuardedRoute):
-    """Counts what is refused, by problem type."""
+    """Counts what is refused, by problem type; who may not call is counted elsewhere."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handle = super().get_route_handler()

@@ -11,6 +11,7 @@ from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
+from spanstream.eventlog.provisioned import Provisioned
 from spanstream.events.topics import DOCUMENTS
 from spanstream.ingestor.acceptance import Acceptance
 from spanstream.ingestor.api import router
@@ -28,6 +29,7 @@ from spanstream.runtime import metrics
 from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.http import HttpServer
+from spanstream.runtime.problems import TYPES
 from spanstream.runtime.service import Report, Service, ThreadService
 
 GROUP = "ingestor"
@@ -53,11 +55,15 @@ def build(
         closed.append(log.close)
     blobs = blobs or Blobs(settings.blob_url)
     parts: list[Service] = []
+    provisioned = Provisioned(log, GROUP)
+    checks: list[Callable[[], list[str]]] = [provisioned.unready]
     if "worker" in settings.role_names:
         parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits)))
     if "api" in settings.role_names:
-        parts += _api(settings, log, blobs, heads, http, closed)
-    return Ingestor(parts, closed)
+        authenticator = Authenticator.from_settings(settings)
+        checks.append(authenticator.unready)
+        parts += _api(settings, log, blobs, heads, http, authenticator, closed)
+    return Ingestor(parts, checks, closed)
 
 
 def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser) -> Service:
@@ -76,7 +82,7 @@ def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser) 
         loop.run(stop)
 
     return ThreadService(
-        "ingestor-worker", [run], live=lambda: loop.live(LIVE_SECONDS), ready=loop.ready, closed=parser.close
+        "ingestor-worker", [run], live=lambda: loop.live(LIVE_SECONDS), unready=loop.unready, closed=parser.close
     )
 
 
@@ -86,6 +92,7 @@ def _api(
     blobs: Blobs,
     heads: Heads | None,
     http: HttpServer | None,
+    authenticator: Authenticator,
     closed: list[Callable[[], None]],
 ) -> list[Service]:
     """The server if it is our own; the routes are added to the one given otherwise."""
@@ -99,10 +106,12 @@ def _api(
             closed.append(asked.close)
     producer = log.producer()
     closed.insert(0, producer.close)  # before the log
+    metrics.from_zero(metrics.INGESTOR_ACCEPTED, ["upsert", "delete"])
+    metrics.from_zero(metrics.INGESTOR_REFUSED, [kind for status, kind in TYPES.items() if status not in (401, 403)])
+    metrics.from_zero(metrics.INGESTOR_FAILURES_RESOLVED, ["replayed", "discarded"])
     in_flight = InFlight(log, max_accepts=settings.max_accepts_remembered, refresh_seconds=settings.refresh_seconds)
     acceptance = Acceptance(producer, blobs, heads, in_flight, Versions(), inline_text_bytes=settings.inline_text_bytes)
     server = http or HttpServer("ingestor", settings.http_host, settings.http_port, title="Spanstream ingest")
-    authenticator = Authenticator.from_settings(settings)
     server.include(router(acceptance, authenticator, settings, gateway))
     matches = Matches(log, most=settings.max_match_streams, stopping=server.stopping)
     closed.insert(0, matches.close)
@@ -118,8 +127,12 @@ class Ingestor:
 
     name = "ingestor"
 
-    def __init__(self, parts: list[Service], closed: list[Callable[[], None]]) -> None:
+    def __init__(
+        self, parts: list[Service], checks: list[Callable[[], list[str]]], closed: list[Callable[[], None]]
+    ) -> None:
+        """`checks`: what it needs besides its parts."""
         self._parts = parts
+        self._checks = checks
         self._closed = closed
 
     @property
@@ -136,9 +149,10 @@ class Ingestor:
         """Whether every part is."""
         return all(part.live() for part in self._parts)
 
-    def ready(self) -> bool:
-        """Whether every part is."""
-        return all(part.ready() for part in self._parts)
+    def unready(self) -> list[str]:
+        """What is missing around it, else why a part is not ready."""
+        missing = [reason for check in self._checks for reason in check()]
+        return missing or [reason for part in self._parts for reason in part.unready()]
 
     def stop(self, deadline: float) -> None:
         """The API first, so that nothing is accepted any more; then close what was opened."""

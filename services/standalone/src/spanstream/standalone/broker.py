@@ -140,9 +140,9 @@ class LocalBroker:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def ready(self) -> bool:
-        """Whether it has answered and still runs."""
-        return self._ready and self.live()
+    def unready(self) -> list[str]:
+        """Whether it has not answered yet, or runs no more."""
+        return [] if self._ready and self.live() else ["Kafka is starting, or has ended"]
 
     @property
     def pid(self) -> int | None:

@@ -32,7 +32,7 @@ class Ahead:
     def __init__(self, service: Service) -> None:
         self.name = service.name
         self.live = service.live
-        self.ready = service.ready
+        self.unready = service.unready
         self._service = service
         self._report: Report | None = None
         self._early: list[BaseException] = []
@@ -82,9 +82,9 @@ class LoadingEncoder:
         """Always: a model that cannot be loaded ends the process."""
         return True
 
-    def ready(self) -> bool:
-        """Whether it is loaded and would answer."""
-        return self._encoder is not None and self._encoder.ready()
+    def unready(self) -> list[str]:
+        """Whether it is not loaded, or would not answer."""
+        return ["the model is still being loaded"] if self._encoder is None else self._encoder.unready()
 
     def stop(self, deadline: float) -> None:
         """Release the model."""

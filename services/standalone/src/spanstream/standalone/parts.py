@@ -36,9 +36,9 @@ class Topics:
         """Always."""
         return True
 
-    def ready(self) -> bool:
-        """Whether the log answers."""
-        return self._log.ready()
+    def unready(self) -> list[str]:
+        """Why the log does not answer."""
+        return self._log.unready()
 
     def stop(self, deadline: float) -> None:
         """Nothing to stop."""
@@ -67,9 +67,9 @@ class Shared:
         """Always."""
         return True
 
-    def ready(self) -> bool:
-        """Always: the services that use the resources say whether those answer."""
-        return True
+    def unready(self) -> list[str]:
+        """Never: the services that use the resources say whether those answer."""
+        return []
 
     def stop(self, deadline: float) -> None:
         """Close everything, unless the deadline is over: then a service was late and a thread of it may still use this.

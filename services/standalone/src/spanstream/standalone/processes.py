@@ -88,12 +88,13 @@ class Child:
         """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
-    def ready(self) -> bool:
-        """Whether it says so."""
+    def unready(self) -> list[str]:
+        """What it says itself."""
         try:
-            return self.live() and httpx.get(f"{self._admin_url}/readyz", timeout=1).status_code == 200
+            answer = httpx.get(f"{self._admin_url}/readyz", timeout=1)
         except httpx.HTTPError:
-            return False
+            return ["its process does not answer"]
+        return [] if self.live() and answer.is_success else answer.text.splitlines()[1:] or ["its process has ended"]
 
     def stop(self, deadline: float) -> None:
         """SIGTERM, and SIGKILL shortly before the deadline."""

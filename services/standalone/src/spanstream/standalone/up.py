@@ -12,6 +12,7 @@ from rich.text import Text
 from spanstream.client import config
 from spanstream.runtime import logs, tracing
 from spanstream.runtime.service import ThreadService, run
+from spanstream.runtime.settings import Settings
 from spanstream.standalone import log_file
 from spanstream.standalone.composition import Composition, Plan
 from spanstream.standalone.folder import DataFolder
@@ -44,7 +45,8 @@ def up(
             logs.configure("info")
         else:
             log_file.configure("info", folder.log)
-        tracing.configure("standalone")
+        settings = Settings.read()
+        tracing.configure("standalone", tracing.exporting(settings.traces_url), settings.traces_share)
         key = folder.key()  # 2
         composition = build(plan, folder, lambda message: console.print(message, style="dim", markup=False))
         saved = {"url": composition.url, "api_key": key, "log_url": composition.log_url}

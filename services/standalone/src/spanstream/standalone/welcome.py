@@ -88,7 +88,7 @@ class Welcome:
 
     def _await(self, stop: threading.Event) -> bool:
         with self._console.status("Starting Kafka, the index and the model …"):
-            while not all(service.ready() for service in self._services):
+            while any(service.unready() for service in self._services):
                 if stop.wait(TICK_SECONDS):
                     return False
         self._console.print(f"Ready after {time.monotonic() - self._began:.1f} s.", style="bold green")
