@@ -11,6 +11,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition  # type: ignore[import-untyped]
@@ -23,6 +24,7 @@ from spanstream.eventlog.opening import open_log
 from spanstream.eventlog.partitions import partition_of
 from spanstream.events import topics
 from spanstream.events.topics import Topic
+from spanstream.runtime.fair_consumer import Ahead, FairConsumer
 
 # kafka-python 3.0.12 forgets a socket that is still being connected when its client closes.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
@@ -54,6 +56,25 @@ def memory_cluster() -> Iterator[Cluster]:
     yield Cluster(log, log.append)
 
 
+class FairLog:
+    """The log in memory, read fairly."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def consumer(self, group: str, topics: Sequence[str], *, max_records: int = 64) -> FairConsumer:
+        inner = self._log.consumer(group, topics, max_records=max_records)
+        return FairConsumer(inner, max_records, Ahead(2 * max_records, 1 << 20))
+
+
+def fair_cluster() -> Iterator[Cluster]:
+    log = MemoryLog()
+    yield Cluster(FairLog(log), log.append)
+
+
 def kafka_cluster(url: str) -> Iterator[Cluster]:
     log = open_log(url)
     foreign = KafkaProducer(bootstrap_servers=[url.removeprefix("kafka://")])
@@ -67,10 +88,12 @@ def kafka_cluster(url: str) -> Iterator[Cluster]:
     gc.collect()  # now, where what the client leaves is expected
 
 
-@pytest.fixture(params=["memory", "kafka"])
+@pytest.fixture(params=["memory", "fair", "kafka"])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     if request.param == "memory":
         yield from memory_cluster()
+    elif request.param == "fair":
+        yield from fair_cluster()
     else:
         yield from kafka_cluster(request.getfixturevalue("kafka_url"))
 

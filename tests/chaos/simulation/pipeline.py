@@ -11,6 +11,7 @@ from spanstream.embedder.service import GROUP as EMBEDDER
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import EventLogError, Retry
 from spanstream.eventlog.intervals import COMMIT_SECONDS
+from spanstream.eventlog.log import Consumer
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events import codec
@@ -31,6 +32,7 @@ from spanstream.ingestor.parsing.parsed import Limits, Parsed
 from spanstream.ingestor.parsing.text import parse
 from spanstream.ingestor.service import GROUP as INGESTOR
 from spanstream.ingestor.versions import Versions
+from spanstream.runtime.fair_consumer import Ahead, FairConsumer
 from spanstream.standalone.heads import store_heads
 from spanstream.store.compression import Compression
 from spanstream.store.engine import Collection
@@ -200,9 +202,10 @@ class Pipeline:
         except Crash:
             self._survive(self._scheduler.rest)
 
-    def _loop(
-        self, role: str, member: ScheduledConsumer, handle: object, flush: Callable[[], None] | None = None
-    ) -> Loop:
+    def _fair(self, member: ScheduledConsumer) -> FairConsumer:
+        return FairConsumer(member, self._records, Ahead(2 * self._records))
+
+    def _loop(self, role: str, member: Consumer, handle: object, flush: Callable[[], None] | None = None) -> Loop:
         return Loop(
             role,
             member,
@@ -220,13 +223,14 @@ class Pipeline:
 
         blobs = ScheduledBlobs(self._scheduler, INGESTOR, self.blobs)
         handler = Handler(blobs, parsed, CUTTING, remembered_keys=100, clock=self._scheduler.now)  # type: ignore[arg-type]
-        return self._loop(INGESTOR, member, handler)
+        return self._loop(INGESTOR, self._fair(member), handler)
 
     def _embedder(self, member: ScheduledConsumer) -> Loop:
         def sleep(seconds: float) -> None:
             self._scheduler.rest(1)
 
-        return self._loop(EMBEDDER, member, Embedding(self.encoder, sleep=sleep, clock=self._scheduler.now))
+        handler = Embedding(self.encoder, sleep=sleep, clock=self._scheduler.now)
+        return self._loop(EMBEDDER, self._fair(member), handler)
 
     def _indexer(self, member: ScheduledConsumer) -> Loop:
         store = self._index(INDEXER, self._looked)

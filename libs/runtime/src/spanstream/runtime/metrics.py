@@ -38,6 +38,9 @@ INGESTOR_REFUSED = Counter(
 )
 INGESTOR_PARSED = Counter("ingestor_documents_parsed_total", "Documents parsed and cut, by parser.", ["parser"])
 INGESTOR_PASSAGES = Counter("ingestor_passages_total", "Passages cut.")
+INGESTOR_BACKLOG_SECONDS = Gauge(
+    "ingestor_backlog_seconds", "Time that what this process accepted will keep the pipeline busy, seconds."
+)
 INGESTOR_FAILURES_RESOLVED = Counter(
     "ingestor_failures_resolved_total", "Dead letters replayed or discarded, by resolution.", ["resolution"]
 )

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spanstream.eventlog.access import Access
 from spanstream.events.segmenter import Spans
+from spanstream.runtime.fair_consumer import Ahead
 
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")  # user and password in front of a host
 JWT_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
@@ -146,6 +147,22 @@ class LogSettings(LogAccessSettings):
     """A service that reads or writes the log."""
 
     log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port[,host:port] or memory:")
+
+
+class WorkerSettings(LogSettings):
+    """A service that takes documents from the log, tenant by tenant."""
+
+    ahead_records: int = Field(
+        1000, ge=1, le=10_000, description="records that a consumer reads ahead, so that tenants take turns among them"
+    )
+    ahead_bytes: int = Field(
+        32 * 2**20, ge=2**20, le=2**30, description="bytes of them; one fetch, 16 MiB, comes on top"
+    )
+
+    @property
+    def ahead(self) -> Ahead:
+        """For `FairConsumer`."""
+        return Ahead(self.ahead_records, self.ahead_bytes)
 
 
 def _of_use(rate: float) -> float:

@@ -14,6 +14,7 @@ from spanstream.eventlog.provisioned import Provisioned
 from spanstream.events.topics import PASSAGES
 from spanstream.runtime import tracing
 from spanstream.runtime.consumer import ConsumerObserver
+from spanstream.runtime.fair_consumer import FairConsumer
 from spanstream.runtime.service import Service, ThreadService
 
 GROUP = "embedder"
@@ -39,7 +40,7 @@ def build(
     observer = ConsumerObserver(GROUP)
     members = []
     for _ in range(loops or settings.loops):
-        consumer = log.consumer(GROUP, [PASSAGES.name], max_records=settings.max_poll_records)
+        consumer = FairConsumer.over(log, GROUP, [PASSAGES.name], settings.max_poll_records, settings.ahead)
         handler = Embedding(encoder, span_similarity=settings.span_similarity)
         members.append(Loop(GROUP, consumer, log.producer(), handler, observer=observer, commit_seconds=COMMIT_SECONDS))
 

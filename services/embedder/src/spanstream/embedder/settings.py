@@ -11,10 +11,10 @@ from pydantic_settings import SettingsConfigDict
 
 from spanstream.embedder.admission import bulk_bytes
 from spanstream.eventlog.intervals import POLL_SECONDS
-from spanstream.runtime.settings import LogSettings, Settings
+from spanstream.runtime.settings import Settings, WorkerSettings
 
 
-class EmbedderSettings(LogSettings):
+class EmbedderSettings(WorkerSettings):
     """`EMBEDDER_…`, and the shared addresses."""
 
     model_config = SettingsConfigDict(env_prefix="EMBEDDER_")

@@ -74,7 +74,7 @@ def search_router(
     async def waited(request: SearchOptions, scope: Scope, field: str) -> Response:
         """`field`: where the request says what to look for."""
         deadline = begun(request, await arrived(request, scope))
-        return await admission.run(lambda: _json(answered(request, scope, deadline, field)))
+        return await admission.run(scope.tenant, lambda: _json(answered(request, scope, deadline, field)))
 
     async def arrived(request: SearchOptions, scope: Scope) -> bool:
         """Whether the receipts that it names have."""
@@ -123,7 +123,7 @@ def search_router(
             searcher.prepare(scope, batches.texts(right), shortest)
             return _json(BatchResponse(answers=[batches.answer(each, one) for each in read]))
 
-        return await admission.run(told)
+        return await admission.run(scope.tenant, told, len(read))
 
     @routes.post(
         "/v1/explain-miss",
@@ -141,7 +141,7 @@ def search_router(
                 head = admitted(store.heads([key]), scope).get(key)
                 return _json(MissResponse.of(request, misses.explain(scope, question, dimension, head, missed.version)))
 
-        return await admission.run(told)
+        return await admission.run(scope.tenant, told)
 
     return routes
 

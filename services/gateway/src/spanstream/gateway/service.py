@@ -62,7 +62,7 @@ def build(
     writer = open_writer(settings.writer) if settings.writer else None
     cache = QueryCache(settings.query_cache_bytes)
     searcher = Searcher(store, encoder, stages, writer=writer, cache=cache)
-    admission = Admission(settings.searches_at_once, settings.searches_waiting)
+    admission = Admission(settings.searches_at_once, settings.searches_waiting, settings.tenant_searches_at_once)
     limit = settings.max_body_bytes
     http.include(router(store, searcher, index, authenticator, admission), max_body_bytes=limit)
     http.include(page.router())

@@ -55,7 +55,14 @@ class GatewaySettings(HttpSettings):
     query_cache_bytes: int = Field(BYTES, ge=0, description="bytes of queries' vectors that are remembered; 0: none")
     searches_at_once: int = Field(AT_ONCE, ge=1, le=256, description="searches that run at once")
     searches_waiting: int = Field(
-        WAITING, ge=0, le=65536, description="searches that wait for their turn; beyond, they are answered 503"
+        WAITING,
+        ge=0,
+        le=65536,
+        description="searches that wait for their turn, tenant by tenant; beyond, they are answered 503, and 429 where a"
+        " tenant has as many of them as are free",
+    )
+    tenant_searches_at_once: int = Field(
+        0, ge=0, le=256, description="searches of one tenant that run at once; 0: as many as run at all"
     )
     max_body_bytes: int = Field(
         2**23, ge=2**10, le=2**30, description="bytes of a request, beyond which it is answered 413; a file passes"

@@ -11,6 +11,7 @@ from spanstream.eventlog.log import Outgoing, Producer
 from spanstream.events import codec
 from spanstream.events.ids import Key
 from spanstream.events.topics import DOCUMENTS
+from spanstream.ingestor.backlog import Backlog
 from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
 from spanstream.ingestor.documents import Delete, Upsert
 from spanstream.ingestor.heads import Caller, Heads, HeadsUnavailable, Known
@@ -45,6 +46,7 @@ class Acceptance:
         versions: Versions,
         *,
         inline_text_bytes: int,
+        backlog: Backlog | None = None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         """Texts above `inline_text_bytes` travel through the blob store. Without `heads` everything is published."""
@@ -54,6 +56,7 @@ class Acceptance:
         self._in_flight = in_flight
         self._versions = versions
         self._inline_text_bytes = inline_text_bytes
+        self.backlog = backlog or Backlog(0)
         self._now_us = now_us
 
     def accept(self, caller: Caller, documents: Sequence[Upsert | Delete]) -> list[Receipt]:
@@ -79,8 +82,9 @@ class Acceptance:
             raise Problem(
                 503, "the document could not be made durable; send it again", retry_after=RETRY_SECONDS
             ) from error
-        for message, position in zip(messages, positions, strict=True):
+        for i, message, position in zip(new, messages, positions, strict=True):
             self._in_flight.accepted(message.key, position)
+            self.backlog.accepted(caller.tenant, position.partition, position.offset, _size(documents[i]))
         deletes = sum(isinstance(documents[i], Delete) for i in new)
         metrics.INGESTOR_ACCEPTED.labels("delete").inc(deletes)
         metrics.INGESTOR_ACCEPTED.labels("upsert").inc(len(new) - deletes)
@@ -132,3 +136,7 @@ class Acceptance:
             for i, head in found.items()
             if head.live and head.content_hash == hashes[i] and (asked[i].version or 0) <= head.version
         }
+
+
+def _size(document: Upsert | Delete) -> int:
+    return len(document.body) if isinstance(document, Upsert) else 0

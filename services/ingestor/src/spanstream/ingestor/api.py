@@ -90,6 +90,7 @@ def router(
         key = key_of(caller.tenant, source, id)
         if media_type(request) not in _JSON:
             raise Problem(415, "send the document as application/json")
+        acceptance.backlog.admit(caller.tenant)
         with budget.share() as share:
             fields = json_object(await whole(request, max_body, share))
             return await accept(request, caller, await run_in_threadpool(_upsert, key, fields, max_text))
@@ -119,6 +120,7 @@ def router(
         key_of(caller.tenant, source, "x")
         if media_type(request) not in _RECORDS:
             raise Problem(415, "send the documents as application/x-ndjson")
+        acceptance.backlog.admit(caller.tenant)
         who = _who(request, caller)
         work = Batch(acceptance, who, source, trail(request), max_line_bytes=max_body, max_text_bytes=max_text)
         share = budget.share()
@@ -137,6 +139,7 @@ def router(
     )
     async def file(request: Request, source: SourceName, caller: writer) -> Response:
         key_of(caller.tenant, source, "x")
+        acceptance.backlog.admit(caller.tenant)
         with budget.share() as share:
             document = await upload.read(request, caller.tenant, source, settings.max_file_bytes, share)
             return await accept(request, caller, document)

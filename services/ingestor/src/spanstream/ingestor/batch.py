@@ -83,12 +83,13 @@ class Batch:
         try:
             outcomes = self._accept(documents)
         except Problem as problem:
-            outcomes, available = [problem] * len(documents), problem.status != 503
+            outcomes, available = [problem] * len(documents), problem.status not in (429, 503)
         answer = b"".join(orjson.dumps(row(outcomes)) + b"\n" for row in rows)
         return answer, available
 
     def _accept(self, documents: Sequence[Upsert]) -> Sequence[Receipt]:
         """Receipts, once the audit log tells of all that may have been written. Raises Problem."""
+        self._acceptance.backlog.admit(self._caller.tenant)
         try:
             receipts = self._acceptance.accept(self._caller, documents)
         except Problem as problem:  # some may be in the log all the same

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 
+from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
@@ -15,6 +17,7 @@ from spanstream.eventlog.provisioned import Provisioned
 from spanstream.events.topics import DOCUMENTS
 from spanstream.ingestor.acceptance import Acceptance
 from spanstream.ingestor.api import router
+from spanstream.ingestor.backlog import Backlog
 from spanstream.ingestor.blobs import Blobs
 from spanstream.ingestor.failures.service import Workbench
 from spanstream.ingestor.handler import Handler
@@ -23,16 +26,19 @@ from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.matches import Matches
 from spanstream.ingestor.matches_api import router as matches_router
 from spanstream.ingestor.parsing.parser import Parser
+from spanstream.ingestor.progress import Progress
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime import metrics
 from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.consumer import ConsumerObserver
+from spanstream.runtime.fair_consumer import FairConsumer
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.problems import TYPES
 from spanstream.runtime.service import Report, Service, ThreadService
 
 GROUP = "ingestor"
+LOOK_SECONDS = 1.0  # between two looks at how far the pipeline has come
 LIVE_SECONDS = 300.0  # without a poll it hangs: a poll takes 120 s, and what its last document adds to that
 
 
@@ -72,7 +78,7 @@ def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser) 
         metrics.INGESTOR_PASSAGES.inc(passages)
 
     handler = Handler(blobs, parser.parse, settings.cutting, remembered_keys=settings.remembered_keys, parsed=parsed)
-    consumer = log.consumer(GROUP, [DOCUMENTS.name], max_records=settings.max_poll_records)
+    consumer = FairConsumer.over(log, GROUP, [DOCUMENTS.name], settings.max_poll_records, settings.ahead)
     loop = Loop(
         GROUP, consumer, log.producer(), handler, observer=ConsumerObserver(GROUP), commit_seconds=COMMIT_SECONDS
     )
@@ -110,7 +116,16 @@ def _api(
     metrics.from_zero(metrics.INGESTOR_REFUSED, [kind for status, kind in TYPES.items() if status not in (401, 403)])
     metrics.from_zero(metrics.INGESTOR_FAILURES_RESOLVED, ["replayed", "discarded"])
     in_flight = InFlight(log, max_accepts=settings.max_accepts_remembered, refresh_seconds=settings.refresh_seconds)
-    acceptance = Acceptance(producer, blobs, heads, in_flight, Versions(), inline_text_bytes=settings.inline_text_bytes)
+    backlog = Backlog(settings.backlog_seconds, most_open=settings.max_accepts_remembered)
+    acceptance = Acceptance(
+        producer,
+        blobs,
+        heads,
+        in_flight,
+        Versions(),
+        inline_text_bytes=settings.inline_text_bytes,
+        backlog=backlog,
+    )
     server = http or HttpServer("ingestor", settings.http_host, settings.http_port, title="Spanstream ingest")
     server.include(router(acceptance, authenticator, settings, gateway))
     matches = Matches(log, most=settings.max_match_streams, stopping=server.stopping)
@@ -119,7 +134,15 @@ def _api(
     workbench = Workbench(log, producer, authenticator, max_bytes=settings.max_failures_bytes)
     closed.insert(0, workbench.close)
     server.include(workbench.router)
-    return [server] if http is None else []
+    watch = ThreadService("ingestor-backlog", [lambda stop: _watch(backlog, Progress(log), stop)])
+    return [watch, server] if http is None else [watch]
+
+
+def _watch(backlog: Backlog, progress: Progress, stop: threading.Event) -> None:
+    """Tell the backlog what has been applied."""
+    while not stop.wait(LOOK_SECONDS):
+        with suppress(EventLogError):  # then nothing is known to have moved
+            backlog.applied({} if backlog.idle else progress.look())
 
 
 class Ingestor:

@@ -12,12 +12,12 @@ from spanstream.ingestor.batch import BEHIND, GROUP_BYTES
 from spanstream.ingestor.handler import Cutting
 from spanstream.ingestor.parsing.parsed import Limits
 from spanstream.ingestor.upload import FORM_BYTES
-from spanstream.runtime.settings import SPANS, HttpSettings, LogSettings, SpansForm
+from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm, WorkerSettings
 
 ROLES = frozenset({"api", "worker"})
 
 
-class IngestorSettings(HttpSettings, LogSettings):
+class IngestorSettings(HttpSettings, WorkerSettings):
     """`INGESTOR_…`, and the shared addresses."""
 
     model_config = SettingsConfigDict(env_prefix="INGESTOR_")
@@ -38,6 +38,13 @@ class IngestorSettings(HttpSettings, LogSettings):
         description="bytes of request bodies held at once, over all requests; beyond them requests are answered 503",
     )
     max_accepts_remembered: int = Field(200_000, ge=1, description="own events that may be in flight")
+    backlog_seconds: float = Field(
+        3600.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds of work that may wait to be indexed, of all tenants; a tenant alone may have half of it."
+        " Beyond, 429 or 503 with Retry-After; deletes pass. Where tenants share: 30 to 60. 0: any backlog",
+    )
     refresh_seconds: float = Field(0.5, gt=0, description="seconds between two looks at what is in flight")
 
     max_match_streams: int = Field(
