@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/* services/*)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc charts-schema dashboards inventory image-sizes clean
+.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc charts-schema dashboards inventory image-sizes licences sbom secrets advisories clean
 
 help: ## Show this help
 	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
@@ -96,6 +96,18 @@ inventory: $(STAMP) ## Write docs/inventory.md: what each profile of the chart d
 # --- Ship ------------------------------------------------------------------------------------------------------------
 image-sizes: $(STAMP) ## What the third-party packages of each image weigh, as installed here
 	@$(BIN)/python tools/image_requirements.py all sizes
+
+licences: $(STAMP) ## Whether we may ship every package, by its licence
+	@$(BIN)/python -m tools.licences
+
+sbom: $(STAMP) ## Write each image's bill of materials (CycloneDX) to dist/sbom/
+	@$(BIN)/python -m tools.sbom dist/sbom
+
+secrets: $(STAMP) ## Look for secrets in files that git tracks, or would
+	@$(BIN)/python -m tools.secret_scan
+
+advisories: $(STAMP) ## Ask for known vulnerabilities of the pinned packages; says so where there is no network
+	@$(BIN)/python -m tools.advisories
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis bench-results
