@@ -47,6 +47,7 @@ INDEXES: dict[Collection, dict[str, IndexType]] = {
         "id": IndexType.WORD,
         "state": IndexType.WORD,
         "groups": IndexType.WORD,
+        "expires_at_us": IndexType.NUMBER,
         FACTS: IndexType.FACT,
     },
     Collection.PASSAGES: {
@@ -182,6 +183,23 @@ class Engine(Protocol):
         self, collection: Collection, condition: StoredCondition, fields: Sequence[str] | None = None
     ) -> Iterator[Record]:
         """The points that the condition holds for, each once, with these fields of their payloads alone; None: with all."""
+        ...
+
+    @property
+    def generation(self) -> str:
+        """The open generation's name."""
+        ...
+
+    def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
+        """Each other generation that is kept -> how many of its documents and passages the condition holds for."""
+        ...
+
+    def cleared_at_us(self) -> int | None:
+        """What was deleted before this moment is in none of the engine's files; None: it does not tell."""
+        ...
+
+    def vacuum(self) -> None:
+        """Move `cleared_at_us` to now, if it tells. Called by the thread that calls `maintain`."""
         ...
 
     def maintain(self) -> bool:

@@ -47,7 +47,7 @@ class MemoryEngine:
         self.points: dict[Collection, Points] = {}
         self._generations: dict[str, _Generation] = {}
         self._queries: Points = {}  # of all generations
-        self._dimension = 0
+        self._dimension, self._name = 0, ""
         self._lock = threading.RLock()
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
@@ -59,7 +59,7 @@ class MemoryEngine:
                     f"generation {generation} holds vectors of {held.dimension} components, not {dimension}"
                 )
             held.points[Collection.QUERIES] = self._queries
-            self.points, self._dimension = held.points, dimension
+            self.points, self._dimension, self._name = held.points, dimension, generation
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order."""
@@ -106,6 +106,24 @@ class MemoryEngine:
         with self._lock:
             found = _found(self._open(collection), condition)
         return iter([_record(point, True, ()) for point in sorted(found, key=lambda point: point.id)])
+
+    @property
+    def generation(self) -> str:
+        """The open one's name."""
+        return self._name
+
+    def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
+        """Of all that were ever opened."""
+        both = (Collection.DOCUMENTS, Collection.PASSAGES)
+        with self._lock:
+            others = {name: held for name, held in self._generations.items() if name != self._name}
+            return {name: sum(len(_found(each.points[of], condition)) for of in both) for name, each in others.items()}
+
+    def cleared_at_us(self) -> None:
+        """There are no files."""
+
+    def vacuum(self) -> None:
+        """There are no files."""
 
     def maintain(self) -> bool:
         """There is nothing to do."""

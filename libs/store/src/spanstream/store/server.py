@@ -12,7 +12,7 @@ import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
@@ -98,6 +98,7 @@ class ServerEngine:
         self._prefix = prefix
         self._compression = Compression.NONE  # of what is open
         self._names: dict[Collection, str] = {}
+        self._generation = ""  # the open one
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Create what is missing, prove that conditions are honoured, point the aliases."""
@@ -105,7 +106,7 @@ class ServerEngine:
         with _translated():
             for collection, name in names.items():
                 self._ensure(collection, name, dimension, compression)
-            self._names, self._compression = names, compression
+            self._names, self._compression, self._generation = names, compression, generation
             self._prove_conditions()
             for collection, name in names.items():
                 if collection is Collection.QUERIES:
@@ -210,6 +211,30 @@ class ServerEngine:
             yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
             if offset is None:
                 return
+
+    @property
+    def generation(self) -> str:
+        """The open one's name."""
+        return self._generation
+
+    def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
+        """Of the collections with this installation's prefix."""
+        found: dict[str, int] = {}
+        with _translated():
+            for name in sorted(each.name for each in self._client.get_collections().collections):
+                for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
+                    before, start, generation = name.partition(f"{self._prefix}{collection}-")
+                    if before or not start or unquote(generation) == self._generation:
+                        continue
+                    held = self._client.count(name, DIALECT.build(condition), exact=True, timeout=TIMEOUT_S).count
+                    found[unquote(generation)] = found.get(unquote(generation), 0) + held
+        return found
+
+    def cleared_at_us(self) -> None:
+        """The server does not tell."""
+
+    def vacuum(self) -> None:
+        """The server's optimizer does that when it finds it worth while."""
 
     def maintain(self) -> bool:
         """The server looks after itself."""

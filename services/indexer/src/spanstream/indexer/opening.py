@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -32,12 +33,14 @@ class Opening:
         self._store = store
         self._encoder = encoder
         self._indexer: Indexer | None = None
+        self.lock = threading.Lock()  # held while records are handled
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """Apply one poll; raises Retry until encoder and store have answered, Fatal if the store refuses to open."""
         if self._indexer is None:
             self._indexer = self._open()
-        return self._indexer(records)
+        with self.lock:
+            return self._indexer(records)
 
     @property
     def done(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 
@@ -15,6 +16,10 @@ from spanstream.events.topics import DOCUMENTS
 from spanstream.ingestor.acceptance import Acceptance
 from spanstream.ingestor.api import router
 from spanstream.ingestor.blobs import Blobs
+from spanstream.ingestor.erasure.api import Erasure
+from spanstream.ingestor.erasure.api import router as erasure_router
+from spanstream.ingestor.erasure.holdings import GatewayHoldings, Holdings
+from spanstream.ingestor.failures.lane import Lane
 from spanstream.ingestor.failures.service import Workbench
 from spanstream.ingestor.handler import Handler
 from spanstream.ingestor.heads import GatewayHeads, Heads
@@ -29,8 +34,11 @@ from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Report, Service, ThreadService
+from spanstream.runtime.settings import SettingsError
+from spanstream.runtime.signing import KeyUnreadable, Signer
 
 GROUP = "ingestor"
+ERASURES_WAITING = 8  # requests of operators that wait for their turn
 LIVE_SECONDS = 300.0  # without a poll it hangs: a poll takes 120 s, and what its last document adds to that
 
 
@@ -40,6 +48,7 @@ def build(
     log: Log | None = None,
     blobs: Blobs | None = None,
     heads: Heads | None = None,
+    holdings: Holdings | None = None,
     http: HttpServer | None = None,
     parser: Parser | None = None,
 ) -> Service:
@@ -56,7 +65,7 @@ def build(
     if "worker" in settings.role_names:
         parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits)))
     if "api" in settings.role_names:
-        parts += _api(settings, log, blobs, heads, http, closed)
+        parts += _api(settings, log, blobs, heads, holdings, http, closed)
     return Ingestor(parts, closed)
 
 
@@ -85,6 +94,7 @@ def _api(
     log: Log,
     blobs: Blobs,
     heads: Heads | None,
+    holdings: Holdings | None,
     http: HttpServer | None,
     closed: list[Callable[[], None]],
 ) -> list[Service]:
@@ -97,6 +107,9 @@ def _api(
         if heads is None:
             heads = asked = GatewayHeads(settings.gateway_url)
             closed.append(asked.close)
+        if holdings is None:
+            holdings = GatewayHoldings(settings.gateway_url)
+            closed.append(holdings.close)
     producer = log.producer()
     closed.insert(0, producer.close)  # before the log
     in_flight = InFlight(log, max_accepts=settings.max_accepts_remembered, refresh_seconds=settings.refresh_seconds)
@@ -110,7 +123,19 @@ def _api(
     workbench = Workbench(log, producer, authenticator, max_bytes=settings.max_failures_bytes)
     closed.insert(0, workbench.close)
     server.include(workbench.router)
+    if holdings is not None:
+        lane = Lane("erasure", ERASURES_WAITING)
+        closed.insert(0, lane.close)
+        erasure = Erasure(log, blobs, holdings, acceptance, _signer(settings.receipt_key_file))
+        server.include(erasure_router(erasure, lane, authenticator))
     return [server] if http is None else []
+
+
+def _signer(path: Path | None) -> Signer | None:
+    try:
+        return None if path is None else Signer.read(path)
+    except (KeyUnreadable, OSError) as error:
+        raise SettingsError(f"INGESTOR_RECEIPT_KEY_FILE: {error}") from error
 
 
 class Ingestor:
