@@ -39,6 +39,7 @@ from tests.chaos.history import (
 
 LIVE, DELETED = "live", "deleted"
 CONFLICT = "VERSION_CONFLICT"
+MISSING = "BLOB_MISSING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +201,24 @@ class _Judge:
                 yield Violation("half", key, f"a search finds {len(hits[key].passages)} passages of {head.count}")
 
     def dead_letters(self) -> Iterator[Violation]:
-        """Each has a cause: the world spoilt that content, or a source gave one version twice."""
+        """Each has a cause: the world spoilt that content, a source gave one version twice, or its blob was deleted."""
         for letter in self._history.dead_letters:
             if letter.content in self._spoiled or (letter.reason == CONFLICT and self._twice(letter)):
+                continue
+            if letter.reason == MISSING and self._deleted(letter):
                 continue
             yield Violation(
                 "refused", letter.key, f"version {letter.version} is a dead letter for no cause: {letter.reason}"
             )
+
+    def _deleted(self, letter: DeadLetter) -> bool:
+        """Its blob went with the document, by a delete of its version or a newer one."""
+        for call in self._of[letter.key]:
+            receipt = self._receipts.get(call.id)
+            version = receipt.version if receipt else call.version
+            if call.deleted and (version is None or version >= letter.version):
+                return True
+        return False
 
     def _twice(self, letter: DeadLetter) -> bool:
         contents = set()

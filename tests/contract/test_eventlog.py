@@ -576,3 +576,13 @@ def test_a_reader_passes_over_what_is_gone(kafka_url: str) -> None:
         assert poll_all(late, 5) == poll_all(reader, 5) == [b"5", b"6", b"7", b"8", b"9"]
         late.close()
         reader.close()
+
+
+def test_a_topic_tells_how_long_it_keeps_a_record(cluster: Cluster) -> None:
+    forever, week = cluster.topic(), f"test-{uuid.uuid4().hex}"
+    cluster.log.ensure_topics([Topic(week, "", 1, 7 * 86_400_000, 1 << 20, (), (), None)])
+    assert cluster.log.kept(forever) is None
+    kept = cluster.log.kept(week)
+    assert kept is not None
+    # Kafka deletes whole segments, which by default may take a week more to end.
+    assert 7 * 86_400 <= kept <= 2 * 7 * 86_400 + 3600

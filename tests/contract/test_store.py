@@ -938,3 +938,56 @@ def test_what_was_opened_last_is_opened_as_it_is(store: Store) -> None:
     store.flip_heads([head(key())])
     assert store.open_live() == GENERATION
     assert [each.key for each in store.scan_heads()] == [key()]
+
+
+# --- What is due to go ---
+
+
+def test_what_is_due_is_told_and_only_old_tombstones_are_forgotten(store: Store) -> None:
+    noon = 1_700_000_000_000_000
+    due, later, never = key("due"), key("later"), key("never")
+    store.flip_heads(
+        [
+            replace(head(due, 3), expires_at_us=noon),
+            replace(head(later, 3), expires_at_us=noon + 1),
+            replace(head(never, 3), accepted_at_us=noon),
+            replace(head(key("gone"), 3, state=State.DELETED, count=0), indexed_at_us=noon),
+            replace(head(key("gone lately"), 3, state=State.DELETED, count=0), indexed_at_us=noon + 1),
+        ]
+    )
+    retention = store.retention()
+    assert [each.key for each in retention.expired(noon, 10)] == [due]
+    assert {each.key for each in retention.expired(noon + 1, 10)} == {due, later}
+    assert len(retention.expired(noon + 1, 1)) == 1
+    assert store.heads([due])[due].expires_at_us == noon
+    of = (never.tenant, never.source)
+    assert never not in [each.key for each in retention.older(*of, noon, 10)]
+    assert never in [each.key for each in retention.older(*of, noon + 1, 10)]
+    assert retention.purge_tombstones(noon + 1, 10) == 1
+    left = store.heads([key("gone"), key("gone lately"), never])
+    assert set(left) == {key("gone lately"), never}
+
+
+def test_what_is_held_is_counted_by_document_source_and_tenant_in_every_generation(store: Store) -> None:
+    a, b, other = key("a"), key("b", source="news"), key("a", tenant="other")
+    for each in (a, b, other):
+        store.upsert_passages([passage(each, 0), passage(each, 1)])
+        store.flip_heads([head(each, count=2)])
+    before = store.holdings().held("acme").generation
+    store.open("another", DIMENSION, Compression.NONE)
+    store.upsert_passages([passage(a, 0, version=2)])
+    store.flip_heads([head(a, 2), replace(head(b, 2, state=State.DELETED, count=0), indexed_at_us=5)])
+    holdings = store.holdings()
+
+    def counts(*of: str) -> tuple[int, int, int, int, int]:
+        held = holdings.held(*of)
+        assert held.generation == "another"
+        return held.documents, held.tombstones, held.passages, held.elsewhere[before], held.deleted_at_us
+
+    assert counts(*a) == (1, 0, 1, 3, 0)
+    assert counts(*b) == (0, 1, 0, 3, 5)
+    assert counts("acme", "wiki") == (1, 0, 1, 3, 0)
+    assert counts("acme") == (1, 1, 1, 6, 5)
+    assert counts("acme", "wiki", "unknown") == (0, 0, 0, 0, 0)
+    assert [each.key for each in holdings.live("acme", None, 10)] == [a]
+    assert holdings.live("acme", "news", 10) == []

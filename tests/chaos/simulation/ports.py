@@ -14,6 +14,7 @@ from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import LogUnavailable
 from spanstream.eventlog.log import Consumer, Outgoing, Position, Record
 from spanstream.eventlog.memory import MemoryLog
+from spanstream.events.ids import Key
 from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
 from spanstream.store.conditions import StoredCondition
 from spanstream.store.engine import Collection, Operation, Search
@@ -243,9 +244,13 @@ class ScheduledBlobs:
     def __init__(self, scheduler: Scheduler, role: str, blobs: Blobs) -> None:
         self._scheduler, self._role, self._blobs = scheduler, role, blobs
 
-    def put(self, tenant: str, data: bytes) -> str:
+    def put(self, of: Key, version: int, data: bytes) -> str:
         self._reach()
-        return self._blobs.put(tenant, data)
+        return self._blobs.put(of, version, data)
+
+    def forget(self, of: Key, version: int) -> None:
+        self._reach()
+        self._blobs.forget(of, version)
 
     def get(self, key: str, max_bytes: int) -> bytes:
         self._reach()

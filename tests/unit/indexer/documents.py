@@ -39,6 +39,7 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
     accepted_at_us: int = 0
+    expires_at_us: int = 0
 
     @property
     def text(self) -> str:
@@ -52,6 +53,7 @@ class Document:
             body=self.text.encode(),
             metadata=self.metadata,
             groups=self.groups,
+            expires_at_us=self.expires_at_us,
         )
 
     def records(self, parts: int = 1, *, unchanged: bool = False) -> list[Record]:
@@ -74,6 +76,7 @@ class Document:
         event.metadata.update(dict(self.metadata))
         event.groups.extend(self.groups)
         event.accepted_at_us = self.accepted_at_us
+        event.expires_at_us = self.expires_at_us
         event.text_offset, event.passage_count = offset, len(self.passages)
         at = offset
         for i, sentences in enumerate(self.passages[first : first + size]):

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from spanstream.events.ids import Key
 from spanstream.ingestor.blobs import BlobMissing, Blobs, BlobsUnavailable, BlobTooLarge, is_key, tenant_of
+
+DOCUMENT, OTHER = Key("t", "s", "a/1 %"), Key("t", "s", "b")
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -13,18 +16,39 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
 
 
 def test_what_was_put_is_got(blobs: Blobs) -> None:
-    key = blobs.put("t", b"bees")
+    key = blobs.put(DOCUMENT, 7, b"bees")
     assert is_key(key)
     assert tenant_of(key) == "t"
     assert blobs.get(key, 4) == b"bees"
 
 
-def test_the_same_bytes_are_one_blob_per_tenant(blobs: Blobs) -> None:
-    assert blobs.put("t", b"bees") == blobs.put("t", b"bees") != blobs.put("u", b"bees")
+def test_the_same_bytes_are_one_blob_of_a_version_alone(blobs: Blobs) -> None:
+    keys = [blobs.put(of, version, b"bees") for of in (DOCUMENT, OTHER) for version in (7, 7, 8)]
+    assert len(set(keys)) == 4
+    assert keys[0] == keys[1]
+
+
+def test_a_documents_blobs_are_forgotten_up_to_a_version(blobs: Blobs) -> None:
+    for version in (7, 70, 700):
+        blobs.put(DOCUMENT, version, b"bees")
+    blobs.put(OTHER, 7, b"bees")
+    blobs.forget(DOCUMENT, 70)
+    blobs.forget(DOCUMENT, 70)
+    assert [blobs.count(*each) for each in (DOCUMENT, OTHER, ("t", "s"), ("t",), ("u",))] == [1, 1, 2, 2, 0]
+    blobs.forget(Key("t", "s", "unknown"), 70)
+
+
+def test_what_a_crash_left_beside_its_place_is_counted_and_forgotten(tmp_path: Path) -> None:
+    blobs = Blobs(f"file:{tmp_path}")
+    path = tmp_path / blobs.put(DOCUMENT, 7, b"bees")
+    path.rename(path.with_name(f".{path.name}.0123"))
+    assert blobs.count(*DOCUMENT) == 1
+    blobs.forget(DOCUMENT, 7)
+    assert blobs.count(*DOCUMENT) == 0
 
 
 def test_no_file_is_left_aside(tmp_path: Path) -> None:
-    key = Blobs(f"file:{tmp_path}").put("t", b"bees")
+    key = Blobs(f"file:{tmp_path}").put(DOCUMENT, 7, b"bees")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / key]
 
 
@@ -32,13 +56,13 @@ def test_missing_and_too_large(blobs: Blobs) -> None:
     with pytest.raises(BlobMissing):
         blobs.get("t/aa/bb", 10)
     with pytest.raises(BlobTooLarge):
-        blobs.get(blobs.put("t", b"bees"), 3)
+        blobs.get(blobs.put(DOCUMENT, 7, b"bees"), 3)
 
 
 def test_a_store_that_cannot_write_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BlobsUnavailable):
-        Blobs(f"file:{tmp_path}/file").put("t", b"bees")
+        Blobs(f"file:{tmp_path}/file").put(DOCUMENT, 7, b"bees")
 
 
 @pytest.mark.parametrize(

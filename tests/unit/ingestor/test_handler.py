@@ -136,7 +136,7 @@ def test_a_large_gap_between_passages_does_not_travel(blobs: Blobs) -> None:
 def test_a_file_is_read_from_the_blob_store_and_gives_the_title(handler: Handler, blobs: Blobs) -> None:
     data = files.pdf("Bees dance.")
     hashed = content_hash(title="", content_type="application/pdf", body=data, metadata={}, groups=())
-    given = event(blob=blobs.put("t", data), content_type="application/pdf", content_hash=hashed)
+    given = event(blob=blobs.put(KEY, 7, data), content_type="application/pdf", content_hash=hashed)
     (found,) = passages(handler([record(given)]))
     assert (found.text, found.title, found.content_type) == ("Bees dance.", "On bees", "application/pdf")
     assert found.content_hash == hashed
@@ -150,7 +150,7 @@ def test_the_content_hash_of_a_text_is_computed_not_believed(handler: Handler) -
 
 
 def test_a_changed_blob_is_rejected(handler: Handler, blobs: Blobs) -> None:
-    given = event(blob=blobs.put("t", b"other"), content_type="text/plain", content_hash=bytes(32))
+    given = event(blob=blobs.put(KEY, 7, b"other"), content_type="text/plain", content_hash=bytes(32))
     assert reason(handler([record(given)])) == REASON_BLOB_HASH
 
 
@@ -203,7 +203,7 @@ def test_metadata_that_is_not_json_is_rejected(handler: Handler, number: float) 
 
 
 def test_encrypted_file(handler: Handler, blobs: Blobs) -> None:
-    blob = blobs.put("t", files.pdf("x", password="secret"))
+    blob = blobs.put(KEY, 7, files.pdf("x", password="secret"))
     assert reason(handler([record(event(blob=blob, content_type="application/pdf"))])) == REASON_ENCRYPTED
 
 
@@ -214,7 +214,7 @@ def test_too_many_passages(blobs: Blobs) -> None:
 
 def test_a_file_over_the_limit(blobs: Blobs) -> None:
     handler = Handler(blobs, parse_here, Cutting(file_bytes=3), remembered_keys=1)
-    given = event(blob=blobs.put("t", b"four"), content_type="text/plain")
+    given = event(blob=blobs.put(KEY, 7, b"four"), content_type="text/plain")
     assert reason(handler([record(given)])) == REASON_PARSE_LIMIT
 
 
@@ -329,3 +329,15 @@ def test_candidate_spans_follow_the_sentences_and_count_towards_the_size_of_an_e
         count = len(one.spans)
         assert (other.start, other.end, list(other.spans[:count])) == (one.start, one.end, list(one.spans))
         assert len(other.spans) == count + 2 * 9
+
+
+def test_a_delete_takes_the_blobs_of_its_version_and_older_ones(handler: Handler, blobs: Blobs) -> None:
+    for version in (1, 2, 3):
+        blobs.put(KEY, version, b"Bees.")
+    assert len(passages(handler([record(event(version=2, operation=OPERATION_DELETE))]))) == 1
+    assert blobs.count(*KEY) == 1
+
+
+def test_the_moment_of_expiry_is_handed_on_and_must_be_one(handler: Handler) -> None:
+    assert passages(handler([record(event(text="Bees.", expires_at_us=5))]))[0].expires_at_us == 5
+    assert reason(handler([record(event(text="Bees.", expires_at_us=-1))])) == REASON_SCHEMA_INVALID

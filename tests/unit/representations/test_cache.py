@@ -263,3 +263,19 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "file"):
         with pytest.raises(CacheUnusable, match=str(folder)):
             WindowCache(folder, 1 << 20)
+
+
+def test_what_nobody_used_for_long_is_forgotten(tmp_path: Path) -> None:
+    key, sums = b"k" * 20, np.ones((1, 4), np.float32)
+    first = WindowCache(tmp_path, 1 << 20)
+    first.put([(key, sums)])
+    first.close()
+    kept = WindowCache(tmp_path, 1 << 20, unused_seconds=3600.0)
+    kept.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as file:
+        assert file.execute("SELECT count(*) FROM windows").fetchone() == (1,)
+        file.execute("UPDATE windows SET used = used - 7200")
+        file.commit()
+    WindowCache(tmp_path, 1 << 20, unused_seconds=3600.0).close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as file:
+        assert file.execute("SELECT count(*) FROM windows").fetchone() == (0,)

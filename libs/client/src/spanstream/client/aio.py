@@ -94,6 +94,14 @@ class AsyncClient:
         """The state of a document, of `version` if given; waits up to `wait` seconds for it to settle."""
         return await self._run(flows.call(calls.status(source, id, version, wait), calls.read_status))
 
+    async def erase(self, source: str | None = None) -> int:
+        """Delete up to 1,000 documents of a source, or of the tenant; how many. Ask again until there are none."""
+        return await self._run(flows.call(calls.erase(source), calls.read_erased))
+
+    async def erasure_receipt(self, source: str | None = None, id: str | None = None) -> dict[str, Any]:
+        """What is left of a document, a source or all of the tenant, signed: a JSON object to be kept as it is."""
+        return await self._run(flows.call(calls.erasure_receipt(source, id), calls.read_erasure_receipt))
+
     async def statuses(self, source: str, asked: Iterable[tuple[str, int | None]]) -> list[Status]:
         """The states of many (id, version or None), in order."""
         return await self._run(flows.statuses(source, asked))

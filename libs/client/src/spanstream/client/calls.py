@@ -53,6 +53,17 @@ def upload(source: str, file: File) -> Request:
     )
 
 
+def erase(source: str | None) -> Request:
+    """Delete what a source holds, or the tenant."""
+    return Request("POST", "/v1/erasures", True, {}, _JSON, _encode(_given(source=source)), timeout=120)
+
+
+def erasure_receipt(source: str | None, id: str | None) -> Request:
+    """What is left of what was deleted."""
+    body = _encode(_given(source=source, id=id))
+    return Request("POST", "/v1/erasures:receipt", True, {}, _JSON, body, timeout=120)
+
+
 def status(source: str, id: str, version: int | None, wait: float | None) -> Request:
     """The state of one document; `wait` seconds for it to settle."""
     timeout = None if wait is None else wait + 30
@@ -122,6 +133,16 @@ def read_batch(response: Response) -> list[tuple[int, Receipt | errors.Refused, 
         outcome = _receipt(row) if problem is None else errors.from_problem(int(problem.get("status", 422)), problem)
         rows.append((row["line"], outcome, str(row.get("id") or "")))
     return rows
+
+
+def read_erased(response: Response) -> int:
+    """The answer to `erase`."""
+    return int(_object(response)["deleted"])
+
+
+def read_erasure_receipt(response: Response) -> dict[str, Any]:
+    """The answer to `erasure_receipt`, as it was signed."""
+    return _object(response)
 
 
 def read_status(response: Response) -> Status:
@@ -210,7 +231,7 @@ def _encode(body: Any) -> bytes:
 
 def _body(document: Document) -> dict[str, Any]:
     body = {"text": document.text, "title": document.title, "content_type": document.content_type}
-    given = _given(version=document.version, groups=list(document.groups) or None)
+    given = _given(version=document.version, groups=list(document.groups) or None, expires_at=document.expires_at)
     return body | {"metadata": dict(document.metadata)} | given
 
 

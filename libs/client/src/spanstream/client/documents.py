@@ -13,7 +13,10 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text with an id. `version` orders events of one id; none: the time of acceptance. `content_type` says how to parse."""
+    """A text with an id. `version` orders events of one id; none: the time of acceptance. `content_type` says how to parse.
+
+    `expires_at`: from when on it is to be deleted, such as 2030-01-31T00:00:00Z; none: never.
+    """
 
     id: str
     text: str = field(repr=False)
@@ -22,6 +25,7 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     groups: tuple[str, ...] = ()
     version: int | None = None
+    expires_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

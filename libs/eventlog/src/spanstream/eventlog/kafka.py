@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, OffsetSpec, TopicPartition
-from kafka.admin import MemberToRemove
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     AuthorizationError,
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 COMMIT_TIMEOUT = 10.0  # seconds
 MAX_UNACKNOWLEDGED_BYTES = 64 << 20  # of one producer: its client has no bound of its own
 CLOSE_SECONDS = 5.0
+RETENTION_CHECK_SECONDS = 600.0  # the broker looks every 300 s by default, and takes a minute to delete the files
 
 _CLIENT = {
     "reconnect_backoff_max_ms": 1_000,
@@ -147,6 +148,19 @@ class KafkaLog:
     def identity(self) -> str:
         with self._admin() as admin:
             return str(admin.describe_cluster()["cluster_id"])
+
+    def kept(self, topic: str) -> float | None:
+        with self._admin() as admin:
+            asked = ConfigResource(ConfigResourceType.TOPIC, topic)
+            ((_, found),) = admin.describe_configs([asked], config_filter="all")["topic"].items()
+        values = {name: str(each["value"]) for name, each in found.items()}
+        if "retention.ms" not in values:
+            raise Fatal(f"the brokers do not tell the configuration of topic {topic}")
+        retention = int(values["retention.ms"])
+        if retention < 0 or values["cleanup.policy"] != "delete":
+            return None
+        # Whole segments go, once their newest record is old enough; they end after so long at the latest.
+        return (retention + int(values["segment.ms"])) / 1000 + RETENTION_CHECK_SECONDS
 
     def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
         with self._admin() as admin:

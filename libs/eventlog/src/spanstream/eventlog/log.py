@@ -175,6 +175,10 @@ class Log(Protocol):
         """Names the cluster: another one has another name, whatever its address."""
         ...
 
+    def kept(self, topic: str) -> float | None:
+        """Seconds after which a record that is written now is gone, whatever else happens; None: it may stay for ever."""
+        ...
+
     def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
         """Let a group without members go on where records are left; by (topic, partition) how many it will never read.
 

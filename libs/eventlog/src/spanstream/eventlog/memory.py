@@ -39,10 +39,12 @@ class MemoryLog:
         self.changed = threading.Condition()  # guards everything below; notified on every append and rebalance
         self.topics: dict[str, list[list[Record]]] = {}
         self.groups: dict[str, _Group] = {}
+        self._kept: dict[str, float | None] = {}
 
     def ensure_topics(self, topics: Sequence[Topic]) -> list[str]:
         with self.changed:
             missing = [topic for topic in topics if topic.name not in self.topics]
+            self._kept |= {each.name: None if each.retention_ms < 0 else each.retention_ms / 1000 for each in missing}
             self.topics |= {topic.name: [[] for _ in range(topic.partitions)] for topic in missing}
             self.changed.notify_all()
         return [topic.name for topic in missing]
@@ -77,6 +79,9 @@ class MemoryLog:
 
     def identity(self) -> str:
         return self._identity
+
+    def kept(self, topic: str) -> float | None:
+        return self._kept[topic]  # by its own word: nothing is ever forgotten
 
     def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
         return {}  # nothing is ever forgotten

@@ -77,9 +77,17 @@ class Order(NamedTuple):
 
 
 def content_hash(
-    *, title: str, content_type: str, body: bytes, metadata: Mapping[str, Any], groups: Iterable[str]
+    *,
+    title: str,
+    content_type: str,
+    body: bytes,
+    metadata: Mapping[str, Any],
+    groups: Iterable[str],
+    expires_at_us: int = 0,
 ) -> bytes:
-    """BLAKE2b-256 over everything that search shows or filters, each part length-prefixed."""
+    """BLAKE2b-256 over everything that search shows or filters, each part length-prefixed; and over when it expires, if
+    it does: the same text with another time is another content, else it would be taken for unchanged.
+    """
     canonical = json.dumps(metadata, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     digest = hashlib.blake2b(digest_size=CONTENT_HASH_BYTES)
     for part in (
@@ -91,6 +99,8 @@ def content_hash(
     ):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
+    if expires_at_us:
+        digest.update(b"expires" + expires_at_us.to_bytes(8, "big"))
     return digest.digest()
 
 

@@ -25,7 +25,7 @@ DOCUMENTS = Topic(
     partitions=6,
     retention_ms=-1,
     max_message_bytes=1048576,
-    producers=("ingestor", "public"),
+    producers=("ingestor", "public", "indexer"),
     consumers=("ingestor",),
     dead_letters="failures.v1",
 )

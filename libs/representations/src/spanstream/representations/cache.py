@@ -34,6 +34,7 @@ _SHARE = 0.1
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SUM = 4  # bytes behind a row's numbers
 _ASKED = 500  # keys in a query: SQLite takes 999
+_LOOK_SECONDS = 3600.0  # between two looks for what nobody uses
 _WRITE_SECONDS = 0.5  # between transactions
 _WAITING_BYTES = 16 << 20  # for the next: some seconds of what two cores compute
 # SQLite's own log of one such transaction is at most this long. It begins it again only between transactions, and of
@@ -51,8 +52,17 @@ class WindowCache:
     A thread of its own writes, some times a second: a transaction for each batch of the model would hold up the model.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int, count: Count = lambda hits, misses: None) -> None:
-        """`limit_bytes` of vectors on disk; `count(hits, misses)` is called after each lookup. Raises CacheUnusable."""
+    def __init__(
+        self,
+        folder: Path,
+        limit_bytes: int,
+        count: Count = lambda hits, misses: None,
+        unused_seconds: float = float("inf"),
+    ) -> None:
+        """`limit_bytes` of vectors on disk; `count(hits, misses)` is called after each lookup. What was used by nobody for
+        `unused_seconds` is deleted within an hour: texts may be erased, and nothing here says whose they were. Raises
+        CacheUnusable.
+        """
         self._path = folder / _FILE
         self._limit = limit_bytes
         self._count = count
@@ -61,6 +71,8 @@ class WindowCache:
         self._waiting: dict[bytes, bytes] = {}
         self._waiting_bytes = 0
         self._used: dict[bytes, float] = {}
+        self._unused = unused_seconds
+        self._looked = float("-inf")  # for what nobody uses
         self._room = 0.0  # bytes to write until the file is measured
         self._reader: sqlite3.Connection | None = None
         try:
@@ -132,6 +144,7 @@ class WindowCache:
         writer = self._connect()
         try:
             writer.execute("PRAGMA journal_mode = WAL")  # the other connection reads meanwhile
+            writer.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
             writer.execute("PRAGMA synchronous = NORMAL")  # a power cut costs the last rows; OFF could leave wrong ones
             writer.executescript(_SCHEMA)
             self._reader = self._connect()
@@ -149,6 +162,7 @@ class WindowCache:
             while not ending and self._reader is not None:
                 ending = self._closing.wait(_WRITE_SECONDS)
                 self._write(writer)
+                self._forget_unused(writer)
         except sqlite3.Error as error:
             with self._reading:
                 self._give_up(error)
@@ -177,6 +191,13 @@ class WindowCache:
             for key, sums in values:
                 self._waiting.pop(key, None)
                 self._waiting_bytes -= len(sums)
+
+    def _forget_unused(self, writer: sqlite3.Connection) -> None:
+        now = time.time()
+        if now - self._looked >= _LOOK_SECONDS:
+            self._looked = now
+            with _transaction(writer):
+                writer.execute("DELETE FROM windows WHERE used < ?", (now - self._unused,))
 
     def _log_bytes(self) -> int:
         try:

@@ -82,6 +82,11 @@ INDEXER_DOCUMENTS = Counter(
 INDEXER_PASSAGES = Counter("indexer_passages_written_total", "Passages written to the store.")
 INDEXER_FRESHNESS = Histogram("indexer_freshness_seconds", "From accepted to searchable, seconds.", buckets=_FRESHNESS)
 
+INDEXER_EXPIRED = Counter("indexer_documents_expired_total", "Deletes of documents that had expired, repeats included.")
+INDEXER_TOMBSTONES_PURGED = Counter("indexer_tombstones_purged_total", "Deletes that were forgotten.")
+INDEXER_PARTS_MISSING = Counter(
+    "indexer_parts_missing_total", "Versions that were given up because parts of them did not arrive within 7 days."
+)
 INDEXER_MATCHES = Counter("indexer_matches_total", "Matches of standing queries, repeats included.")
 INDEXER_MATCH_SECONDS = Histogram(
     "indexer_match_seconds",

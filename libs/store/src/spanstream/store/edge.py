@@ -4,6 +4,7 @@
     <folder>/live                                    the live generation's name, replaced atomically
     <folder>/restoring                               while a snapshot takes their place: nothing can be opened
     <folder>/<generation>/{documents,passages}/      one shard each
+    <folder>/<generation>/cleared                    when the last vacuum began, microseconds since 1970
     <folder>/standing/queries/                       one shard, of all generations
 
 Writes are in the write-ahead logs when they return, so they survive the death of the process; `flush` brings those logs
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 import numpy as np
@@ -62,6 +63,9 @@ BATCH_POINTS = 256
 SCROLL_POINTS = 4096
 MIN_FREE_BYTES = 256 << 20  # storage grows in mapped files of 64 MiB, and a full disk below a mapping kills the process
 SHARD_FLUSH_SECONDS = 60.0  # what a start after a kill has to read again at most: a second or two
+STANDING = "standing"  # the folder of what belongs to no generation
+LOG_PART_BYTES = 32 << 20  # the files of a shard's log are this long
+PADDING_BYTES = 1 << 20
 EXACT_SPANS = 8192  # passages up to which every span is compared: 3.5 ms on one core
 GRAPH_THRESHOLD_KB = 1_000_000  # about 200,000 passages of 6 spans; below, an exact scan costs one query 10 ms at most
 # Scalar codes are made segment by segment, of those above this. It leaves the newest 900 passages of 6 spans in half
@@ -120,6 +124,12 @@ _SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.IntegerIndexParams 
 }
 
 
+# A write that finds nothing to change, and fills the log.
+_PADDING = qdrant.UpdateOperation.set_payload_by_filter(
+    qdrant.Filter(must=[qdrant.HasIdCondition({UUID(int=0)})]), {"padding": "-" * PADDING_BYTES}
+)
+
+
 class EdgeStore(Index):
     """The store port on a folder that only this process has open. Raises StoreUnavailable if another one has."""
 
@@ -135,9 +145,11 @@ class EdgeEngine:
         self._lock = FolderLock(folder)
         self._generation = ""  # the open one
         self._compression: Compression | None = Compression.NONE  # of the open one; None: whatever it has
-        self._gate = Gate()  # whoever writes, and who copies
+        self._writing = Gate()  # whoever writes, and who copies
         self._shards: dict[Collection, qdrant.EdgeShard] = {}
         self._opening = threading.Lock()
+        self._gate = Gate()  # of the shards, which a vacuum closes and loads again
+        self._dimension = 0  # of the open generation's vectors
         self._flushed_at = time.monotonic()  # all of it, by the shards themselves
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
@@ -147,16 +159,19 @@ class EdgeEngine:
                 return
             self._release()
             self._check_whole()
+            fresh = not self._path(Collection.PASSAGES, generation).exists()
             try:
                 for collection in Collection:
                     path = self._path(collection, generation)
                     self._shards[collection] = _load_or_create(path, collection, dimension, compression)
                     self._index_what_is_new(collection)
                 write_atomically(self._folder / "live", generation)
+                if fresh:
+                    write_atomically(self._cleared(generation), str(_now_us()))
             except BaseException:
                 self._release()
                 raise
-            self._generation, self._compression = generation, compression
+            self._generation, self._compression, self._dimension = generation, compression, dimension
 
     def open_live(self) -> str:
         """Load what was opened last, with the configuration that it has."""
@@ -182,8 +197,7 @@ class EdgeEngine:
         """Apply operations in order; runs of plain upserts go in batches."""
         if any(isinstance(operation, Upsert) for operation in operations):
             self._check_space()
-        shard = self._shard(collection)
-        with self._gate.together(), _translated(self._folder):
+        with self._writing.inside(), self._using(collection) as shard:
             for start in range(0, len(operations), BATCH_POINTS):
                 for step in runs(operations[start : start + BATCH_POINTS]):
                     shard.update(_update(step))
@@ -194,16 +208,15 @@ class EdgeEngine:
         """The points that exist."""
         if not ids:
             return []
-        with _translated(self._folder):
-            found = self._shard(collection).retrieve(list(ids), payload, list(vectors) or False)
+        with self._using(collection) as shard:
+            found = shard.retrieve(list(ids), payload, list(vectors) or False)
             return [_record(point) for point in found]
 
     def search(self, searches: Sequence[Search]) -> list[list[tuple[str, float]]]:
         """All searches as one planned batch."""
         if not searches:
             return []
-        shard = self._shard(Collection.PASSAGES)
-        with _translated(self._folder):
+        with self._using(Collection.PASSAGES) as shard:
             large = shard.info().points_count > EXACT_SPANS
             compression = self._compression or Compression.NONE
             request = qdrant.QueryBatchRequest([_request(search, large, compression) for search in searches])
@@ -211,24 +224,24 @@ class EdgeEngine:
 
     def indexed(self, collection: Collection) -> set[str]:
         """As the shard notes them."""
-        with _translated(self._folder):
-            return set(self._shard(collection).info().payload_schema)
+        with self._using(collection) as shard:
+            return set(shard.info().payload_schema)
 
     def index(self, collection: Collection, path: str, kind: IndexType) -> None:
         """Made at once: 25 µs or more a point, and the interpreter waits."""
-        with self._gate.together(), _translated(self._folder):
-            self._shard(collection).update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
+        with self._writing.inside(), self._using(collection) as shard:
+            shard.update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
         """Exact count."""
-        with _translated(self._folder):
-            return self._shard(collection).count(qdrant.CountRequest(True, DIALECT.build(condition)))
+        with self._using(collection) as shard:
+            return _count(shard, condition)
 
     def tally(self, collection: Collection, field: str, condition: StoredCondition, limit: int) -> dict[str, int]:
         """Exact counts per value."""
-        with _translated(self._folder):
+        with self._using(collection) as shard:
             request = qdrant.FacetRequest(field, limit, True, DIALECT.build(condition))
-            return {str(hit.value): hit.count for hit in self._shard(collection).facet(request)}
+            return {str(hit.value): hit.count for hit in shard.facet(request)}
 
     def scroll(
         self,
@@ -238,11 +251,11 @@ class EdgeEngine:
         first: str | None = None,
     ) -> Iterator[Record]:
         """Page by page, by id."""
-        shard, filter = self._shard(collection), None if condition is None else DIALECT.build(condition)
+        filter = None if condition is None else DIALECT.build(condition)
         offset: qdrant.PointId | None = first
         payload = True if fields is None else qdrant.PayloadSelector.Include(list(fields)) if fields else False
         while True:
-            with _translated(self._folder):
+            with self._using(collection) as shard:
                 points, offset = shard.scroll(qdrant.ScrollRequest(offset, SCROLL_POINTS, filter, payload, False))
             yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
             if offset is None:
@@ -251,13 +264,57 @@ class EdgeEngine:
     def maintain(self) -> bool:
         """Run the optimizers of both shards, slow only when there is something to do; now and then cut their logs."""
         shards = list(self._shards.values())
-        with self._gate.together(), _translated(self._folder):
+        with self._writing.inside(), self._gate.inside(), _translated(self._folder):
             done = [shard.optimize() for shard in shards]
             if time.monotonic() - self._flushed_at >= SHARD_FLUSH_SECONDS:
                 for shard in shards:
                     shard.flush()
                 self._flushed_at = time.monotonic()
         return any(done)
+
+    @property
+    def generation(self) -> str:
+        """The open one's name."""
+        return self._generation
+
+    def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
+        """Other generations are opened for as long as it takes to count."""
+        found = {}
+        for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
+            name = unquote(folder.name)
+            if folder.name != STANDING and name != self._generation:
+                shards = [folder / each for each in (Collection.DOCUMENTS, Collection.PASSAGES)]
+                if there := [path for path in shards if path.exists()]:
+                    with _translated(folder):
+                        found[name] = sum(_count_in(path, condition) for path in there)
+        return found
+
+    def cleared_at_us(self) -> int:
+        """As the file says that a vacuum leaves."""
+        try:
+            return int(self._cleared(self._generation).read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def vacuum(self) -> None:
+        """1 load the shards as ones that mind each deleted point, 2 write their segments anew without those, 3 push what
+        was deleted out of the logs, 4 load them as usual. Others wait during 1 and 4, and work during 2 and 3.
+
+        Without this deleted texts stay: in segments below 1,000 points or 20 % of deleted ones, and in the last 64 MiB of a
+        log. The logs cannot be deleted instead: the engine would take new writes for older ones and drop them.
+        """
+        began = _now_us()
+        with self._writing.inside():
+            for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
+                self._load_again(collection, vacuum=True)  # 1
+                with self._using(collection) as shard:
+                    shard.optimize()  # 2
+                    for _ in range(2):  # 3 once into a full part of the log, and once until that is let go
+                        for _ in range(LOG_PART_BYTES // PADDING_BYTES + 1):
+                            shard.update(_PADDING)
+                        shard.flush()
+                self._load_again(collection)  # 4
+        write_atomically(self._cleared(self._generation), str(began))
 
     def flush(self) -> None:
         """Bring the write-ahead logs to the disk."""
@@ -267,7 +324,7 @@ class EdgeEngine:
 
     def snapshot(self, folder: Path) -> None:
         """Copy the shards. Writes and housekeeping wait for it, searches do not: a second or so for a gigabyte."""
-        with self._gate.alone(), _translated(self._folder):
+        with self._writing.alone(), self._gate.inside(), _translated(self._folder):
             for collection in Collection:
                 self._shard(collection).flush()
                 copy_folder(self._path(collection, self._generation), folder / collection)
@@ -313,8 +370,25 @@ class EdgeEngine:
                 shard.close()
 
     def _path(self, collection: Collection, generation: str) -> Path:
-        home = "standing" if collection is Collection.QUERIES else quote(generation, safe="+")
+        home = STANDING if collection is Collection.QUERIES else quote(generation, safe="+")
         return self._folder / home / collection
+
+    def _cleared(self, generation: str) -> Path:
+        return self._path(Collection.PASSAGES, generation).with_name("cleared")
+
+    def _load_again(self, collection: Collection, *, vacuum: bool = False) -> None:
+        path = self._path(collection, self._generation)
+        config = _config(collection, self._dimension, self._compression or Compression.NONE, vacuum=vacuum)
+        with self._gate.alone(), _translated(self._folder):
+            shard = self._shards.pop(collection)
+            shard.flush()
+            shard.close()
+            self._shards[collection] = qdrant.EdgeShard.load(str(path), config)
+
+    @contextmanager
+    def _using(self, collection: Collection) -> Iterator[qdrant.EdgeShard]:
+        with self._gate.inside(), _translated(self._folder):
+            yield self._shard(collection)
 
     def _shard(self, collection: Collection) -> qdrant.EdgeShard:
         try:
@@ -349,7 +423,9 @@ def _record(point: qdrant.Record) -> Record:
     return Record(str(point.id), point.payload or {}, vectors if isinstance(vectors, dict) else {})
 
 
-def _config(collection: Collection, dimension: int, compression: Compression) -> qdrant.EdgeConfig:
+def _config(
+    collection: Collection, dimension: int, compression: Compression, *, vacuum: bool = False
+) -> qdrant.EdgeConfig:
     if collection is Collection.QUERIES:  # the engine wants to be told of some vector
         return qdrant.EdgeConfig(sparse_vectors={"none": qdrant.EdgeSparseVectorParams()})
     # The engine makes scalar codes and graphs at the same threshold; at one low enough for codes, graphs cost too much.
@@ -383,7 +459,11 @@ def _config(collection: Collection, dimension: int, compression: Compression) ->
     return qdrant.EdgeConfig(
         vectors=vectors,
         sparse_vectors=sparse,
-        optimizers=qdrant.EdgeOptimizersConfig(indexing_threshold=threshold),
+        optimizers=qdrant.EdgeOptimizersConfig(
+            indexing_threshold=threshold,
+            deleted_threshold=1e-9 if vacuum else None,
+            vacuum_min_vector_number=1 if vacuum else None,
+        ),
     )
 
 
@@ -469,6 +549,22 @@ def _create(path: Path, collection: Collection, config: qdrant.EdgeConfig) -> No
         shard.flush()
         shard.close()
         os.replace(new, path)
+
+
+def _count(shard: qdrant.EdgeShard, condition: StoredCondition) -> int:
+    return shard.count(qdrant.CountRequest(True, DIALECT.build(condition)))
+
+
+def _count_in(path: Path, condition: StoredCondition) -> int:
+    shard = qdrant.EdgeShard.load(str(path))
+    try:
+        return _count(shard, condition)
+    finally:
+        shard.close()
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _sync(folder: Path) -> None:

@@ -48,6 +48,7 @@ INDEXES: dict[Collection, dict[str, IndexType]] = {
         "id": IndexType.WORD,
         "state": IndexType.WORD,
         "groups": IndexType.WORD,
+        "expires_at_us": IndexType.NUMBER,
         FACTS: IndexType.FACT,
     },
     Collection.PASSAGES: {
@@ -202,6 +203,23 @@ class Engine(Protocol):
 
     def restore(self, folder: Path) -> None:
         """As `Store.restore`."""
+        ...
+
+    @property
+    def generation(self) -> str:
+        """The open generation's name."""
+        ...
+
+    def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
+        """Each other generation that is kept -> how many of its documents and passages the condition holds for."""
+        ...
+
+    def cleared_at_us(self) -> int | None:
+        """What was deleted before this moment is in none of the engine's files; None: it does not tell."""
+        ...
+
+    def vacuum(self) -> None:
+        """Move `cleared_at_us` to now, if it tells. Called by the thread that calls `maintain`."""
         ...
 
     def maintain(self) -> bool:

@@ -20,6 +20,7 @@ from spanstream.store.engine import Collection, Engine, Operation, Point, Search
 from spanstream.store.engine import Delete as DeletePoints
 from spanstream.store.errors import StoreUnavailable, TooLarge
 from spanstream.store.filling import Filling
+from spanstream.store.holdings import Holdings
 from spanstream.store.payloads import (
     HEAD_MARKS,
     PASSAGE_MARKS,
@@ -37,6 +38,7 @@ from spanstream.store.payloads import (
 from spanstream.store.points import Failure, Head, Passage, PassageMark, Sparse, State, Vectors
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
 from spanstream.store.ranged import RangeIndexes
+from spanstream.store.retention import Retention
 from spanstream.store.standing_index import StandingQueries
 from spanstream.store.tallies import Tally, first, tallies
 
@@ -188,6 +190,10 @@ class Index:
         """The standing queries."""
         return StandingQueries(self._engine)
 
+    def retention(self) -> Retention:
+        """What is due to go."""
+        return Retention(self._engine)
+
     # --- Search ---
 
     def matching(self, scope: Scope, where: Condition, ids: Sequence[str]) -> set[str]:
@@ -264,6 +270,18 @@ class Index:
         self._engine.restore(folder)
 
     # --- Life ---
+
+    def holdings(self) -> Holdings:
+        """What is still held."""
+        return Holdings(self._engine)
+
+    def vacuum(self, before_us: int) -> bool:
+        """Take what was deleted out of the engine's files; True if anything was done."""
+        cleared = self._engine.cleared_at_us()
+        if cleared is None or cleared >= before_us or not self.holdings().deleted_since(cleared):
+            return False
+        self._engine.vacuum()
+        return True
 
     def maintain(self) -> bool:
         """Do pending housekeeping; True if anything was done."""

@@ -48,8 +48,7 @@ class MemoryEngine:
         self.points: dict[Collection, Points] = {}
         self._generations: dict[str, _Generation] = {}
         self._queries: Points = {}  # of all generations
-        self._dimension = 0
-        self._live: str | None = None
+        self._dimension, self._name = 0, ""
         self._lock = threading.RLock()
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
@@ -61,14 +60,14 @@ class MemoryEngine:
                     f"generation {generation} holds vectors of {held.dimension} components, not {dimension}"
                 )
             held.points[Collection.QUERIES] = self._queries
-            self.points, self._dimension, self._live = held.points, dimension, generation
+            self.points, self._dimension, self._name = held.points, dimension, generation
 
     def open_live(self) -> str:
         """The one that was opened last."""
-        if self._live is None:
+        if not self._name:
             raise StoreUnavailable("nothing was opened here yet")
-        self.open(self._live, self._generations[self._live].dimension, Compression.NONE)
-        return self._live
+        self.open(self._name, self._generations[self._name].dimension, Compression.NONE)
+        return self._name
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order."""
@@ -129,6 +128,24 @@ class MemoryEngine:
     def restore(self, folder: Path) -> None:
         """As `snapshot`."""
         raise StoreRejected("the store in memory has no snapshots")
+
+    @property
+    def generation(self) -> str:
+        """The open one's name."""
+        return self._name
+
+    def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
+        """Of all that were ever opened."""
+        both = (Collection.DOCUMENTS, Collection.PASSAGES)
+        with self._lock:
+            others = {name: held for name, held in self._generations.items() if name != self._name}
+            return {name: sum(len(_found(each.points[of], condition)) for of in both) for name, each in others.items()}
+
+    def cleared_at_us(self) -> None:
+        """There are no files."""
+
+    def vacuum(self) -> None:
+        """There are no files."""
 
     def maintain(self) -> bool:
         """There is nothing to do."""

@@ -50,6 +50,7 @@ def head_payload(head: Head) -> Payload:
         "accepted_at_us": head.accepted_at_us,
         "indexed_at_us": head.indexed_at_us,
         "failure": failure_payload(head.failure) if head.failure else None,
+        **({"expires_at_us": head.expires_at_us} if head.expires_at_us else {}),  # few have any: so the index is small
         **facts_payload(metadata),
     }
 
@@ -76,6 +77,7 @@ def head_from(payload: Mapping[str, Any]) -> Head:
         groups=tuple(payload["groups"]),
         accepted_at_us=payload["accepted_at_us"],
         indexed_at_us=payload["indexed_at_us"],
+        expires_at_us=payload.get("expires_at_us", 0),
         failure=failure if failure and failure.version > payload["version"] else None,
     )
 

@@ -55,6 +55,7 @@ class Head:
     groups: tuple[str, ...] = ()
     accepted_at_us: int = 0
     indexed_at_us: int = 0
+    expires_at_us: int = 0  # since 1970, from when on it is to be deleted; 0: never
     failure: Failure | None = None
     dense: NDArray[np.float32] | None = field(default=None, repr=False)  # [dimension]; not read back by heads()
 

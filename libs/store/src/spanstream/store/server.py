@@ -104,6 +104,7 @@ class ServerEngine:
         self._compression = Compression.NONE  # of what is open
         self._generation = ""  # of what is open
         self._names: dict[Collection, str] = {}
+        self._generation = ""  # the open one
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Create what is missing, prove that conditions are honoured, point the aliases."""
@@ -232,6 +233,30 @@ class ServerEngine:
             yield from (Record(str(point.id), point.payload or {}, {}) for point in points)
             if offset is None:
                 return
+
+    @property
+    def generation(self) -> str:
+        """The open one's name."""
+        return self._generation
+
+    def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
+        """Of the collections with this installation's prefix."""
+        found: dict[str, int] = {}
+        with _translated():
+            for name in sorted(each.name for each in self._client.get_collections().collections):
+                for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
+                    before, start, generation = name.partition(f"{self._prefix}{collection}-")
+                    if before or not start or unquote(generation) == self._generation:
+                        continue
+                    held = self._client.count(name, DIALECT.build(condition), exact=True, timeout=TIMEOUT_S).count
+                    found[unquote(generation)] = found.get(unquote(generation), 0) + held
+        return found
+
+    def cleared_at_us(self) -> None:
+        """The server does not tell."""
+
+    def vacuum(self) -> None:
+        """The server's optimizer does that when it finds it worth while."""
 
     def snapshot(self, folder: Path) -> None:
         """Let the server make one of each collection, after another, fetch it, and have it removed there.

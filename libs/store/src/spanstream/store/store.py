@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
+from spanstream.store.holdings import Holdings
 from spanstream.store.points import Failure, Head, Passage, PassageMark, Vectors
 from spanstream.store.queries import Condition, Hit, Query, Scope
+from spanstream.store.retention import Retention
 from spanstream.store.standing_index import StandingQueries
 from spanstream.store.tallies import Tally
 
@@ -113,6 +115,10 @@ class Store(Protocol):
         """The standing queries of all tenants, which no change of the generation touches."""
         ...
 
+    def retention(self) -> Retention:
+        """What is due to go, of all tenants."""
+        ...
+
     def sources(self, scope: Scope, among: Sequence[str] | None = None) -> Mapping[str, int]:
         """Source -> number of live documents, of at most 10,000 sources; with `among` of those of these that have any."""
         ...
@@ -153,6 +159,17 @@ class Store(Protocol):
 
         Done again after it was interrupted it is done; until then the store may refuse to open. Raises StoreRejected for
         another adapter's, or another version's, snapshot.
+        """
+        ...
+
+    def holdings(self) -> Holdings:
+        """What is still held of a document, a source or a tenant."""
+        ...
+
+    def vacuum(self, before_us: int) -> bool:
+        """Take what was deleted out of the engine's files, unless that was done since then or no document was deleted since;
+        True if it was done now. Long, and seldom: the engine in process lets no other thread work meanwhile. Called by the
+        thread that calls `maintain`.
         """
         ...
 

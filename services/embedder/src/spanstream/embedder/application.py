@@ -72,7 +72,7 @@ def open_measured(settings: EncoderSettings, *, write: Write = count) -> Encoder
 
     cache = None
     if settings.cache_folder is not None and settings.cache_bytes:
-        cache = WindowCache(settings.cache_folder, settings.cache_bytes, looked_up)
+        cache = WindowCache(settings.cache_folder, settings.cache_bytes, looked_up, settings.cache_days * 86_400)
     encoder = open_local(
         settings.model,
         dtype=settings.dtype,

@@ -95,6 +95,9 @@ class EncoderSettings(Settings):
         description="where documents' windows are remembered, so that an edit reads only changed ones; none: nowhere",
     )
     cache_bytes: int = Field(256 << 20, ge=0, description="of vectors that are remembered at most; 0: none")
+    cache_days: float = Field(
+        30.0, gt=0, allow_inf_nan=False, description="days after which what no text has used is forgotten"
+    )
 
     @model_validator(mode="after")
     def _room_for_all(self) -> Self:

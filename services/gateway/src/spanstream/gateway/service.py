@@ -11,7 +11,7 @@ from spanstream.encoder.opening import open_encoder
 from spanstream.encoder.rerank_http import HttpReranker
 from spanstream.encoder.reranker import Reranker
 from spanstream.events.segmenter import segmenter
-from spanstream.gateway import forwarding, page, standing_api
+from spanstream.gateway import forwarding, holdings, page, standing_api
 from spanstream.gateway.admission import Admission
 from spanstream.gateway.api import router
 from spanstream.gateway.blend import Blend, read_weights
@@ -66,6 +66,7 @@ def build(
     limit = settings.max_body_bytes
     http.include(router(store, searcher, index, authenticator, admission), max_body_bytes=limit)
     http.include(page.router())
+    http.include(holdings.router(store, index, authenticator), max_body_bytes=limit)
     if settings.ingest_url is not None:
         # No connection outlives its request: this client belongs to an event loop that it could not be closed from.
         unkept = httpx.Limits(max_keepalive_connections=0)

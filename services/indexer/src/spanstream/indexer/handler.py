@@ -242,6 +242,7 @@ class Indexer:
             groups=tuple(origin.groups),
             accepted_at_us=origin.accepted_at_us,
             indexed_at_us=self._now_us(),
+            expires_at_us=origin.expires_at_us,
         )
         written: Sequence[Passage] = upsert.passages
         if not event.document_vector and len(written) < origin.passage_count:

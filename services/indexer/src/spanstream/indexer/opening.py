@@ -33,7 +33,8 @@ class Opening:
         self._store = store
         self._encoder = encoder
         self._indexer: Indexer | None = None
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()  # held while records are handled
+        self._opening = threading.Lock()
         self._waits_for = "the index is not open yet"
 
     def run(self, stop: threading.Event) -> None:
@@ -48,7 +49,9 @@ class Opening:
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """Apply one poll; raises Retry until encoder and store have answered, Fatal if the store refuses to open."""
-        return self._opened()(records)
+        indexer = self._opened()
+        with self.lock:
+            return indexer(records)
 
     @property
     def done(self) -> bool:
@@ -60,7 +63,7 @@ class Opening:
         return [self._waits_for] if self._indexer is None else self._store.unready()
 
     def _opened(self) -> Indexer:
-        with self._lock:
+        with self._opening:
             if self._indexer is None:
                 self._indexer = self._open()
             return self._indexer

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
-from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.errors import EventLogError, Retry
 from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
@@ -15,7 +16,9 @@ from spanstream.eventlog.provisioned import Provisioned
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import EMBEDDINGS, FAILURES
 from spanstream.indexer.opening import RETRY_SECONDS, Opening
+from spanstream.indexer.retention import Retention, parse_retention
 from spanstream.indexer.settings import IndexerSettings
+from spanstream.indexer.sweeping import Sweeper
 from spanstream.runtime import logs
 from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.service import Service, ThreadService
@@ -65,24 +68,55 @@ def build(
     def maintain(stop: threading.Event) -> None:
         while not stop.wait(settings.maintenance_seconds):
             if opening.done:
-                _maintain(store, stop)
+                _maintain(store, stop, settings.vacuum_hours)
+
+    def now_us() -> int:
+        return time.time_ns() // 1000
+
+    deletes = log.producer()
+    retention = Retention(
+        store.retention(),
+        log,
+        deletes,
+        now_us,
+        sources=parse_retention(settings.source_retention_days),
+        backup_days=settings.backup_days,
+        limit=settings.expiry_documents,
+    )
+
+    sweeper = Sweeper(store, opening.lock, now_us, settings.expiry_documents)
+
+    def expire(stop: threading.Event) -> None:
+        while not stop.wait(settings.expiry_seconds):
+            if opening.done:
+                _expire(retention, sweeper)
 
     def close() -> None:
+        deletes.close()
         for each in owned:
             each.close()
 
     return ThreadService(
         "indexer",
-        [opening.run, loop.run, maintain],
+        [opening.run, loop.run, maintain, expire],
         live=lambda: loop.live(LIVE_SECONDS),
         unready=lambda: [*(provisioned.unready() or loop.unready()), *opening.unready()],
         closed=close,
     )
 
 
-def _maintain(store: Store, stop: threading.Event) -> None:
+def _expire(retention: Retention, sweeper: Sweeper) -> None:
+    try:
+        retention.step()
+        sweeper.step()
+    except (StoreUnavailable, EventLogError) as error:  # the next look does what this one did not
+        logs.get_logger().warning("expiry_failed", detail=str(error))
+
+
+def _maintain(store: Store, stop: threading.Event, vacuum_hours: float) -> None:
     """The store's housekeeping until none is left."""
     try:
+        store.vacuum(int(time.time() * 1e6 - vacuum_hours * 3.6e9))
         while store.maintain() and not stop.is_set():
             pass
     except StoreUnavailable as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from spanstream.indexer.retention import parse_retention
 from spanstream.indexer.standing import REFRESH_SECONDS
 from spanstream.runtime.settings import SPANS, LogSettings, SpansForm
 from spanstream.store.compression import Compression
@@ -32,6 +33,38 @@ class IndexerSettings(LogSettings):
     standing_seconds: float = Field(
         REFRESH_SECONDS, gt=0, le=60, description="between two looks for changed standing queries"
     )
+    expiry_seconds: float = Field(60.0, gt=0, le=3600, description="between two looks for documents that have expired")
+    expiry_documents: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="documents that one look deletes at most, tombstones that it forgets, and passages that it looks at for"
+        " lost parts",
+    )
+    source_retention_days: str = Field(
+        "",
+        description="tenant/source=days, separated by commas: documents of these sources are deleted so long after they"
+        " were accepted; others only by their own expires_at",
+    )
+    backup_days: float = Field(
+        30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="age in days of the oldest backup of the index that may be restored",
+    )
+    vacuum_hours: float = Field(
+        24.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="hours after which the texts of deleted documents are taken out of the files of the engine in process,"
+        " while it answers nothing: seconds for 50,000 passages; a server has rules of its own",
+    )
     maintenance_seconds: float = Field(
         1.0, gt=0, le=3600, description="between two looks for housekeeping of the store"
     )
+
+    @field_validator("source_retention_days")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        parse_retention(text)
+        return text

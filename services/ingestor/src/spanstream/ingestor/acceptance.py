@@ -97,7 +97,7 @@ class Acceptance:
             event = document.event(version, self._now_us())
         else:
             stored = document.is_file or len(document.body) > self._inline_text_bytes
-            blob = self._blobs.put(document.key.tenant, document.body) if stored else None
+            blob = self._blobs.put(document.key, version, document.body) if stored else None
             event = document.event(version, hashed, blob, self._now_us())
         headers = codec.headers(event, tracing.current())
         return Outgoing(DOCUMENTS.name, document.key.encode(), event.SerializeToString(), headers)

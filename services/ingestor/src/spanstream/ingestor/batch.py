@@ -28,7 +28,7 @@ GROUP_BYTES = 8 * 2**20
 BEHIND = 2  # lines that come on top of a group's bytes: the one that filled it, and the next, which is being read
 IDLE_SECONDS = 0.02  # a line is not held back longer than this to wait for more
 _OWN = frozenset(RecordBody.model_fields)
-_OPTIONAL = frozenset({"title", "metadata", "groups", "version", "content_type"})
+_OPTIONAL = frozenset({"title", "metadata", "groups", "version", "content_type", "expires_at"})
 
 Line = tuple[int, bytes | None]
 

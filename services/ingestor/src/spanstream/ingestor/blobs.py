@@ -1,4 +1,9 @@
-"""The blob store: raw bytes under a key made of their own hash, on any file system that fsspec knows."""
+"""The blob store: raw bytes of one version of one document, on any file system that fsspec knows.
+
+    <tenant>/<source>/<2 digits>/<hash of the id>/<version>-<hash of the bytes>
+
+So a document's blobs lie together, belong to no other, and can be deleted up to a version, whatever is being written.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,20 @@ import hashlib
 import os
 import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
+from posixpath import basename
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from spanstream.events.ids import Key
+
 # A name below the root: no scheme, no absolute path, no "..", no empty part.
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){1,7}")
 HASH_BYTES = 32
+_ID_BYTES = 16
+_VERSION = re.compile(r"\.?([0-9]+)-")  # of a blob's name, and of one that a crash left beside its place
 
 
 class BlobError(Exception):
@@ -43,17 +54,17 @@ def tenant_of(key: str) -> str:
 
 
 class Blobs:
-    """Thread-safe. The same bytes of a tenant are stored once; a blob never changes."""
+    """Thread-safe. The same bytes of a version are stored once; a blob never changes."""
 
     def __init__(self, url: str) -> None:
         """`url` as fsspec takes it, `file:<folder>` for example. Raises ValueError on an unknown scheme."""
         self._fs, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
 
-    def put(self, tenant: str, data: bytes) -> str:
+    def put(self, of: Key, version: int, data: bytes) -> str:
         """Store, durably when it returns; the key. Raises BlobsUnavailable."""
         digest = hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
-        key = f"{tenant}/{digest[:2]}/{digest}"
+        key = f"{_place(of.tenant, of.source, of.id)}/{version}-{digest}"
         try:
             if not self._fs.exists(self._path(key)):
                 self._write(self._path(key), data)
@@ -76,6 +87,29 @@ class Blobs:
             raise BlobTooLarge(f"more than {max_bytes} bytes")
         return data
 
+    def forget(self, of: Key, version: int) -> None:
+        """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable."""
+        try:
+            for path in self._found(_place(of.tenant, of.source, of.id)):
+                named = _VERSION.match(basename(path))
+                if named and int(named[1]) <= version:
+                    with suppress(FileNotFoundError):  # somebody else was quicker
+                        self._fs.rm_file(path)
+        except OSError as error:
+            raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
+
+    def count(self, tenant: str, source: str | None = None, id: str | None = None) -> int:
+        """How many blobs there are of a document, a source or a tenant. Raises BlobsUnavailable."""
+        try:
+            return len(self._found(_place(tenant, source, id)))
+        except OSError as error:
+            raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
+
+    def _found(self, place: str) -> list[str]:
+        self._fs.invalidate_cache()  # of listings, which object stores keep
+        found: list[str] = self._fs.find(self._path(place))
+        return found
+
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
@@ -84,6 +118,16 @@ class Blobs:
             _write_durably(Path(path), data)
         else:
             self._fs.pipe_file(path, data)  # an object store: one request, all or nothing, durable when answered
+
+
+def _place(tenant: str, source: str | None, id: str | None) -> str:
+    """The folder of a document, of a source, or of a tenant."""
+    if source is None:
+        return tenant
+    if id is None:
+        return f"{tenant}/{source}"
+    digest = hashlib.blake2b(id.encode(), digest_size=_ID_BYTES).hexdigest()
+    return f"{tenant}/{source}/{digest[:2]}/{digest}"
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION, Key, content_hash
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent
+from spanstream.ingestor.expiry import Moment, microseconds
 from spanstream.ingestor.metadata import canonical, is_storable
 from spanstream.ingestor.parsing.kinds import TEXT_KINDS, Kind
 from spanstream.runtime import problems
@@ -62,6 +63,7 @@ class DocumentBody(BaseModel):
     version: Version | None = Field(
         None, description="the source's own order of this document's events; none: the time of acceptance"
     )
+    expires_at: Moment | None = None
 
 
 class RecordBody(DocumentBody):
@@ -79,6 +81,7 @@ class FileFields(BaseModel):
     metadata: Annotated[dict[str, Any], AfterValidator(canonical)] = {}
     groups: list[Group] = Field([], max_length=MAX_GROUPS)
     version: Version | None = None
+    expires_at: Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Upsert:
     title: str = field(default="", repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     groups: Sequence[str] = ()
+    expires_at_us: int = 0  # since 1970; 0: never
 
     def hash(self) -> bytes:
         """The content hash, over everything that search shows or filters."""
@@ -102,6 +106,7 @@ class Upsert:
             body=self.body,
             metadata=self.metadata,
             groups=self.groups,
+            expires_at_us=self.expires_at_us,
         )
 
     def event(self, version: int, hashed: bytes, blob: str | None, now_us: int) -> DocumentEvent:
@@ -118,6 +123,7 @@ class Upsert:
             groups=sorted(set(self.groups)),
             content_hash=hashed,
             accepted_at_us=now_us,
+            expires_at_us=self.expires_at_us,
             **body,  # type: ignore[arg-type]
         )
         if self.metadata:
@@ -154,7 +160,12 @@ def deleted_hash() -> bytes:
 def event_hash(event: DocumentEvent, body: bytes, metadata: Mapping[str, Any]) -> bytes:
     """The content hash of an upsert, whose body is these bytes and whose metadata is this object, canonical."""
     return content_hash(
-        title=event.title, content_type=event.content_type, body=body, metadata=metadata, groups=event.groups
+        title=event.title,
+        content_type=event.content_type,
+        body=body,
+        metadata=metadata,
+        groups=event.groups,
+        expires_at_us=event.expires_at_us,
     )
 
 
@@ -166,7 +177,21 @@ def upsert(key: Key, body: DocumentBody, max_text_bytes: int) -> Upsert:
     data = body.text.encode()
     if len(data) > max_text_bytes:
         raise Problem(413, f"the text has {len(data)} bytes, more than {max_text_bytes}")
-    return Upsert(key, body.version, kind, data, title=body.title, metadata=body.metadata, groups=tuple(body.groups))
+    return Upsert(
+        key,
+        body.version,
+        kind,
+        data,
+        title=body.title,
+        metadata=body.metadata,
+        groups=tuple(body.groups),
+        expires_at_us=expiry(body),
+    )
+
+
+def expiry(fields: DocumentBody | FileFields) -> int:
+    """Microseconds since 1970; 0: never."""
+    return 0 if fields.expires_at is None else microseconds(fields.expires_at)
 
 
 def invalid(error: ValidationError, where: str = "body") -> Problem:

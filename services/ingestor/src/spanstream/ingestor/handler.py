@@ -13,6 +13,7 @@ from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.eventlog.unfinished import Unfinished
 from spanstream.events import codec
 from spanstream.events.errors import Undecodable
+from spanstream.events.ids import MAX_VERSION
 from spanstream.events.segmenter import Spans, segmenter
 from spanstream.events.topics import PASSAGES
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
@@ -111,6 +112,7 @@ class Handler:
         key = codec.key_of(event).encode()
         if event.operation == OPERATION_DELETE:
             self._seen.forget(key)
+            self._forget_blobs(event)
             return [_message(event, event.content_hash or deleted_hash(), event.title)]
         self._check(event)
         parsed, hashed = self._read(event)
@@ -158,6 +160,8 @@ class Handler:
         """What the HTTP API refuses but a direct producer may send."""
         if len(event.groups) > MAX_GROUPS or len(event.title) > MAX_TITLE_CHARACTERS:
             raise Undecodable(REASON_SCHEMA_INVALID, "too many groups, or too long a title")
+        if not 0 <= event.expires_at_us <= MAX_VERSION:
+            raise Undecodable(REASON_SCHEMA_INVALID, "expires_at_us must be 0 to 2^53-1")
         if event.WhichOneof("body") == "blob":
             if not is_key(event.blob):
                 raise Undecodable(REASON_SCHEMA_INVALID, "blob must be a key below the blob store's root")
@@ -193,6 +197,13 @@ class Handler:
             raise ParseError(REASON_BLOB_MISSING, "the blob store has no such blob") from error
         except BlobTooLarge as error:
             raise ParseError(REASON_PARSE_LIMIT, str(error)) from error
+        except BlobsUnavailable as error:
+            raise Retry(BLOB_RETRY_SECONDS, str(error)) from error
+
+    def _forget_blobs(self, event: DocumentEvent) -> None:
+        """An older version that comes again finds none any more, and would not be shown if it did."""
+        try:
+            self._blobs.forget(codec.key_of(event), event.version)
         except BlobsUnavailable as error:
             raise Retry(BLOB_RETRY_SECONDS, str(error)) from error
 
@@ -241,6 +252,7 @@ def _message(event: DocumentEvent, hashed: bytes, title: str, **fields: object) 
         groups=event.groups,
         accepted_at_us=event.accepted_at_us,
         content_type=event.content_type or Kind.TEXT,
+        expires_at_us=event.expires_at_us,
         **fields,  # type: ignore[arg-type]
     )
     if event.HasField("metadata"):

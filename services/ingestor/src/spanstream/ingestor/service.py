@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 
@@ -19,6 +20,10 @@ from spanstream.ingestor.acceptance import Acceptance
 from spanstream.ingestor.api import router
 from spanstream.ingestor.backlog import Backlog
 from spanstream.ingestor.blobs import Blobs
+from spanstream.ingestor.erasure.api import Erasure
+from spanstream.ingestor.erasure.api import router as erasure_router
+from spanstream.ingestor.erasure.holdings import GatewayHoldings, Holdings
+from spanstream.ingestor.failures.lane import Lane
 from spanstream.ingestor.failures.service import Workbench
 from spanstream.ingestor.handler import Handler
 from spanstream.ingestor.heads import GatewayHeads, Heads
@@ -36,9 +41,12 @@ from spanstream.runtime.fair_consumer import FairConsumer
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.problems import TYPES
 from spanstream.runtime.service import Report, Service, ThreadService
+from spanstream.runtime.settings import SettingsError
+from spanstream.runtime.signing import KeyUnreadable, Signer
 
 GROUP = "ingestor"
 LOOK_SECONDS = 1.0  # between two looks at how far the pipeline has come
+ERASURES_WAITING = 8  # requests of operators that wait for their turn
 LIVE_SECONDS = 300.0  # without a poll it hangs: a poll takes 120 s, and what its last document adds to that
 
 
@@ -48,6 +56,7 @@ def build(
     log: Log | None = None,
     blobs: Blobs | None = None,
     heads: Heads | None = None,
+    holdings: Holdings | None = None,
     http: HttpServer | None = None,
     parser: Parser | None = None,
 ) -> Service:
@@ -68,7 +77,7 @@ def build(
     if "api" in settings.role_names:
         authenticator = Authenticator.from_settings(settings)
         checks.append(authenticator.unready)
-        parts += _api(settings, log, blobs, heads, http, authenticator, closed)
+        parts += _api(settings, log, blobs, heads, holdings, http, authenticator, closed)
     return Ingestor(parts, checks, closed)
 
 
@@ -97,6 +106,7 @@ def _api(
     log: Log,
     blobs: Blobs,
     heads: Heads | None,
+    holdings: Holdings | None,
     http: HttpServer | None,
     authenticator: Authenticator,
     closed: list[Callable[[], None]],
@@ -110,6 +120,9 @@ def _api(
         if heads is None:
             heads = asked = GatewayHeads(settings.gateway_url)
             closed.append(asked.close)
+        if holdings is None:
+            holdings = GatewayHoldings(settings.gateway_url)
+            closed.append(holdings.close)
     producer = log.producer()
     closed.insert(0, producer.close)  # before the log
     metrics.from_zero(metrics.INGESTOR_ACCEPTED, ["upsert", "delete"])
@@ -134,6 +147,11 @@ def _api(
     workbench = Workbench(log, producer, authenticator, max_bytes=settings.max_failures_bytes)
     closed.insert(0, workbench.close)
     server.include(workbench.router)
+    if holdings is not None:
+        lane = Lane("erasure", ERASURES_WAITING)
+        closed.insert(0, lane.close)
+        erasure = Erasure(log, blobs, holdings, acceptance, _signer(settings.receipt_key_file))
+        server.include(erasure_router(erasure, lane, authenticator))
     watch = ThreadService("ingestor-backlog", [lambda stop: _watch(backlog, Progress(log), stop)])
     return [watch, server] if http is None else [watch]
 
@@ -143,6 +161,13 @@ def _watch(backlog: Backlog, progress: Progress, stop: threading.Event) -> None:
     while not stop.wait(LOOK_SECONDS):
         with suppress(EventLogError):  # then nothing is known to have moved
             backlog.applied({} if backlog.idle else progress.look())
+
+
+def _signer(path: Path | None) -> Signer | None:
+    try:
+        return None if path is None else Signer.read(path)
+    except (KeyUnreadable, OSError) as error:
+        raise SettingsError(f"INGESTOR_RECEIPT_KEY_FILE: {error}") from error
 
 
 class Ingestor:

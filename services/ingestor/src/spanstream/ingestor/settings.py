@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -49,6 +50,11 @@ class IngestorSettings(HttpSettings, WorkerSettings):
 
     max_match_streams: int = Field(
         32, ge=0, le=1000, description="streams of matches at once; each has a thread and a connection to the log"
+    )
+
+    receipt_key_file: Path | None = Field(
+        None,
+        description="private key (PEM, Ed25519) that deletion receipts are signed with; none: they are not signed",
     )
 
     max_failures_bytes: int = Field(

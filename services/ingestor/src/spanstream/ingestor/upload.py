@@ -15,14 +15,15 @@ from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.ingestor.body import chunks, held, json_object, media_type, whole
 from spanstream.ingestor.budget import Share
-from spanstream.ingestor.documents import MAX_TITLE_CHARACTERS, FileFields, Upsert, invalid
+from spanstream.ingestor.documents import MAX_TITLE_CHARACTERS, FileFields, Upsert, expiry, invalid
+from spanstream.ingestor.expiry import MAX_CHARACTERS
 from spanstream.ingestor.parsing.kinds import Kind, by_file_name, by_media_type, holds_records
 from spanstream.runtime.names import DOCUMENT_ID
 from spanstream.runtime.problems import Problem, misfit
 
 FORM_BYTES = 2**20  # what a form may add to the file
 _UNSAID = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
-_FIELDS = frozenset({"id", "filename", "title", "version", "metadata", "groups"})
+_FIELDS = frozenset({"id", "filename", "title", "version", "metadata", "groups", "expires_at"})
 
 # For the published description.
 PARAMETERS = [
@@ -32,6 +33,12 @@ PARAMETERS = [
     {"name": "version", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_VERSION}},
     {"name": "metadata", "in": "query", "description": "a JSON object", "schema": {"type": "string"}},
     {"name": "groups", "in": "query", "description": "separated by commas", "schema": {"type": "string"}},
+    {
+        "name": "expires_at",
+        "in": "query",
+        "description": "such as 2030-01-31T00:00:00Z",
+        "schema": {"type": "string", "maxLength": MAX_CHARACTERS},
+    },
 ]
 
 
@@ -66,6 +73,7 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int, share
         title=fields.title,
         metadata=fields.metadata,
         groups=tuple(fields.groups),
+        expires_at_us=expiry(fields),
     )
 
 
@@ -105,7 +113,7 @@ def _kind(content_type: str, name: str) -> Kind:
 
 
 def _fields(given: Mapping[str, str]) -> FileFields:
-    values: dict[str, Any] = {name: given[name] for name in ("title",) if name in given}
+    values: dict[str, Any] = {name: given[name] for name in ("title", "expires_at") if name in given}
     if "metadata" in given:
         values["metadata"] = json_object(given["metadata"].encode("utf-8", "surrogatepass"))
     if "groups" in given:

@@ -71,6 +71,7 @@ def settings(plan: Plan, folder: DataFolder, log_url: str) -> dict[str, Settings
         "http_host": plan.host,
         "http_port": plan.port,
         "cache_folder": folder.windows,
+        "receipt_key_file": folder.receipt_key,
     }
     return {name: _read(name, shared) for name in TARGETS if name in plan.targets}
 
@@ -116,6 +117,8 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             encoder_settings = EncoderSettings.read(cache_folder=folder.windows)
             encoder = LoadingEncoder(lambda: _load(encoder_settings))
             early.append(encoder)
+        if "ingestor" in plan.targets:
+            folder.make_receipt_key()
         configs = settings(plan, folder, log_url)
         services, resources = _services(plan, configs, folder, log_url, encoder, http)
     except BaseException:
@@ -173,9 +176,11 @@ def _services(
     if "ingestor" in plan.targets:
         from spanstream.ingestor import service as ingestor
         from spanstream.standalone.heads import store_heads
+        from spanstream.standalone.holdings import StoreHoldings
 
         heads = store_heads(store) if store is not None else None
-        services.append(ingestor.build(configs["ingestor"], log=log, heads=heads, http=http))
+        holdings = StoreHoldings(store) if store is not None else None
+        services.append(ingestor.build(configs["ingestor"], log=log, heads=heads, holdings=holdings, http=http))
     if "gateway" in plan.targets:
         from spanstream.gateway import service as gateway
 

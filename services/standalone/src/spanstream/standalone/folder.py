@@ -13,6 +13,7 @@ from spanstream.client import config
 from spanstream.client.errors import Unusable
 from spanstream.runtime.identity import DEFAULT_TENANT, SCOPES
 from spanstream.runtime.key_file import create_key
+from spanstream.runtime.signing import Signer
 from spanstream.standalone.calling import elsewhere
 from spanstream.standalone.trouble import Trouble
 
@@ -32,6 +33,7 @@ class DataFolder:
         self.log = self.path / "logs" / "spanstream.log"
         self.keys = self.path / "keys.json"
         self.audit = self.path / "audit.jsonl"
+        self.receipt_key = self.path / "receipt-key.pem"
         self._lock: IO[str] | None = None
 
     def open(self, free_bytes: int = FREE_BYTES) -> None:
@@ -80,6 +82,11 @@ class DataFolder:
                 f"Only {free >> 20} MB are free on the disk of {self.path}; {wanted >> 20} MB are needed.",
                 f"Free some space, or choose a folder on another disk: {elsewhere()}.",
             )
+
+    def make_receipt_key(self) -> None:
+        """What deletion receipts are signed with, made at the first start."""
+        if not self.receipt_key.exists():
+            Signer.create(self.receipt_key)
 
     def key(self) -> str:
         """The API key of this machine's owner, made at the first start. Raises Trouble if its files are damaged."""

@@ -144,8 +144,11 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
         "AUTH_KEYS_FILE": str(folder.keys),
         "AUTH_AUDIT_FILE": os.environ.get("AUTH_AUDIT_FILE", str(folder.audit)),
         "INGESTOR_GATEWAY_URL": urls["gateway"],
+        "INGESTOR_RECEIPT_KEY_FILE": str(folder.receipt_key),
         "INGEST_URL": urls["ingestor"],
     }
+    if "ingestor" in plan.targets:
+        folder.make_receipt_key()
     write = writer(folder)
     if plan.encoder_replicas:
         services.append(replicated(plan, folder, write))

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spanstream/events/v1/document.proto\x12\x14spanstream.events.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xb6\x02\n\rDocumentEvent\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x32\n\toperation\x18\x05 \x01(\x0e\x32\x1f.spanstream.events.v1.Operation\x12\r\n\x05title\x18\x06 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x07 \x01(\t\x12\x0e\n\x04text\x18\x08 \x01(\tH\x00\x12\x0e\n\x04\x62lob\x18\t \x01(\tH\x00\x12)\n\x08metadata\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06groups\x18\x0b \x03(\t\x12\x14\n\x0c\x63ontent_hash\x18\x0c \x01(\x0c\x12\x16\n\x0e\x61\x63\x63\x65pted_at_us\x18\r \x01(\x03\x42\x06\n\x04\x62ody*R\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_UPSERT\x10\x01\x12\x14\n\x10OPERATION_DELETE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#spanstream/events/v1/document.proto\x12\x14spanstream.events.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xcd\x02\n\rDocumentEvent\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x32\n\toperation\x18\x05 \x01(\x0e\x32\x1f.spanstream.events.v1.Operation\x12\r\n\x05title\x18\x06 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x07 \x01(\t\x12\x0e\n\x04text\x18\x08 \x01(\tH\x00\x12\x0e\n\x04\x62lob\x18\t \x01(\tH\x00\x12)\n\x08metadata\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06groups\x18\x0b \x03(\t\x12\x14\n\x0c\x63ontent_hash\x18\x0c \x01(\x0c\x12\x16\n\x0e\x61\x63\x63\x65pted_at_us\x18\r \x01(\x03\x12\x15\n\rexpires_at_us\x18\x0e \x01(\x03\x42\x06\n\x04\x62ody*R\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x14\n\x10OPERATION_UPSERT\x10\x01\x12\x14\n\x10OPERATION_DELETE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanstream.events.v1.document_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OPERATION']._serialized_start=404
-  _globals['_OPERATION']._serialized_end=486
+  _globals['_OPERATION']._serialized_start=427
+  _globals['_OPERATION']._serialized_end=509
   _globals['_DOCUMENTEVENT']._serialized_start=92
-  _globals['_DOCUMENTEVENT']._serialized_end=402
+  _globals['_DOCUMENTEVENT']._serialized_end=425
 # @@protoc_insertion_point(module_scope)

@@ -18,7 +18,7 @@ OPERATION_UPSERT: Operation
 OPERATION_DELETE: Operation
 
 class DocumentEvent(_message.Message):
-    __slots__ = ("tenant", "source", "id", "version", "operation", "title", "content_type", "text", "blob", "metadata", "groups", "content_hash", "accepted_at_us")
+    __slots__ = ("tenant", "source", "id", "version", "operation", "title", "content_type", "text", "blob", "metadata", "groups", "content_hash", "accepted_at_us", "expires_at_us")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class DocumentEvent(_message.Message):
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     CONTENT_HASH_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     source: str
     id: str
@@ -45,4 +46,5 @@ class DocumentEvent(_message.Message):
     groups: _containers.RepeatedScalarFieldContainer[str]
     content_hash: bytes
     accepted_at_us: int
-    def __init__(self, tenant: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., version: _Optional[int] = ..., operation: _Optional[_Union[Operation, str]] = ..., title: _Optional[str] = ..., content_type: _Optional[str] = ..., text: _Optional[str] = ..., blob: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., groups: _Optional[_Iterable[str]] = ..., content_hash: _Optional[bytes] = ..., accepted_at_us: _Optional[int] = ...) -> None: ...
+    expires_at_us: int
+    def __init__(self, tenant: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., version: _Optional[int] = ..., operation: _Optional[_Union[Operation, str]] = ..., title: _Optional[str] = ..., content_type: _Optional[str] = ..., text: _Optional[str] = ..., blob: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., groups: _Optional[_Iterable[str]] = ..., content_hash: _Optional[bytes] = ..., accepted_at_us: _Optional[int] = ..., expires_at_us: _Optional[int] = ...) -> None: ...

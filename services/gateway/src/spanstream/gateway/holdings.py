@@ -1,0 +1,74 @@
+"""What the index still holds of a document, a source or a tenant: for the ingest API, which signs it in a receipt."""
+
+# No `from __future__ import annotations`: FastAPI reads the routes' annotations, which name local variables.
+from collections.abc import Callable
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from spanstream.gateway.problems import translated
+from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.breadth import Breadth
+from spanstream.runtime.guard import guarded
+from spanstream.runtime.problems import responses
+from spanstream.store.generation import Generation
+from spanstream.store.store import Store
+
+MAX_LIVE = 1_000
+
+
+class HoldingsRequest(Breadth):
+    """`live`: at most so many of the documents that are there are named."""
+
+    live: int = Field(0, ge=0, le=MAX_LIVE)
+
+
+class LiveDocument(BaseModel):
+    """A document that can be found, and its version."""
+
+    source: str
+    id: str
+    version: int
+
+
+class HoldingsResponse(BaseModel):
+    """Numbers of points, exactly. `documents` without tombstones. `elsewhere`: in each other generation that is kept. Times
+    are microseconds since 1970: when the last tombstone was written (0: there is none), and before when whatever was
+    deleted is in no file of the engine any more (null: it does not tell).
+    """
+
+    generation: str
+    documents: int
+    tombstones: int
+    passages: int
+    elsewhere: dict[str, int]
+    deleted_at_us: int
+    cleared_at_us: int | None
+    live: list[LiveDocument]
+
+
+def router(store: Store, generation: Callable[[], Generation], authenticator: Authenticator) -> APIRouter:
+    """The route. `generation()` raises StoreUnavailable until the index is open."""
+    routes = guarded(tags=["erasure"])
+    operator = Depends(authenticator.requires("admin", narrows=True))
+
+    @routes.post("/v1/holdings", summary="What the index still holds", responses=responses(400, 413, 415))
+    def holdings(request: HoldingsRequest, caller: Identity = operator) -> HoldingsResponse:
+        request.check(caller)
+        with translated():
+            generation()
+            found = store.holdings()
+            live = found.live(caller.tenant, request.source, request.live) if request.live else []
+            held = found.held(caller.tenant, request.source, request.id)
+        return HoldingsResponse(
+            generation=held.generation,
+            documents=held.documents,
+            tombstones=held.tombstones,
+            passages=held.passages,
+            elsewhere=dict(held.elsewhere),
+            deleted_at_us=held.deleted_at_us,
+            cleared_at_us=held.cleared_at_us,
+            live=[LiveDocument(source=head.key.source, id=head.key.id, version=head.version) for head in live],
+        )
+
+    return routes

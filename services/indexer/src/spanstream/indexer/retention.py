@@ -1,0 +1,122 @@
+"""Deletes what has expired, and forgets tombstones that nothing can meet any more.
+
+Every indexer does it, without a leader: what two of them do is done twice, which changes nothing. Clocks say when, never
+what wins: a document goes by a delete of the very version that was found, on `documents.v1`, like any other, so that a
+newer version stays and a rebuild from the log comes to the same.
+
+    1 delete documents whose own time is over
+    2 delete documents of sources with a retention that are older
+    3 now and then forget tombstones
+
+A tombstone is needed for as long as an older version of its document may come again: from a topic, from the dead
+letters on their last day, whose record then lies in its topic for another retention, or with a backup; and 7 days more,
+by which a source may be late with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from spanstream.eventlog.log import Log, Outgoing, Producer
+from spanstream.events.codec import headers
+from spanstream.events.topics import ALL, DOCUMENTS
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
+from spanstream.runtime import metrics
+from spanstream.store.points import Head
+from spanstream.store.retention import Retention as Stored
+
+DAY_US = 86_400_000_000
+MARGIN_DAYS = 7.0  # for sources and groups that are late, and clocks that differ
+PURGE_SECONDS = 3600.0  # between two looks for tombstones: all of them are read
+PUBLISH_SECONDS = 10.0
+Source = tuple[str, str]  # tenant, source
+
+
+def parse_retention(text: str) -> dict[Source, float]:
+    """`tenant/source=days`, separated by commas. Raises ValueError."""
+    found: dict[Source, float] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        name, _, days = entry.partition("=")
+        tenant, slash, source = name.partition("/")
+        try:
+            length = float(days)
+        except ValueError:
+            length = 0.0
+        if not (tenant and slash and source) or not 0 < length < float("inf") or (tenant, source) in found:
+            raise ValueError("must be tenant/source=days, separated by commas, each source once")
+        found[tenant, source] = length
+    return found
+
+
+def tombstone_seconds(kept: Iterable[float | None], backup_seconds: float) -> float | None:
+    """How long a tombstone is needed, where topics keep their records for so many seconds each, None: for ever."""
+    longest = 0.0
+    for each in kept:
+        if each is None:
+            return None
+        longest = max(longest, each)
+    return max(2 * longest, backup_seconds) + MARGIN_DAYS * 86_400
+
+
+class Retention:
+    """One look each call of `step`. Raises what the store and the log do, and goes on with the next call."""
+
+    def __init__(
+        self,
+        stored: Stored,
+        log: Log,
+        producer: Producer,
+        now_us: Callable[[], int],
+        *,
+        sources: Mapping[Source, float],
+        backup_days: float,
+        limit: int,
+    ) -> None:
+        """`sources`: days by source; `limit`: documents, and tombstones, of one look."""
+        self._stored = stored
+        self._log = log
+        self._producer = producer
+        self._now_us = now_us
+        self._sources = sources
+        self._backup_seconds = backup_days * 86_400
+        self._limit = limit
+        self._purged_at = float("-inf")  # microseconds; nothing left to purge then
+
+    def step(self) -> None:
+        """Look once."""
+        now = self._now_us()
+        due = self._stored.expired(now, self._limit)  # 1
+        for (tenant, source), days in self._sources.items():  # 2
+            due += self._stored.older(tenant, source, now - int(days * DAY_US), self._limit - len(due))
+        self._delete(due)
+        if now - self._purged_at >= PURGE_SECONDS * 1e6:
+            self._purge(now)  # 3
+
+    def _delete(self, heads: Sequence[Head]) -> None:
+        """Found again before the delete has reached the index, they are deleted once more."""
+        if not heads:
+            return
+        messages = [_delete(head, self._now_us()) for head in heads]
+        self._producer.publish(messages, PUBLISH_SECONDS)
+        metrics.INDEXER_EXPIRED.inc(len(messages))
+
+    def _purge(self, now: int) -> None:
+        needed = tombstone_seconds((self._log.kept(topic.name) for topic in ALL), self._backup_seconds)
+        purged = 0 if needed is None else self._stored.purge_tombstones(now - int(needed * 1e6), self._limit)
+        metrics.INDEXER_TOMBSTONES_PURGED.inc(purged)
+        if purged < self._limit:
+            self._purged_at = now
+
+
+def _delete(head: Head, now_us: int) -> Outgoing:
+    """A delete beats an upsert of the same version, and no other."""
+    tenant, source, id = head.key
+    event = DocumentEvent(
+        tenant=tenant,
+        source=source,
+        id=id,
+        version=head.version,
+        operation=OPERATION_DELETE,
+        accepted_at_us=now_us,
+    )
+    return Outgoing(DOCUMENTS.name, head.key.encode(), event.SerializeToString(), headers(event))

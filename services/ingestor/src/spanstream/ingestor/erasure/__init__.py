@@ -1,0 +1,1 @@
+"""Deleting much at once, and telling, signed, what is left of something that was deleted."""

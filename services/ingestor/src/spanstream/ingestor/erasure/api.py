@@ -1,0 +1,124 @@
+"""The routes of erasure: deleting a source or a tenant, and receipts. For operators: keys with the scope `admin`."""
+
+# No `from __future__ import annotations`: FastAPI reads the routes' annotations, which name local variables.
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field
+
+from spanstream.eventlog.errors import EventLogError
+from spanstream.eventlog.log import Log
+from spanstream.events.ids import Key
+from spanstream.events.topics import ALL
+from spanstream.ingestor.acceptance import RETRY_SECONDS, Acceptance
+from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
+from spanstream.ingestor.documents import Delete
+from spanstream.ingestor.erasure import letters
+from spanstream.ingestor.erasure.holdings import Holdings, HoldingsUnavailable
+from spanstream.ingestor.erasure.receipt import Receipt, Seen, receipt
+from spanstream.ingestor.failures.lane import Busy, Lane
+from spanstream.ingestor.heads import Caller
+from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.breadth import Breadth
+from spanstream.runtime.guard import guarded, trail
+from spanstream.runtime.problems import Problem, misfit, responses
+from spanstream.runtime.signing import Signer
+
+MAX_DELETES = 1_000  # of one request
+
+T = TypeVar("T")
+
+
+class Deletion(BaseModel):
+    """So many documents were deleted now. Ask again until it is 0: what was still on its way is shown only later."""
+
+    deleted: int = Field(le=MAX_DELETES)
+
+
+class Erasure:
+    """Reads back where something may still be; everything here blocks."""
+
+    def __init__(
+        self,
+        log: Log,
+        blobs: Blobs,
+        holdings: Holdings,
+        acceptance: Acceptance,
+        signer: Signer | None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`signer` none: receipts are not signed. `now`: seconds since 1970."""
+        self._log = log
+        self._blobs = blobs
+        self._holdings = holdings
+        self._acceptance = acceptance
+        self._signer = signer
+        self._now = now
+
+    def delete(self, caller: Caller, source: str | None) -> list[Key]:
+        """Delete what is live of a source or of all of them, at most MAX_DELETES documents, each as the version shown."""
+        live = self._holdings.held(caller, source, None, MAX_DELETES).live
+        deletes = [Delete(Key(caller.tenant, of, id), version) for of, id, version in live]
+        return [each.key for each in self._acceptance.accept(caller, deletes)] if deletes else []
+
+    def receipt(self, caller: Caller, source: str | None, id: str | None) -> dict[str, Any]:
+        """Signed where there is a key. The index last: what came into the other places meanwhile is then in it."""
+        kept = {topic.name: self._log.kept(topic.name) for topic in ALL}
+        blobs = self._blobs.count(caller.tenant, source, id)
+        found = letters.count(self._log, caller.tenant, source, id)
+        held = self._holdings.held(caller, source, id)
+        told = receipt(caller.tenant, source, id, Seen(held, blobs, found, kept), self._now())
+        statement = told.model_dump(mode="json", exclude={"signature"})
+        return self._signer.sign(statement) if self._signer else statement | {"signature": None}
+
+
+def router(erasure: Erasure, lane: Lane, authenticator: Authenticator) -> APIRouter:
+    """The routes; the lane is theirs alone: what they do may take long."""
+    routes = guarded(prefix="/v1/erasures", tags=["erasure"])
+    operator = Depends(authenticator.requires("admin", narrows=True))
+
+    @routes.post(
+        "",
+        summary="Delete all of a source or of the tenant",
+        description="At most 1,000 documents a request, each as the version that searches see: one that is newer stays.",
+        responses=responses(400, 413, 415),
+    )
+    async def delete(request: Request, body: Breadth, caller: Identity = operator) -> Deletion:
+        body.check(caller)
+        if body.id is not None:
+            raise misfit(("body.id", "is not taken here: delete a document by its own address"))
+
+        def work() -> Deletion:
+            deleted = erasure.delete(_who(request, caller), body.source)
+            trail(request).documents([{"source": key.source, "id": key.id, "status": 202} for key in deleted])
+            return Deletion(deleted=len(deleted))
+
+        return await _in(lane, work)
+
+    @routes.post(
+        ":receipt",
+        summary="What is left of what was deleted",
+        description="Reads back every place where it could be, and says what was found. It changes nothing.",
+        responses=responses(400, 413, 415),
+        response_model=Receipt,
+    )
+    async def look(request: Request, body: Breadth, caller: Identity = operator) -> dict[str, Any]:
+        body.check(caller)
+        return await _in(lane, lambda: erasure.receipt(_who(request, caller), body.source, body.id))
+
+    return routes
+
+
+def _who(request: Request, caller: Identity) -> Caller:
+    return Caller(caller.tenant, request.headers.get("authorization"), "read" in caller.scopes)
+
+
+async def _in(lane: Lane, work: Callable[[], T]) -> T:
+    try:
+        return await lane.run(work)
+    except Busy as error:
+        raise Problem(503, "too many ask for receipts at once", retry_after=RETRY_SECONDS) from error
+    except (EventLogError, BlobsUnavailable, HoldingsUnavailable) as error:
+        raise Problem(503, "log, index or blob store do not answer", retry_after=RETRY_SECONDS) from error

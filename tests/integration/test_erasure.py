@@ -1,0 +1,57 @@
+"""What is erased is in no file any more: the whole product in this process, its real engine, its files read byte by byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spanstream.client import Document, File
+from spanstream.events.ids import Key
+from spanstream.runtime.signing import Signer, verify
+from spanstream.standalone.folder import DataFolder
+from spanstream.store.compression import Compression
+from spanstream.store.edge import EdgeStore
+from tests.fixtures.here import DIMENSION, running
+
+SOURCE = "wiki"
+# Alike in nothing, so that no compression writes one as a part of another.
+ERASED = [b"Zwieback", b"Quixotry", b"Umbrella", b"Jackdaws", b"Flamingo"]
+FOR_EVER = 2**62
+
+
+def files_with(folder: Path, words: list[bytes]) -> dict[str, list[bytes]]:
+    """File -> the words that stand in it."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            found[str(path.relative_to(folder))] = [word for word in words if word in data]
+    return {name: there for name, there in found.items() if there}
+
+
+def test_no_word_of_an_erased_document_is_left_in_any_file(tmp_path: Path) -> None:
+    data, sent = tmp_path / "data", tmp_path / "note.md"
+    text, title, value, uploaded, group = (word.decode() for word in ERASED)
+    sent.write_text(f"# Note\n\nWords of a {uploaded}.")
+    data.mkdir()
+    folder = DataFolder(data)
+    with running(data) as here, here.client() as client:
+        erased = Document("text", f"Some {text} here.", title=title, metadata={"m": value}, groups=(group,))
+        report = client.ingest(SOURCE, [erased, File("file", sent), Document("kept", "Still here.")])
+        assert report.counts.searchable == 3
+        assert {word for words in files_with(data, ERASED).values() for word in words} == set(ERASED)
+        client.wait_searchable([client.delete(SOURCE, id) for id in ("text", "file")])
+        told = client.erasure_receipt(SOURCE, "text")
+    verify(told, Signer.read(folder.receipt_key).public_key)
+    found = {place["place"]: place["found"] for place in told["places"]}
+    assert [found[name] for name in ("index: documents", "index: passages", "blobs", "log: failures.v1")] == [0] * 4
+    assert (told["state"], found["index: files"]) == ("remaining", None)  # and that is the truth:
+    assert files_with(data, ERASED)
+
+    store = EdgeStore(folder.index)
+    store.open((folder.index / "live").read_text(), DIMENSION, Compression.NONE)
+    assert store.vacuum(FOR_EVER)
+    assert not store.vacuum(0)
+    kept = Key("default", SOURCE, "kept")
+    assert [passage.text for passage in store.passages(store.heads([kept])[kept])] == ["Still here."]
+    store.close()
+    assert files_with(data, ERASED) == {}
