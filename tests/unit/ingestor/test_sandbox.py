@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import orjson
@@ -18,12 +19,12 @@ from spanstream.ingestor.parsing.kinds import Kind
 from spanstream.ingestor.parsing.parsed import Limits, Parsed, ParseError, ParserUnavailable
 from spanstream.ingestor.parsing.parser import Parser
 from spanstream.ingestor.parsing.sandbox import Sandbox
-from tests.unit.ingestor import files
+from tests.unit.ingestor import children, files
 
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    made = Sandbox(Limits(seconds=1.0, memory_bytes=2**29), module="tests.unit.ingestor.children", start_seconds=10)
+    made = Sandbox(Limits(seconds=3.0, memory_bytes=2**29), module="tests.unit.ingestor.children", start_seconds=90)
     yield made
     made.close()
 
@@ -56,6 +57,41 @@ def test_a_document_that_harms_the_child_is_refused_and_the_next_is_read(
     assert sandbox.parse(Kind.PDF, b"next").parser == "fake/1"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux refuses system calls")
+@pytest.mark.parametrize("deed", sorted(children.DEEDS), ids=lambda deed: deed.decode())
+def test_the_child_has_no_files_no_network_and_no_children(sandbox: Sandbox, deed: bytes) -> None:
+    assert sandbox.parse(Kind.PDF, deed).text.startswith("refused: ")
+    assert sandbox.parse(Kind.PDF, b"next").parser == "fake/1"
+
+
+def test_what_a_parser_prints_is_in_no_log(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+    assert sandbox.parse(Kind.PDF, b"print").text == "said"
+    assert "document" not in "".join(capfd.readouterr())
+
+
+def test_no_file_is_missing_once_the_child_is_confined() -> None:
+    """What it reads is what this process reads, which may load whatever it likes."""
+    sandbox = Sandbox(Limits())
+    german = "Größere Bären hören süße Töne über den Flüssen. " * 20
+    article = f"<title>T</title><article><h1>Dances</h1><p>{'Bees dance all day. ' * 30}</p></article>"
+    try:
+        for kind, data in (
+            (Kind.TEXT, german.encode("cp1252")),
+            (Kind.TEXT, german.encode("utf-16")),
+            (Kind.TEXT, "Пчёлы танцуют, чтобы показать другим, где растут цветы. ".encode("koi8-r") * 20),
+            (Kind.TEXT, "蜜蜂跳舞告诉别的蜜蜂花在哪里。".encode("gb18030") * 20),
+            (Kind.HTML, article.encode()),
+            (Kind.HTML, b"<meta charset=shift_jis><p>" + "蜂は踊る。".encode("shift_jis") * 50),
+            (Kind.MARKDOWN, b"# T\n\n> *a* ~~b~~ <i>c</i>\n\n1. d\n   - e\n"),
+            (Kind.PDF, files.pdf("Bees dance.", "They tell.")),
+            (Kind.DOCX, files.word()),
+            (Kind.JSON, b'{"title": "T", "text": "Bees."}'),
+        ):
+            assert sandbox.parse(kind, data) == formats.parse(kind, data, Limits()), kind
+    finally:
+        sandbox.close()
+
+
 def test_real_formats_pass_through_the_real_child() -> None:
     sandbox = Sandbox(Limits())
     try:
@@ -75,7 +111,7 @@ def test_closing_twice_is_closing_once(sandbox: Sandbox) -> None:
 
 
 def test_a_child_that_does_not_start_says_nothing_of_the_document() -> None:
-    sandbox = Sandbox(Limits(), module="tests.unit.ingestor.files", start_seconds=10)  # it just ends
+    sandbox = Sandbox(Limits(), module="tests.unit.ingestor.files", start_seconds=90)  # it just ends
     with pytest.raises(ParserUnavailable):
         sandbox.parse(Kind.PDF, b"a")
     sandbox.close()
@@ -83,7 +119,7 @@ def test_a_child_that_does_not_start_says_nothing_of_the_document() -> None:
 
 def test_the_start_of_the_child_is_not_on_the_clock_of_its_first_document() -> None:
     sandbox = Sandbox(
-        Limits(seconds=0.05), module="tests.unit.ingestor.children", start_seconds=20
+        Limits(seconds=0.05), module="tests.unit.ingestor.children", start_seconds=90
     )  # a start takes longer
     try:
         assert sandbox.parse(Kind.PDF, b"a").parser == "fake/1"

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 import orjson
 
 from spanstream.events.v1.failure_pb2 import REASON_PARSE_LIMIT
-from spanstream.ingestor.parsing import formats
+from spanstream.ingestor.parsing import confinement, formats, warming
 from spanstream.ingestor.parsing.kinds import Kind
 from spanstream.ingestor.parsing.parsed import Limits, ParseError
 
@@ -50,6 +50,14 @@ def _confine(limits: Limits) -> None:
             continue
 
 
+def _silence() -> None:
+    """What libraries print may be a document's text, and our standard streams are the service's log."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
 def _grant_cpu(seconds: float) -> None:
     """The next document may use so much more CPU; beyond it the kernel ends the process, whoever else is alive."""
     used = time.process_time()
@@ -63,8 +71,10 @@ def main() -> None:
     os.environ.clear()  # addresses and keys of the parent are none of a parser's business
     _confine(limits)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent ends us
-    formats.load()
+    warming.warm(limits)
     connection.send_bytes(READY)
+    _silence()
+    confinement.confine()
     while True:
         try:
             request = connection.recv_bytes()

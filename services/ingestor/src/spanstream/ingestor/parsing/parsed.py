@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 
 from spanstream.events.v1.failure_pb2 import Reason
@@ -43,6 +44,7 @@ class Limits:
     seconds: float = 10.0  # wall time and CPU time
 
 
+@cache
 def release(package: str) -> str:
-    """The installed version of `package`, for `Parsed.parser`."""
+    """The installed version of `package`, for `Parsed.parser`. It is read from the disk once."""
     return f"{package}/{version(package)}"
