@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -107,6 +107,9 @@ class KafkaLog:
     def __init__(self, servers: Sequence[str], access: Access = OPEN) -> None:
         """`servers` are "host:port" of some of its brokers."""
         self._brokers = brokers(servers, access)
+        self._member = access.member
+        self._succeeded: set[str] = set()  # groups without members of an earlier process of our name
+        self._succeeding = threading.Lock()
         self._lock = threading.Lock()
         self._client: KafkaAdminClient | None = None
 
@@ -119,7 +122,8 @@ class KafkaLog:
         return list(missing)
 
     def consumer(self, group: str, topics: Sequence[str], *, max_records: int = 64) -> Consumer:
-        return Consumer(self._brokers, group, topics, max_records)
+        name = f"spanstream-{group}" if self._member is None else f"spanstream-{group}@{self._member}"
+        return Consumer(self._brokers, group, topics, max_records, name, lambda: self._succeed(group, name))
 
     def reader(self, topic: str, positions: Mapping[int, int], *, max_records: int = 64) -> Reader:
         return Reader(self._brokers, topic, positions, max_records)
@@ -175,11 +179,28 @@ class KafkaLog:
 
         Raises LogUnavailable while the brokers have not loaded the groups yet.
         """
+        self._evict(groups, None)
+
+    def _succeed(self, group: str, name: str) -> None:
+        """Before this process's first member of a group joins: remove those that a killed process of the same name left.
+
+        Else their partitions would stand still until their sessions time out. Raises LogUnavailable.
+        """
+        with self._succeeding:  # once: later members of this process have the same name
+            if self._member is not None and group not in self._succeeded:
+                self._evict([group], name)
+                self._succeeded.add(group)
+
+    def _evict(self, groups: Sequence[str], name: str | None) -> None:
         with self._admin() as admin:
             for group, description in admin.describe_groups(list(groups)).items():
                 if "Coordinator" in (description["error"] or ""):  # not raised: moving, loading, not there yet
                     raise LogUnavailable(f"group {group}: {description['error']}")
-                members = [MemberToRemove(member_id=member["member_id"]) for member in description["members"]]
+                members = [
+                    MemberToRemove(member_id=member["member_id"])
+                    for member in description["members"]
+                    if name in (None, member["client_id"])
+                ]
                 if members:
                     admin.remove_group_members(group, members)
 
@@ -254,10 +275,20 @@ class Producer:
 
 
 class Consumer:
-    """A member of a Kafka consumer group."""
+    """A member of a Kafka consumer group, under a name; `before` is called before it joins, and may raise LogUnavailable."""
 
-    def __init__(self, brokers: Mapping[str, Any], group: str, topics: Sequence[str], max_records: int) -> None:
+    def __init__(
+        self,
+        brokers: Mapping[str, Any],
+        group: str,
+        topics: Sequence[str],
+        max_records: int,
+        name: str,
+        before: Callable[[], None],
+    ) -> None:
         self._brokers = brokers
+        self._name = name
+        self._before = before
         self._group = group
         self._topics = list(topics)
         self._max_records = max_records
@@ -281,6 +312,8 @@ class Consumer:
                 f"group {self._group}: the log no longer holds what comes next in {places}: retention was faster than"
                 " this group, or the log was cut. Let it go on with `spanstream topics skip`, then ingest again what was lost"
             ) from error
+        except LogUnavailable:
+            return []
         except KafkaError as error:
             if error.retriable:
                 return []
@@ -342,10 +375,11 @@ class Consumer:
 
     def _connected(self) -> KafkaConsumer:
         if self._client is None:
+            self._before()
             client = KafkaConsumer(
                 **self._brokers,
                 group_id=self._group,
-                client_id=f"spanstream-{self._group}",
+                client_id=self._name,
                 bootstrap_timeout_ms=5_000,
                 **CONSUMER,
             )
