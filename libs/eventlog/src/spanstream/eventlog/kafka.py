@@ -1,4 +1,4 @@
-"""The log on Apache Kafka, through kafka-python: the only module that knows that client.
+"""The log on Apache Kafka, through kafka-python: with `batches` the only module that knows that client.
 
 Nothing is connected before its first use, so that a service can be built while the brokers are still starting. What
 Kafka answers becomes one of three: try again (`LogUnavailable`, or an empty poll), refuse (`TooLarge`), stop (`Fatal`).
@@ -29,7 +29,7 @@ from kafka.errors import (
     UnknownProducerIdError,
 )
 
-from spanstream.eventlog import sizes
+from spanstream.eventlog import batches, sizes
 from spanstream.eventlog.access import OPEN, Access
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone
 from spanstream.eventlog.intervals import MAX_POLL_INTERVAL
@@ -39,6 +39,7 @@ from spanstream.eventlog.selector import Selector
 from spanstream.events.topics import Topic
 
 log = logging.getLogger(__name__)
+batches.install()
 
 COMMIT_TIMEOUT = 10.0  # seconds
 MAX_UNACKNOWLEDGED_BYTES = 64 << 20  # of one producer: its client has no bound of its own
