@@ -13,7 +13,7 @@ from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import decode_varint
 
 
-class Batch(DefaultRecordBatch):
+class Batch(DefaultRecordBatch):  # type: ignore[misc]  # the client has no types
     """Reads "?" for each byte beyond ASCII in the names of a record's headers where one of them is no UTF-8."""
 
     def _read_msg(self) -> Any:

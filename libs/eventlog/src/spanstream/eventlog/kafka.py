@@ -21,6 +21,7 @@ from kafka.errors import (
     AuthorizationError,
     InvalidProducerEpochError,
     KafkaError,
+    KafkaTimeoutError,
     LogTruncationError,
     NoError,
     NoOffsetForPartitionError,
@@ -36,6 +37,7 @@ from spanstream.eventlog.intervals import MAX_POLL_INTERVAL
 from spanstream.eventlog.log import Outgoing, Position, Record
 from spanstream.eventlog.room import Room
 from spanstream.eventlog.selector import Selector
+from spanstream.eventlog.silence import Silence
 from spanstream.events.topics import Topic
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ batches.install()
 COMMIT_TIMEOUT = 10.0  # seconds
 MAX_UNACKNOWLEDGED_BYTES = 64 << 20  # of one producer: its client has no bound of its own
 CLOSE_SECONDS = 5.0
+DELIVERY_SECONDS = 30.0  # until a client gives up what is not acknowledged
 
 _CLIENT = {
     "reconnect_backoff_max_ms": 1_000,
@@ -61,7 +64,7 @@ PRODUCER = {
     "max_request_size": 2 << 20,  # above every topic's limit: sizes.check decides
     "max_block_ms": 5_000,
     "request_timeout_ms": 10_000,
-    "delivery_timeout_ms": 30_000,
+    "delivery_timeout_ms": int(DELIVERY_SECONDS * 1000),
 }
 CONSUMER = {
     **_CLIENT,
@@ -230,19 +233,22 @@ class Producer:
         self._lock = threading.Lock()
         self._client: KafkaProducer | None = None
         self._room = Room(MAX_UNACKNOWLEDGED_BYTES)
+        self._silence = Silence()  # of the client
 
     def publish(self, messages: Sequence[Outgoing], deadline: float = 30.0) -> list[Position]:
         sizes.check(messages)
         end = time.monotonic() + deadline
+        self._replace_if_silent()
         client = None
         occupied = [sizes.size(message) for message in messages]
-        room = self._room
+        room, silence = self._room, self._silence
         room.take(sum(occupied), deadline)
         futures: list[Any] = []
         try:
             client = self._connected()
             for m in messages:
                 futures.append(client.send(m.topic, m.value, m.key, list(m.headers)))
+                silence.asked()
             written = [future.get(max(0.0, end - time.monotonic())) for future in futures]
         except KafkaError as error:
             if client is not None and not error.retriable:
@@ -252,6 +258,8 @@ class Producer:
             for future, size in zip(futures, occupied, strict=False):
                 future.add_callback(room.give, size)
                 future.add_errback(room.give, size)
+                future.add_callback(silence.answered)
+                future.add_errback(silence.answered)
             room.give(sum(occupied[len(futures) :]))
         return [Position(one.topic, one.partition, one.offset) for one in written]
 
@@ -259,7 +267,7 @@ class Producer:
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
-            client.close(CLOSE_SECONDS)
+            _end(client, CLOSE_SECONDS)
 
     def _connected(self) -> KafkaProducer:
         with self._lock:
@@ -271,8 +279,28 @@ class Producer:
         """One refused record leaves the idempotent client unable to send anything: the next call gets a new one."""
         with self._lock:
             if self._client is broken:
-                self._client, self._room = None, Room(MAX_UNACKNOWLEDGED_BYTES)
-        broken.close(0)
+                self._client, self._room, self._silence = None, Room(MAX_UNACKNOWLEDGED_BYTES), Silence()
+        _end(broken, 0)
+
+    def _replace_if_silent(self) -> None:
+        """A client gives up after its delivery timeout what brokers do not acknowledge. kafka-python 3.0.12 was seen to do
+        neither, after two of three brokers had died and were back: whatever it was given waited, for ever.
+        """
+        silent = self._client if self._silence.seconds() >= DELIVERY_SECONDS else None
+        if silent is not None:
+            log.warning(
+                "the producer's client has said nothing for %.0f s: another one takes its place",
+                self._silence.seconds(),
+            )
+            self._replace(silent)
+
+
+def _end(client: KafkaProducer, seconds: float) -> None:
+    """What is not sent by then is given up, and whoever waits for it is told: the client's own close only raises, and goes on."""
+    try:
+        client.close(seconds)
+    except KafkaTimeoutError:
+        client._sender.force_close()
 
 
 class Consumer:
