@@ -370,6 +370,7 @@ class Member:
         self._consumer.close()
 
 
+@pytest.mark.promise("I30")
 def test_two_members_share_the_partitions_and_a_closed_ones_move_to_the_other(cluster: Cluster, group: str) -> None:
     topic = cluster.topic()
     members = [Member(cluster.log.consumer(group, [topic])) for _ in range(2)]
