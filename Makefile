@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/* services/*)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc charts-schema dashboards inventory image-sizes licences sbom secrets advisories clean
+.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc charts-schema dashboards reliability-report inventory image-sizes licences sbom secrets advisories clean
 
 help: ## Show this help
 	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
@@ -53,10 +53,13 @@ test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2
 test-unit: $(STAMP) ## Unit and contract tests, in seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"
 
-chaos: $(STAMP) ## Kills and restarts, long form; 10,000 seeds of the simulation, which go on where they were
+chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults, which go on where they were; writes docs/reliability-report.md
 	$(BIN)/python -m pytest tests/chaos --long -s
 	$(BIN)/python -m tests.chaos.simulation --mutants
 	$(BIN)/python -m tests.chaos.simulation --seeds 10000 --json bench-results/simulation.json
+	$(BIN)/python -m tests.chaos.faults --minutes 60 --json bench-results/faults.json
+	$(BIN)/python -m tests.chaos.recovery --json bench-results/recovery.json
+	$(BIN)/python tools/reliability_report.py --take bench-results
 
 bench: $(STAMP) ## Speed, as ratios within one run, with machine facts; JSON below bench-results/
 	$(BIN)/python -m tests.bench
@@ -88,6 +91,9 @@ charts-schema: $(STAMP) ## Write the services' settings into the chart's values.
 
 dashboards: $(STAMP) ## Write Grafana's dashboards
 	$(BIN)/python tools/dashboards.py
+
+reliability-report: $(STAMP) ## Write docs/reliability-report.md from the tests' marks and the results that are kept
+	$(BIN)/python tools/reliability_report.py
 
 inventory: $(STAMP) ## Write docs/inventory.md: what each profile of the chart deploys (needs Helm)
 	tools/install_helm.sh

@@ -32,6 +32,8 @@ SETTINGS: dict[str, tuple[str, type[Settings]]] = {
     "indexer": ("indexer", IndexerSettings),
     "gateway": ("gateway", GatewaySettings),
 }
+# What differs from pod to pod, so that the chart's templates alone can say it.
+_OF_THE_POD = {"LOG_MEMBER"}
 _KEPT = (
     "type",
     "enum",
@@ -70,7 +72,7 @@ def schema() -> dict[str, Any]:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     current: dict[str, Any] = json.loads(SCHEMA.read_text())
     for name, (service, kind) in SETTINGS.items():
-        decided = {*values[service]["wiring"], *values[service].get("secrets", {})}
+        decided = {*values[service]["wiring"], *values[service].get("secrets", {}), *_OF_THE_POD}
         current["$defs"][f"{name}Settings"] = definition(kind, decided)
     return current
 

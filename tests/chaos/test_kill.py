@@ -143,6 +143,7 @@ def seed() -> int:
 
 
 @pytest.mark.timeout(2400)
+@pytest.mark.promise("I1", "I3", "I5", "I7", "I9")
 def test_kills_lose_nothing_double_nothing_and_leave_nothing_half(tmp_path: Path, seed: int, long: bool) -> None:
     # The short form has no model to load three times: it then takes seconds, and the kills meet the same stages.
     count, kills, options = (

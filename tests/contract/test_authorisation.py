@@ -171,6 +171,7 @@ def applications(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applicati
 
 
 @pytest.mark.parametrize("name", OPEN)
+@pytest.mark.promise("I17")
 def test_every_route_asks_who_calls_or_is_known_to_be_open(applications: Applications, name: str) -> None:
     app = applications.servers[name].app
     assert unguarded(app, OPEN[name]) == []
@@ -229,6 +230,7 @@ NO_CREDENTIAL: dict[str, str | None] = {
 
 
 @pytest.mark.parametrize("state", NO_CREDENTIAL)
+@pytest.mark.promise("I17")
 def test_what_is_no_credential_is_401_everywhere(applications: Applications, state: str) -> None:
     assert set.union(*statuses(applications, NO_CREDENTIAL[state]).values()) == {401}
 
@@ -244,6 +246,7 @@ def test_right_key_under_another_scheme_is_401_everywhere(applications: Applicat
 
 
 @pytest.mark.parametrize("state", sorted(tokens_refused(Provider())))
+@pytest.mark.promise("I17")
 def test_wrong_token_is_401_everywhere(applications: Applications, state: str) -> None:
     token = tokens_refused(applications.provider)[state]
     assert set.union(*statuses(applications, f"Bearer {token}").values()) == {401}
@@ -280,6 +283,7 @@ def test_another_source_is_403_and_what_is_of_no_source_is_narrowed_or_refused(
     assert sources.json() == {"sources": []}
 
 
+@pytest.mark.promise("I16")
 def test_another_tenant_finds_nothing(applications: Applications) -> None:
     """404 where the document is asked for by name; and no answer holds a word of it."""
     key = applications.keys["other tenant"]
@@ -316,6 +320,7 @@ def test_right_credential_is_let_in_everywhere(applications: Applications, state
         assert answer.status_code not in (401, 403, 500), route.name
 
 
+@pytest.mark.promise("I25")
 def test_every_refusal_and_every_write_is_in_the_audit_log(applications: Applications) -> None:
     before = verify(applications.audit_file).lines
     routes, refused = applications.routes(), 0

@@ -33,7 +33,7 @@ ALLOWED = {
 
 # Third-party packages that only these modules may import.
 CONFINED = {
-    "kafka": {"eventlog/kafka.py"},
+    "kafka": {"eventlog/kafka.py", "eventlog/batches.py"},
     "qdrant_client": {"store/server.py"},
     "qdrant_edge": {"store/edge.py"},
     "ray": {"embedder/deployment.py"},

@@ -75,6 +75,7 @@ def test_reopening_finds_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("writes", [1, 40, 400])
+@pytest.mark.promise("I1")
 def test_what_was_acknowledged_before_kill_9_is_there(tmp_path: Path, writes: int) -> None:
     with child(WRITER, tmp_path) as process:
         assert process.stdout is not None
@@ -109,6 +110,7 @@ def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["config", "folder", "segments", "segment"])
+@pytest.mark.promise("I18")
 def test_a_corrupt_folder_is_named_with_what_to_do(tmp_path: Path, damage: str) -> None:
     opened(tmp_path).close()
     shard = tmp_path / "g" / "passages"

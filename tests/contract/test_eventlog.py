@@ -17,6 +17,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition  # type: ignore[import-untyped]
 
 from spanstream.eventlog import sizes
+from spanstream.eventlog.access import Access
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone, TooLarge
 from spanstream.eventlog.log import Consumer, Headers, Log, Outgoing, Reader, Record
 from spanstream.eventlog.memory import MemoryLog
@@ -412,6 +413,7 @@ class Member:
         self._consumer.close()
 
 
+@pytest.mark.promise("I30")
 def test_two_members_share_the_partitions_and_a_closed_ones_move_to_the_other(cluster: Cluster, group: str) -> None:
     topic = cluster.topic()
     members = [Member(cluster.log.consumer(group, [topic])) for _ in range(2)]
@@ -433,6 +435,26 @@ def test_two_members_share_the_partitions_and_a_closed_ones_move_to_the_other(cl
     assert sorted(values(stays.seen + leaves.seen), key=str) == sorted(
         [value for _, value in numbered(30)] * 2, key=str
     )
+
+
+def test_a_killed_process_is_succeeded_at_once_by_the_next_of_its_name(kafka_url: str, group: str) -> None:
+    """Kafka alone. A member that says nothing and does not leave would hold up its group until its session is over."""
+    killed, again = (open_log(kafka_url, Access(member="pod-1")) for _ in range(2))
+    other = open_log(kafka_url, Access(member="pod-2"))
+    topic = f"test-{uuid.uuid4().hex}"
+    killed.ensure_topics([Topic(topic, "", 3, -1, 1 << 20, (), (), None)])
+    silent = killed.consumer(group, [topic])
+    until(lambda: silent.poll(0.1) == [] and len(silent.assignment()) == 3)  # and never polls again
+    # Two of one process, of which neither puts out the other, and one of another.
+    members = [Member(log.consumer(group, [topic])) for log in (again, again, other)]
+    try:
+        until(lambda: len({frozenset(member.held) for member in members if len(member.held) == 1}) == 3)
+    finally:
+        for member in members:
+            member.close()
+        silent.close()
+        for log in (killed, again, other):
+            log.close()
 
 
 def test_one_consumer_reads_several_topics(cluster: Cluster, group: str) -> None:

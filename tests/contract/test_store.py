@@ -136,6 +136,7 @@ def test_versions_next_to_the_largest_are_told_apart(store: Store) -> None:
     assert store.flip_heads([below]) == [top]
 
 
+@pytest.mark.promise("I4")
 def test_a_tombstone_stays_against_older_and_equal_versions_and_gives_way_to_newer(store: Store) -> None:
     tombstone = head(key(), 5, state=State.DELETED, count=0)
     assert store.flip_heads([tombstone]) == [tombstone]
@@ -159,6 +160,7 @@ EVENTS = st.lists(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=EVENTS, data=st.data())
+@pytest.mark.promise("I3")
 def test_the_highest_order_wins_whatever_the_arrival(store: Store, events: list, data: st.DataObject) -> None:
     arrival = data.draw(st.permutations(events))
     together = data.draw(st.booleans())
@@ -369,6 +371,7 @@ def remaining(store: Store, bodies: list[tuple[int, bytes]], name: str = "d") ->
     return [body for body, count in zip(bodies, counts, strict=True) if count]
 
 
+@pytest.mark.promise("I6")
 def test_stale_passages_are_those_below_the_head_that_it_does_not_name(store: Store) -> None:
     small, large = sorted([ONE, TWO])
     bodies = [(version, content) for version in (3, 4, 5, 6) for content in (small, large)]
@@ -693,6 +696,7 @@ def test_sources_decide_what_is_seen_in_every_method(store: Store) -> None:
         assert set(store.facets(scope, {"metadata.kind": 9})["metadata.kind"]) == {(source, 1) for source in expected}
 
 
+@pytest.mark.promise("I16")
 def test_tenants_are_apart_in_every_method(store: Store) -> None:
     mine, theirs = key(tenant="acme"), key(tenant="beta")
     store.upsert_passages([passage(mine), passage(theirs, seed=1)])

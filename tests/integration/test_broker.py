@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from spanstream.eventlog.errors import LogUnavailable
+from spanstream.eventlog.errors import EventLogError, LogUnavailable
 from spanstream.eventlog.kafka import MAX_UNACKNOWLEDGED_BYTES, KafkaLog
 from spanstream.eventlog.log import Outgoing, Record
 from spanstream.events import topics
@@ -98,6 +99,7 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.promise("I1")
 def test_what_was_acknowledged_survives_a_kill_of_the_broker(folder: Path, brokers: Brokers) -> None:
     first = brokers.start(folder)
     publish(first, 500)
@@ -156,6 +158,7 @@ while True:
 """
 
 
+@pytest.mark.promise("I15")
 def test_what_a_silent_broker_does_not_acknowledge_is_bounded_and_goes_on_when_it_speaks_again(
     folder: Path, brokers: Brokers
 ) -> None:
@@ -175,6 +178,36 @@ def test_what_a_silent_broker_does_not_acknowledge_is_bounded_and_goes_on_when_i
         os.kill(broker.pid, signal.SIGCONT)
     assert producer.publish([message], 30.0)
     producer.close()
+    log.close()
+
+
+def test_a_producer_that_is_closed_under_a_silent_broker_tells_who_waits(folder: Path, brokers: Brokers) -> None:
+    broker = brokers.start(folder)
+    publish(broker, 1)
+    log = log_of(broker)
+    producer = log.producer()
+    message = Outgoing(TOPIC, b"k", b"value")
+    producer.publish([message])  # it knows the broker
+    os.kill(broker.pid, signal.SIGSTOP)
+    told: list[type] = []
+
+    def wait() -> None:
+        try:
+            producer.publish([message], 600)
+        except EventLogError as error:
+            told.append(type(error))
+
+    waiting = threading.Thread(target=wait)
+    try:
+        waiting.start()
+        with pytest.raises(LogUnavailable):
+            producer.publish([message], 0.5)
+        producer.close()
+        waiting.join(20)
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+    assert not waiting.is_alive()
+    assert len(told) == 1
     log.close()
 
 

@@ -169,6 +169,7 @@ def test_what_failed_is_listed_replayed_after_a_fix_and_then_found(world: World)
         world.mine.failures.replay(group.fingerprint)
 
 
+@pytest.mark.promise("I12")
 def test_an_old_version_that_is_replayed_never_overwrites_a_newer_one(world: World) -> None:
     for id in ("a", "b"):
         world.write(id, 3, "The old tides.")

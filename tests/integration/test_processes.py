@@ -136,6 +136,7 @@ def cluster(kafka_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 made.processes[name].stop()
 
 
+@pytest.mark.promise("I1", "I5")
 def test_a_killed_embedder_worker_is_replaced_and_nothing_is_lost(cluster: Cluster) -> None:
     documents = [
         {"_id": str(number), "text": f"Lantern number {number} hangs in the harbour. " * 20} for number in range(100)

@@ -153,6 +153,7 @@ class Run:
 
 
 @pytest.mark.timeout(3600)  # of the long form
+@pytest.mark.promise("I12")
 def test_no_order_of_replays_loses_a_document_or_takes_one_back(tmp_path: Path, long: bool) -> None:
     sent = 0
     store = EdgeStore(tmp_path / "store")

@@ -15,10 +15,9 @@ from spanstream.eventlog.log import Consumer
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events import codec
-from spanstream.events.ids import Key, Order
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import ALL, DOCUMENTS, EMBEDDINGS, FAILURES, PASSAGES
-from spanstream.events.v1.failure_pb2 import FailureEvent, Reason
+from spanstream.events.v1.failure_pb2 import FailureEvent
 from spanstream.gateway.search import Searcher
 from spanstream.indexer.handler import Indexer
 from spanstream.indexer.service import GROUP as INDEXER
@@ -39,9 +38,7 @@ from spanstream.store.engine import Collection
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import Generation
 from spanstream.store.index import Index
-from spanstream.store.payloads import head_from, passage_from
-from spanstream.store.points import State
-from tests.chaos import history
+from tests.chaos import history, witness
 from tests.chaos.simulation.ports import (
     Disk,
     ScheduledBlobs,
@@ -124,26 +121,13 @@ class Pipeline:
 
     def look(self, at: int) -> history.Look:
         """The whole index at once."""
-        heads = {}
-        for point in self.disk.points[Collection.DOCUMENTS].values():
-            head = head_from(point.payload)
-            order = Order.of(head.version, head.content_hash, head.state is State.DELETED)
-            heads[head.key] = history.Head(
-                order, head.state.value, head.content_hash, head.body_version, head.passage_count
-            )
-        passages = [(id, passage_from(point.payload)) for id, point in self.disk.points[Collection.PASSAGES].items()]
-        stored = [history.Stored(id, p.key, p.version, p.content_hash, p.ordinal) for id, p in passages]
-        return history.Look(at, heads, stored)
+        points = self.disk.points
+        documents = [point.payload for point in points[Collection.DOCUMENTS].values()]
+        return witness.look(at, documents, [(id, point.payload) for id, point in points[Collection.PASSAGES].items()])
 
     def dead_letters(self) -> list[history.DeadLetter]:
         """What the dead-letter topic holds."""
-        found = []
-        for event in self.failures():
-            inner = codec.envelope(event.topic, event.value)
-            key = Key(event.tenant, event.source, event.id)
-            reason = Reason.Name(event.reason).removeprefix("REASON_")
-            found.append(history.DeadLetter(key, event.version, reason, inner.content_hash if inner else b""))
-        return found
+        return [witness.dead_letter(event) for event in self.failures()]
 
     def failures(self) -> list[FailureEvent]:
         """The dead letters, without what is told of them later on the same topic."""

@@ -156,6 +156,7 @@ def test_a_document_that_cannot_be_encoded_is_rejected_alone(word: str) -> None:
     assert [read(first).origin.id, read(last).origin.id] == ["a", "c"]
 
 
+@pytest.mark.promise("I13")
 def test_a_text_on_which_the_encoder_fails_is_rejected_while_it_answers_the_canary() -> None:
     encoder, waits = Recording(), list[float]()
     events = [event("fine", id="a"), event("it breaks", id="b"), event("good", id="c")]
@@ -201,6 +202,7 @@ def test_slow_poison_is_put_back_in_time_and_its_attempts_are_remembered() -> No
     assert encoder.calls[-1] == 1  # nothing is remembered of a poll that was finished
 
 
+@pytest.mark.promise("I14")
 def test_an_encoder_that_fails_on_the_canary_too_is_waited_for() -> None:
     encoder = Recording()
     encoder.failing = 2

@@ -195,6 +195,7 @@ def test_an_empty_poll_does_not_call_the_handler() -> None:
     assert bench.watcher.events == []
 
 
+@pytest.mark.promise("I9")
 def test_publish_failure_leaves_the_offset_and_the_batch_is_sent_again_whole() -> None:
     bench = Bench(echo)
     bench.put(b"a", b"b")
@@ -245,6 +246,7 @@ def test_retry_for_one_record_during_isolation_puts_the_whole_batch_back() -> No
     assert bench.committed == 2
 
 
+@pytest.mark.promise("I14")
 def test_an_outage_is_never_a_dead_letter() -> None:
     bench = Bench(scripted(*(Retry(1.0, "down") for _ in range(200)), echo), breaker=Breaker(limit=5))
     bench.put(b"a")
@@ -268,6 +270,7 @@ def test_rejected_record_is_dead_lettered_and_offset_advances() -> None:
     assert bench.watcher.events == ["rejected 1", "handled 1"]
 
 
+@pytest.mark.promise("I9")
 def test_a_dead_letter_that_cannot_be_written_blocks_the_commit() -> None:
     bench = Bench(reject_all)
     bench.put(b"a")
@@ -282,6 +285,7 @@ def test_a_dead_letter_that_cannot_be_written_blocks_the_commit() -> None:
     assert len(bench.failures()) == 1
 
 
+@pytest.mark.promise("I13")
 def test_after_an_unexpected_exception_only_the_record_that_raises_again_is_rejected() -> None:
     bench = Bench(crash_on(b"bad"))
     bench.put(b"a", b"bad", b"b")
@@ -339,6 +343,7 @@ def test_a_fatal_error_of_the_handler_is_not_isolated(error: Exception) -> None:
     assert bench.failures() == []
 
 
+@pytest.mark.promise("I14")
 def test_a_broken_handler_stops_at_the_limit_and_leaves_the_rest_in_the_log() -> None:
     def broken(records: Sequence[Record]) -> list[Outgoing]:
         raise KeyError("a bad deploy")
@@ -399,6 +404,7 @@ def test_unreadable_records_count_towards_the_limit() -> None:
     assert bench.committed == 4
 
 
+@pytest.mark.promise("I13")
 def test_what_anyone_may_write_never_stops_the_loop_because_it_is_unreadable() -> None:
     records = [Record(topics.DOCUMENTS.name, 0, offset, b"k", b"garbage") for offset in range(2000)]
     breaker = Breaker()

@@ -98,6 +98,7 @@ def test_passages_without_a_head_are_not_shown(corpus: Corpus) -> None:
     assert "half" not in ids(ask(corpus, "red fish swims"))
 
 
+@pytest.mark.promise("I7")
 def test_passages_that_the_head_does_not_name_are_not_shown(corpus: Corpus) -> None:
     newer = document("fish", ["A green fish."], ["Quite green."], version=2)
     corpus.write_without_head([newer])
@@ -126,6 +127,7 @@ def test_tombstone_hides_passages_that_are_not_deleted_yet(corpus: Corpus) -> No
     assert "fish" not in ids(ask(corpus, "red fish swims"))
 
 
+@pytest.mark.promise("I16")
 def test_tenants_do_not_see_each_other(corpus: Corpus) -> None:
     corpus.put(document("foreign", ["The red fish swims."], tenant="other"))
     assert "foreign" not in ids(ask(corpus, "red fish swims"))

@@ -40,6 +40,7 @@ def head(version: int, state: State = State.LIVE, failed: int | None = None) -> 
         (head(-1, State.ABSENT, failed=2), 3, Outcome.PENDING),
     ],
 )
+@pytest.mark.promise("I26")
 def test_status_follows_from_the_head(shown: Head | None, version: int | None, outcome: Outcome) -> None:
     result = status(shown, version)
     assert result.outcome is outcome

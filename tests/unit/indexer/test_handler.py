@@ -132,6 +132,7 @@ def test_delete_hides_and_stays_against_older_and_equal_versions(store: Store, i
     assert found(store) == {(KEY, 7, 0)}
 
 
+@pytest.mark.promise("I4")
 def test_delete_of_an_unknown_document_leaves_a_tombstone(store: Store, index: Indexer) -> None:
     index([deleted(KEY, 6)])
     index(document(5).records())
@@ -180,6 +181,7 @@ def test_guess_overtaken_by_another_owner_goes_back_to_be_embedded(store: Store,
     assert head(store).version == 2
 
 
+@pytest.mark.promise("I6")
 def test_passages_that_nothing_names_any_more_are_deleted_even_when_the_kill_was_before(
     store: Store, index: Indexer
 ) -> None:
@@ -399,6 +401,7 @@ def test_passages_that_a_power_cut_took_from_under_their_head_are_written_again(
 
 
 @pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.promise("I5", "I9", "I10")
 def test_kill_at_any_call_of_the_store_then_redelivery_ends_in_the_same_state(store: Store, lost: bool) -> None:
     """`lost`: the call itself had no effect; else it was applied and only its answer was lost."""
     ends = set()

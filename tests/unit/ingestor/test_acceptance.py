@@ -92,6 +92,7 @@ def document(text: str = "Bees.", version: int | None = None, id: str = "a") -> 
     return Upsert(Key("t", "s", id), version, "text/plain", text.encode())
 
 
+@pytest.mark.promise("I19")
 def test_versions_rise_strictly_whatever_the_clock_does() -> None:
     times = iter([10, 10, 7, 20])
     versions = Versions(lambda: next(times))
@@ -172,6 +173,7 @@ def test_without_an_answer_from_the_index_everything_is_published(world: World) 
     assert not world.acceptance.accept(CALLER, [document()])[0].unchanged
 
 
+@pytest.mark.promise("I1")
 def test_a_log_that_does_not_acknowledge_is_a_503_with_retry_after(tmp_path: Path) -> None:
     class Down:
         def publish(self, messages: Sequence[Outgoing], deadline: float = 30.0) -> list[Position]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_what_a_crash_left_beside_its_place_is_counted_and_forgotten(tmp_path: P
 def test_no_file_is_left_aside(tmp_path: Path) -> None:
     key = Blobs(f"file:{tmp_path}").put(DOCUMENT, 7, b"bees")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / key]
+
+
+@pytest.mark.promise("I18")
+@pytest.mark.parametrize("damage", [lambda data: data[:-1] + b"?", lambda data: data[:3], lambda data: data + b"more"])
+def test_a_damaged_blob_is_mended_when_its_bytes_come_again(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    blobs = Blobs(f"file:{tmp_path}")
+    key = blobs.put("acme", b"the very bytes")
+    (tmp_path / key).write_bytes(damage(b"the very bytes"))
+    assert blobs.put("acme", b"the very bytes") == key
+    assert blobs.get(key, 100) == b"the very bytes"
 
 
 def test_missing_and_too_large(blobs: Blobs) -> None:

@@ -49,6 +49,7 @@ def test_one_child_reads_many_documents(sandbox: Sandbox) -> None:
         (b"grow", REASON_PARSE_LIMIT),
     ],
 )
+@pytest.mark.promise("I13", "I27")
 def test_a_document_that_harms_the_child_is_refused_and_the_next_is_read(
     sandbox: Sandbox, deed: bytes, reason: Reason
 ) -> None:

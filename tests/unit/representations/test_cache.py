@@ -173,6 +173,7 @@ def test_a_file_that_breaks_while_it_is_used_only_costs_time(model: Model, tmp_p
 @pytest.mark.parametrize(
     "change", ["substr(sums, 1, 7)", "CAST(x'0000c07f' || substr(sums, 5) AS BLOB)", "zeroblob(length(sums))"]
 )
+@pytest.mark.promise("I18")
 def test_numbers_that_the_disk_has_changed_are_not_found(tmp_path: Path, change: str) -> None:
     cache = WindowCache(tmp_path, 1 << 20)
     cache.put([(b"k", np.ones((2, 8), np.float32))])

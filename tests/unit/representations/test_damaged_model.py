@@ -102,6 +102,7 @@ def fewer_words(folder: Path) -> None:
         (text("2_Dense/model.safetensors", b"\0" * 9), "SafetensorError"),
     ],
 )
+@pytest.mark.promise("I18")
 def test_a_damaged_folder_is_refused(folder: Path, change: Change, said: str) -> None:
     change(folder)
     with pytest.raises(ModelUnsupported, match=said):

@@ -76,6 +76,7 @@ def test_long_lines_are_chained_too(path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", range(5))
+@pytest.mark.promise("I25")
 def test_any_change_shows(path: Path, at: int) -> None:
     lines = written(path)
     damaged = {
@@ -154,6 +155,7 @@ def test_what_cannot_be_written_is_an_error(path: Path) -> None:
         AuditLog(path)
 
 
+@pytest.mark.promise("I20", "I25")
 def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     """In a process of its own, whose files may not grow beyond a limit."""
     path = tmp_path / "audit.jsonl"

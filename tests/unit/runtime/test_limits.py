@@ -55,6 +55,7 @@ def test_slow_rates_say_when_to_come_again() -> None:
     assert refused(of) is None
 
 
+@pytest.mark.promise("I15")
 def test_one_tenant_takes_nothing_from_another() -> None:
     of = limits(Time(), requests_per_second=1, burst_seconds=1)
     assert [refused(of), refused(of), refused(of, "globex")] == [None, 1, None]

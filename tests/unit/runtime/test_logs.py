@@ -35,6 +35,7 @@ def test_every_line_is_json_with_its_trace() -> None:
 
 
 @pytest.mark.usefixtures("restored")
+@pytest.mark.promise("I29")
 def test_an_exception_is_logged_by_type_and_place_without_its_words() -> None:
     stream = io.StringIO()
     logs.configure("info", stream=stream)

@@ -9,12 +9,14 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True)
 class Access:
     """`ca_file`: certificates (PEM) of who signs the brokers'; None: without TLS. `username`, `password`: as SCRAM-SHA-512
-    takes them, with TLS alone; None: nobody in particular.
+    takes them, with TLS alone; None: nobody in particular. `member`: this process among those of its groups, by a name
+    that it has again after a restart and that no other process has; None: it has none.
     """
 
     ca_file: Path | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    member: str | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for half a login, and for one that would be sent without TLS."""

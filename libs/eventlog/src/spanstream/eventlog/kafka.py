@@ -1,4 +1,4 @@
-"""The log on Apache Kafka, through kafka-python: the only module that knows that client.
+"""The log on Apache Kafka, through kafka-python: with `batches` the only module that knows that client.
 
 Nothing is connected before its first use, so that a service can be built while the brokers are still starting. What
 Kafka answers becomes one of three: try again (`LogUnavailable`, or an empty poll), refuse (`TooLarge`), stop (`Fatal`).
@@ -11,7 +11,7 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from kafka.errors import (
     AuthorizationError,
     InvalidProducerEpochError,
     KafkaError,
+    KafkaTimeoutError,
     LogTruncationError,
     NoError,
     NoOffsetForPartitionError,
@@ -30,21 +31,24 @@ from kafka.errors import (
     UnknownProducerIdError,
 )
 
-from spanstream.eventlog import sizes
+from spanstream.eventlog import batches, sizes
 from spanstream.eventlog.access import OPEN, Access
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone
 from spanstream.eventlog.intervals import MAX_POLL_INTERVAL
 from spanstream.eventlog.log import Outgoing, Position, Record
 from spanstream.eventlog.room import Room
 from spanstream.eventlog.selector import Selector
+from spanstream.eventlog.silence import Silence
 from spanstream.events.topics import Topic
 
 log = logging.getLogger(__name__)
+batches.install()
 
 COMMIT_TIMEOUT = 10.0  # seconds
 MAX_UNACKNOWLEDGED_BYTES = 64 << 20  # of one producer: its client has no bound of its own
 CLOSE_SECONDS = 5.0
 RETENTION_CHECK_SECONDS = 600.0  # the broker looks every 300 s by default, and takes a minute to delete the files
+DELIVERY_SECONDS = 30.0  # until a client gives up what is not acknowledged
 
 _CLIENT = {
     "reconnect_backoff_max_ms": 1_000,
@@ -62,7 +66,7 @@ PRODUCER = {
     "max_request_size": 2 << 20,  # above every topic's limit: sizes.check decides
     "max_block_ms": 5_000,
     "request_timeout_ms": 10_000,
-    "delivery_timeout_ms": 30_000,
+    "delivery_timeout_ms": int(DELIVERY_SECONDS * 1000),
 }
 CONSUMER = {
     **_CLIENT,
@@ -109,6 +113,9 @@ class KafkaLog:
     def __init__(self, servers: Sequence[str], access: Access = OPEN) -> None:
         """`servers` are "host:port" of some of its brokers."""
         self._brokers = brokers(servers, access)
+        self._member = access.member
+        self._succeeded: set[str] = set()  # groups without members of an earlier process of our name
+        self._succeeding = threading.Lock()
         self._lock = threading.Lock()
         self._client: KafkaAdminClient | None = None
 
@@ -121,7 +128,8 @@ class KafkaLog:
         return list(missing)
 
     def consumer(self, group: str, topics: Sequence[str], *, max_records: int = 64) -> Consumer:
-        return Consumer(self._brokers, group, topics, max_records)
+        name = f"spanstream-{group}" if self._member is None else f"spanstream-{group}@{self._member}"
+        return Consumer(self._brokers, group, topics, max_records, name, lambda: self._succeed(group, name))
 
     def reader(self, topic: str, positions: Mapping[int, int], *, max_records: int = 64) -> Reader:
         return Reader(self._brokers, topic, positions, max_records)
@@ -194,11 +202,28 @@ class KafkaLog:
 
         Raises LogUnavailable while the brokers have not loaded the groups yet.
         """
+        self._evict(groups, None)
+
+    def _succeed(self, group: str, name: str) -> None:
+        """Before this process's first member of a group joins: remove those that a killed process of the same name left.
+
+        Else their partitions would stand still until their sessions time out. Raises LogUnavailable.
+        """
+        with self._succeeding:  # once: later members of this process have the same name
+            if self._member is not None and group not in self._succeeded:
+                self._evict([group], name)
+                self._succeeded.add(group)
+
+    def _evict(self, groups: Sequence[str], name: str | None) -> None:
         with self._admin() as admin:
             for group, description in admin.describe_groups(list(groups)).items():
                 if "Coordinator" in (description["error"] or ""):  # not raised: moving, loading, not there yet
                     raise LogUnavailable(f"group {group}: {description['error']}")
-                members = [MemberToRemove(member_id=member["member_id"]) for member in description["members"]]
+                members = [
+                    MemberToRemove(member_id=member["member_id"])
+                    for member in description["members"]
+                    if name in (None, member["client_id"])
+                ]
                 if members:
                     admin.remove_group_members(group, members)
 
@@ -231,19 +256,22 @@ class Producer:
         self._lock = threading.Lock()
         self._client: KafkaProducer | None = None
         self._room = Room(MAX_UNACKNOWLEDGED_BYTES)
+        self._silence = Silence()  # of the client
 
     def publish(self, messages: Sequence[Outgoing], deadline: float = 30.0) -> list[Position]:
         sizes.check(messages)
         end = time.monotonic() + deadline
+        self._replace_if_silent()
         client = None
         occupied = [sizes.size(message) for message in messages]
-        room = self._room
+        room, silence = self._room, self._silence
         room.take(sum(occupied), deadline)
         futures: list[Any] = []
         try:
             client = self._connected()
             for m in messages:
                 futures.append(client.send(m.topic, m.value, m.key, list(m.headers)))
+                silence.asked()
             written = [future.get(max(0.0, end - time.monotonic())) for future in futures]
         except KafkaError as error:
             if client is not None and not error.retriable:
@@ -253,6 +281,8 @@ class Producer:
             for future, size in zip(futures, occupied, strict=False):
                 future.add_callback(room.give, size)
                 future.add_errback(room.give, size)
+                future.add_callback(silence.answered)
+                future.add_errback(silence.answered)
             room.give(sum(occupied[len(futures) :]))
         return [Position(one.topic, one.partition, one.offset) for one in written]
 
@@ -260,7 +290,7 @@ class Producer:
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
-            client.close(CLOSE_SECONDS)
+            _end(client, CLOSE_SECONDS)
 
     def _connected(self) -> KafkaProducer:
         with self._lock:
@@ -272,15 +302,45 @@ class Producer:
         """One refused record leaves the idempotent client unable to send anything: the next call gets a new one."""
         with self._lock:
             if self._client is broken:
-                self._client, self._room = None, Room(MAX_UNACKNOWLEDGED_BYTES)
-        broken.close(0)
+                self._client, self._room, self._silence = None, Room(MAX_UNACKNOWLEDGED_BYTES), Silence()
+        _end(broken, 0)
+
+    def _replace_if_silent(self) -> None:
+        """A client gives up after its delivery timeout what brokers do not acknowledge. kafka-python 3.0.12 was seen to do
+        neither, after two of three brokers had died and were back: whatever it was given waited, for ever.
+        """
+        silent = self._client if self._silence.seconds() >= DELIVERY_SECONDS else None
+        if silent is not None:
+            log.warning(
+                "the producer's client has said nothing for %.0f s: another one takes its place",
+                self._silence.seconds(),
+            )
+            self._replace(silent)
+
+
+def _end(client: KafkaProducer, seconds: float) -> None:
+    """What is not sent by then is given up, and whoever waits for it is told: the client's own close only raises, and goes on."""
+    try:
+        client.close(seconds)
+    except KafkaTimeoutError:
+        client._sender.force_close()
 
 
 class Consumer:
-    """A member of a Kafka consumer group."""
+    """A member of a Kafka consumer group, under a name; `before` is called before it joins, and may raise LogUnavailable."""
 
-    def __init__(self, brokers: Mapping[str, Any], group: str, topics: Sequence[str], max_records: int) -> None:
+    def __init__(
+        self,
+        brokers: Mapping[str, Any],
+        group: str,
+        topics: Sequence[str],
+        max_records: int,
+        name: str,
+        before: Callable[[], None],
+    ) -> None:
         self._brokers = brokers
+        self._name = name
+        self._before = before
         self._group = group
         self._topics = list(topics)
         self._max_records = max_records
@@ -368,10 +428,11 @@ class Consumer:
 
     def _connected(self) -> KafkaConsumer:
         if self._client is None:
+            self._before()
             client = KafkaConsumer(
                 **_connection(self._brokers),
                 group_id=self._group,
-                client_id=f"spanstream-{self._group}",
+                client_id=self._name,
                 bootstrap_timeout_ms=5_000,
                 **CONSUMER,
             )

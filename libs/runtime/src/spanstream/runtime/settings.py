@@ -130,12 +130,19 @@ class LogAccessSettings(Settings):
         None, validation_alias="LOG_USERNAME", description="for SCRAM-SHA-512, with TLS alone; none: no login"
     )
     log_password: SecretStr | None = Field(None, validation_alias="LOG_PASSWORD", description="of LOG_USERNAME")
+    log_member: str | None = Field(
+        None,
+        validation_alias="LOG_MEMBER",
+        pattern="^[A-Za-z0-9._-]{1,200}$",
+        description="this process among those of its group: a name that it has again after a restart, and no other has, such"
+        " as its pod's. One that was killed then takes its partitions up at once; none: after the session's 45 s",
+    )
 
     @property
     def log_access(self) -> Access:
         """For `open_log`."""
         password = self.log_password.get_secret_value() if self.log_password else None
-        return Access(self.log_ca_file, self.log_username, password)
+        return Access(self.log_ca_file, self.log_username, password, self.log_member)
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:

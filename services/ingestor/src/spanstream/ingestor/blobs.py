@@ -66,7 +66,7 @@ class Blobs:
         digest = hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
         key = f"{_place(of.tenant, of.source, of.id)}/{version}-{digest}"
         try:
-            if not self._fs.exists(self._path(key)):
+            if not self._holds(self._path(key), data):
                 self._write(self._path(key), data)
         except OSError as error:
             raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
@@ -112,6 +112,14 @@ class Blobs:
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        """Whether these very bytes are there: what a disk has changed is written anew, or its document could never be sent again."""
+        try:
+            with self._fs.open(path, "rb") as file:
+                return bool(file.read(len(data) + 1) == data)
+        except FileNotFoundError:
+            return False
 
     def _write(self, path: str, data: bytes) -> None:
         if isinstance(self._fs, LocalFileSystem):

@@ -31,7 +31,7 @@ KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
 
 # The smallest settings that keep up: C1 alone starts faster and needs less memory than C2, the serial collector has no
 # threads of its own. Measured: 2.2 s to ready, 150 MB resident when idle.
-_JVM = [
+JVM = [
     "-Xms64m",
     "-Xmx320m",
     "-Xss512k",
@@ -188,7 +188,7 @@ class LocalBroker:
                 f"Only {free >> 20} MB are free on the disk of {self._folder}; Kafka needs {self._free_bytes >> 20} MB.\n"
                 "Free some space, or choose a data folder on another disk."
             )
-        if not _is_free(self._port):
+        if not is_free(self._port):
             raise BrokerError(
                 f"Port {self._port} on {HOST}, which Kafka is to use, is taken by another program.\n"
                 "Stop that program, or choose another port (0 takes any free one)."
@@ -203,7 +203,7 @@ class LocalBroker:
                 "The first start needs the network once, to get Kafka's jars from the Maven repository (behind a proxy:\n"
                 "set HTTPS_PROXY). Connect and start again; later starts need no network."
             ) from error
-        return [str(JAVA), *_JVM, "-cp", ":".join(map(str, found))]
+        return [str(JAVA), *JVM, "-cp", ":".join(map(str, found))]
 
     def _configure(self, java: list[str]) -> None:
         logs = self._folder / "logs"
@@ -252,7 +252,7 @@ class LocalBroker:
                 if time.monotonic() > deadline:
                     raise self._failure(f"did not answer within {START_SECONDS:.0f} s on")
                 time.sleep(0.02)
-                if not _is_free(self._port):
+                if not is_free(self._port):
                     with suppress(LogUnavailable):
                         log.evict_members(GROUPS)
                         self._ready = True
@@ -279,7 +279,8 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nothing listens there."""
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that only lingers is free
         try:

@@ -1,0 +1,176 @@
+"""Writes docs/reliability-report.md: each promise, what attacks it, and what that gave; --check: is the page stale?
+
+Attacks are the tests that say so (`@pytest.mark.promise("I1", …)`) and the long runs whose results are in tests/chaos/results,
+as their commands write them. `--take FOLDER` takes newer ones from there (`make chaos` leaves them in bench-results). A promise
+without either is said to have no proof.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import shutil
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/reliability-report.md"
+RESULTS = ROOT / "tests/chaos/results"
+
+PROMISES = {
+    "I1": "No accepted document is lost",
+    "I2": "Nothing is shown that nobody sent",
+    "I3": "The highest order wins, whatever arrives when and how often",
+    "I4": "Deletes stay deleted",
+    "I5": "No passage is doubled or missing",
+    "I6": "Stale passages go",
+    "I7": "Never half a document, never two versions",
+    "I8": "After `searchable` every search sees that version, or a newer one",
+    "I9": "Offsets never outrun effects",
+    "I10": "Everything may happen twice",
+    "I11": "A replay gives what a rebuild gives",
+    "I12": "Dead letters are re-driven safely, in any order, repeatedly",
+    "I13": "Poison never holds up a partition, even if it kills the worker",
+    "I14": "An outage is not poison",
+    "I15": "Overload is shed",
+    "I16": "Tenants are apart",
+    "I17": "Authorisation fails closed",
+    "I18": "Corruption is found and never served",
+    "I19": "Clocks order only the versions of the time of acceptance",
+    "I20": "A full disk loses nothing, and room heals it",
+    "I21": "A rolling restart is invisible",
+    "I22": "Old and new messages mix",
+    "I23": "The switch to another generation is atomic and reversible",
+    "I24": "A restore works",
+    "I25": "The audit log is complete",
+    "I26": "Status, lag and counts of failures are true",
+    "I27": "Parsers are contained",
+    "I28": "Erasure reaches every copy",
+    "I29": "No content in logs, traces, metrics, errors",
+    "I30": "One effective writer for each key",
+}
+PIPELINE = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I9", "I10", "I30")  # what the checker of histories judges
+
+
+@dataclass(frozen=True)
+class Run:
+    """A long run: which promises it attacks, its command, and how its result is told."""
+
+    promises: tuple[str, ...]
+    command: str
+    told: Callable[[dict[str, Any]], tuple[str, str, str]]  # (faults survived, figure, seeds)
+
+
+def _simulated(result: dict[str, Any]) -> tuple[str, str, str]:
+    figure = f"{result['next'] - result['first']:,} simulated histories, {len(result['failed'])} broken"
+    return f"{result['faults']:,}", figure, f"{result['first']}–{result['next'] - 1}"
+
+
+def _faults(result: dict[str, Any]) -> tuple[str, str, str]:
+    survived = ", ".join(f"{count} × {name}" for name, count in sorted(result["faults"].items()))
+    figure = f"{result['accepted']:,} events accepted, {result['refused']:,} refused with Retry-After, "
+    figure += f"{len(result['failed'])} of {result['next'] - result['first']} runs broken"
+    return survived, figure, f"{result['first']}–{result['next'] - 1}"
+
+
+def _recovery(result: dict[str, Any]) -> tuple[str, str, str]:
+    times = "; ".join(
+        f"{name} back at its full rate after {statistics.median(seconds):.1f} s (median of {len(seconds)}; longest {max(seconds):.1f} s)"
+        for name, seconds in result["seconds"].items()
+    )
+    kills = sum(len(seconds) for seconds in result["seconds"].values())
+    broken = f"{len(result['violations'])} of {result['accepted']:,} events lost or doubled"
+    return f"{kills} × kill -9", f"{times}; {broken}", str(result["seed"])
+
+
+RUNS = {
+    "simulation": Run((*PIPELINE, "I8", "I19"), "python -m tests.chaos.simulation --seeds 10000", _simulated),
+    "faults": Run((*PIPELINE, "I14"), "python -m tests.chaos.faults --minutes 60", _faults),
+    "recovery": Run(("I1", "I5"), "python -m tests.chaos.recovery --kills 5", _recovery),
+}
+
+
+def marked(name: str) -> Iterator[tuple[str, list[Any]]]:
+    """Each test with this mark, as `path::name`, and the mark's arguments. Read, not imported."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                for call in node.decorator_list:
+                    if isinstance(call, ast.Call) and ast.unparse(call.func) == f"pytest.mark.{name}":
+                        yield f"{path.relative_to(ROOT)}::{node.name}", [ast.literal_eval(one) for one in call.args]
+
+
+def page(results: Path = RESULTS) -> str:
+    """The page as it should be."""
+    attacks: dict[str, list[str]] = defaultdict(list)
+    for test, names in marked("promise"):
+        for name in names:
+            assert name in PROMISES, f"{test}: there is no promise {name}"
+            attacks[name].append(test)
+    told = {name: run.told(found) for name, run in RUNS.items() if (found := _result(results, name))}
+    lines = [*_HEAD, "| promise | attacked by tests | long runs, as they ended last |", "|---|---|---|"]
+    for name, words in PROMISES.items():
+        runs = [f"[{run}](#{run}): {told[run][1]}" for run in RUNS if run in told and name in RUNS[run].promises]
+        tests = [_shown(test) for test in sorted(attacks[name])]
+        lines.append(f"| **{name}** {words} | {'<br>'.join(tests) or _NONE} | {'<br>'.join(runs)} |")
+    lines += ["", "## Long runs", "", "| run | command | faults survived | figure | seeds |", "|---|---|---|---|---|"]
+    for name, (survived, figure, seeds) in told.items():
+        lines.append(f'| <a id="{name}"></a>{name} | `{RUNS[name].command}` | {survived} | {figure} | {seeds} |')
+    lines += ["", *_FINDINGS, "| finding | verdict | test |", "|---|---|---|"]
+    lines += [f"| {finding} | {verdict} | {_shown(test)} |" for test, (finding, verdict) in marked("finding")]
+    return "\n".join(lines) + "\n"
+
+
+_NONE = "**no proof yet**"
+_HEAD = [
+    "# Reliability report",
+    "",
+    "Written by `python tools/reliability_report.py`; changes are lost. Each promise, what attacks it, and what came of it. The tests run with",
+    "`make test` and `make chaos` (`pytest PATH::NAME` for one), each long run with its command; its seeds are printed. What the",
+    "simulation is and how a failure is read: [reliability.md](reliability.md).",
+    "",
+]
+_FINDINGS = [
+    "## What our rules for clients and store assume",
+    "",
+    "Findings about the pinned versions of kafka-python and Qdrant, each held by a test: a raise of a pin that changes one fails there.",
+    "",
+]
+
+
+def _shown(test: str) -> str:
+    path, _, name = test.partition("::")
+    return f"{name.removeprefix('test_').replace('_', ' ')} ([{Path(path).stem.removeprefix('test_')}](../{path}))"
+
+
+def _result(folder: Path, name: str) -> dict[str, Any] | None:
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def main() -> int:
+    """Write, or compare."""
+    parser = argparse.ArgumentParser(prog="python tools/reliability_report.py", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if the page is stale")
+    parser.add_argument("--take", type=Path, metavar="FOLDER", help="take results from there first")
+    options = parser.parse_args()
+    if options.take:
+        RESULTS.mkdir(exist_ok=True)
+        for name in RUNS:
+            if (options.take / f"{name}.json").exists():
+                shutil.copyfile(options.take / f"{name}.json", RESULTS / f"{name}.json")
+    text = page()
+    if options.check:
+        return int(PAGE.read_text() != text)
+    PAGE.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
