@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/* services/*)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos proto proto-check constraints metrics-doc charts-schema dashboards reliability-report inventory image-sizes licences sbom secrets advisories clean
+.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos rehearse proto proto-check constraints metrics-doc charts-schema dashboards reliability-report inventory image-sizes licences sbom secrets advisories clean
 
 help: ## Show this help
 	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
@@ -46,9 +46,9 @@ type: $(STAMP) ## Check types
 	$(BIN)/mypy
 
 # --- Test ------------------------------------------------------------------------------------------------------------
-test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2e, short forms of chaos, bench, quality
+test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2e, short forms of chaos, bench, quality, rehearsal
 	$(BIN)/python -m pytest tests/unit tests/contract -n auto --maxprocesses 4
-	$(BIN)/python -m pytest tests/quality tests/bench tests/chaos tests/e2e tests/integration -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/quality tests/bench tests/chaos tests/rehearsal tests/e2e tests/integration -n 2 --dist loadfile --no-loadscope-reorder
 
 test-unit: $(STAMP) ## Unit and contract tests, in seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"
@@ -60,6 +60,10 @@ chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults,
 	$(BIN)/python -m tests.chaos.faults --minutes 60 --json bench-results/faults.json
 	$(BIN)/python -m tests.chaos.recovery --json bench-results/recovery.json
 	$(BIN)/python tools/reliability_report.py --take bench-results
+
+rehearse: $(STAMP) ## The charts' manifests as processes on loopback, long form: upgrades under load, drains, login, Ray (docs/deployment.md)
+	tools/install_helm.sh
+	$(BIN)/python -m pytest tests/rehearsal --long -s
 
 bench: $(STAMP) ## Speed, as ratios within one run, with machine facts; JSON below bench-results/
 	$(BIN)/python -m tests.bench
