@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+import pytest
 
 from spanstream.client import Document, File
 from spanstream.events.ids import Key
@@ -55,3 +58,32 @@ def test_no_word_of_an_erased_document_is_left_in_any_file(tmp_path: Path) -> No
     assert [passage.text for passage in store.passages(store.heads([kept])[kept])] == ["Still here."]
     store.close()
     assert files_with(data, ERASED) == {}
+
+
+def test_a_document_that_has_expired_is_deleted_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INDEXER_EXPIRY_SECONDS", "0.1")
+    with running(tmp_path) as here, here.client() as client:
+        receipts = [
+            client.put(SOURCE, Document("over", "Bees.", expires_at="2020-01-01T00:00:00Z")),
+            client.put(SOURCE, Document("kept", "Bees.", expires_at="2200-01-01T00:00:00Z")),
+        ]
+        client.wait_searchable(receipts)
+        deadline = time.monotonic() + 60
+        while client.status(SOURCE, "over").state != "deleted":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert client.status(SOURCE, "over").version == receipts[0].version
+        assert client.status(SOURCE, "kept").state == "searchable"
+
+
+def test_a_source_is_deleted_at_once(tmp_path: Path) -> None:
+    with running(tmp_path) as here, here.client() as client:
+        for source in ("wiki", "news"):
+            client.wait_searchable([client.put(source, Document(str(n), "Bees.")) for n in range(3)])
+        deadline = time.monotonic() + 60
+        while client.erase("wiki"):  # those whose deletes are on their way are deleted once more
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert [(source.name, source.documents) for source in client.sources()] == [("news", 3)]
+        told = client.erasure_receipt("wiki")
+        assert (told["source"], told["id"], told["tombstones"]) == ("wiki", None, 3)

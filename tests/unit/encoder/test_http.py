@@ -310,11 +310,10 @@ def test_every_request_of_a_call_says_what_it_belongs_to() -> None:
     seen: list[str | None] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/v1/encode":
-            seen.append(request.headers.get("traceparent"))
+        seen.append(request.headers.get("traceparent"))
         return honest(request)
 
-    client = HttpEncoder("http://encoder", transport=httpx.MockTransport(answer), trace=lambda: {"traceparent": "here"})
+    client = encoder(answer, trace=lambda: {"traceparent": "here"})
     client.encode([Text("x" * 200_000, NONE)] * 3)
     assert len(seen) > 1
     assert set(seen) == {"here"}

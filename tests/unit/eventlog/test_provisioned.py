@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.eventlog.provisioned import Provisioned
-from spanstream.events.topics import ALL, EMBEDDINGS, FAILURES, MATCHES, PASSAGES
+from spanstream.events.topics import ALL, DOCUMENTS, EMBEDDINGS, FAILURES, MATCHES, PASSAGES
 
 
 def test_a_topic_that_is_missing_is_named_until_it_is_there() -> None:
@@ -20,7 +20,7 @@ def test_a_topic_that_is_missing_is_named_until_it_is_there() -> None:
 
 def test_only_topics_that_the_service_uses_are_asked_for() -> None:
     log = MemoryLog()
-    log.ensure_topics([PASSAGES, EMBEDDINGS, FAILURES])
+    log.ensure_topics([DOCUMENTS, PASSAGES, EMBEDDINGS, FAILURES])
     assert Provisioned(log, "embedder").unready() == []
     assert Provisioned(log, "indexer").unready() == ["the log at LOG_URL: there is no topic matches.v1"]
 

@@ -57,9 +57,9 @@ def test_no_file_is_left_aside(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [lambda data: data[:-1] + b"?", lambda data: data[:3], lambda data: data + b"more"])
 def test_a_damaged_blob_is_mended_when_its_bytes_come_again(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     blobs = Blobs(f"file:{tmp_path}")
-    key = blobs.put("acme", b"the very bytes")
+    key = blobs.put(DOCUMENT, 7, b"the very bytes")
     (tmp_path / key).write_bytes(damage(b"the very bytes"))
-    assert blobs.put("acme", b"the very bytes") == key
+    assert blobs.put(DOCUMENT, 7, b"the very bytes") == key
     assert blobs.get(key, 100) == b"the very bytes"
 
 

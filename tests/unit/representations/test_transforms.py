@@ -134,13 +134,19 @@ def test_each_stage_is_fitted_on_what_those_before_it_leave() -> None:
     np.testing.assert_array_equal(together.stages[1].axes, second.stages[0].axes)
 
 
+def test_stages_that_leave_nothing_are_refused() -> None:
+    removal = {"type": "remove_components", "count": 2}
+    with pytest.raises(TransformInvalid, match="remove_components leaves nothing of vectors of 5 dimensions"):
+        fitted([{"type": "truncate", "dimension": 5}, removal, removal, removal], sample())
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.lists(st.sampled_from(ALL), max_size=4), st.integers(1, 50))
 def test_rows_are_transformed_alone_as_in_a_batch(seed: int, entries: list[dict[str, Any]], size: int) -> None:
     vectors = sample(seed=seed)
     try:
         chain = fitted(entries, vectors)
-    except TransformInvalid:  # a dimension that a stage before has cut off
+    except TransformInvalid:  # a dimension that a stage before has cut off, or nothing is left
         return
     batch = chain.apply(vectors[:size])
     assert batch.dtype == np.float32

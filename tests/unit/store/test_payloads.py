@@ -37,6 +37,7 @@ HEADS = st.builds(
     st.lists(st.text(), max_size=3).map(tuple),
     st.integers(0, 2**53),
     st.integers(0, 2**53),
+    st.integers(0, 2**53),
     st.none() | FAILURES,
 )
 

@@ -303,17 +303,20 @@ class EdgeEngine:
         Without this deleted texts stay: in segments below 1,000 points or 20 % of deleted ones, and in the last 64 MiB of a
         log. The logs cannot be deleted instead: the engine would take new writes for older ones and drop them.
         """
+        self._check_space()
         began = _now_us()
-        with self._writing.inside():
+        with self._writing.inside():  # nobody copies meanwhile
             for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
                 self._load_again(collection, vacuum=True)  # 1
-                with self._using(collection) as shard:
-                    shard.optimize()  # 2
-                    for _ in range(2):  # 3 once into a full part of the log, and once until that is let go
-                        for _ in range(LOG_PART_BYTES // PADDING_BYTES + 1):
-                            shard.update(_PADDING)
-                        shard.flush()
-                self._load_again(collection)  # 4
+                try:
+                    with self._using(collection) as shard:
+                        shard.optimize()  # 2
+                        for _ in range(2):  # 3 once into a full part of the log, and once until that is let go
+                            for _ in range(LOG_PART_BYTES // PADDING_BYTES + 1):
+                                shard.update(_PADDING)
+                            shard.flush()
+                finally:
+                    self._load_again(collection)  # 4
         write_atomically(self._cleared(self._generation), str(began))
 
     def flush(self) -> None:
@@ -379,11 +382,15 @@ class EdgeEngine:
     def _load_again(self, collection: Collection, *, vacuum: bool = False) -> None:
         path = self._path(collection, self._generation)
         config = _config(collection, self._dimension, self._compression or Compression.NONE, vacuum=vacuum)
-        with self._gate.alone(), _translated(self._folder):
-            shard = self._shards.pop(collection)
-            shard.flush()
+        with self._gate.alone():
+            shard = self._shard(collection)
+            with _translated(self._folder):
+                shard.flush()
             shard.close()
-            self._shards[collection] = qdrant.EdgeShard.load(str(path), config)
+            try:
+                self._shards[collection] = qdrant.EdgeShard.load(str(path), config)
+            except Exception as error:  # nothing can be done without it, and a start says what to do
+                raise StoreCorrupt(f"the index folder {path} cannot be read again: {error}") from error
 
     @contextmanager
     def _using(self, collection: Collection) -> Iterator[qdrant.EdgeShard]:

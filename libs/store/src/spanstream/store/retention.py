@@ -58,8 +58,8 @@ class Retention:
         One that is written anew meanwhile stays, and so does one with a failure that is newer than the delete.
         """
         old = _all(Match("state", (State.DELETED.value,)), Range("indexed_at_us", lt=before_us))
-        records = islice(self._engine.scroll(_DOCUMENTS, old), limit)
-        found = [record for record in records if head_from(record.payload).failure is None]
+        records = self._engine.scroll(_DOCUMENTS, old)
+        found = list(islice((record for record in records if head_from(record.payload).failure is None), limit))
         same = [(Ids((each.id,)), Match("version", (each.payload["version"],))) for each in found]
         self._engine.write(_DOCUMENTS, [Delete(_all(*each, old)) for each in same])
         return len(found)

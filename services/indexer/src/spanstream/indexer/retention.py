@@ -5,8 +5,8 @@ what wins: a document goes by a delete of the very version that was found, on `d
 newer version stays and a rebuild from the log comes to the same.
 
     1 delete documents whose own time is over
-    2 delete documents of sources with a retention that are older
-    3 now and then forget tombstones
+    2 once an hour delete documents of sources with a retention that are older
+    3 once an hour forget tombstones
 
 A tombstone is needed for as long as an older version of its document may come again: from a topic, from the dead
 letters on their last day, whose record then lies in its topic for another retention, or with a backup; and 7 days more,
@@ -27,7 +27,7 @@ from spanstream.store.retention import Retention as Stored
 
 DAY_US = 86_400_000_000
 MARGIN_DAYS = 7.0  # for sources and groups that are late, and clocks that differ
-PURGE_SECONDS = 3600.0  # between two looks for tombstones: all of them are read
+HOUR_SECONDS = 3600.0  # between two looks at all tombstones, and all documents of sources with a retention
 PUBLISH_SECONDS = 10.0
 Source = tuple[str, str]  # tenant, source
 
@@ -80,17 +80,19 @@ class Retention:
         self._sources = sources
         self._backup_seconds = backup_days * 86_400
         self._limit = limit
-        self._purged_at = float("-inf")  # microseconds; nothing left to purge then
+        self._done_at = float("-inf")  # microseconds; there was nothing left of 2 and 3 then
 
     def step(self) -> None:
         """Look once."""
         now = self._now_us()
         due = self._stored.expired(now, self._limit)  # 1
-        for (tenant, source), days in self._sources.items():  # 2
-            due += self._stored.older(tenant, source, now - int(days * DAY_US), self._limit - len(due))
+        hour = now - self._done_at >= HOUR_SECONDS * 1e6
+        if hour:
+            for (tenant, source), days in self._sources.items():  # 2
+                due += self._stored.older(tenant, source, now - int(days * DAY_US), self._limit - len(due))
         self._delete(due)
-        if now - self._purged_at >= PURGE_SECONDS * 1e6:
-            self._purge(now)  # 3
+        if hour and self._purge(now) + len(due) < self._limit:  # 3
+            self._done_at = now
 
     def _delete(self, heads: Sequence[Head]) -> None:
         """Found again before the delete has reached the index, they are deleted once more."""
@@ -100,12 +102,11 @@ class Retention:
         self._producer.publish(messages, PUBLISH_SECONDS)
         metrics.INDEXER_EXPIRED.inc(len(messages))
 
-    def _purge(self, now: int) -> None:
+    def _purge(self, now: int) -> int:
         needed = tombstone_seconds((self._log.kept(topic.name) for topic in ALL), self._backup_seconds)
         purged = 0 if needed is None else self._stored.purge_tombstones(now - int(needed * 1e6), self._limit)
         metrics.INDEXER_TOMBSTONES_PURGED.inc(purged)
-        if purged < self._limit:
-            self._purged_at = now
+        return purged
 
 
 def _delete(head: Head, now_us: int) -> Outgoing:

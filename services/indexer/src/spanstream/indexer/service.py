@@ -116,8 +116,8 @@ def _expire(retention: Retention, sweeper: Sweeper) -> None:
 def _maintain(store: Store, stop: threading.Event, vacuum_hours: float) -> None:
     """The store's housekeeping until none is left."""
     try:
-        store.vacuum(int(time.time() * 1e6 - vacuum_hours * 3.6e9))
         while store.maintain() and not stop.is_set():
             pass
+        store.vacuum(int(time.time() * 1e6 - vacuum_hours * 3.6e9))
     except StoreUnavailable as error:
         logs.get_logger().warning("maintenance_failed", detail=str(error))
