@@ -24,7 +24,7 @@ from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.points import Head, Passage, State
 from tests.conftest import absent
-from tests.unit.standalone.audit.world import GENERATION, World, key
+from tests.fixtures.stepped import GENERATION, World, key
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 
