@@ -9,7 +9,7 @@ import pytest
 
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.topics import DOCUMENTS, EMBEDDINGS, FAILURES, PASSAGES
-from tests.unit.standalone.audit.world import World
+from tests.fixtures.stepped import World
 
 READ = {"ingestor": [DOCUMENTS], "embedder": [PASSAGES], "indexer": [EMBEDDINGS, FAILURES]}
 

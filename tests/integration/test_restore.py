@@ -24,7 +24,7 @@ from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.points import Head, Passage, State
 from tests.conftest import absent
-from tests.unit.standalone.audit.world import GENERATION, World, key
+from tests.fixtures.stepped import GENERATION, World, key
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 
@@ -82,7 +82,7 @@ def same(one: dict[Key, tuple[Head, list[Passage]]], two: dict[Key, tuple[Head, 
 
 @pytest.mark.timeout(5400)  # of the long form, and of a busy machine
 def test_an_index_that_was_lost_comes_back_from_its_backup_and_from_the_log_alone(tmp_path: Path, long: bool) -> None:
-    documents, sentences = (4_000, 300) if long else (120, 30)
+    documents, sentences = (4_000, 300) if long else (60, 15)
     with kafka(tmp_path / "kafka") as url:
         log = open_log(url)
         store = EdgeStore(tmp_path / "index")

@@ -12,7 +12,7 @@ import pytest
 
 from spanstream.standalone import control
 from spanstream.standalone.audit.reading import silent
-from tests.unit.standalone.audit.world import World
+from tests.fixtures.stepped import World
 
 OPTIONS = {"wait": 0.0}
 

@@ -13,7 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from spanstream.standalone import control, upkeep_commands
-from tests.unit.standalone.audit.world import World
+from tests.fixtures.stepped import World
 
 app = typer.Typer()
 for command in (upkeep_commands.audit, upkeep_commands.repair, upkeep_commands.backup, upkeep_commands.restore):

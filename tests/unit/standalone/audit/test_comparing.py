@@ -9,9 +9,9 @@ from spanstream.events.ids import Key
 from spanstream.standalone.audit.comparing import Limits
 from spanstream.standalone.audit.verdicts import Kind
 from spanstream.store.points import State
+from tests.fixtures.stepped import World, key
 from tests.fixtures.store import hash_of
 from tests.fixtures.store import head as made_head
-from tests.unit.standalone.audit.world import World, key
 
 SOON = Limits(settle_seconds=0.0)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from spanstream.eventlog.dead_letters import REPLAY
 from spanstream.events.topics import DOCUMENTS
 from spanstream.standalone.audit.repairing import send
-from tests.unit.standalone.audit.world import World
+from tests.fixtures.stepped import World
 
 
 class Clock:

@@ -20,7 +20,7 @@ from spanstream.store.compression import Compression
 from spanstream.store.engine import Collection
 from spanstream.store.index import Index
 from spanstream.store.memory import MemoryEngine
-from tests.unit.standalone.audit.world import GENERATION, World, key
+from tests.fixtures.stepped import GENERATION, World, key
 
 
 def fill(world: World) -> World:

@@ -195,7 +195,9 @@ def fit(specs: Sequence[StageSpec], sample: NDArray[np.float32], *, release: str
         stage = kind.fit(left, spec.parameters)
         before, left = left, stage.apply(left)
         if before.any() and np.abs(left).max() <= _NOTHING * np.abs(before).max():
-            raise TransformInvalid(f"{spec.kind} leaves nothing of vectors of {before.shape[1]} dimensions: remove less")
+            raise TransformInvalid(
+                f"{spec.kind} leaves nothing of vectors of {before.shape[1]} dimensions: remove less"
+            )
         stages.append(stage)
     return Chain(tuple(stages), sample.shape[1], release, fingerprint, len(sample))
 

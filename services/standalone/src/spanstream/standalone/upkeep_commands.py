@@ -136,8 +136,9 @@ def restore(
     with _explained(), _neighbours(data, log_url, store_url) as (log, store), _progress(quiet=as_json) as progress:
         moves = restoring.restore(log, store, folder, seal=seal, progress=progress)
     if as_json:
-        positions = [(group, topic, dict(at)) for (group, topic), at in moves.items()]
-        rows = [{"group": group, "topic": topic, "positions": at} for group, topic, at in positions]
+        rows: list[dict[str, Any]] = [
+            {"group": group, "topic": topic, "positions": dict(at)} for (group, topic), at in moves.items()
+        ]
         output.write_json({"restored": str(folder), "moved": rows})
         return
     out, _ = output.consoles()
