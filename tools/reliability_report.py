@@ -120,8 +120,9 @@ def page(results: Path = RESULTS) -> str:
         tests = [_shown(test) for test in sorted(attacks[name])]
         lines.append(f"| **{name}** {words} | {'<br>'.join(tests) or _NONE} | {'<br>'.join(runs)} |")
     lines += ["", "## Long runs", "", "| run | command | faults survived | figure | seeds |", "|---|---|---|---|---|"]
-    for name, (survived, figure, seeds) in told.items():
-        lines.append(f'| <a id="{name}"></a>{name} | `{RUNS[name].command}` | {survived} | {figure} | {seeds} |')
+    for name, run in RUNS.items():
+        survived, figure, seeds = told.get(name, ("", "**no result kept yet**", ""))
+        lines.append(f'| <a id="{name}"></a>{name} | `{run.command}` | {survived} | {figure} | {seeds} |')
     lines += ["", *_FINDINGS, "| finding | verdict | test |", "|---|---|---|"]
     lines += [f"| {finding} | {verdict} | {_shown(test)} |" for test, (finding, verdict) in marked("finding")]
     return "\n".join(lines) + "\n"

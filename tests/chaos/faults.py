@@ -261,6 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=sorted(FAULTS), default=list(FAULTS), metavar="FAULT")
     parser.add_argument("--json", type=Path, help="where the result is written, and read from to go on")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that everything is stopped
     result = Result.read(options.json, options.first)
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory(prefix="spanstream-faults-") as temporary:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spanstream.client import config
-from spanstream.eventlog.errors import EventLogError
+from spanstream.eventlog.errors import EventLogError, LogUnavailable
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.opening import open_log
 from spanstream.events import codec
@@ -182,7 +182,11 @@ def dead_letters(log: Log) -> list[DeadLetter]:
 
 
 def prepared(url: str) -> Log:
-    """The log with all topics."""
-    log = open_log(url)
-    log.ensure_topics(ALL)
-    return log
+    """The log with all topics, once its cluster has found the time to make them."""
+    log, deadline = open_log(url), time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            log.ensure_topics(ALL)
+            return log
+        except LogUnavailable:
+            assert time.monotonic() < deadline, "the topics cannot be made"

@@ -76,6 +76,7 @@ def test_reopening_finds_everything(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("writes", [1, 40, 400])
 @pytest.mark.promise("I1")
+@pytest.mark.finding("Qdrant Edge: what was acknowledged survives kill -9 without a flush", "confirmed")
 def test_what_was_acknowledged_before_kill_9_is_there(tmp_path: Path, writes: int) -> None:
     with child(WRITER, tmp_path) as process:
         assert process.stdout is not None

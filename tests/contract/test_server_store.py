@@ -121,6 +121,10 @@ def scripted(status: int, result: Any, passages: list[int] | None = None) -> Ite
         (507, None, StoreUnavailable),
     ],
 )
+@pytest.mark.finding(
+    "Qdrant: a write that timed out for its caller is answered 200, `wait_timeout`",
+    "taken for unknown, on a scripted server",
+)
 def test_only_completed_is_success(status: int, result: Any, error: type[StoreError]) -> None:
     with scripted(status, result) as url:
         store = open_store(url)
@@ -172,6 +176,9 @@ class Old(QdrantClient):
         return super().batch_update_points(collection_name, update_operations, **options)
 
 
+@pytest.mark.finding(
+    "Qdrant: old servers ignore the condition of a write", "refused at the start, on a scripted server"
+)
 def test_a_server_that_ignores_conditions_is_refused() -> None:
     store = ServerStore(Old(":memory:"))
     with pytest.raises(StoreRejected, match=r"1\.19 or newer"):
