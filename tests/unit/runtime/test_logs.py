@@ -4,8 +4,12 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from spanstream.runtime import logs, tracing
 
@@ -57,3 +61,17 @@ def test_a_batch_of_one_continues_its_trace() -> None:
         assert "c" * 32 in tracing.current()["traceparent"]
     with tracing.batch_span("embed", [(("traceparent", b"nonsense\xff"),), ()]):
         assert tracing.current()["traceparent"]
+
+
+def test_a_span_tells_the_type_of_an_error_and_none_of_its_words() -> None:
+    tracing.configure("test")
+    finished = InMemorySpanExporter()
+    provider: Any = trace.get_tracer_provider()
+    provider.add_span_processor(SimpleSpanProcessor(finished))
+    with pytest.raises(ValueError, match="text"), tracing.server_span("GET v1", {}):
+        raise ValueError("the document's text")
+    with pytest.raises(ValueError, match="text"), tracing.batch_span("embed", [()]):
+        raise ValueError("the document's text")
+    told = [span.to_json() for span in finished.get_finished_spans()]
+    assert all("ValueError" in each and "document" not in each for each in told)
+    assert len(told) == 2

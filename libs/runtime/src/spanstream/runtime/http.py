@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from spanstream.runtime import problems, tracing
 from spanstream.runtime.headers import SecurityHeaders
 from spanstream.runtime.problems import Problem
+from spanstream.runtime.protocol import PATIENCE_SECONDS, patient
 from spanstream.runtime.service import Report
 
 _PROBED = frozenset({"/livez", "/readyz", "/metrics"})
@@ -29,7 +30,8 @@ class PortInUse(Exception):
 def application(title: str, version: str = "0.1.0") -> FastAPI:
     """An application without routes, whose errors are problem documents, for a server of ours or anyone's."""
     # Its documentation pages load nothing from elsewhere, which FastAPI's own do.
-    app = FastAPIOffline(title=title, version=version)
+    # Spans are ours (`_Traced`): FastAPI's own would hold queries of URLs, ids, and the words of exceptions.
+    app = FastAPIOffline(title=title, version=version, telemetry=dict.fromkeys(("tracing", "metrics", "logs"), False))
     problems.install(app)
     app.add_middleware(_Traced)
     app.add_middleware(_Guarded)
@@ -40,7 +42,16 @@ def application(title: str, version: str = "0.1.0") -> FastAPI:
 class HttpServer:
     """A service that serves the routers it was given. Several services may share one server, hence one address."""
 
-    def __init__(self, name: str, host: str, port: int, *, title: str = "Spanstream", version: str = "0.1.0") -> None:
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        *,
+        title: str = "Spanstream",
+        version: str = "0.1.0",
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         """Bind at once, so that the address is known and a port in use is found before anything starts."""
         self.name = name
         self.app = application(title, version)
@@ -60,7 +71,7 @@ class HttpServer:
         # h11 by choice: its limits on header and request-line size are strict, and it needs no compiled parts.
         config = uvicorn.Config(
             self.app,
-            http="h11",
+            http=patient(patience_seconds),
             ws="none",
             log_config=None,
             access_log=False,
@@ -166,6 +177,11 @@ class _Guarded(_Around):
             elif not replaced:
                 await send(message)
 
+        if _framed_twice(scope):
+            answer = problems.response(Problem(400, "send either a Content-Length or a Transfer-Encoding"))
+            answer.headers["connection"] = "close"
+            await answer(scope, receive, send)
+            return
         if wrong := _wrong(scope["raw_path"]):
             await problems.response(wrong)(scope, receive, send)
             return
@@ -176,6 +192,11 @@ class _Guarded(_Around):
                 raise
             stopping = Problem(503, "the service is stopping; send it again", retry_after=1)
             await problems.response(stopping)(scope, receive, send)
+
+
+def _framed_twice(scope: Scope) -> bool:
+    """Whether two servers may see different requests in it (RFC 9112, 6.3), so that what follows cannot be trusted."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}
 
 
 def _wrong(path: bytes) -> Problem | None:

@@ -32,10 +32,13 @@ TYPES = {
     408: "timeout",
     409: "conflict",
     413: "too-large",
+    414: "address-too-long",
     415: "unsupported-type",
     422: "invalid",
     429: "rate-limited",
+    431: "headers-too-large",
     500: "internal",
+    501: "not-implemented",
     502: "bad-gateway",
     503: "unavailable",
 }

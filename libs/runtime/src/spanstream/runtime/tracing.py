@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -61,7 +61,8 @@ def span(
         try:
             yield begun
         except Exception as error:
-            begun.set_attribute("error.type", type(error).__name__)
+            begun.set_attribute("error.type", type(error).__name__)  # never its words: they may quote a document
+            begun.set_status(StatusCode.ERROR, type(error).__name__)
             raise
 
 
