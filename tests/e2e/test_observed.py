@@ -33,7 +33,7 @@ RULE_GROUPS: list[dict[str, Any]] = [
 ]
 ALERTS = [(rule["alert"], rule["expr"]) for group in RULE_GROUPS for rule in group["rules"]]
 
-_GRAFANA = {"$namespace": ".*", "$__rate_interval": "1m"}
+_GRAFANA = {"$namespace": ".*", "$__rate_interval": "5m"}
 # A series as an expression selects it: a name of ours, and perhaps labels.
 _SELECTOR = re.compile(r"\b((?:[a-z]+_)+[a-z]+)(\{[^}]*\})?(?=[\s\[)]|$)")
 _FUNCTIONS = {"histogram_quantile"}
@@ -50,7 +50,7 @@ def scraped(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 )
                 client.wait_searchable([receipt])
                 assert client.search("what does the moon do").hits
-        running.until(lambda: running.query("sum(rate(gateway_searches_total[1m])) > 0"), "searches are not scraped")
+        running.until(lambda: running.query("sum(rate(gateway_searches_total[5m])) > 0"), "searches are not scraped")
         yield running
 
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from spanstream.runtime.metrics import TENANT_BYTES, TENANT_REQUESTS, TENANT_SECONDS
+from spanstream.runtime.metrics import TENANT_BYTES, TENANT_REQUESTS, TENANT_SECONDS, from_zero
 from spanstream.runtime.problems import Problem
 
 SLOTS = 32  # series of a metric, at most: times 9 for requests
@@ -35,6 +35,7 @@ class Usage:
 def used(tenant: str, scope: str) -> Iterator[Usage]:
     """Around one request; `scope`: of the route."""
     usage, label, began = Usage(), slot(tenant), time.monotonic()
+    from_zero(TENANT_REQUESTS, [label], [scope], ["answered", "refused", "failed"])
     try:
         yield usage
     except Problem as problem:
