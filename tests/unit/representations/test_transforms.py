@@ -134,25 +134,21 @@ def test_each_stage_is_fitted_on_what_those_before_it_leave() -> None:
     np.testing.assert_array_equal(together.stages[1].axes, second.stages[0].axes)
 
 
-def test_stages_that_leave_nothing_are_refused() -> None:
-    removal = {"type": "remove_components", "count": 2}
-    with pytest.raises(TransformInvalid, match="remove_components leaves nothing of vectors of 5 dimensions"):
-        fitted([{"type": "truncate", "dimension": 5}, removal, removal, removal], sample())
-
-
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10_000), st.lists(st.sampled_from(ALL), max_size=4), st.integers(1, 50))
 def test_rows_are_transformed_alone_as_in_a_batch(seed: int, entries: list[dict[str, Any]], size: int) -> None:
     vectors = sample(seed=seed)
     try:
         chain = fitted(entries, vectors)
-    except TransformInvalid:  # a dimension that a stage before has cut off, or nothing is left
+    except TransformInvalid:  # a dimension that a stage before has cut off
         return
     batch = chain.apply(vectors[:size])
     assert batch.dtype == np.float32
     assert batch.shape == (size, chain.dimension(12))
     np.testing.assert_allclose(batch, np.vstack([chain.apply(row[None]) for row in vectors[:size]]), atol=2e-5)
-    np.testing.assert_allclose(np.linalg.norm(batch, axis=1), 1, atol=1e-5)
+    lengths = np.linalg.norm(batch, axis=1)
+    left = lengths > 0  # three times two components taken off five dimensions leave nothing
+    np.testing.assert_allclose(lengths[left], 1, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=30)

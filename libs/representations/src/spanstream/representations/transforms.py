@@ -170,15 +170,11 @@ class Chain:
         return chain
 
 
-_NOTHING = 1e-5  # of what there was before: what rounding leaves
-
-
 def fit(specs: Sequence[StageSpec], sample: NDArray[np.float32], *, release: str, fingerprint: str) -> Chain:
     """Fit the stages in order on `sample` [n, d], each on what those before it leave; the same input gives the same chain.
 
     `release` and `fingerprint` say whose vectors the sample holds. Stages that are not fitted need no rows: n may be 0.
-    Raises TransformInvalid for too few rows, numbers that are not finite, parameters that do not suit d, and stages that
-    leave nothing.
+    Raises TransformInvalid for too few rows, numbers that are not finite, and parameters that do not suit d.
     """
     if sample.ndim != 2 or not np.isfinite(sample).all():
         raise TransformInvalid("the sample must be finite vectors [n, d]")
@@ -193,11 +189,7 @@ def fit(specs: Sequence[StageSpec], sample: NDArray[np.float32], *, release: str
                 "give more texts"
             )
         stage = kind.fit(left, spec.parameters)
-        before, left = left, stage.apply(left)
-        if before.any() and np.abs(left).max() <= _NOTHING * np.abs(before).max():
-            raise TransformInvalid(
-                f"{spec.kind} leaves nothing of vectors of {before.shape[1]} dimensions: remove less"
-            )
+        left = stage.apply(left)
         stages.append(stage)
     return Chain(tuple(stages), sample.shape[1], release, fingerprint, len(sample))
 
