@@ -39,10 +39,10 @@ def test_no_word_of_an_erased_document_is_left_in_any_file(tmp_path: Path) -> No
     folder = DataFolder(data)
     with running(data) as here, here.client() as client:
         erased = Document("text", f"Some {text} here.", title=title, metadata={"m": value}, groups=(group,))
-        report = client.ingest(SOURCE, [erased, File("file", sent), Document("kept", "Still here.")])
+        report = client.ingest(SOURCE, [erased, File("note.md", sent), Document("kept", "Still here.")])
         assert report.counts.searchable == 3
         assert {word for words in files_with(data, ERASED).values() for word in words} == set(ERASED)
-        client.wait_searchable([client.delete(SOURCE, id) for id in ("text", "file")])
+        client.wait_searchable([client.delete(SOURCE, id) for id in ("text", "note.md")])
         told = client.erasure_receipt(SOURCE, "text")
     verify(told, Signer.read(folder.receipt_key).public_key)
     found = {place["place"]: place["found"] for place in told["places"]}
