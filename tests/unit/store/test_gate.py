@@ -4,54 +4,58 @@ import threading
 
 from spanstream.store.gate import Gate
 
-SECONDS = 60.0
+SECONDS = 60.0  # for what happens at once
 
 
-def test_who_comes_alone_waits_for_those_inside_and_holds_up_the_next() -> None:
-    gate, order = Gate(), []
+def test_many_are_inside_at_once_and_one_is_alone() -> None:
+    gate, told = Gate(), []
     inside, leave = threading.Event(), threading.Event()
 
-    def first() -> None:
-        with gate.together():
+    def visit() -> None:
+        with gate.inside():
             inside.set()
-            assert leave.wait(SECONDS)
-            order.append("first")
+            leave.wait(SECONDS)
+            told.append("left")
 
-    def alone() -> None:
+    def renew() -> None:
         with gate.alone():
-            order.append("alone")
+            told.append("alone")
 
-    threads = [threading.Thread(target=first), threading.Thread(target=alone)]
-    threads[0].start()
+    visitor, renewer = threading.Thread(target=visit), threading.Thread(target=renew)
+    visitor.start()
     assert inside.wait(SECONDS)
-    with gate.together():  # with the first
-        pass
-    threads[1].start()
+    with gate.inside():  # beside the visitor
+        told.append("beside")
+    renewer.start()
     leave.set()
-    for thread in threads:
+    for thread in (visitor, renewer):
         thread.join(SECONDS)
-    with gate.together():
-        order.append("after")
-    assert order == ["first", "alone", "after"]
+    assert told == ["beside", "left", "alone"]
 
 
-def test_one_alone_after_another() -> None:
-    gate, held, most = Gate(), 0, 0
-    lock = threading.Lock()
+def test_who_comes_while_somebody_is_alone_waits() -> None:
+    gate, told = Gate(), []
+    came = threading.Event()
 
-    def work() -> None:
-        nonlocal held, most
-        for _ in range(200):
-            with gate.alone():
-                with lock:
-                    held += 1
-                    most = max(most, held)
-                with lock:
-                    held -= 1
+    def visit() -> None:
+        came.set()
+        with gate.inside():
+            told.append("inside")
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS)
-    assert most == 1
+    with gate.alone():
+        visitor = threading.Thread(target=visit)
+        visitor.start()
+        assert came.wait(SECONDS)
+        told.append("alone")
+    visitor.join(SECONDS)
+    assert told == ["alone", "inside"]
+
+
+def test_an_error_opens_the_gate_again() -> None:
+    gate = Gate()
+    for enter in (gate.inside, gate.alone, gate.inside):
+        try:
+            with enter():
+                raise ValueError
+        except ValueError:
+            pass

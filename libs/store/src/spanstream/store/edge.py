@@ -135,7 +135,7 @@ class EdgeEngine:
         self._lock = FolderLock(folder)
         self._generation = ""  # the open one
         self._compression: Compression | None = Compression.NONE  # of the open one; None: whatever it has
-        self._gate = Gate()  # whoever writes, and who copies
+        self._writes = Gate()  # whoever writes, and who copies
         self._shards: dict[Collection, qdrant.EdgeShard] = {}
         self._opening = threading.Lock()
         self._flushed_at = time.monotonic()  # all of it, by the shards themselves
@@ -183,7 +183,7 @@ class EdgeEngine:
         if any(isinstance(operation, Upsert) for operation in operations):
             self._check_space()
         shard = self._shard(collection)
-        with self._gate.together(), _translated(self._folder):
+        with self._writes.inside(), _translated(self._folder):
             for start in range(0, len(operations), BATCH_POINTS):
                 for step in runs(operations[start : start + BATCH_POINTS]):
                     shard.update(_update(step))
@@ -216,7 +216,7 @@ class EdgeEngine:
 
     def index(self, collection: Collection, path: str, kind: IndexType) -> None:
         """Made at once: 25 µs or more a point, and the interpreter waits."""
-        with self._gate.together(), _translated(self._folder):
+        with self._writes.inside(), _translated(self._folder):
             self._shard(collection).update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
@@ -251,7 +251,7 @@ class EdgeEngine:
     def maintain(self) -> bool:
         """Run the optimizers of both shards, slow only when there is something to do; now and then cut their logs."""
         shards = list(self._shards.values())
-        with self._gate.together(), _translated(self._folder):
+        with self._writes.inside(), _translated(self._folder):
             done = [shard.optimize() for shard in shards]
             if time.monotonic() - self._flushed_at >= SHARD_FLUSH_SECONDS:
                 for shard in shards:
@@ -267,7 +267,7 @@ class EdgeEngine:
 
     def snapshot(self, folder: Path) -> None:
         """Copy the shards. Writes and housekeeping wait for it, searches do not: a second or so for a gigabyte."""
-        with self._gate.alone(), _translated(self._folder):
+        with self._writes.alone(), _translated(self._folder):
             for collection in Collection:
                 self._shard(collection).flush()
                 copy_folder(self._path(collection, self._generation), folder / collection)

@@ -1,4 +1,4 @@
-"""Many at once, or one alone: for what must not change while it is copied."""
+"""Many may be inside at once, or one alone: what is used all the time, and seldom exchanged."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """Who comes alone waits for those inside, and holds up whoever comes later. Not reentrant."""
+    """Whoever wants to be alone goes before those who come later. Not to be entered twice by one thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside = 0
-        self._alone = False
+        self._closed = False
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def inside(self) -> Iterator[None]:
         """With others."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
+            self._changed.wait_for(lambda: not self._closed)
             self._inside += 1
         try:
             yield
         finally:
             with self._changed:
                 self._inside -= 1
-                self._changed.notify_all()
+                if self._closed and not self._inside:
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """With nobody else."""
+        """Once everybody has left; nobody comes in meanwhile."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._alone = True
+            self._changed.wait_for(lambda: not self._closed)
+            self._closed = True
             self._changed.wait_for(lambda: not self._inside)
         try:
             yield
         finally:
             with self._changed:
-                self._alone = False
+                self._closed = False
                 self._changed.notify_all()
