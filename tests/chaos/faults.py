@@ -225,11 +225,10 @@ def run(seed: int, names: list[str], cluster: Cluster, stage: Stage, log: Log, r
     traffic = Traffic(world, stage.url, stage.key, seed, WRITERS)
     traffic.start()
     for name in names:
-        traffic.wait(RECEIPTS_BETWEEN)
+        traffic.wait(RECEIPTS_BETWEEN, stage.revive)
         print(f"seed {seed}: {name}", flush=True)
         FAULTS[name](ground)
-        stage.revive()
-        traffic.wait(RECEIPTS_BETWEEN)
+        traffic.wait(RECEIPTS_BETWEEN, stage.revive)  # what ends by itself may take its time to do so
     traffic.stop()
     cluster.wait_whole()
     violations = stage.judge(world, log)

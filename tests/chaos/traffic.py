@@ -256,13 +256,14 @@ class Traffic:
         if self.failure is not None:
             raise self.failure
 
-    def wait(self, receipts: int, seconds: float = INSIST_SECONDS) -> None:
+    def wait(self, receipts: int, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Until so many more events are accepted."""
         notes = self.world.notes
-        wanted, deadline = notes.receipts + receipts, time.monotonic() + seconds
+        wanted, deadline = notes.receipts + receipts, time.monotonic() + INSIST_SECONDS
         while notes.receipts < wanted:
             assert self.failure is None, repr(self.failure)
             assert time.monotonic() < deadline, f"{notes.receipts} of {wanted} accepted"
+            meanwhile()
             time.sleep(0.02)
 
     def _guard(self, act: Callable[[Client], None], client: Client) -> None:
