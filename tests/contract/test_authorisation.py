@@ -30,7 +30,7 @@ from spanstream.runtime.audit import verify
 from spanstream.runtime.guard import GuardedRoute
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Service
-from spanstream.runtime.settings import AdminSettings
+from spanstream.runtime.settings import AdminSettings, SettingsError
 from tests.fixtures.credentials import AUDIENCE, ISSUER, Provider, keys_of_every_state, tokens_refused
 from tests.unit.gateway.corpus import Corpus, document
 from tests.unit.indexer.documents import DIMENSION
@@ -233,6 +233,56 @@ NO_CREDENTIAL: dict[str, str | None] = {
 @pytest.mark.promise("I17")
 def test_what_is_no_credential_is_401_everywhere(applications: Applications, state: str) -> None:
     assert set.union(*statuses(applications, NO_CREDENTIAL[state]).values()) == {401}
+
+
+@pytest.mark.parametrize("place", ["query", "x-api-key", "cookie", "proxy-authorization", "body"])
+def test_a_right_credential_anywhere_else_is_401_everywhere(applications: Applications, place: str) -> None:
+    """Addresses, cookies and the like end in logs, or are sent by pages that nobody asked to."""
+    key = applications.keys["right"]
+    headers = {"x-api-key": key, "cookie": f"authorization=Bearer {key}", "proxy-authorization": f"Bearer {key}"}
+    for route in applications.routes():
+        answer = applications.clients[route.app].request(
+            route.method,
+            route.url()
+            + (f"?api_key={key}&access_token={key}&authorization=Bearer%20{key}" if place == "query" else ""),
+            headers={place: headers[place]} if place in headers else {},
+            json={"authorization": f"Bearer {key}", "api_key": key} if place == "body" else BODIES.get(route.name),
+        )
+        assert (route.name, answer.status_code) == (route.name, 401)
+
+
+def test_no_method_but_those_that_ask_who_calls_answers(applications: Applications) -> None:
+    every = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
+    known = {(route.app, route.path, route.method) for route in applications.routes()}
+    for route in applications.routes():
+        for method in every:
+            if (route.app, route.path, method) not in known:
+                answer = applications.clients[route.app].request(method, route.url())
+                assert answer.status_code in (401, 404, 405), f"{method} {route.path}"
+                assert CANARY not in answer.text
+
+
+@pytest.mark.parametrize("damage", ["absent", "empty", "no JSON", "a folder", "another form"])
+def test_no_service_starts_open_because_its_keys_cannot_be_read(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "keys.json"
+    contents = {"empty": "", "no JSON": "{", "another form": '{"keys": [{"id": "a", "tenant": "acme", "admin": true}]}'}
+    if damage in contents:
+        path.write_text(contents[damage])
+    elif damage == "a folder":
+        path.mkdir()
+    shared: dict[str, Any] = {"auth_keys_file": str(path)}
+    log = MemoryLog()
+    log.ensure_topics(ALL)
+    search = GatewaySettings(store_url=f"edge:{tmp_path}/index", encoder_url="hash:", **shared)
+    ingest = IngestorSettings(log_url="memory:", blob_url=f"file:{tmp_path}/blobs", roles="api", **shared)
+    encoder = HashEncoder(DIMENSION)
+    store: Any = object()
+    server = HttpServer("either", "127.0.0.1", 0)
+    with pytest.raises(SettingsError):
+        gateway.build(search, store=store, encoder=encoder, http=server)
+    with pytest.raises(SettingsError):
+        ingestor.build(ingest, log=log, http=server)
+    server.stop(time.monotonic())
 
 
 @pytest.mark.parametrize("state", ["expired", "revoked", "rotated out"])

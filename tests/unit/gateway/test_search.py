@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from spanstream.gateway.meanings import Words
 from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.search import Searcher
 from spanstream.store.points import State
-from spanstream.store.queries import Match, Range, Scope
+from spanstream.store.queries import Match, Query, Range, Scope
+from spanstream.store.store import Store
 from tests.unit.gateway.corpus import BIRD, FISH, TREE, Corpus, document
-from tests.unit.indexer.documents import DIMENSION, Document, deleted
+from tests.unit.indexer.documents import DIMENSION, ENCODER, Document, deleted
 
 ACME = Scope("acme")
 
@@ -132,6 +134,27 @@ def test_tenants_do_not_see_each_other(corpus: Corpus) -> None:
     corpus.put(document("foreign", ["The red fish swims."], tenant="other"))
     assert "foreign" not in ids(ask(corpus, "red fish swims"))
     assert ids(ask(corpus, "red fish swims", Scope("other"))) == ["foreign"]
+
+
+class Forgetful:
+    """A store that looks among another tenant's passages, whoever asks."""
+
+    def __init__(self, store: Store, tenant: str) -> None:
+        self._store, self._tenant = store, tenant
+
+    def rank(self, queries: Sequence[Query]) -> list[list[tuple[str, float]]]:
+        return self._store.rank([replace(each, scope=replace(each.scope, tenant=self._tenant)) for each in queries])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def test_what_a_store_finds_of_another_tenant_is_not_shown(corpus: Corpus) -> None:
+    corpus.put(document("foreign", ["The red fish swims."], tenant="other"))
+    store: Any = Forgetful(corpus.store, "other")
+    question = Question(Words("red fish swims"))
+    assert ids(Searcher(store, ENCODER, {}).search(Scope("other"), question, DIMENSION)) == ["foreign"]
+    assert ids(Searcher(store, ENCODER, {}).search(ACME, question, DIMENSION)) == []
 
 
 def test_groups_admit_members_only(empty: Corpus) -> None:

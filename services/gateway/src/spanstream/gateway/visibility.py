@@ -17,7 +17,12 @@ def shows(head: Head, passage: Passage, scope: Scope) -> bool:
 
 
 def admits(key: Key, groups: Sequence[str], scope: Scope) -> bool:
-    """Whether the caller may see the document: of a source it may, with no groups or one of the caller's."""
+    """Whether the caller may see the document: its tenant's, of a source it may, with no groups or one of the caller's.
+
+    Stores look among the scope's documents alone; what one of them gets wrong is held back here.
+    """
+    if key.tenant != scope.tenant:
+        return False
     if scope.sources is not None and key.source not in scope.sources:
         return False
     return admitted(groups, scope.groups)
