@@ -17,6 +17,7 @@ from spanstream.indexer.opening import RETRY_SECONDS, Opening
 from spanstream.indexer.settings import IndexerSettings
 from spanstream.runtime import logs
 from spanstream.runtime.consumer import ConsumerObserver
+from spanstream.runtime.rehearsal import Rehearsal
 from spanstream.runtime.service import Service, ThreadService
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.opening import open_store
@@ -49,6 +50,8 @@ def build(
         except StoreUnavailable as error:
             raise Retry(RETRY_SECONDS, str(error)) from error
 
+    edge = settings.store_url.startswith("edge:")
+    rehearsal = Rehearsal("spanstream.indexer.rehearsing", {"edge": edge})
     loop = Loop(
         GROUP,
         consumer,
@@ -57,6 +60,7 @@ def build(
         observer=ConsumerObserver(GROUP),
         flush=flush,
         commit_seconds=COMMIT_SECONDS,
+        survives=rehearsal.survives,
     )
 
     def maintain(stop: threading.Event) -> None:
@@ -65,7 +69,7 @@ def build(
                 _maintain(store, stop)
 
     def close() -> None:
-        for each in owned:
+        for each in [rehearsal, *owned]:
             each.close()
 
     return ThreadService(
