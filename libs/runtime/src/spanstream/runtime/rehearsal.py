@@ -19,6 +19,7 @@ from contextlib import suppress
 from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from spanstream.eventlog.log import Record
@@ -42,6 +43,9 @@ class Rehearsal:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._folder: TemporaryDirectory[str] | None = (
+            None  # for what the child writes: it may have no time to remove it
+        )
 
     def survives(self, record: Record) -> bool:
         """Whether the child does; also where no child survives its canary, as that says nothing of the record."""
@@ -65,13 +69,19 @@ class Rehearsal:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._process = self._connection = None
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._process = self._connection = self._folder = None
 
     def _start(self) -> Connection | None:
         ours, theirs = Pipe()
         command = [sys.executable, "-m", __name__, str(theirs.fileno()), self._command]
+        self._folder = TemporaryDirectory(ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=os.environ | _FEW
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env=os.environ | _FEW | {"TMPDIR": self._folder.name},
         )
         theirs.close()
         self._connection = ours

@@ -6,6 +6,7 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from spanstream.eventlog.log import Record
 from spanstream.eventlog.loop import Handler
@@ -24,28 +25,29 @@ from spanstream.store.store import Store
 
 
 def handler(edge: bool) -> Handler:
-    """`edge`: on the engine that would be in the process, in a folder for each record; else in memory."""
+    """`edge`: on the engine that would be in the process, else in memory."""
+    folder = Path(tempfile.mkdtemp())  # below the one that goes with this process
+    opened: dict[str, Indexer] = {}  # the last generation's alone
 
     def tried(records: Sequence[Record]) -> Iterable[Result]:
-        with tempfile.TemporaryDirectory() as folder:
-            store: Store = open_store(f"edge:{folder}") if edge else MemoryStore()
-            try:
-                yield from _indexed(store, records)
-            finally:
-                store.close()
+        generation = _generation(records[0])
+        if generation.name not in opened:
+            store: Store = open_store(f"edge:{folder / generation.name}") if edge else MemoryStore()
+            store.open(generation.name, generation.dimension, Compression.NONE)
+            opened.clear()
+            opened[generation.name] = Indexer(store, generation, lambda: time.time_ns() // 1000)
+        return opened[generation.name](records)
 
     return tried
 
 
-def _indexed(store: Store, records: Sequence[Record]) -> Iterable[Result]:
-    """In a generation as the record has it."""
-    generation = Generation("none", 1, "none")
-    if records[0].topic == EMBEDDINGS.name:
-        event = Part.read(records[0]).event
-        segmenter = event.origin.segmenter.partition(" ")[0]
-        generation = Generation(event.release or "none", min(max(1, event.dimension), 4096), segmenter or "none")
-    store.open(generation.name, generation.dimension, Compression.NONE)
-    return Indexer(store, generation, lambda: time.time_ns() // 1000)(records)
+def _generation(record: Record) -> Generation:
+    """As the record has it."""
+    if record.topic != EMBEDDINGS.name:
+        return Generation("none", 1, "none")
+    event = Part.read(record).event
+    segmenter = event.origin.segmenter.partition(" ")[0]
+    return Generation(event.release or "none", min(max(1, event.dimension), 4096), segmenter or "none")
 
 
 def canary() -> Record:
