@@ -255,6 +255,23 @@ def test_a_group_resumes_at_its_committed_offset(cluster: Cluster, group: str) -
     second.close()
 
 
+def test_how_often_a_partition_was_begun_is_kept_until_something_is_committed(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic(partitions=1)
+    cluster.publish(topic, *numbered(2))
+    for count in (1, 2):
+        consumer = cluster.log.consumer(group, [topic], max_records=1)
+        record = read(consumer, 1)[0]
+        assert consumer.begin([record]) == {(topic, 0): count}
+        consumer.close()
+    consumer = cluster.log.consumer(group, [topic], max_records=1)
+    assert read(consumer, 1)[0] == record
+    assert consumer.commit([record])
+    consumer.close()
+    consumer = cluster.log.consumer(group, [topic], max_records=1)
+    assert consumer.begin(read(consumer, 1)[:1]) == {(topic, 0): 1}
+    consumer.close()
+
+
 def test_commits_are_kept_per_partition_and_per_group(cluster: Cluster, group: str) -> None:
     topic = cluster.topic()
     cluster.publish(topic, *numbered(60, keys=20))

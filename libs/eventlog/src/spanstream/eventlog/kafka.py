@@ -8,6 +8,7 @@ Kafka answers becomes one of three: try again (`LogUnavailable`, or an empty pol
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 import threading
 import time
@@ -87,6 +88,8 @@ CONSUMER = {
     "check_crcs": True,
 }
 ADMIN = {"reconnect_backoff_max_ms": 1_000, "bootstrap_timeout_ms": 3_000, "request_timeout_ms": 5_000}
+
+_BEGUN = re.compile(r"a=([0-9]{1,6})")  # what `begin` notes beside an offset
 
 # The broker lost or disowned the producer's state: nothing is wrong with the messages, their outcome is unknown.
 _SEQUENCE_LOST = (OutOfOrderSequenceNumberError, UnknownProducerIdError, InvalidProducerEpochError)
@@ -409,6 +412,22 @@ class Consumer:
             log.warning("commit of group %s is unknown: %s", self._group, type(error).__name__)
             return False
         return True
+
+    def begin(self, records: Sequence[Record]) -> Mapping[tuple[str, int], int]:
+        counts, notes = {}, {}
+        try:
+            for record in records:
+                slot = TopicPartition(record.topic, record.partition)
+                known = self._connected().committed(slot, metadata=True, timeout_ms=int(COMMIT_TIMEOUT * 1000))
+                before = known is not None and known.offset == record.offset and _BEGUN.fullmatch(known.metadata or "")
+                counts[record.topic, record.partition] = count = int(before[1]) + 1 if before else 1
+                notes[slot] = OffsetAndMetadata(record.offset, f"a={count}", -1)
+            self._connected().commit(notes, timeout_ms=int(COMMIT_TIMEOUT * 1000))
+        except AuthorizationError as error:
+            raise _translated(error) from error
+        except KafkaError as error:
+            log.warning("begin of group %s is unknown: %s", self._group, type(error).__name__)
+        return {(record.topic, record.partition): 1 for record in records} | counts
 
     def assignment(self) -> frozenset[tuple[str, int]]:
         return frozenset((slot.topic, slot.partition) for slot in self._held())

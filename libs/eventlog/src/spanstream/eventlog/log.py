@@ -91,6 +91,14 @@ class Consumer(Protocol):
         """
         ...
 
+    def begin(self, records: Sequence[Record]) -> Mapping[tuple[str, int], int]:
+        """Note at the committed position of each record's partition that it is begun; how often it has been, this time
+        included, without a commit since. `records` are the first that were read of their partitions.
+
+        What cannot be noted or asked counts as the first time.
+        """
+        ...
+
     def assignment(self) -> frozenset[tuple[str, int]]:
         """The (topic, partition) pairs held now; empty before the first join."""
         ...

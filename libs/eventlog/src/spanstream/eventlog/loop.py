@@ -13,6 +13,7 @@ from spanstream.eventlog.errors import Fatal, LogUnavailable, Retry
 from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Consumer, Outgoing, Producer, Record, Rejected
 from spanstream.eventlog.observer import Observer, Silent
+from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH
 
 Result = Outgoing | Rejected
 Handler = Callable[[Sequence[Record]], Iterable[Result]]
@@ -21,6 +22,9 @@ POLL_WAIT = 0.2  # seconds: how long a stop request may go unnoticed; records en
 PUBLISH_DEADLINE = 30.0  # seconds
 PUBLISH_RETRY = 1.0  # seconds until a batch that the log did not acknowledge is handled again
 COMMIT_RETRY = 1.0  # seconds until offsets whose commit is unknown are committed again
+SOLO_FROM = 2  # how often a partition is begun without an end until its next records are handled one by one
+SOLO_RECORDS = 64  # of it, at least a poll's: whichever killed the process was among those that it had
+CHILDREN = 2  # that may die of a record until it is rejected
 LAG_INTERVAL = 1.0  # seconds between two reports of the lag
 
 
@@ -46,12 +50,17 @@ class Loop:
         poll_wait: float = POLL_WAIT,
         flush: Callable[[], None] | None = None,
         commit_seconds: float = 0.0,
+        survives: Callable[[Record], bool] | None = None,
     ) -> None:
         """`group` names the stage in dead letters; `clock` counts seconds.
 
         `flush` makes effects durable and runs before each commit; while records keep coming a commit waits until
         `commit_seconds` have passed since the last. It may raise Retry: then the commit waits as long, and the lag's age
         counts from what was handled.
+
+        `survives` says whether a child process survives a record. With it, records that kill the
+        process are found: a partition that was begun before and not brought on is handled record by record, a commit after
+        each, and one that two children have died of is rejected with HANDLER_CRASH.
         """
         self._group = group
         self._consumer = consumer
@@ -70,6 +79,8 @@ class Loop:
         self._commit_seconds = commit_seconds
         self._committed_at = clock()
         self._uncommitted: dict[tuple[str, int], Record] = {}  # the last record handled per partition
+        self._survives = survives
+        self._begun: dict[tuple[str, int], int] = {}  # records still to be handled alone, of each partition begun
         self._commit_at = clock()  # not before: later than now after a flush or a commit that failed
         self._unflushed_ms: int | None = None  # of the oldest record that the flush which failed is about
 
@@ -94,13 +105,17 @@ class Loop:
         held = self._consumer.assignment()
         self._assigned = bool(held)
         self._uncommitted = {place: record for place, record in self._uncommitted.items() if place in held}
+        self._begun = {place: left for place, left in self._begun.items() if place in held}
         self._report_lag(records)
         if not records:
             self._commit()
             return
+        records, solo = self._begin(records)
         with self._observer.step(records):
             try:
-                done, results = self._apply(records)  # 3 materialised inside the guard
+                done, results = (
+                    self._apply_solo(records) if solo else self._apply(records)
+                )  # 3 materialised inside the guard
                 rejections = [result for result in results if isinstance(result, Rejected)]
                 self._breaker.check(done, rejections)
                 self._publish(done, results)  # 4 outputs and dead letters, each acknowledged
@@ -116,8 +131,10 @@ class Loop:
                 self._observer.rejected(rejections)
             self._observer.published([result for result in results if isinstance(result, Outgoing)])
             self._observer.handled(done)
+            if solo:
+                self._begun[records[0].topic, records[0].partition] -= 1
             self._uncommitted |= {(record.topic, record.partition): record for record in done}
-            if self._clock() - self._committed_at >= self._commit_seconds:
+            if solo or self._clock() - self._committed_at >= self._commit_seconds:
                 self._commit()  # 5
 
     def _commit(self) -> None:
@@ -150,6 +167,31 @@ class Loop:
     def live(self, max_age: float) -> bool:
         """Whether it polled within `max_age` seconds, which must exceed the longest batch; callable from any thread."""
         return self._clock() - self._last_poll <= max_age
+
+    def _begin(self, records: Sequence[Record]) -> tuple[Sequence[Record], bool]:
+        """Those to be handled now: all, or the first of a partition on which the process may have died before, alone."""
+        if self._survives is None:
+            return records, False
+        first: dict[tuple[str, int], Record] = {}
+        for record in records:
+            first.setdefault((record.topic, record.partition), record)
+        if new := [record for place, record in first.items() if place not in self._begun]:
+            counts = self._consumer.begin(new)
+            self._begun |= {place: SOLO_RECORDS if count >= SOLO_FROM else 0 for place, count in counts.items()}
+        suspect = next((place for place in first if self._begun.get(place)), None)
+        if suspect is None:
+            return records, False
+        self._consumer.rewind([record for record in records if record is not first[suspect]])
+        return [first[suspect]], True
+
+    def _apply_solo(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[Result]]:
+        """As `_apply`, for one record, once a child has survived it."""
+        assert self._survives is not None
+        if any(self._survives(records[0]) for _ in range(CHILDREN)):
+            return self._apply(records)
+        return records, [
+            Rejected(records[0], REASON_HANDLER_CRASH, "the process dies of this record", crashes=CHILDREN)
+        ]
 
     def _apply(self, records: Sequence[Record]) -> tuple[Sequence[Record], list[Result]]:
         """The records handled, all or the first of them, and what became of them."""

@@ -27,6 +27,7 @@ class _Group:
     members: list[MemoryConsumer] = field(default_factory=list)
     owners: dict[Slot, MemoryConsumer] = field(default_factory=dict)
     committed: dict[Slot, int] = field(default_factory=dict)
+    begun: dict[Slot, int] = field(default_factory=dict)  # how often, since the last commit
 
 
 class MemoryLog:
@@ -199,7 +200,16 @@ class MemoryConsumer:
             if not all(self._group.owners.get(slot) is self for slot in offsets):
                 return False
             self._group.committed |= offsets
+            for slot in offsets:
+                self._group.begun.pop(slot, None)
             return True
+
+    def begin(self, records: Sequence[Record]) -> Mapping[Slot, int]:
+        with self._log.changed:
+            slots = {(record.topic, record.partition) for record in records}
+            for slot in slots:
+                self._group.begun[slot] = self._group.begun.get(slot, 0) + 1
+            return {slot: self._group.begun[slot] for slot in slots}
 
     def assignment(self) -> frozenset[Slot]:
         with self._log.changed:

@@ -105,6 +105,11 @@ class FairConsumer:
         ends = [end for slot in dict.fromkeys(map(_slot, records)) if (end := self._end(slot)) is not None]
         return self._inner.commit(ends) if ends else True
 
+    def begin(self, records: Sequence[Record]) -> Mapping[Slot, int]:
+        # Noted at the position, which is that of the oldest record that is not finished, not of the first handed out.
+        oldest = {slot: next(iter(self._open[slot].values())) for slot in map(_slot, records) if self._open.get(slot)}
+        return self._inner.begin(list(oldest.values()))
+
     def assignment(self) -> frozenset[Slot]:
         return self._inner.assignment()
 

@@ -15,6 +15,7 @@ from spanstream.events.topics import PASSAGES
 from spanstream.runtime import tracing
 from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.fair_consumer import FairConsumer
+from spanstream.runtime.rehearsal import Rehearsal
 from spanstream.runtime.service import Service, ThreadService
 
 GROUP = "embedder"
@@ -38,11 +39,22 @@ def build(
         )
         owned.append(encoder)
     observer = ConsumerObserver(GROUP)
-    members = []
+    members, rehearsals = [], []
     for _ in range(loops or settings.loops):
         consumer = FairConsumer.over(log, GROUP, [PASSAGES.name], settings.max_poll_records, settings.ahead)
         handler = Embedding(encoder, span_similarity=settings.span_similarity)
-        members.append(Loop(GROUP, consumer, log.producer(), handler, observer=observer, commit_seconds=COMMIT_SECONDS))
+        rehearsals.append(rehearsal := Rehearsal("spanstream.embedder.rehearsing", {}))
+        members.append(
+            Loop(
+                GROUP,
+                consumer,
+                log.producer(),
+                handler,
+                observer=observer,
+                commit_seconds=COMMIT_SECONDS,
+                survives=rehearsal.survives,
+            )
+        )
 
     provisioned = Provisioned(log, GROUP)
 
@@ -51,7 +63,7 @@ def build(
         return min((member.unready() for member in members), key=len)
 
     def close() -> None:
-        for each in owned:
+        for each in [*rehearsals, *owned]:
             each.close()
 
     return ThreadService(

@@ -21,6 +21,7 @@ from spanstream.indexer.settings import IndexerSettings
 from spanstream.indexer.sweeping import Sweeper
 from spanstream.runtime import logs
 from spanstream.runtime.consumer import ConsumerObserver
+from spanstream.runtime.rehearsal import Rehearsal
 from spanstream.runtime.service import Service, ThreadService
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.opening import open_store
@@ -55,6 +56,8 @@ def build(
         except StoreUnavailable as error:
             raise Retry(RETRY_SECONDS, str(error)) from error
 
+    edge = settings.store_url.startswith("edge:")
+    rehearsal = Rehearsal("spanstream.indexer.rehearsing", {"edge": edge})
     loop = Loop(
         GROUP,
         consumer,
@@ -63,6 +66,7 @@ def build(
         observer=ConsumerObserver(GROUP),
         flush=flush,
         commit_seconds=COMMIT_SECONDS,
+        survives=rehearsal.survives,
     )
 
     def maintain(stop: threading.Event) -> None:
@@ -93,7 +97,7 @@ def build(
 
     def close() -> None:
         deletes.close()
-        for each in owned:
+        for each in [rehearsal, *owned]:
             each.close()
 
     return ThreadService(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
@@ -40,6 +41,7 @@ from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.fair_consumer import FairConsumer
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.problems import TYPES
+from spanstream.runtime.rehearsal import Rehearsal
 from spanstream.runtime.service import Report, Service, ThreadService
 from spanstream.runtime.settings import SettingsError
 from spanstream.runtime.signing import KeyUnreadable, Signer
@@ -88,16 +90,29 @@ def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser) 
 
     handler = Handler(blobs, parser.parse, settings.cutting, remembered_keys=settings.remembered_keys, parsed=parsed)
     consumer = FairConsumer.over(log, GROUP, [DOCUMENTS.name], settings.max_poll_records, settings.ahead)
+    limits, cutting = asdict(settings.limits), asdict(settings.cutting)
+    options = {"blob_url": settings.blob_url, "limits": limits, "cutting": cutting}
+    rehearsal = Rehearsal("spanstream.ingestor.rehearsing", options)
     loop = Loop(
-        GROUP, consumer, log.producer(), handler, observer=ConsumerObserver(GROUP), commit_seconds=COMMIT_SECONDS
+        GROUP,
+        consumer,
+        log.producer(),
+        handler,
+        observer=ConsumerObserver(GROUP),
+        commit_seconds=COMMIT_SECONDS,
+        survives=rehearsal.survives,
     )
+
+    def close() -> None:
+        rehearsal.close()
+        parser.close()
 
     def run(stop: threading.Event) -> None:
         parser.start()
         loop.run(stop)
 
     return ThreadService(
-        "ingestor-worker", [run], live=lambda: loop.live(LIVE_SECONDS), unready=loop.unready, closed=parser.close
+        "ingestor-worker", [run], live=lambda: loop.live(LIVE_SECONDS), unready=loop.unready, closed=close
     )
 
 
