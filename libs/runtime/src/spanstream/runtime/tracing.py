@@ -19,6 +19,8 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
 Headers = Sequence[tuple[str, bytes]]
 
+EXPORT_SECONDS = 3.0  # for one batch, with all its repeats: a stop waits as long for a collector that does not answer
+
 
 def configure(service: str, processors: Sequence[SpanProcessor] = (), share: float = 1.0) -> None:
     """Make traces for `service`; without processors they are propagated and logged, but exported nowhere.
@@ -40,7 +42,7 @@ def exporting(url: str | None) -> list[SpanProcessor]:
     # Only now: it brings an HTTP client that nothing else of ours needs.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    return [BatchSpanProcessor(OTLPSpanExporter(endpoint=url))]
+    return [BatchSpanProcessor(OTLPSpanExporter(endpoint=url, timeout=EXPORT_SECONDS))]
 
 
 def current() -> dict[str, str]:
@@ -60,8 +62,8 @@ def span(
     ) as begun:
         try:
             yield begun
-        except Exception as error:
-            begun.set_attribute("error.type", type(error).__name__)  # never its words: they may quote a document
+        except BaseException as error:  # its type, never its words: they may quote a document
+            begun.set_attribute("error.type", type(error).__name__)
             begun.set_status(StatusCode.ERROR, type(error).__name__)
             raise
 
