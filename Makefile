@@ -58,7 +58,7 @@ chaos: $(STAMP) ## Kills and restarts, long form; 10,000 seeds of the simulation
 	$(BIN)/python -m tests.chaos.simulation --mutants
 	$(BIN)/python -m tests.chaos.simulation --seeds 10000 --json bench-results/simulation.json
 
-rehearse: $(STAMP) ## The charts' manifests as processes on loopback, long form: upgrades under load, drains, login, Ray (docs/deployment.md)
+rehearse: $(STAMP) ## The charts' manifests as processes on loopback, long form (docs/deployment.md)
 	tools/install_helm.sh
 	$(BIN)/python -m pytest tests/rehearsal --long -s
 
