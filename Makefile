@@ -61,7 +61,7 @@ chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults,
 	$(BIN)/python -m tests.chaos.recovery --json bench-results/recovery.json
 	$(BIN)/python tools/reliability_report.py --take bench-results
 
-rehearse: $(STAMP) ## The charts' manifests as processes on loopback, long form: upgrades under load, drains, login, Ray (docs/deployment.md)
+rehearse: $(STAMP) ## The charts' manifests as processes on loopback, long form (docs/deployment.md)
 	tools/install_helm.sh
 	$(BIN)/python -m pytest tests/rehearsal --long -s
 

@@ -156,10 +156,10 @@ class Pod:
                     continue
                 passed = check.ask(self.address)
                 if kind == "readinessProbe":
-                    self._ready = passed or (self._ready and not check.failed(stretched=False))
+                    self._ready = passed or (self._ready and not check.failed())
                 elif passed:
                     started = True
-                elif check.failed(stretched=True):
+                elif check.failed():
                     return
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
@@ -194,10 +194,10 @@ class _Check:
         self._next = time.monotonic() + self._probe.period * self._pace
         return passed
 
-    def failed(self, *, stretched: bool) -> bool:
-        """Whether it failed as often as it may. `stretched`: over as much time as the manifest says, whatever the pace."""
+    def failed(self) -> bool:
+        """Whether it failed as long as it may: as often as the manifest says, or as many times more as it is asked more often."""
         assert self._probe is not None
-        return self._failures >= self._probe.failures / (self._pace if stretched else 1)
+        return self._failures >= self._probe.failures / self._pace
 
 
 def _ask(address: str, probe: Probe) -> tuple[int, str]:
