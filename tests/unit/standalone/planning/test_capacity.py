@@ -113,7 +113,6 @@ def test_pods_follow_from_core_seconds() -> None:
     assert found().of("encoder").most == 2
     assert found(documents_per_second=1000).of("indexer").most == 6
     assert found(documents_per_second=1000).of("encoder").most == 15
-    assert "40 at" not in found().of("encoder").reason
     assert "40,000 tokens/s" in found().of("encoder").reason
 
 
@@ -162,6 +161,10 @@ def test_copies_of_the_store_follow_from_availability() -> None:
 def test_logs_disk_is_rate_times_retention_times_copies() -> None:
     size = 100 * 1000 * 10 * 86_400 * 3 / 2**30
     assert found(log_days=10).value("log", "disk: documents.v1") == pytest.approx(size)
+
+
+def test_brokers_work_on_every_document_at_the_peak() -> None:
+    assert found().value("log", "cores") == pytest.approx(2 * 100 * 0.001 / 0.5)
 
 
 def test_a_target_that_autoscaling_cannot_keep_is_told() -> None:

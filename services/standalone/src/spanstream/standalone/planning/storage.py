@@ -88,7 +88,7 @@ def nodes(workload: Workload, memory_gib: float, cores: float) -> Figure:
 
 
 def log(workload: Workload, costs: Costs, passages_per_document: float) -> Iterator[Figure]:
-    """Kafka's disk by topic; failures.v1 and matches.v1 are what fails and what is asked for, and are left out."""
+    """Kafka's disk by topic, and cores; failures.v1 and matches.v1 are what fails and what is asked for, and are left out."""
     sizes: dict[Topic, float] = {
         DOCUMENTS: costs.documents_passage_bytes,
         PASSAGES: costs.passages_passage_bytes,
@@ -105,6 +105,9 @@ def log(workload: Workload, costs: Costs, passages_per_document: float) -> Itera
             " before compression"
         )
         yield Figure("log", f"disk: {topic.name}", kept / GIB, "GiB", reason)
+    busy = workload.peak_documents * costs.broker_document_seconds
+    reason = f"{busy:.2f} at the peak, all topics of a document; {STORE_CPU_USED:.0%} busy; followers not counted"
+    yield Figure("log", "cores", busy / STORE_CPU_USED, "cores", reason)
     yield Figure(
         "log", "disk", whole * DISK_ROOM / GIB, "GiB", f"their sum × {DISK_ROOM:g}: segments go whole, and late"
     )
