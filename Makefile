@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/* services/*)
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos rehearse proto proto-check constraints metrics-doc charts-schema dashboards reliability-report inventory image-sizes licences sbom secrets advisories clean
+.PHONY: help install run run-cluster test test-unit check lint fmt type bench quality chaos rehearse proto proto-check constraints metrics-doc charts-schema dashboards reliability-report inventory capacity image-sizes licences sbom secrets advisories clean
 
 help: ## Show this help
 	@if [ -t 1 ]; then on='\033[1m' off='\033[0m'; fi; \
@@ -102,6 +102,10 @@ reliability-report: $(STAMP) ## Write docs/reliability-report.md from the tests'
 inventory: $(STAMP) ## Write docs/inventory.md: what each profile of the chart deploys (needs Helm)
 	tools/install_helm.sh
 	$(BIN)/python -m tools.inventory
+
+capacity: $(STAMP) ## Simulate the chart's autoscaling; writes the tables and the pictures of docs/capacity.md (needs Helm)
+	tools/install_helm.sh
+	$(BIN)/python -m tools.scaling
 
 # --- Ship ------------------------------------------------------------------------------------------------------------
 image-sizes: $(STAMP) ## What the third-party packages of each image weigh, as installed here

@@ -50,8 +50,8 @@ def write(store: EdgeStore, generation: Generation, encoder: Encoder, records: S
     indexer = Indexer(store, generation, lambda: time.time_ns() // 1000)
     events = work.cutter()(records)
     for start in range(0, len(events), POLL):
-        outputs = embedding([_passages(event) for event in events[start : start + POLL]])
-        assert indexer([_embeddings(each) for each in outputs if isinstance(each, Outgoing)]) == []
+        outputs = embedding([passages(event) for event in events[start : start + POLL]])
+        assert indexer([embeddings(each) for each in outputs if isinstance(each, Outgoing)]) == []
 
 
 def ids(hits: Sequence[Found]) -> list[str]:
@@ -64,10 +64,12 @@ def question(text: str, mode: Mode, **more: object) -> Question:
     return Question(Words(text), mode, **more)  # type: ignore[arg-type]
 
 
-def _passages(event: PassageEvent) -> Record:
+def passages(event: PassageEvent) -> Record:
+    """As the embedder reads it."""
     key = Key(event.tenant, event.source, event.id).encode()
     return Record(PASSAGES.name, 0, 0, key, event.SerializeToString(), codec.headers(event))
 
 
-def _embeddings(out: Outgoing) -> Record:
+def embeddings(out: Outgoing) -> Record:
+    """As the indexer reads it."""
     return Record(EMBEDDINGS.name, 0, 0, out.key, out.value, out.headers)

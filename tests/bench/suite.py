@@ -23,6 +23,7 @@ from tests.bench import (
     searching,
     serving,
     spans,
+    stages,
     vectors,
     writing,
 )
@@ -38,6 +39,7 @@ ALONE = {
     "filtered": filtered.measure,
     "writing": writing.measure,
     "vectors": vectors.measure,
+    "stages": stages.measure,
 }
 NAMES = ("encoder", "spans", *ALONE, "growth", "pipeline", "freshness", "reingest")
 CAPACITY_DOCUMENTS, SHORT_CAPACITY_DOCUMENTS = 500, 20  # that say how much freshness may be loaded
