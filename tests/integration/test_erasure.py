@@ -17,7 +17,7 @@ from tests.fixtures.here import DIMENSION, running
 
 SOURCE = "wiki"
 # Alike in nothing, so that no compression writes one as a part of another.
-ERASED = [b"Zwieback", b"Quixotry", b"Umbrella", b"Jackdaws", b"Flamingo"]
+ERASED = [b"Zwieback", b"Quixotry", b"Umbrella", b"Jackdaws"]
 FOR_EVER = 2**62
 
 
@@ -33,12 +33,12 @@ def files_with(folder: Path, words: list[bytes]) -> dict[str, list[bytes]]:
 
 def test_no_word_of_an_erased_document_is_left_in_any_file(tmp_path: Path) -> None:
     data, sent = tmp_path / "data", tmp_path / "note.md"
-    text, title, value, uploaded, group = (word.decode() for word in ERASED)
+    text, title, value, uploaded = (word.decode() for word in ERASED)
     sent.write_text(f"# Note\n\nWords of a {uploaded}.")
     data.mkdir()
     folder = DataFolder(data)
     with running(data) as here, here.client() as client:
-        erased = Document("text", f"Some {text} here.", title=title, metadata={"m": value}, groups=(group,))
+        erased = Document("text", f"Some {text} here.", title=title, metadata={"m": value})
         report = client.ingest(SOURCE, [erased, File("note.md", sent), Document("kept", "Still here.")])
         assert report.counts.searchable == 3
         assert {word for words in files_with(data, ERASED).values() for word in words} == set(ERASED)

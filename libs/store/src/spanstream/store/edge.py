@@ -124,10 +124,13 @@ _SCHEMAS: dict[IndexType, qdrant.KeywordIndexParams | qdrant.IntegerIndexParams 
 }
 
 
+_NOBODY = UUID(int=0)
+_OF_NOBODY = qdrant.Filter(must=[qdrant.HasIdCondition({_NOBODY})])
+# What a point held before it was written again lies in the segment that is written to; that goes with its deleted points.
+_PROBE = qdrant.UpdateOperation.upsert_points([qdrant.Point(str(_NOBODY), {}, {})])
+_NO_PROBE = qdrant.UpdateOperation.delete_points_by_filter(_OF_NOBODY)
 # A write that finds nothing to change, and fills the log.
-_PADDING = qdrant.UpdateOperation.set_payload_by_filter(
-    qdrant.Filter(must=[qdrant.HasIdCondition({UUID(int=0)})]), {"padding": "-" * PADDING_BYTES}
-)
+_PADDING = qdrant.UpdateOperation.set_payload_by_filter(_OF_NOBODY, {"padding": "-" * PADDING_BYTES})
 
 
 class EdgeStore(Index):
@@ -310,6 +313,8 @@ class EdgeEngine:
                 self._load_again(collection, vacuum=True)  # 1
                 try:
                     with self._using(collection) as shard:
+                        shard.update(_PROBE)
+                        shard.update(_NO_PROBE)
                         shard.optimize()  # 2
                         for _ in range(2):  # 3 once into a full part of the log, and once until that is let go
                             for _ in range(LOG_PART_BYTES // PADDING_BYTES + 1):
