@@ -53,10 +53,12 @@ test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2
 test-unit: $(STAMP) ## Unit and contract tests, in seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"
 
-chaos: $(STAMP) ## Kills and restarts, long form; 10,000 seeds of the simulation, which go on where they were
+chaos: $(STAMP) ## Kills and restarts, long form; the simulation, tenants and parsers attacked, which go on where they were
 	$(BIN)/python -m pytest tests/chaos --long -s
 	$(BIN)/python -m tests.chaos.simulation --mutants
 	$(BIN)/python -m tests.chaos.simulation --seeds 10000 --json bench-results/simulation.json
+	$(BIN)/python -m tests.chaos.isolation --queries 100000 --json bench-results/isolation.json
+	$(BIN)/python -m tests.chaos.parsers --files 100000 --json bench-results/parsers.json
 
 bench: $(STAMP) ## Speed, as ratios within one run, with machine facts; JSON below bench-results/
 	$(BIN)/python -m tests.bench
