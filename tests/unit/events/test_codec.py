@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from spanstream.events.codec import decode, headers, key_of
 from spanstream.events.errors import Undecodable
@@ -56,3 +58,30 @@ def test_a_bad_record_is_undecodable_with_its_reason(
     with pytest.raises(Undecodable) as caught:
         decode(DocumentEvent, key, value, told)
     assert caught.value.reason == reason
+
+
+WHOLE = event(metadata={"a": [1, "x"]}, groups=["g"], title="T").SerializeToString()
+CHANGED = some.tuples(some.integers(0, len(WHOLE)), some.integers(0, 20), some.binary(max_size=20)).map(
+    lambda change: WHOLE[: change[0]] + change[2] + WHOLE[change[0] + change[1] :]
+)
+
+
+@given(some.one_of(some.binary(max_size=200), CHANGED), some.one_of(some.just(KEY.encode()), some.binary(max_size=20)))
+def test_any_bytes_are_an_event_or_undecodable(value: bytes, key: bytes) -> None:
+    try:
+        found = decode(DocumentEvent, key, value)
+    except Undecodable as error:
+        reason = error.reason
+    else:
+        reason = None
+        assert key_of(found).encode() == key
+        assert 0 <= found.version <= MAX_VERSION
+    assert reason != failure.REASON_UNSPECIFIED
+
+
+def test_headers_of_others_are_passed_over_however_many() -> None:
+    others = tuple((f"h{number}", b"\xff\xfe") for number in range(10_000))
+    assert decode(DocumentEvent, KEY.encode(), event().SerializeToString(), (*others, *headers(event()))) == event()
+    with pytest.raises(Undecodable) as caught:
+        decode(DocumentEvent, KEY.encode(), event().SerializeToString(), (("message", b"\xff\xfe"),))
+    assert caught.value.reason == failure.REASON_SCHEMA_UNKNOWN

@@ -143,7 +143,7 @@ def test_a_request_that_does_not_come_to_its_end_is_408(server: HttpServer, begu
     assert asked(server, begun)[0] == 408
 
 
-def test_a_byte_now_and_then_is_too_slow_and_thousands_of_idle_callers_disturb_nobody(server: HttpServer) -> None:
+def test_a_byte_now_and_then_is_too_slow_and_hundreds_of_idle_callers_disturb_nobody(server: HttpServer) -> None:
     with ExitStack() as stack:
         idle = [stack.enter_context(connected(server)) for _ in range(200)]
         slow = stack.enter_context(connected(server))

@@ -1,0 +1,1 @@
+"""Tenants, attacked: who may see what, asked in every way that there is, and what others hold told apart from nothing."""
