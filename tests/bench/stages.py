@@ -166,7 +166,7 @@ def stored(outputs: Sequence[Record], questions: Sequence[str]) -> tuple[Costs, 
     return {
         "index_passage_seconds": (indexing.seconds - writing.seconds) / passages + sending,
         "write_passage_seconds": writing.seconds / passages,
-        "search_query_seconds": (asking.seconds - finding.seconds) / (2 * len(questions)),
+        "search_query_seconds": max(1e-9, (asking.seconds - finding.seconds) / (2 * len(questions))),
         "find_query_seconds": max(1e-9, many / len(questions) - scanned * passages),
         "find_passage_seconds": scanned,
         "stored_passage_bytes": max(1.0, (disk_all - disk_few) / more - vectors / passages * 384 * COMPONENT_BYTES),
