@@ -54,8 +54,9 @@ def test_values_are_yaml_and_nothing_else() -> None:
 
 def test_late_is_allowed_to_run_none() -> None:
     assert report("--freshness", "3600")["values"]["indexer"]["autoscaling"]["minReplicas"] == 0
-    scaling = report("--freshness", "30")["values"]["indexer"]["autoscaling"]
-    assert scaling["minReplicas"] == next(each["most"] for each in report()["pods"] if each["service"] == "indexer")
+    soon = report("--freshness", "30")
+    scaling = soon["values"]["indexer"]["autoscaling"]
+    assert scaling["minReplicas"] == next(each["most"] for each in soon["pods"] if each["service"] == "indexer")
     assert scaling["lagSeconds"] == 7
 
 
