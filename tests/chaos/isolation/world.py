@@ -122,7 +122,7 @@ class World:
         self.servers = [self._http]
         self.services[0].start(lambda error: None)
         deadline = time.monotonic() + READY_SECONDS
-        while not self.services[0].ready():
+        while self.services[0].unready():
             assert time.monotonic() < deadline
             threading.Event().wait(0.005)
 
