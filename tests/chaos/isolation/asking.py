@@ -353,7 +353,7 @@ class Asking:
 
     def metrics(self) -> Ask:
         """What the admin port tells everybody."""
-        return Ask("metrics", True, "GET", self._pick(("/metrics", "/readyz", "/config")), to="admin", compared=False)
+        return Ask("metrics", True, "GET", self._pick(("/metrics", "/livez", "/config")), to="admin", compared=False)
 
 
 KINDS: Sequence[tuple[Callable[[Asking], Ask], int]] = (
