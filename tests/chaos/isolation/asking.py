@@ -106,7 +106,8 @@ class Asking:
         """Words that stand in one foreign document alone, or in one that the caller may not see."""
         tenant = self._other if self._rng.random() < 0.7 else self._caller.tenant
         word = probe(tenant, self._pick(SLOTS))
-        return f"{word} {self._words()}" if self._rng.random() < 0.5 else f"{word} {self._salt}"
+        self._number += 1  # what was asked without being compared would be remembered among all alone
+        return f"{word} {self._words()}" if self._rng.random() < 0.5 else f"{word} {self._salt}n{self._number}"
 
     def _part(self, hostile: bool) -> Any:
         roll = self._rng.random()
