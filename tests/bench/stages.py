@@ -154,7 +154,7 @@ def stored(outputs: Sequence[Record], questions: Sequence[str]) -> tuple[Costs, 
                 finding.seconds += found.seconds
                 states.append((disk(Path(folder)), memory(), found.seconds))
         finally:
-            store.close()
+            engine.close()  # not through the store, where it would count as writing
     events = [EmbeddingEvent.FromString(each.value or b"") for each in outputs]
     passages, vectors = sum(len(event.origin.passages) for event in events), 0
     for event in events:
