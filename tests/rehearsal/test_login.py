@@ -1,0 +1,103 @@
+"""The production profile's KafkaTopics and KafkaUsers on a broker that asks for a login: each service may do its work, and no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spanstream.eventlog.access import Access
+from spanstream.eventlog.errors import EventLogError
+from spanstream.eventlog.log import Log, Outgoing
+from spanstream.eventlog.opening import open_log
+from spanstream.events.ids import Key
+from spanstream.standalone.broker import BrokerError
+from tests.conftest import absent
+from tests.rehearsal.guarded import GuardedBroker
+from tests.rehearsal.manifests import of_kind
+from tools.helm import Chart
+
+SECONDS = 60.0
+# What each service publishes to, what its group reads, and something that is none of its business.
+WORK = {
+    "ingestor-api": (["documents.v1", "passages.v1", "embeddings.v1", "failures.v1"], "", [], "matches.v1"),
+    "ingestor-worker": (["passages.v1", "failures.v1"], "ingestor", ["documents.v1"], "embeddings.v1"),
+    "embedder": (["embeddings.v1", "failures.v1"], "embedder", ["passages.v1"], "documents.v1"),
+    "indexer": (
+        ["passages.v1", "failures.v1", "matches.v1"],
+        "indexer",
+        ["embeddings.v1", "failures.v1"],
+        "documents.v1",
+    ),
+}
+KEY = Key("default", "login", "one").encode()
+
+
+class Door:
+    """The guarded broker, and who may pass."""
+
+    def __init__(self, broker: GuardedBroker, folder: Path) -> None:
+        self._broker = broker
+        self._ca = folder / "ca.crt"
+        self._ca.write_text(broker.certificate)
+
+    def log(self, service: str, *, password: str = "", ca: Path | None = None) -> Log:
+        user = f"spanstream-{service}"
+        return open_log(
+            f"kafka://{self._broker.guarded}", Access(ca or self._ca, user, password or self._broker.password(user))
+        )
+
+
+@pytest.fixture(scope="module")
+def door(long: bool, chart: Chart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    if not long:
+        pytest.skip("`make rehearse` alone: a second broker")
+    resources = chart.render("production")
+    users = of_kind(resources, "KafkaUser")
+    folder = tmp_path_factory.mktemp("guarded")
+    broker = GuardedBroker(folder / "kafka")
+    died: list[BaseException] = []
+    try:
+        broker.start(died.append)
+    except BrokerError as error:
+        absent(f"a local Kafka ({error})")
+    try:
+        broker.apply(of_kind(resources, "KafkaTopic").values(), users.values())
+        yield Door(broker, folder)
+    finally:
+        broker.stop(time.monotonic() + 10)
+    assert not died
+
+
+@pytest.mark.parametrize("service", WORK)
+def test_a_service_may_do_its_work_and_no_more(door: Door, service: str) -> None:
+    writes, group, reads, foreign = WORK[service]
+    log = door.log(service)
+    producer = log.producer()
+    try:
+        producer.publish([Outgoing(topic, KEY, b"one") for topic in writes])
+        with pytest.raises(EventLogError):
+            producer.publish([Outgoing(foreign, KEY, b"one")], 10.0)
+        if group:
+            consumer = log.consumer(group, reads)
+            deadline = time.monotonic() + SECONDS
+            while not consumer.assignment():
+                consumer.poll(0.1)
+                assert time.monotonic() < deadline
+            assert {topic for topic, _ in consumer.assignment()} == set(reads)
+            consumer.close()
+    finally:
+        producer.close()
+        log.close()
+
+
+def test_the_ingest_api_may_ask_where_every_stage_is_and_read_matches(door: Door) -> None:
+    log = door.log("ingestor-api")
+    try:
+        for group, topic in (("ingestor", "documents.v1"), ("embedder", "passages.v1"), ("indexer", "embeddings.v1")):
+            assert len(log.committed(group, topic)) == len(log.end_offsets(topic)) == 24
+        log.reader("matches.v1", {}).close()
+    finally:
+        log.close()
