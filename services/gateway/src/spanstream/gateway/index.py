@@ -49,7 +49,5 @@ class Index:
                 return
 
     def unready(self) -> list[str]:
-        """Why the generation is not open, or which neighbour does not answer."""
-        if self._generation is None:
-            return [self._waits_for]
-        return [*self._store.unready(), *self._encoder.unready()]
+        """Why the generation is not open, or the store does not answer. Without the encoder searches go on by words alone."""
+        return [self._waits_for] if self._generation is None else self._store.unready()

@@ -117,7 +117,7 @@ class Gateway:
         return self.http.live()
 
     def unready(self) -> list[str]:
-        """Whether the server does not listen, the index is not open, or store or encoder do not answer."""
+        """Whether the server does not listen, the index is not open, or the store does not answer."""
         return [*self.http.unready(), *self._opener.unready()]
 
     def stop(self, deadline: float) -> None:
