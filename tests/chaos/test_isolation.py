@@ -48,6 +48,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
     structlog.configure(**before)
 
 
+@pytest.mark.promise("I16")
 def test_a_caller_is_told_what_it_is_told_alone(attacked: Attacked) -> None:
     rounds = [attacked.round(number, 60) for number in range(ROUNDS)]
     assert [str(found) for done in rounds for found in done.findings] == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import pytest
+
 from spanstream.ingestor.parsing.parsed import Limits
 from spanstream.ingestor.parsing.parser import Parser
 from tests.chaos.parsers.attack import attacked, file_of
@@ -11,6 +13,7 @@ from tests.chaos.parsers.attack import attacked, file_of
 FILES = 400
 
 
+@pytest.mark.promise("I27")
 def test_whatever_is_in_a_file_it_becomes_text_or_a_refusal_and_the_next_is_read() -> None:
     limits = Limits(seconds=60)  # on a busy machine
     parser = Parser(limits)

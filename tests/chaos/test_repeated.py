@@ -45,6 +45,7 @@ def repeat(world: World, log: MemoryLog, chance: random.Random) -> None:
         world.flow()
 
 
+@pytest.mark.promise("I10", "I11")
 @pytest.mark.timeout(3600)  # of the long form
 def test_whatever_is_delivered_again_changes_nothing(tmp_path: Path, long: bool) -> None:
     for seed in range(1000 if long else 5):

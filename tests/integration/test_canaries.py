@@ -100,6 +100,7 @@ FAILING_FILES = {
 }
 
 
+@pytest.mark.promise("I29")
 def test_no_word_of_a_document_a_query_or_a_secret_is_told_elsewhere(tmp_path: Path, said: Said) -> None:
     with running(tmp_path) as here:
         headers = {"authorization": f"Bearer {here.key}"}

@@ -31,6 +31,7 @@ def files_with(folder: Path, words: list[bytes]) -> dict[str, list[bytes]]:
     return {name: there for name, there in found.items() if there}
 
 
+@pytest.mark.promise("I28")
 def test_no_word_of_an_erased_document_is_left_in_any_file(tmp_path: Path) -> None:
     data, sent = tmp_path / "data", tmp_path / "note.md"
     text, title, value, uploaded = (word.decode() for word in ERASED)

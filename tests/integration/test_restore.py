@@ -82,6 +82,7 @@ def same(one: dict[Key, tuple[Head, list[Passage]]], two: dict[Key, tuple[Head, 
             assert float(a.dense @ b.dense) / norms >= 0.99999
 
 
+@pytest.mark.promise("I11", "I24")
 @pytest.mark.timeout(5400)  # of the long form, and of a busy machine
 def test_an_index_that_was_lost_comes_back_from_its_backup_and_from_the_log_alone(tmp_path: Path, long: bool) -> None:
     documents, sentences = (4_000, 300) if long else (60, 15)

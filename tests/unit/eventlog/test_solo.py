@@ -93,6 +93,7 @@ def test_a_record_that_kills_is_dead_lettered_once_and_everything_else_is_handle
     assert machine.values() == {*numbers(33), *numbers(5, start=100)}
 
 
+@pytest.mark.promise("I13")
 def test_a_hundred_among_many_are_each_dead_lettered_once() -> None:
     machine = Machine(lambda value: value.startswith(b"poison"), fair=True)
     for number in range(20):

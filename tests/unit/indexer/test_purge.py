@@ -89,6 +89,7 @@ class History:
             self.newest, self.newest_at = order, self.bench.now
 
 
+@pytest.mark.promise("I4")
 @pytest.mark.parametrize("seed", range(20))
 def test_nothing_comes_back(seed: int) -> None:
     history = History(seed, KEPT_DAYS)

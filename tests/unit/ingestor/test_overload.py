@@ -93,6 +93,7 @@ def calm() -> Outcome:
     return simulated(QUIET_LOAD)
 
 
+@pytest.mark.promise("I15")
 @pytest.mark.parametrize("load", [3.0, 10.0])
 def test_a_noisy_tenant_harms_neither_goodput_nor_the_others(calm: Outcome, load: float) -> None:
     outcome = simulated(load)
