@@ -263,7 +263,9 @@ def test_no_method_but_those_that_ask_who_calls_answers(applications: Applicatio
 
 
 @pytest.mark.parametrize("damage", ["absent", "empty", "no JSON", "a folder", "another form"])
-def test_no_service_starts_open_because_its_keys_cannot_be_read(tmp_path: Path, damage: str) -> None:
+def test_no_service_lets_anybody_in_while_its_keys_cannot_be_read(
+    applications: Applications, tmp_path: Path, damage: str
+) -> None:
     path = tmp_path / "keys.json"
     contents = {"empty": "", "no JSON": "{", "another form": '{"keys": [{"id": "a", "tenant": "acme", "admin": true}]}'}
     if damage in contents:
@@ -275,14 +277,28 @@ def test_no_service_starts_open_because_its_keys_cannot_be_read(tmp_path: Path, 
     log.ensure_topics(ALL)
     search = GatewaySettings(store_url=f"edge:{tmp_path}/index", encoder_url="hash:", **shared)
     ingest = IngestorSettings(log_url="memory:", blob_url=f"file:{tmp_path}/blobs", roles="api", **shared)
-    encoder = HashEncoder(DIMENSION)
-    store: Any = object()
+    store: Any = applications.corpus.store
     server = HttpServer("either", "127.0.0.1", 0)
-    with pytest.raises(SettingsError):
-        gateway.build(search, store=store, encoder=encoder, http=server)
-    with pytest.raises(SettingsError):
-        ingestor.build(ingest, log=log, http=server)
-    server.stop(time.monotonic())
+    try:
+        for build in (
+            lambda: gateway.build(search, store=store, encoder=HashEncoder(DIMENSION), http=server),
+            lambda: ingestor.build(ingest, log=log, http=server),
+        ):
+            if damage == "a folder":  # that will never be a file of keys
+                with pytest.raises(SettingsError):
+                    build()
+            else:
+                assert any("AUTH_KEYS_FILE" in reason for reason in build().unready())
+        client = TestClient(server.app, raise_server_exceptions=False)
+        asked = list(guarded("either", server.app))
+        assert damage == "a folder" or len(asked) > 20
+        for route in asked:
+            headers = {"authorization": f"Bearer {applications.keys['right']}"}
+            answer = client.request(route.method, route.url(), headers=headers, json=BODIES.get(route.name))
+            assert (route.name, answer.status_code) in {(route.name, 401), (route.name, 503)}
+            assert CANARY not in answer.text
+    finally:
+        server.stop(time.monotonic())
 
 
 @pytest.mark.parametrize("state", ["expired", "revoked", "rotated out"])
