@@ -117,11 +117,11 @@ def test_kills_from_outside_make_no_dead_letters_and_solo_ends() -> None:
     machine.run(most=7)
     assert machine.deaths == 7
     machine.outage, machine.asked = False, 0
-    machine.put(*numbers(300, start=10))
+    machine.put(*numbers(600, start=10))
     machine.run()
     assert machine.failures() == []
-    assert len(machine.values()) == 310
-    assert machine.asked == SOLO_RECORDS  # one at a time for so many, then whole polls again
+    assert len(machine.values()) == 610
+    assert machine.asked == 7 * SOLO_RECORDS  # one at a time, more after each death, then whole polls again
 
 
 def test_progress_forgets_how_often_a_partition_was_begun() -> None:

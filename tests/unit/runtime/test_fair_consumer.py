@@ -154,3 +154,17 @@ def test_records_without_a_tenant_are_read_too() -> None:
     log.append(TOPIC, None, None)
     log.append(TOPIC, b"\xff\xff", b"x")
     assert len(consumer.poll(0.0)) == 2
+
+
+def test_a_commit_that_moves_nothing_leaves_the_note_of_a_beginning() -> None:
+    log, consumer = opened(max_records=1)
+    put(log, "a", "x" * 5000)  # five turns, so that others are handed out before it
+    put(log, "b", "y0", "y1")
+    first = consumer.poll(0.0)
+    assert values(first) == ["y0"]
+    place = (TOPIC, first[0].partition)
+    assert consumer.begin(first) == {place: 1}
+    assert consumer.commit(first)
+    consumer.close()
+    again = joined(log, max_records=1)
+    assert again.begin(again.poll(0.0)) == {place: 2}

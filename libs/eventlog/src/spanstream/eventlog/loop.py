@@ -177,7 +177,8 @@ class Loop:
             first.setdefault((record.topic, record.partition), record)
         if new := [record for place, record in first.items() if place not in self._begun]:
             counts = self._consumer.begin(new)
-            self._begun |= {place: SOLO_RECORDS if count >= SOLO_FROM else 0 for place, count in counts.items()}
+            # More each time: what kills may lie behind others that are tried again.
+            self._begun |= {place: SOLO_RECORDS * max(0, count - SOLO_FROM + 1) for place, count in counts.items()}
         suspect = next((place for place in first if self._begun.get(place)), None)
         if suspect is None:
             return records, False

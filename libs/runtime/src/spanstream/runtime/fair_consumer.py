@@ -44,6 +44,7 @@ class FairConsumer:
         self._given: dict[Slot, list[Record]] = {}  # handed out and not committed, in that order
         self._open: dict[Slot, dict[int, Record]] = {}  # read and not finished, by rising offset
         self._read: dict[Slot, Record] = {}  # the last one read
+        self._kept: dict[Slot, int] = {}  # offset of the last record below the position
         self._paused = self._full = False
 
     @classmethod
@@ -61,6 +62,7 @@ class FairConsumer:
             {_slot(one) for one in fresh if (last := self._read.get(_slot(one))) and one.offset <= last.offset}
         )
         for record in fresh:
+            self._kept.setdefault(_slot(record), record.offset - 1)
             self._open.setdefault(_slot(record), {})[record.offset] = record
             self._read[_slot(record)] = record
             self._bytes += _cost(record)
@@ -102,8 +104,13 @@ class FairConsumer:
             for one in given[:count]:
                 self._open[slot].pop(one.offset)
             self._given[slot] = given[count:]
-        ends = [end for slot in dict.fromkeys(map(_slot, records)) if (end := self._end(slot)) is not None]
-        return self._inner.commit(ends) if ends else True
+        # Where the position stays, nothing is written: it would take away the note that the partition was begun.
+        slots = dict.fromkeys(map(_slot, records))
+        moved = [end for slot in slots if (end := self._end(slot)) and end.offset != self._kept.get(slot)]
+        if moved and not self._inner.commit(moved):
+            return False
+        self._kept |= {_slot(end): end.offset for end in moved}
+        return True
 
     def begin(self, records: Sequence[Record]) -> Mapping[Slot, int]:
         # Noted at the position, which is that of the oldest record that is not finished, not of the first handed out.
@@ -142,7 +149,7 @@ class FairConsumer:
         if not slots:
             return
         for slot in slots:
-            for known in (self._open, self._read, self._given):
+            for known in (self._open, self._read, self._given, self._kept):
                 known.pop(slot, None)
         self._again = [one for one in self._again if _slot(one) not in slots]
         self._queue.keep(lambda record: _slot(record) not in slots)
