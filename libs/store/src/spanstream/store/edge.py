@@ -283,13 +283,14 @@ class EdgeEngine:
     def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
         """Other generations are opened for as long as it takes to count."""
         found = {}
-        for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
-            name = unquote(folder.name)
-            if folder.name != STANDING and name != self._generation:
-                shards = [folder / each for each in (Collection.DOCUMENTS, Collection.PASSAGES)]
-                if there := [path for path in shards if path.exists()]:
-                    with _translated(folder):
-                        found[name] = sum(_count_in(path, condition) for path in there)
+        with self._opening:  # one load of a folder at a time
+            for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
+                name = unquote(folder.name)
+                if folder.name != STANDING and name != self._generation:
+                    shards = [folder / each for each in (Collection.DOCUMENTS, Collection.PASSAGES)]
+                    if there := [path for path in shards if path.exists()]:
+                        with _translated(folder):
+                            found[name] = sum(_count_in(path, condition) for path in there)
         return found
 
     def cleared_at_us(self) -> int:
@@ -306,7 +307,8 @@ class EdgeEngine:
         Without this deleted texts stay: in segments below 1,000 points or 20 % of deleted ones, and in the last 64 MiB of a
         log. The logs cannot be deleted instead: the engine would take new writes for older ones and drop them.
         """
-        self._check_space()
+        held = (self._path(collection, self._generation) for collection in (Collection.DOCUMENTS, Collection.PASSAGES))
+        self._check_space(max(_allocated(path) for path in held))  # a full disk below a mapping kills the process
         began = _now_us()
         with self._writing.inside():  # nobody copies meanwhile
             for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
@@ -352,6 +354,7 @@ class EdgeEngine:
                 shutil.rmtree(_restored(place), ignore_errors=True)
                 copy_folder(folder / collection, _restored(place))
             write_atomically(self._folder / "restoring", told.generation)  # 2
+            self._cleared(told.generation).unlink(missing_ok=True)  # that was of the index which goes
             for place in places.values():  # 3
                 shutil.rmtree(place, ignore_errors=True)
                 os.replace(_restored(place), place)
@@ -421,13 +424,18 @@ class EdgeEngine:
                 f"a restore of the index in {self._folder} was interrupted: restore it again, from the same backup"
             )
 
-    def _check_space(self) -> None:
-        free = shutil.disk_usage(self._folder).free
-        if free < MIN_FREE_BYTES:
+    def _check_space(self, more: int = 0) -> None:
+        free, needed = shutil.disk_usage(self._folder).free, MIN_FREE_BYTES + more
+        if free < needed:
             raise StoreUnavailable(
-                f"the disk of {self._folder} is full: {free >> 20} MiB free, {MIN_FREE_BYTES >> 20} MiB needed; "
+                f"the disk of {self._folder} is full: {free >> 20} MiB free, {needed >> 20} MiB needed; "
                 "make room and it goes on"
             )
+
+
+def _allocated(folder: Path) -> int:
+    """Bytes on the disk of what lies in it, without the empty room of its files."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
 def _record(point: qdrant.Record) -> Record:
