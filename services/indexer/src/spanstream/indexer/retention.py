@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from spanstream.eventlog.log import Log, Outgoing, Producer
 from spanstream.events.codec import headers
+from spanstream.events.ids import Key
 from spanstream.events.topics import ALL, DOCUMENTS
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 from spanstream.runtime import metrics
@@ -81,21 +82,28 @@ class Retention:
         self._backup_seconds = backup_days * 86_400
         self._limit = limit
         self._done_at = float("-inf")  # microseconds; there was nothing left of 2 and 3 then
+        self._asked: dict[tuple[Key, int], int] = {}  # deletes that are on their way, and since when in microseconds
 
     def step(self) -> None:
         """Look once."""
         now = self._now_us()
-        due = self._stored.expired(now, self._limit)  # 1
+        self._asked = {mark: at for mark, at in self._asked.items() if now - at < HOUR_SECONDS * 1e6}
+        room = self._limit + len(self._asked)
+        found = self._stored.expired(now, room)  # 1
         hour = now - self._done_at >= HOUR_SECONDS * 1e6
         if hour:
             for (tenant, source), days in self._sources.items():  # 2
-                due += self._stored.older(tenant, source, now - int(days * DAY_US), self._limit - len(due))
+                found += self._stored.older(tenant, source, now - int(days * DAY_US), room - len(found))
+        due = [head for head in found if (head.key, head.version) not in self._asked][: self._limit]
         self._delete(due)
-        if hour and self._purge(now) + len(due) < self._limit:  # 3
-            self._done_at = now
+        self._asked |= {(head.key, head.version): now for head in due}
+        if hour:
+            self._done_at = now  # also where the purge fails: it scans, and is tried again in an hour
+            if self._purge(now) + len(due) >= self._limit:  # 3
+                self._done_at = float("-inf")  # there is more
 
     def _delete(self, heads: Sequence[Head]) -> None:
-        """Found again before the delete has reached the index, they are deleted once more."""
+        """Of those that have not reached the index in an hour another one is sent."""
         if not heads:
             return
         messages = [_delete(head, self._now_us()) for head in heads]

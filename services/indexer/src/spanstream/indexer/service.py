@@ -23,7 +23,7 @@ from spanstream.runtime import logs
 from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.rehearsal import Rehearsal
 from spanstream.runtime.service import Service, ThreadService
-from spanstream.store.errors import StoreUnavailable
+from spanstream.store.errors import StoreRejected, StoreUnavailable
 from spanstream.store.opening import open_store
 from spanstream.store.store import Store
 
@@ -110,11 +110,11 @@ def build(
 
 
 def _expire(retention: Retention, sweeper: Sweeper) -> None:
-    try:
-        retention.step()
-        sweeper.step()
-    except (StoreUnavailable, EventLogError) as error:  # the next look does what this one did not
-        logs.get_logger().warning("expiry_failed", detail=str(error))
+    for step in (retention.step, sweeper.step):
+        try:
+            step()
+        except (StoreUnavailable, StoreRejected, EventLogError) as error:  # the next look does what this one did not
+            logs.get_logger().warning("expiry_failed", detail=str(error))
 
 
 def _maintain(store: Store, stop: threading.Event, vacuum_hours: float) -> None:
