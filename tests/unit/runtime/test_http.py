@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ from spanstream.runtime.key_file import create_key
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.service import ThreadService
 from spanstream.runtime.settings import AdminSettings, HttpSettings
+
+ARRIVED = threading.Event()  # a request of /slow
 
 
 class Body(BaseModel):
@@ -61,6 +64,7 @@ def server(keys: Path) -> Iterator[HttpServer]:
 
     @router.get("/slow")
     async def slow() -> int:
+        ARRIVED.set()
         await asyncio.sleep(30)
         return 1
 
@@ -215,8 +219,8 @@ def test_no_answer_names_the_server(server: HttpServer) -> None:
 
 def test_a_request_that_a_stop_cuts_is_answered_503(server: HttpServer) -> None:
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(httpx.get, server.url + "/slow", timeout=30)
-        time.sleep(0.5)
+        answer = pool.submit(httpx.get, server.url + "/slow", timeout=60)
+        assert ARRIVED.wait(60)
         server.stop(time.monotonic() + 10)
-        assert answer.result(20).status_code == 503
+        assert answer.result(60).status_code == 503
         assert answer.result().headers["content-type"] == "application/problem+json"
