@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from qdrant_client import QdrantClient
@@ -160,6 +161,18 @@ def test_an_interrupted_restore_opens_nothing_until_it_is_done_again(tmp_path: P
     store.open(GENERATION, DIMENSION, Compression.NONE)
     assert store.heads(KEYS).keys() == set(KEYS)
     store.close()
+
+
+def test_a_restored_index_does_not_count_as_vacuumed(tmp_path: Path) -> None:
+    for one, other in _edge(tmp_path):
+        one.open(GENERATION, DIMENSION, Compression.NONE)
+        fill(one)
+        taken = snapshot(one, tmp_path / "taken")
+        cleared = tmp_path / "other" / quote(GENERATION, safe="+") / "cleared"  # of the index that was there before
+        cleared.parent.mkdir(parents=True)
+        cleared.write_text("1700000000000000")
+        other.restore(taken)
+        assert not cleared.exists()
 
 
 @pytest.mark.parametrize(

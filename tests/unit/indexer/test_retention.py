@@ -14,7 +14,7 @@ from spanstream.events.ids import Key
 from spanstream.events.topics import ALL, DOCUMENTS
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 from spanstream.indexer.handler import Indexer
-from spanstream.indexer.retention import DAY_US, Retention, Source, parse_retention, tombstone_seconds
+from spanstream.indexer.retention import DAY_US, HOUR_SECONDS, Retention, Source, parse_retention, tombstone_seconds
 from spanstream.store.compression import Compression
 from spanstream.store.memory import MemoryStore
 from spanstream.store.points import State
@@ -113,6 +113,18 @@ def test_one_look_deletes_at_most_the_limit(bench: Bench) -> None:
         bench.put(f"n{number}", expires_at_us=START)
     bench.retention(limit=3).step()
     assert len(bench.deletes()) == 3
+
+
+def test_a_delete_on_its_way_is_asked_for_once_an_hour_and_holds_up_no_other(bench: Bench) -> None:
+    for number in range(3):
+        bench.put(f"n{number}", expires_at_us=START)
+    retention = bench.retention(limit=2)
+    for _ in range(3):  # nothing reaches the index meanwhile
+        retention.step()
+    assert sorted(bench.deletes()) == [("n0", 1), ("n1", 1), ("n2", 1)]
+    bench.now += int(HOUR_SECONDS * 1e6)
+    retention.step()
+    assert len(bench.deletes()) == 5
 
 
 def test_a_source_with_a_retention_loses_what_is_older(bench: Bench) -> None:
