@@ -37,7 +37,7 @@ def repair(log: Log, store: Store, options: Options, progress: Progress) -> Answ
         listed.add(found)
         chosen = [each for each in found if mendable(each, delete_unlogged=options["delete_unlogged"])]
         unmendable += len(found) - len(chosen)
-        sent += len(chosen) if options["dry_run"] else send(log, producer, chosen, options["rate"])
+        sent += len(chosen) if options["dry_run"] else send(log, producer, chosen, options["rate"], progress=progress)
 
     try:
         report = compare(log, store, mend, limits=_limits(options), progress=progress)
