@@ -26,10 +26,10 @@ WORK = {
     "ingestor-worker": (["passages.v1", "failures.v1"], "ingestor", ["documents.v1"], "embeddings.v1"),
     "embedder": (["embeddings.v1", "failures.v1"], "embedder", ["passages.v1"], "documents.v1"),
     "indexer": (
-        ["passages.v1", "failures.v1", "matches.v1"],
+        ["passages.v1", "failures.v1", "matches.v1", "documents.v1"],
         "indexer",
         ["embeddings.v1", "failures.v1"],
-        "documents.v1",
+        "embeddings.v1",
     ),
 }
 KEY = Key("default", "login", "one").encode()
