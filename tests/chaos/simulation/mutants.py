@@ -28,7 +28,7 @@ from spanstream.eventlog.errors import LogUnavailable, Retry
 from spanstream.eventlog.log import Rejected
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.memory import MemoryConsumer
-from spanstream.events.ids import Order, head_id
+from spanstream.events.ids import Key, Order, head_id
 from spanstream.events.v1.failure_pb2 import REASON_EMBED_INVALID
 from spanstream.gateway.status import Outcome
 from spanstream.indexer.changes import Change
@@ -299,10 +299,7 @@ bug("an acknowledgement of what was not taken", (Acceptance, "accept", around(_a
 bug("versions follow a clock that is set back", (Versions, "next", lambda original: lambda versions: versions._clock()))
 bug(
     "groups are no part of the content",
-    *(
-        (module, "content_hash", _hash_without_groups)
-        for module in (spanstream.ingestor.documents, spanstream.ingestor.handler)
-    ),
+    (spanstream.ingestor.documents, "content_hash", _hash_without_groups),
 )
 
 # --- Failures --------------------------------------------------------------------------------------------------------
@@ -349,7 +346,16 @@ def _searchable(original: Any) -> Any:
     return told
 
 
-bug("the tenant filter is forgotten", (conditions, "tenant", always(AllOf(()))))
+def _admit_any_tenant(original: Any, key: Key, groups: Any, scope: Any) -> bool:
+    admitted: bool = original(Key(scope.tenant, key.source, key.id), groups, scope)
+    return admitted
+
+
+bug(
+    "the tenant is forgotten by the store's filter and by the head gate behind it",
+    (conditions, "tenant", always(AllOf(()))),
+    (spanstream.gateway.visibility, "admits", around(_admit_any_tenant)),
+)
 bug(
     "groups are forgotten by a search",
     (spanstream.gateway.visibility, "admits", always(True)),
