@@ -25,6 +25,7 @@ from spanstream.eventlog.kafka import KafkaLog
 from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS
 from tests.chaos.cluster import Cluster
+from tests.chaos.kept import Kept
 from tests.chaos.proxy import Mode
 from tests.chaos.stage import Stage, prepared
 from tests.chaos.traffic import Traffic, World
@@ -187,7 +188,7 @@ def evict(ground: Ground) -> None:
 
 
 @dataclass
-class Result:
+class Result(Kept):
     """What is kept of the seeds from `first` up to, not including, `next`."""
 
     first: int
@@ -203,16 +204,8 @@ class Result:
     @classmethod
     def read(cls, path: Path | None, first: int) -> Result:
         """As it was saved, if it began at the same seed; else new."""
-        if path and path.exists():
-            saved = cls(**json.loads(path.read_text()))
-            if saved.first == first:
-                return saved
-        return cls(first, first)
-
-    def save(self, path: Path | None) -> None:
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        saved = cls.saved(path)
+        return saved if saved and saved.first == first else cls(first, first)
 
 
 def run(seed: int, names: list[str], cluster: Cluster, stage: Stage, log: Log, result: Result) -> None:

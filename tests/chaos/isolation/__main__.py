@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import logging
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from tests.chaos.isolation.attack import Attack
 from tests.chaos.isolation.tenants import TENANTS
+from tests.chaos.kept import Kept
 
 ROUND = 200  # requests of one caller
 
 
 @dataclass
-class Result:
+class Result(Kept):
     """What is kept of the rounds before `next`."""
 
     seed: int
@@ -39,13 +39,8 @@ class Result:
     @classmethod
     def read(cls, path: Path | None, seed: int) -> Result:
         """As it was saved, if it is of this seed; else new."""
-        saved = cls(**json.loads(path.read_text())) if path and path.exists() else cls(seed)
-        return saved if saved.seed == seed else cls(seed)
-
-    def save(self, path: Path | None) -> None:
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        saved = cls.saved(path)
+        return saved if saved and saved.seed == seed else cls(seed)
 
 
 async def run(result: Result, queries: int, path: Path | None, folder: Path) -> None:

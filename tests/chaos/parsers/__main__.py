@@ -6,24 +6,24 @@ With `--json FILE` the result is written after every 500 files, and a run that w
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import sys
 import time
 import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spanstream.ingestor.parsing.parsed import Limits
 from spanstream.ingestor.parsing.parser import Parser
+from tests.chaos.kept import Kept
 from tests.chaos.parsers.attack import attacked
 
 AT_ONCE = 500
 
 
 @dataclass
-class Result:
+class Result(Kept):
     """What is kept of the files before `next`. `worker_bytes`: the most that the process around the sandbox has had."""
 
     seed: int
@@ -37,13 +37,8 @@ class Result:
     @classmethod
     def read(cls, path: Path | None, seed: int) -> Result:
         """As it was saved, if it is of this seed; else new."""
-        saved = cls(**json.loads(path.read_text())) if path and path.exists() else cls(seed)
-        return saved if saved.seed == seed else cls(seed)
-
-    def save(self, path: Path | None) -> None:
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        saved = cls.saved(path)
+        return saved if saved and saved.seed == seed else cls(seed)
 
 
 def run(result: Result, files: int, path: Path | None) -> None:

@@ -6,17 +6,17 @@ With `--json FILE` the result is written after every hundred seeds, and a run th
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 from rich.progress import track
 
+from tests.chaos.kept import Kept
 from tests.chaos.simulation.mutants import MUTANTS
 from tests.chaos.simulation.plan import Plan
 from tests.chaos.simulation.run import run
@@ -27,7 +27,7 @@ MUTANT_SEEDS = 1000
 
 
 @dataclass
-class Result:
+class Result(Kept):
     """What is kept of the seeds from `first` up to, not including, `next`."""
 
     first: int
@@ -40,16 +40,8 @@ class Result:
     @classmethod
     def read(cls, path: Path | None, first: int, last: int) -> Result:
         """As it was saved, if it began at the same seed and was cut off before `last`; else new."""
-        if path and path.exists():
-            saved = cls(**json.loads(path.read_text()))
-            if saved.first == first and saved.next < last:
-                return saved
-        return cls(first, first)
-
-    def save(self, path: Path | None) -> None:
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        saved = cls.saved(path)
+        return saved if saved and saved.first == first and saved.next < last else cls(first, first)
 
 
 def seeds(result: Result, last: int, path: Path | None) -> None:

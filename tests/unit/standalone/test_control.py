@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from spanstream.standalone import control
 from spanstream.standalone.audit.reading import silent
+from tests.fixtures.asked import answering
 from tests.fixtures.stepped import World
 
 OPTIONS = {"wait": 0.0}
@@ -28,20 +28,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def world(folder: Path, tmp_path: Path) -> Iterator[World]:
     """Some documents, and a service that answers for them."""
-    world = World(tmp_path)
-    for number in range(3):
-        world.put(f"d{number}")
-    world.flow()
-    failures: list[BaseException] = []
-    service = control.service(folder, world.log, world.store)
-    service.start(failures.append)
-    deadline = time.monotonic() + 60
-    while not (folder / control.FOLDER / "socket").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    yield world
-    service.stop(time.monotonic() + 60)
-    assert failures == []
+    with answering(folder, tmp_path) as world:
+        yield world
     assert not (folder / control.FOLDER / "socket").exists()
 
 

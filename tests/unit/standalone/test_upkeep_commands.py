@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from spanstream.standalone import control, upkeep_commands
+from spanstream.standalone import upkeep_commands
+from tests.fixtures.asked import answering
 from tests.fixtures.stepped import World
 
 app = typer.Typer()
@@ -23,20 +23,8 @@ for command in (upkeep_commands.audit, upkeep_commands.repair, upkeep_commands.b
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """Some documents, and a process that is asked."""
-    world = World(tmp_path)
-    for number in range(3):
-        world.put(f"d{number}")
-    world.flow()
-    failures: list[BaseException] = []
-    service = control.service(tmp_path, world.log, world.store)
-    service.start(failures.append)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / control.FOLDER / "socket").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    yield world
-    service.stop(time.monotonic() + 60)
-    assert failures == []
+    with answering(tmp_path, tmp_path) as world:
+        yield world
 
 
 def run(folder: Path, *arguments: str) -> Result:

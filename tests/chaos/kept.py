@@ -1,0 +1,24 @@
+"""What a long run keeps of itself in a file, so that one that was cut off goes on where that ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass
+class Kept:
+    """Base of a run's result, all of whose fields are JSON."""
+
+    @classmethod
+    def saved(cls, path: Path | None) -> Self | None:
+        """As it was saved there."""
+        return cls(**json.loads(path.read_text())) if path and path.exists() else None
+
+    def save(self, path: Path | None) -> None:
+        """Nothing is written without a path."""
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
