@@ -8,8 +8,7 @@ from spanstream.eventlog.log import Record
 from spanstream.eventlog.loop import Handler
 from spanstream.events import codec
 from spanstream.events.topics import PASSAGES
-from spanstream.events.v1.document_pb2 import OPERATION_UPSERT
-from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
+from spanstream.runtime.canary import passages
 
 
 def handler() -> Handler:
@@ -19,17 +18,6 @@ def handler() -> Handler:
 
 def canary() -> Record:
     """A document of one passage."""
-    event = PassageEvent(
-        tenant="canary",
-        source="canary",
-        id="canary",
-        version=1,
-        operation=OPERATION_UPSERT,
-        content_hash=bytes(32),
-        text="The canary sings.",
-        passages=[Passage(ordinal=0, start=0, end=17, spans=[0, 17])],
-        passage_count=1,
-        segmenter="canary",
-    )
+    event = passages()
     key = codec.key_of(event).encode()
     return Record(PASSAGES.name, 0, 0, key, event.SerializeToString(), codec.headers(event))

@@ -12,11 +12,10 @@ from spanstream.eventlog.log import Record
 from spanstream.eventlog.loop import Handler
 from spanstream.events import codec
 from spanstream.events.topics import EMBEDDINGS
-from spanstream.events.v1.document_pb2 import OPERATION_UPSERT
 from spanstream.events.v1.embedding_pb2 import VECTOR_TYPE_FLOAT32, EmbeddingEvent
-from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
 from spanstream.indexer.changes import Part
 from spanstream.indexer.handler import Indexer, Result
+from spanstream.runtime.canary import passages
 from spanstream.store.compression import Compression
 from spanstream.store.generation import Generation
 from spanstream.store.memory import MemoryStore
@@ -52,18 +51,7 @@ def _generation(record: Record) -> Generation:
 
 def canary() -> Record:
     """A document of one passage, in two dimensions."""
-    origin = PassageEvent(
-        tenant="canary",
-        source="canary",
-        id="canary",
-        version=1,
-        operation=OPERATION_UPSERT,
-        content_hash=bytes(32),
-        text="The canary sings.",
-        passages=[Passage(ordinal=0, start=0, end=17, spans=[0, 17])],
-        passage_count=1,
-        segmenter="canary",
-    )
+    origin = passages()
     unit = struct.pack("<2f", 1.0, 0.0)
     event = EmbeddingEvent(
         origin=origin,
