@@ -20,7 +20,7 @@ def save(folder: Path, recipe: Recipe, state: dict[str, Any]) -> None:
     """Replace the checkpoint. Raises TrainingFailed where the disk does not take it; then the old one stays."""
     new = folder / f"{FILE}.new"
     try:
-        torch.save({"recipe": _plain(recipe), **state}, new)
+        torch.save({"recipe": asdict(recipe), **state}, new)
         with open(new, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(new, folder / FILE)
@@ -39,12 +39,6 @@ def restore(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         told = state.pop("recipe")
     except (OSError, RuntimeError, EOFError, LookupError, AttributeError, pickle.UnpicklingError) as error:
         raise CheckpointInvalid(f"{path} is damaged; remove it to begin again") from error
-    if told != _plain(recipe):
+    if told != asdict(recipe):
         raise CheckpointInvalid(f"{path} is of another recipe; train into another folder, or remove it")
     return state
-
-
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    told = asdict(recipe)
-    told["objectives"] = {name: dict(values) for name, values in recipe.objectives.items()}
-    return told

@@ -50,8 +50,3 @@ class Objective(Protocol):
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """From one batch; the same `chance` draws the same."""
         ...
-
-
-def stacked(found: Sequence[torch.Tensor]) -> torch.Tensor:
-    """[n, d] of n vectors [d]."""
-    return torch.stack(list(found))

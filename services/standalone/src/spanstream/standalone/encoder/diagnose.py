@@ -10,6 +10,7 @@ import typer
 
 from spanstream.client import output
 from spanstream.standalone.encoder import encoding
+from spanstream.standalone.encoder.paths import Paths
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -21,15 +22,7 @@ if TYPE_CHECKING:
 
 
 def diagnose(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PATH]...",
-            show_default=False,
-            help="Files, folders, - for NDJSON on stdin, as for ingest; log: for the documents of the Spanstream here, or "
-            "kafka://host:port; default: Python's own documentation.",
-        ),
-    ] = None,
+    paths: Paths = None,
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="A model's name or folder.")] = "minilm",
     sample: Annotated[
         int, typer.Option("--sample", metavar="TEXTS", min=20, help="At most so many texts, drawn at random.")

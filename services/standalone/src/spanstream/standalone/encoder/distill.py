@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spanstream.client import output
+from spanstream.standalone.encoder.paths import Paths
 
 if TYPE_CHECKING:
     from spanstream.encoder.encoder import Text
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
 
 def distill(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where to write the static encoder.")],
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PATH]...",
-            show_default=False,
-            help="Files, folders, - for NDJSON on stdin, as for ingest; log: for the documents of the Spanstream here, or "
-            "kafka://host:port; default: Python's own documentation.",
-        ),
-    ] = None,
+    paths: Paths = None,
     model: Annotated[
         str, typer.Option("--model", metavar="NAME", help="The teacher: minilm, a folder, or a Hugging Face name.")
     ] = "minilm",

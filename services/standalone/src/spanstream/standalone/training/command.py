@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spanstream.client import output
+from spanstream.standalone.encoder.paths import Paths
 
 if TYPE_CHECKING:
     from spanstream.representations.training.recipe import Recipe
@@ -17,15 +18,7 @@ if TYPE_CHECKING:
 
 def train(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the model and its release file go.")],
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PATH]...",
-            show_default=False,
-            help="Files, folders, - for NDJSON on stdin, as for ingest; log: for the documents of the Spanstream here, or "
-            "kafka://host:port; default: Python's own documentation.",
-        ),
-    ] = None,
+    paths: Paths = None,
     recipe: Annotated[
         Path | None,
         typer.Option("--recipe", metavar="FILE", help="What to learn; default: sentences in their passage, no labels."),
@@ -82,7 +75,7 @@ def _train(out: Path, paths: list[str], recipe: Recipe, as_json: bool) -> None:
 
 
 def _report(report: dict[str, Any], out: Path, reader: Reader, as_json: bool) -> None:
-    from spanstream.standalone.training.outcome import CURVES, RELEASE
+    from spanstream.standalone.training.outcome import CURVES, RELEASE, losses
 
     if as_json:
         output.write_json({**report, "folder": str(out), "unread": len(reader.unread)})
@@ -90,12 +83,11 @@ def _report(report: dict[str, Any], out: Path, reader: Reader, as_json: bool) ->
     from rich.table import Table
 
     console, errors = output.consoles()
-    first, kept = report["looks"][0], next(look for look in report["looks"] if look["step"] == report["kept"])
     table = Table("objective", box=None)
     for name in ("at the start", f"after {report['kept']} steps"):
         table.add_column(name, justify="right")
-    for name, loss in first["losses"].items():
-        table.add_row(name, f"{loss:.4f}", f"{kept['losses'][name]:.4f}")
+    for row in losses(report):
+        table.add_row(*row)
     console.print("Losses on passages that were held out:", markup=False)
     console.print(table)
     if not report["kept"]:

@@ -35,7 +35,7 @@ def write(trained: Trained, recipe: Recipe, passages: int, folder: Path) -> dict
         "steps": trained.steps,
         "kept": trained.best,
         "looks": [asdict(look) for look in trained.looks],
-        "recipe": asdict(recipe) | {"objectives": {name: dict(told) for name, told in recipe.objectives.items()}},
+        "recipe": asdict(recipe),
     }
     (new / "README.md").write_text(_card(report), encoding="utf-8")
     os.replace(new, folder / MODEL)
@@ -48,9 +48,16 @@ def write(trained: Trained, recipe: Recipe, passages: int, folder: Path) -> dict
     return report
 
 
+def losses(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Of each objective: its name, the held-out loss at the start, and that of what is kept, as they are shown."""
+    first, kept = (
+        next(look["losses"] for look in report["looks"] if look["step"] == step) for step in (0, report["kept"])
+    )
+    return [(name, f"{first[name]:.4f}", f"{kept[name]:.4f}") for name in first]
+
+
 def _card(report: dict[str, Any]) -> str:
-    first, kept = report["looks"][0], next(look for look in report["looks"] if look["step"] == report["kept"])
-    rows = [f"| {name} | {first['losses'][name]:.4f} | {kept['losses'][name]:.4f} |" for name in first["losses"]]
+    rows = [f"| {name} | {first} | {kept} |" for name, first, kept in losses(report)]
     return "\n".join(
         [
             f"# {report['release']}",

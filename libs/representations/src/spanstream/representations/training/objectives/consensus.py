@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import normalize
 
 from spanstream.representations.training.losses import distance
-from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.objective import Document, Draw, Sight
 from spanstream.representations.training.views import alone, in_context, sentence, sentences
 
 
@@ -35,6 +35,6 @@ class Consensus:
     def _loss(self, passages: int, sight: Sight) -> torch.Tensor:
         start = sight.start()
         inside = torch.cat([each.ranges[1:] for each in start[:passages]])
-        apart = stacked([each.whole for each in start[passages:]])
+        apart = torch.stack([each.whole for each in start[passages:]])
         target = normalize(self.alone * apart + (1 - self.alone) * inside, dim=1)
         return distance(torch.cat([each.ranges[1:] for each in sight.now]), target)

@@ -9,7 +9,7 @@ from random import Random
 import torch
 
 from spanstream.representations.training.losses import info_nce
-from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.objective import Document, Draw, Sight
 from spanstream.representations.training.views import alone, crop
 
 
@@ -27,7 +27,7 @@ class Crops:
         return Draw([alone(text) for text in texts], self._loss)
 
     def _loss(self, sight: Sight) -> torch.Tensor:
-        wholes = stacked([each.whole for each in sight.now])
+        wholes = torch.stack([each.whole for each in sight.now])
         first, second = wholes[::2], wholes[1::2]
         own = torch.arange(len(first))
         return (info_nce(first, second, own, self.temperature) + info_nce(second, first, own, self.temperature)) / 2

@@ -9,7 +9,7 @@ from random import Random
 import torch
 
 from spanstream.representations.training.losses import info_nce
-from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.objective import Document, Draw, Sight
 from spanstream.representations.training.views import alone, sentence, sentences
 
 
@@ -27,5 +27,5 @@ class Dropout:
         return Draw([alone(sentence(documents, place)) for place in chosen for _ in range(2)], self._loss)
 
     def _loss(self, sight: Sight) -> torch.Tensor:
-        wholes = stacked([each.whole for each in sight.now])
+        wholes = torch.stack([each.whole for each in sight.now])
         return info_nce(wholes[::2], wholes[1::2], torch.arange(len(wholes) // 2), self.temperature)

@@ -9,7 +9,7 @@ from random import Random
 import torch
 
 from spanstream.representations.training.losses import distance
-from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.objective import Document, Draw, Sight
 from spanstream.representations.training.views import alone, in_context, sentence, sentences, thinned
 
 
@@ -28,5 +28,5 @@ class Keep:
 
 
 def _loss(sight: Sight) -> torch.Tensor:
-    start = stacked([each.whole for each in sight.start()])
-    return distance(stacked([each.whole for each in sight.now]), start)
+    start = torch.stack([each.whole for each in sight.start()])
+    return distance(torch.stack([each.whole for each in sight.now]), start)

@@ -9,7 +9,7 @@ from random import Random
 import torch
 
 from spanstream.representations.training.losses import at_prefixes, info_nce
-from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.objective import Document, Draw, Sight
 from spanstream.representations.training.views import alone, sentence, sentences, thinned
 
 
@@ -28,7 +28,7 @@ class Matryoshka:
         return Draw([alone(each) for text in texts for each in (text, thinned(text, chance, 0.3, 0.7))], self._loss)
 
     def _loss(self, sight: Sight) -> torch.Tensor:
-        wholes = stacked([each.whole for each in sight.now])
+        wholes = torch.stack([each.whole for each in sight.now])
         own = torch.arange(len(wholes) // 2)
         return at_prefixes(
             lambda anchors, candidates: info_nce(anchors, candidates, own, self.temperature),

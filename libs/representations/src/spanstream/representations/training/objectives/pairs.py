@@ -10,7 +10,7 @@ from random import Random
 import torch
 
 from spanstream.representations.training.losses import info_nce
-from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.objective import Document, Draw, Sight
 from spanstream.representations.training.views import alone, in_context
 
 
@@ -29,6 +29,6 @@ class Pairs:
 
     def _loss(self, own: torch.Tensor, sight: Sight) -> torch.Tensor:
         count = len(sight.now) - len(own)
-        passages = stacked([each.ranges[0] for each in sight.now[:count]])
-        questions = stacked([each.whole for each in sight.now[count:]])
+        passages = torch.stack([each.ranges[0] for each in sight.now[:count]])
+        questions = torch.stack([each.whole for each in sight.now[count:]])
         return info_nce(questions, passages, own, self.temperature)

@@ -14,7 +14,7 @@ from random import Random
 import torch
 
 from spanstream.representations.training.losses import info_nce, suspects
-from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.objective import Document, Draw, Sight
 from spanstream.representations.training.student import Vectors
 from spanstream.representations.training.views import alone, crop, in_context, sentence, sentences, thinned
 
@@ -48,6 +48,6 @@ class Sentences:
 
 def _parts(vectors: Sequence[Vectors], passages: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The queries' vectors, and those of all sentences (the first range of a passage is the passage)."""
-    return stacked([each.whole for each in vectors[passages:]]), torch.cat(
+    return torch.stack([each.whole for each in vectors[passages:]]), torch.cat(
         [each.ranges[1:] for each in vectors[:passages]]
     )

@@ -16,7 +16,7 @@ import torch
 
 from spanstream.encoder.encoder import Text
 from spanstream.representations.training.losses import group_contrast
-from spanstream.representations.training.objective import Document, Draw, Sight, stacked
+from spanstream.representations.training.objective import Document, Draw, Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +44,4 @@ class Spans:
 
     def _loss(self, owner: torch.Tensor, sight: Sight) -> torch.Tensor:
         parts = torch.cat([each.ranges for each in sight.now])
-        return group_contrast(stacked([each.whole for each in sight.now]), parts, owner, self.temperature)
+        return group_contrast(torch.stack([each.whole for each in sight.now]), parts, owner, self.temperature)
