@@ -10,7 +10,7 @@ import torch
 import transformers
 from torch import nn
 
-from spanstream.representations.forward import Bert, Transformer, forward_pass, reads
+from spanstream.representations.forward import Bert, Transformer, computes, forward_pass
 from spanstream.representations.model import load
 
 SMALL = {
@@ -89,7 +89,7 @@ def test_texts_that_share_a_row_do_not_see_each_other(model_type: str) -> None:
 def test_only_a_model_that_computes_the_same_is_read_that_way(
     model_type: str, changes: dict[str, object], expected: bool
 ) -> None:
-    assert reads(network(model_type, **changes)) is expected
+    assert computes(network(model_type, **changes).config) is expected
 
 
 def test_compiled_and_uncompiled_agree(monkeypatch: pytest.MonkeyPatch) -> None:

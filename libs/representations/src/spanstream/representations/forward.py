@@ -139,7 +139,7 @@ def forward_pass(network: Any, layers: Sequence[int] = (-1,)) -> nn.Module:
             f"layers {list(layers)} of a model that has {count}: name 0 to {count}, or -1 for the last"
         )
     numbers = sorted({layer % (count + 1) for layer in layers})
-    if not reads(network):
+    if not computes(network.config):
         return Transformer(network, numbers).eval().requires_grad_(False)
     return compiled(_bert(network, numbers))
 
@@ -155,9 +155,8 @@ def compiled(module: Bert) -> nn.Module:
     return scripted
 
 
-def reads(network: Any) -> bool:
-    """Whether `Bert` computes what `network` does."""
-    config = network.config
+def computes(config: Any) -> bool:
+    """Whether `Bert` computes what a model of transformers with this configuration does."""
     return (
         config.model_type in ("bert", *ROBERTA)
         and config.hidden_act in _ACTIVATIONS
@@ -167,7 +166,7 @@ def reads(network: Any) -> bool:
 
 
 def _bert(network: Any, averaged: Sequence[int]) -> Bert:
-    """With the weights of a transformers model for which `reads` holds."""
+    """With the weights of a transformers model that `computes` holds for."""
     config, embeddings = network.config, network.embeddings
     first = config.pad_token_id + 1 if config.model_type in ROBERTA else 0
     positions = embeddings.position_embeddings.weight[first:] + embeddings.token_type_embeddings.weight[0]

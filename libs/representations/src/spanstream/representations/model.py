@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, normalizers
 
 from spanstream.encoder.encoder import Text
+from spanstream.representations import weights
 from spanstream.representations.batching import Place, packing
 from spanstream.representations.errors import ModelNotFound, ModelUnsupported, ReleaseInvalid
 from spanstream.representations.forward import ROBERTA, forward_pass
@@ -146,17 +147,14 @@ def load(name: str | Release = "minilm", *, dtype: torch.dtype = torch.float32, 
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 modules.folder, use_fast=True, trust_remote_code=False
             )
-            network, told = transformers.AutoModel.from_pretrained(
-                modules.folder,
-                dtype=dtype,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # else it refuses them without a name
-            )
-            width = int(network.config.hidden_size)
+            config = transformers.AutoConfig.from_pretrained(modules.folder, trust_remote_code=False)
+            network = weights.network(modules.folder, config, dtype) or _network(modules.folder, dtype)
+            width = int(config.hidden_size)
+        except ModelUnsupported:
+            raise
         except Exception as error:
             raise ModelUnsupported(f"the model in {folder} cannot be loaded: {error}") from error
-    _refuse_incomplete(folder, tokenizer, network, told)
+    _refuse_tokenizer(folder, tokenizer, network)
     files = fingerprint(modules.folder)
     if release.revision not in (None, f"sha256:{files}"):
         raise ReleaseInvalid(f"revision is {release.revision}, but the model in {folder} is sha256:{files}")
@@ -272,12 +270,24 @@ def _transformed(model: Model, release: Release) -> Model:
     return replace(model, heads=heads, dimension=dimension, fingerprint=name)
 
 
-def _refuse_incomplete(folder: Path, tokenizer: Any, network: Any, told: dict[str, Any]) -> None:
-    """Raise ModelUnsupported where transformers made up what the folder lacks: it draws missing weights by chance."""
+def _network(folder: Path, dtype: torch.dtype) -> Any:
+    """As transformers reads it. Raises ModelUnsupported for what it would make up: it draws missing weights by chance."""
+    network, told = transformers.AutoModel.from_pretrained(
+        folder,
+        dtype=dtype,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # else it refuses them without a name
+    )
     if mismatched := sorted(name for name, *_ in told["mismatched_keys"]):
         raise ModelUnsupported(f"the weights in {folder} have other shapes than its config.json says: {mismatched[0]}")
     if missing := sorted(name for name in told["missing_keys"] if "pooler" not in name):  # which nothing here reads
         raise ModelUnsupported(f"the weights in {folder} lack {len(missing)} that the model has, such as {missing[0]}")
+    return network
+
+
+def _refuse_tokenizer(folder: Path, tokenizer: Any, network: Any) -> None:
+    """Raise ModelUnsupported for a tokenizer that is none, has no offsets or is another model's."""
     if not getattr(tokenizer, "is_fast", False):
         raise ModelUnsupported(f"the model in {folder} has no fast tokenizer, which the offsets need")
     if len(tokenizer) <= len(tokenizer.all_special_ids):
