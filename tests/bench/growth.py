@@ -16,9 +16,9 @@ from tests.bench.ratio import percentiles, ratio
 from tests.bench.result import Result, row
 
 SOURCE = "growth"
-MARKS, SHORT_MARKS = (1_000, 10_000, 50_000), (100, 300)  # passages
-SLICES, SLICE, SHORT_SLICE = 5, 150, 10  # timed before each mark, each followed by the bare encoder on the same texts
-QUESTIONS, SHORT_QUESTIONS = 300, 20
+MARKS, SHORT_MARKS = (1_000, 10_000, 50_000), (30, 60)  # passages
+SLICES, SLICE, SHORT_SLICE = 5, 150, 2  # timed before each mark, each followed by the bare encoder on the same texts
+QUESTIONS, SHORT_QUESTIONS = 300, 5
 QUIET_SECONDS = 3.0  # before the questions, for what the engine does after writes
 
 Record = dict[str, str]

@@ -32,7 +32,7 @@ def test_short_form_on_the_product(tmp_path: Path) -> None:
     results = short_form(*PRODUCT)
     assert results["pipeline"]["figures"]["to_bare_encoder"]["ratio"] > 0
     marks = results["growth"]["figures"]["marks"]
-    assert all(mark["passages"] >= bar for mark, bar in zip(marks, (100, 300), strict=True))
+    assert all(mark["passages"] >= bar for mark, bar in zip(marks, growth.SHORT_MARKS, strict=True))
     assert results["freshness"]["figures"]["idle"]["found"]["count"] == 10
     growth.plot(results["growth"], tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 1000
