@@ -155,7 +155,7 @@ CONDITION: st.SearchStrategy[Condition] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     documents=st.lists(METADATA, min_size=1, max_size=12),
     asked=st.lists(CONDITION, min_size=1, max_size=8),

@@ -23,7 +23,7 @@ from tests.unit.gateway.test_api import Api as Gateway
 from tests.unit.ingestor.test_api import Api as Ingestor
 
 CHECKS = settings(
-    max_examples=20,
+    max_examples=10,
     phases=[Phase.generate, Phase.shrink],
     deadline=None,
     suppress_health_check=list(HealthCheck),

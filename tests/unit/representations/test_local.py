@@ -291,7 +291,7 @@ def test_the_fastest_type_that_keeps_the_vectors_is_taken(
 
 
 def test_a_megabyte_is_read_in_windows(minilm: Model, encoder: LocalEncoder, long: bool) -> None:
-    size = 1_000_000 if long else 60_000
+    size = 1_000_000 if long else 20_000
     sentence = "The wing stalls \U0001f600 at a large angle. "
     starts = np.arange(0, size, len(sentence), dtype=np.int32)
     text = Text(sentence * len(starts), np.stack([starts, starts + len(sentence)], axis=1), "", starts)
