@@ -19,6 +19,7 @@ RECIPE = Recipe(
     batch=8,
     learning_rate=1e-3,
     warmup_steps=2,
+    dropout=0.1,
     evaluate_every=4,
     objectives={"sentences": {"weight": 1.0}, "dropout": {"weight": 0.1}},
 )
@@ -60,6 +61,23 @@ def test_killed_at_any_step_it_comes_to_the_same(
     again = run(folder, documents, tmp_path / "killed")
     assert [look.total for look in again.looks] == [look.total for look in whole.looks]
     assert torch.equal(weights(again.student), weights(whole.student))
+
+
+def test_it_goes_on_in_the_numbers_it_began_with(folder: Path, documents: list[Document], tmp_path: Path) -> None:
+    def begun(out: Path, *, mixed: bool, die_after: int | None = None) -> Trained:
+        def tell(step: int, loss: float) -> None:
+            if step == die_after:
+                raise Killed
+
+        out.mkdir(exist_ok=True)
+        return train(RECIPE, replace(student(str(folder)), mixed=mixed), lambda: documents, out, progress=tell)
+
+    whole = begun(tmp_path / "whole", mixed=True)
+    with pytest.raises(Killed):
+        begun(tmp_path / "killed", mixed=True, die_after=7)
+    again = begun(tmp_path / "killed", mixed=False)
+    assert torch.equal(weights(again.student), weights(whole.student))
+    assert not torch.equal(weights(begun(tmp_path / "other", mixed=False).student), weights(whole.student))
 
 
 def test_another_recipe_or_a_damaged_checkpoint_is_refused(

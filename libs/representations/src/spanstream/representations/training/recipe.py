@@ -7,6 +7,7 @@ learning_rate: 5.0e-5     # at its highest, after warmup_steps; falls to nothing
 warmup_steps: 20
 weight_decay: 0.01
 clip: 1.0                 # the longest gradient
+dropout: 0.0              # share of the states and attentions that a step leaves out
 evaluate_every: 50        # steps between two looks at passages that are held out
 patience: 4               # looks without a gain after which it stops
 seed: 0
@@ -50,6 +51,7 @@ class Recipe:
     warmup_steps: int = 20
     weight_decay: float = 0.01
     clip: float = 1.0
+    dropout: float = 0.0
     evaluate_every: int = 50
     patience: int = 4
     seed: int = 0
@@ -85,6 +87,10 @@ def checked(found: object) -> Recipe:
     for name in ("steps", "batch", "evaluate_every", "patience", "learning_rate", "clip"):
         if getattr(recipe, name) <= 0:
             raise RecipeInvalid(f"{name} must be above 0")
+    if not 0 <= recipe.dropout < 1:
+        raise RecipeInvalid("dropout must be 0 at least and below 1")
+    if "dropout" in recipe.objectives and not recipe.dropout:
+        raise RecipeInvalid("objectives.dropout learns from what dropout leaves out: set dropout, such as 0.1")
     if recipe.batch < 2:
         raise RecipeInvalid("batch must be 2 at least: a passage is told from the others of its step")
     if not recipe.mixed():

@@ -9,7 +9,7 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
@@ -66,7 +66,10 @@ class _Run:
         self._recipe = recipe
         self._mixed = recipe.mixed()
         self._student = student
-        self._start = Student(student.folder, student.model, copy.deepcopy(student.network).eval())
+        self._start = replace(student, network=copy.deepcopy(student.network).eval())
+        for module in student.network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = recipe.dropout
         self._apart = apart
         self._folder = folder
         self._optimizer = torch.optim.AdamW(
@@ -156,7 +159,13 @@ class _Run:
     def _keep(self) -> None:
         trained = self._trained
         looks = [(look.step, look.losses, look.total) for look in trained.looks]
-        state = {"steps": trained.steps, "best_step": trained.best, "looks": looks, "best": self._best}
+        state = {
+            "mixed": self._student.mixed,
+            "steps": trained.steps,
+            "best_step": trained.best,
+            "looks": looks,
+            "best": self._best,
+        }
         now = {"network": self._student.network.state_dict(), "optimizer": self._optimizer.state_dict()}
         checkpoint.save(self._folder, self._recipe, state | now)
 
@@ -164,6 +173,9 @@ class _Run:
         state = checkpoint.restore(self._folder, self._recipe)
         if state is None:
             return
+        # As it began: the same result, whatever is faster by now.
+        self._start = replace(self._start, mixed=state["mixed"])
+        self._student = self._trained.student = replace(self._student, mixed=state["mixed"])
         self._student.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         looks = [Look(step, losses, total) for step, losses, total in state["looks"]]
