@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from spanstream.standalone.encoder.bridge import bridge
 from spanstream.standalone.encoder.compare import compare
 from spanstream.standalone.encoder.diagnose import diagnose
 from spanstream.standalone.encoder.distill import distill
@@ -17,3 +18,4 @@ app.command()(diagnose)
 app.command()(compare)
 app.command()(distill)
 app.command()(fit)
+app.command()(bridge)
