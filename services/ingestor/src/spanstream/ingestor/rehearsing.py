@@ -11,7 +11,7 @@ from spanstream.eventlog.loop import Handler
 from spanstream.events import codec
 from spanstream.events.ids import Key
 from spanstream.events.topics import DOCUMENTS
-from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
+from spanstream.ingestor.blobs import BlobError, Blobs, BlobsUnavailable
 from spanstream.ingestor.documents import Upsert
 from spanstream.ingestor.handler import Cutting
 from spanstream.ingestor.handler import Handler as ParseHandler
@@ -46,7 +46,7 @@ class Looking(Blobs):
         def look() -> None:
             try:
                 found.set_result(super(Looking, self).get(key, max_bytes))
-            except BaseException as error:
+            except (BlobError, ValueError, MemoryError) as error:
                 found.set_exception(error)
 
         Thread(target=look, daemon=True).start()
