@@ -16,7 +16,7 @@ import time
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 
-from spanstream.runtime.metrics import INGESTOR_BACKLOG_SECONDS, LIMITS_REFUSED
+from spanstream.runtime.metrics import INGESTOR_BACKLOG_SECONDS, LIMITS_REFUSED, from_zero
 from spanstream.runtime.problems import Problem
 
 LEAST_WORK, MOST_WORK = (
@@ -47,6 +47,7 @@ class Backlog:
         self._done, self._busy = FIRST_RATE * MEMORY_SECONDS, MEMORY_SECONDS  # work and its seconds, fading
         self._stalled = 0.0  # seconds without anything done, while there was something to do
         self._looked = clock()
+        from_zero(LIMITS_REFUSED, ["backlog"])
 
     def admit(self, tenant: str) -> None:
         """Whether it may add a document: else a Problem, 429 where the tenant's own share is used up, or 503."""
