@@ -17,6 +17,7 @@ from spanstream.events.topics import ALL
 from spanstream.events.v1.document_pb2 import DocumentEvent
 from spanstream.ingestor.acceptance import Acceptance
 from spanstream.ingestor.api import router
+from spanstream.ingestor.backlog import Backlog
 from spanstream.ingestor.blobs import Blobs
 from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.settings import IngestorSettings
@@ -45,7 +46,7 @@ class Api:
             **{"max_text_bytes": 4 * 2**20, "max_file_bytes": 2**20} | limits,
         )
         self.blobs = Blobs(settings.blob_url)
-        acceptance = Acceptance(
+        self.acceptance = Acceptance(
             self.log.producer(),
             self.blobs,
             None,
@@ -56,7 +57,7 @@ class Api:
         app = FastAPI()
         problems.install(app)
         authenticator = Authenticator.from_file(str(keys) if keys else None)
-        app.include_router(router(acceptance, authenticator, settings, gateway))
+        app.include_router(router(self.acceptance, authenticator, settings, gateway))
         self.app = app
         self.http = TestClient(app, raise_server_exceptions=False)
 
@@ -226,6 +227,12 @@ def test_bad_keys_are_422(api: Api, path: str) -> None:
 @pytest.mark.parametrize("version", ["-1", "x", "9007199254740992", "1.5"])
 def test_bad_versions_of_a_delete_are_422(api: Api, version: str) -> None:
     refused(api.http.delete(DOCUMENT, params={"version": version}), 422)
+
+
+def test_a_delete_passes_a_full_backlog_but_not_without_a_bound(api: Api) -> None:
+    api.acceptance.backlog = Backlog(1e9, most_open=1)
+    outcomes = [api.put({"text": "Bees."}), api.put({"text": "Bees."}), *(api.http.delete(DOCUMENT) for _ in range(2))]
+    assert [outcome.status_code for outcome in outcomes] == [202, 429, 202, 429]
 
 
 def test_a_compressed_batch_is_415_before_the_answer_begins(api: Api) -> None:

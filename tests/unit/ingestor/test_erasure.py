@@ -18,6 +18,7 @@ from spanstream.events.ids import Key
 from spanstream.events.topics import ALL, DOCUMENTS
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 from spanstream.ingestor.acceptance import Acceptance
+from spanstream.ingestor.backlog import Backlog
 from spanstream.ingestor.blobs import Blobs
 from spanstream.ingestor.erasure import letters
 from spanstream.ingestor.erasure.api import Erasure, router
@@ -79,8 +80,10 @@ class Bench:
         self.blobs, self.index = Blobs(f"file:{folder / 'blobs'}"), Index()
         self.signer = Signer.create(folder / "key.pem")
         self.producer = Breaking(self.log.producer())
-        acceptance = Acceptance(self.producer, self.blobs, None, InFlight(self.log), Versions(), inline_text_bytes=100)
-        erasure = Erasure(self.log, self.blobs, self.index, acceptance, self.signer, lambda: NOW)
+        self.acceptance = Acceptance(
+            self.producer, self.blobs, None, InFlight(self.log), Versions(), inline_text_bytes=100
+        )
+        erasure = Erasure(self.log, self.blobs, self.index, self.acceptance, self.signer, lambda: NOW)
         self.lane = Lane("erasure", 4)
         self.audit_file = folder / "audit.jsonl"
         authenticator = Authenticator.from_file(str(keys) if keys else None)
@@ -248,6 +251,14 @@ def test_the_audit_log_tells_of_deletes_also_where_the_log_failed_half_way(bench
         ("wiki", "a", 3, 503),
         ("talk", "b", 5, 503),
     ]
+
+
+def test_erasures_are_bounded_by_what_waits_to_be_applied(bench: Bench) -> None:
+    bench.acceptance.backlog = Backlog(1e9, most_open=1)
+    bench.index.answer = replace(GONE, live=[("wiki", "a", 3), ("wiki", "b", 5)])
+    answers = [bench.client.post("/v1/erasures", json={}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert "retry-after" in answers[1].headers
 
 
 def test_where_nothing_is_left_nothing_is_deleted(bench: Bench) -> None:

@@ -103,7 +103,9 @@ def router(
         caller: writer,
         version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
     ) -> Response:
-        return await accept(request, caller, Delete(key_of(caller.tenant, source, id), version))
+        key = key_of(caller.tenant, source, id)
+        acceptance.backlog.admit(caller.tenant, delete=True)
+        return await accept(request, caller, Delete(key, version))
 
     @routes.post(
         "/v1/sources/{source}/documents:batch",

@@ -45,7 +45,7 @@ class IngestorSettings(HttpSettings, WorkerSettings):
         ge=0,
         allow_inf_nan=False,
         description="seconds of work that may wait to be indexed, of all tenants; a tenant alone may have half of it."
-        " Beyond, 429 or 503 with Retry-After; deletes pass. Where tenants share: 30 to 60. 0: any backlog",
+        " Beyond, 429 or 503 with Retry-After; deletes have a quarter more. Where tenants share: 30 to 60. 0: any backlog",
     )
     refresh_seconds: float = Field(0.5, gt=0, description="seconds between two looks at what is in flight")
 

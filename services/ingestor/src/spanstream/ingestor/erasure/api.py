@@ -59,8 +59,10 @@ class Erasure:
 
     def delete(self, caller: Caller, source: str | None, trail: Trail) -> int:
         """Delete what is live of a source or of all of them, at most MAX_DELETES documents, each as the version shown; how
-        many. The audit log tells of each, also where the log failed half-way.
+        many. The audit log tells of each, also where the log failed half-way. Raises
+        Problem, AuditUnavailable or HoldingsUnavailable.
         """
+        self._acceptance.backlog.admit(caller.tenant, delete=True)
         live = self._holdings.held(caller, source, None, MAX_DELETES).live
         deletes = [Delete(Key(caller.tenant, of, id), version) for of, id, version in live]
         return len(accept_and_tell(self._acceptance, caller, deletes, trail)) if deletes else 0
