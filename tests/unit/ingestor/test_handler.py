@@ -338,6 +338,11 @@ def test_a_delete_takes_the_blobs_of_its_version_and_older_ones(handler: Handler
     assert blobs.count(*KEY) == 1
 
 
+def test_later_stages_are_told_of_a_blob(handler: Handler, blobs: Blobs) -> None:
+    given = [event(text="Bees."), event(blob=blobs.put(KEY, 7, b"Bees."))]
+    assert [each.blob for each in passages(handler(list(map(record, given))))] == [False, True]
+
+
 @pytest.mark.promise("I28")
 def test_an_event_that_is_read_once_more_after_its_delete_is_no_failure(handler: Handler, blobs: Blobs) -> None:
     """A dead letter would keep the title of what was erased."""

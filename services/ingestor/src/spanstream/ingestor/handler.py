@@ -258,6 +258,7 @@ def _message(event: DocumentEvent, hashed: bytes, title: str, **fields: object) 
         accepted_at_us=event.accepted_at_us,
         content_type=event.content_type or Kind.TEXT,
         expires_at_us=event.expires_at_us,
+        blob=event.WhichOneof("body") == "blob",
         **fields,  # type: ignore[arg-type]
     )
     if event.HasField("metadata"):
