@@ -29,6 +29,7 @@ that was done.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from google.protobuf.json_format import MessageToDict
@@ -39,7 +40,7 @@ from spanstream.events.codec import decode_failure, envelope, headers, key_of, r
 from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.events.topics import FAILURES, PASSAGES
-from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT
+from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT, FailureEvent
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.changes import Change, Kind, Part, rounds
 from spanstream.indexer.deletes import delete
@@ -111,8 +112,10 @@ class Indexer:
         replays: list[tuple[Key, int]] = []
         for record in records:  # 1
             if record.topic == FAILURES.name:
-                failures.extend(_failure(record))
-                replays.extend(replayed(record))
+                with suppress(Undecodable, InvalidKey):  # then it does not say of which document it is
+                    event = decode_failure(record.value)
+                    failures.extend(_failure(event))
+                    replays.extend(replayed(event, record.key))
                 continue
             try:
                 parts.append(Part.read(record))
@@ -355,14 +358,10 @@ def _again(part: Part) -> Outgoing:
     return Outgoing(PASSAGES.name, key, event.SerializeToString(), headers(event))
 
 
-def _failure(record: Record) -> Iterator[tuple[Key, Failure, bool]]:
-    """What a dead letter says of a document, and whether that has a blob; nothing where it does not say which."""
-    try:
-        event = decode_failure(record.value)
+def _failure(event: FailureEvent) -> Iterator[tuple[Key, Failure, bool]]:
+    """What a dead letter says of a document, and whether that has a blob. Raises InvalidKey where it does not say which."""
+    if not event.resolution and 0 <= event.version <= MAX_VERSION:
         key = key_of(event)
-    except (Undecodable, InvalidKey):
-        return
-    if 0 <= event.version <= MAX_VERSION:
         failed = envelope(event.topic, event.value)
         readable = failed and (failed.tenant, failed.source, failed.id) == key
         groups = tuple(failed.groups) if failed and readable else UNKNOWN_GROUPS
