@@ -39,7 +39,6 @@ from tests.chaos.history import (
 
 LIVE, DELETED = "live", "deleted"
 CONFLICT = "VERSION_CONFLICT"
-MISSING = "BLOB_MISSING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,20 +204,9 @@ class _Judge:
         for letter in self._history.dead_letters:
             if letter.content in self._spoiled or (letter.reason == CONFLICT and self._twice(letter)):
                 continue
-            if letter.reason == MISSING and self._deleted(letter):
-                continue
             yield Violation(
                 "refused", letter.key, f"version {letter.version} is a dead letter for no cause: {letter.reason}"
             )
-
-    def _deleted(self, letter: DeadLetter) -> bool:
-        """Its blob went with the document, by a delete of its version or a newer one."""
-        for call in self._of[letter.key]:
-            receipt = self._receipts.get(call.id)
-            version = receipt.version if receipt else call.version
-            if call.deleted and (version is None or version >= letter.version):
-                return True
-        return False
 
     def _twice(self, letter: DeadLetter) -> bool:
         contents = set()

@@ -252,6 +252,10 @@ class ScheduledBlobs:
         self._reach()
         self._blobs.forget(of, version)
 
+    def erased(self, of: Key, version: int) -> bool:
+        self._reach()
+        return self._blobs.erased(of, version)
+
     def get(self, key: str, max_bytes: int) -> bytes:
         self._reach()
         return self._blobs.get(key, max_bytes)

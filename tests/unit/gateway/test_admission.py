@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from spanstream.gateway.admission import Admission
 from spanstream.runtime.problems import Problem
@@ -132,3 +133,8 @@ def test_what_the_work_raises_reaches_the_caller_and_gives_its_place_back() -> N
         admission.close()
 
     alone(twice)
+
+
+def test_refusals_are_counted_from_zero() -> None:
+    Admission().close()
+    assert REGISTRY.get_sample_value("limits_requests_refused_total", {"limit": "searches-waiting"}) is not None

@@ -15,8 +15,8 @@ from spanstream.eventlog.log import Record
 from spanstream.events.codec import headers
 from spanstream.events.ids import Key, content_hash
 from spanstream.events.segmenter import PASSAGES
-from spanstream.events.topics import EMBEDDINGS, FAILURES
-from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, Operation
+from spanstream.events.topics import DOCUMENTS, EMBEDDINGS, FAILURES
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent, Operation
 from spanstream.events.v1.embedding_pb2 import VECTOR_TYPE_FLOAT16, EmbeddingEvent
 from spanstream.events.v1.failure_pb2 import REASON_PARSE_FAILED, FailureEvent
 from spanstream.events.v1.passage_pb2 import Passage, PassageEvent
@@ -40,6 +40,7 @@ class Document:
     groups: tuple[str, ...] = ()
     accepted_at_us: int = 0
     expires_at_us: int = 0
+    blob: bool = False
 
     @property
     def text(self) -> str:
@@ -77,6 +78,7 @@ class Document:
         event.groups.extend(self.groups)
         event.accepted_at_us = self.accepted_at_us
         event.expires_at_us = self.expires_at_us
+        event.blob = self.blob
         event.text_offset, event.passage_count = offset, len(self.passages)
         at = offset
         for i, sentences in enumerate(self.passages[first : first + size]):
@@ -128,7 +130,7 @@ def deleted(key: Key, version: int) -> Record:
     return record(EmbeddingEvent(origin=identity(key, version, OPERATION_DELETE, bytes(32))))
 
 
-def failed(key: Key, version: int) -> Record:
+def failed(key: Key, version: int, blob: str = "") -> Record:
     event = FailureEvent(
         stage="ingestor",
         reason=REASON_PARSE_FAILED,
@@ -140,4 +142,7 @@ def failed(key: Key, version: int) -> Record:
         id=key.id,
         version=version,
     )
+    if blob:
+        document = DocumentEvent(tenant=key.tenant, source=key.source, id=key.id, version=version, blob=blob)
+        event.topic, event.value = DOCUMENTS.name, document.SerializeToString()
     return record(event)

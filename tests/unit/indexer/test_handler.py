@@ -13,6 +13,8 @@ from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events.codec import decode
 from spanstream.events.ids import Key
 from spanstream.events.segmenter import segmenter
+from spanstream.events.topics import DOCUMENTS
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
 from spanstream.events.v1.failure_pb2 import (
     REASON_EMBED_INVALID,
@@ -252,6 +254,19 @@ def test_dead_letters_that_a_flip_a_delete_or_a_bump_outruns_are_told_once(store
     assert resolutions(index([*document(3).records(), deleted(other, 9)])) == [(KEY, 3), (other, 4)]
     assert resolutions(index(document(6, key=third).records(unchanged=True))) == [(third, 5)]
     assert resolutions(index([*document(4).records(), deleted(other, 10)])) == []
+
+
+@pytest.mark.promise("I28")
+@pytest.mark.parametrize("blob", [True, False])
+def test_a_blob_that_comes_after_its_tombstone_is_erased_by_the_same_delete_once_more(
+    index: Indexer, blob: bool
+) -> None:
+    index([deleted(KEY, 9)])
+    late = [*document(8, blob=blob).records(), failed(KEY, 7, "acme/wiki/aa/7-bb" if blob else "")]
+    sent = [result for result in index(late) if isinstance(result, Outgoing) and result.topic == DOCUMENTS.name]
+    events = [decode(DocumentEvent, each.key, each.value, each.headers) for each in sent]
+    assert [(each.operation, each.version) for each in events] == [(OPERATION_DELETE, 9)] * (2 if blob else 0)
+    assert index([deleted(KEY, 9)]) == []  # which is how it comes back
 
 
 def test_a_dead_letter_that_comes_late_is_outrun_at_once(store: Store, index: Indexer) -> None:

@@ -28,12 +28,12 @@ class Line:
     def __post_init__(self) -> None:
         self.backlog = Backlog(self.limit, most_open=self.most_open, clock=lambda: self.now)
 
-    def put(self, tenant: str, count: int = 1) -> int:
+    def put(self, tenant: str, count: int = 1, *, delete: bool = False) -> int:
         """How many of them were accepted."""
         accepted = 0
         for _ in range(count):
             try:
-                self.backlog.admit(tenant)
+                self.backlog.admit(tenant, delete=delete)
             except Problem as problem:
                 self.refusals.append((problem.status, problem.retry_after))
                 continue
@@ -117,6 +117,16 @@ def test_documents_that_are_remembered_are_bounded() -> None:
     assert {status for status, _ in line.refusals} == {429, 503}
     line.second()
     assert line.put("acme", 1000) == 64
+
+
+def test_deletes_find_room_where_documents_do_not_and_are_bounded_too() -> None:
+    line = Line()
+    documents = line.put("noisy", 5000)
+    assert line.put("noisy", 5000, delete=True) == pytest.approx(documents / 4, abs=1)
+    assert line.refusals[-1][0] == 429
+    assert line.put("quiet") == line.put("quiet", delete=True) == 1
+    few = Line(limit=1e9, most_open=100)
+    assert (few.put("acme", 1000), few.put("acme", 1000, delete=True)) == (100, 25)
 
 
 def test_without_a_limit_nothing_is_counted() -> None:

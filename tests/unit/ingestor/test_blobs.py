@@ -39,6 +39,17 @@ def test_a_documents_blobs_are_forgotten_up_to_a_version(blobs: Blobs) -> None:
     blobs.forget(Key("t", "s", "unknown"), 70)
 
 
+def test_up_to_which_version_a_document_was_erased_is_known_where_there_were_blobs(blobs: Blobs) -> None:
+    blobs.forget(OTHER, 7)
+    for version in (7, 8, 70):
+        blobs.put(DOCUMENT, version, b"bees")
+    for version in (7, 8, 6, 8):
+        blobs.forget(DOCUMENT, version)
+    assert [blobs.erased(DOCUMENT, version) for version in (7, 8, 9, 70)] == [True, True, False, False]
+    assert not blobs.erased(OTHER, 7)
+    assert blobs.count(*DOCUMENT) == 1
+
+
 def test_what_a_crash_left_beside_its_place_is_counted_and_forgotten(tmp_path: Path) -> None:
     blobs = Blobs(f"file:{tmp_path}")
     path = tmp_path / blobs.put(DOCUMENT, 7, b"bees")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from spanstream.eventlog.errors import LogUnavailable
+from spanstream.eventlog.log import Outgoing, Position, Producer
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.ids import Key
 from spanstream.events.topics import ALL, DOCUMENTS
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 from spanstream.ingestor.acceptance import Acceptance
+from spanstream.ingestor.backlog import Backlog
 from spanstream.ingestor.blobs import Blobs
 from spanstream.ingestor.erasure import letters
 from spanstream.ingestor.erasure.api import Erasure, router
@@ -24,6 +28,7 @@ from spanstream.ingestor.failures.lane import Lane
 from spanstream.ingestor.heads import Caller
 from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.versions import Versions
+from spanstream.runtime.audit import AuditLog
 from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.http import application
 from spanstream.runtime.key_file import create_key
@@ -51,19 +56,40 @@ class Index:
         return self.answer
 
 
+class Breaking:
+    """A producer that the log may leave after the first message."""
+
+    def __init__(self, producer: Producer) -> None:
+        self.breaks = False
+        self._producer = producer
+
+    def publish(self, messages: Sequence[Outgoing], deadline: float = 30.0) -> list[Position]:
+        positions = self._producer.publish(messages[:1] if self.breaks else messages, deadline)
+        if self.breaks:
+            raise LogUnavailable("down")
+        return positions
+
+    def close(self) -> None:
+        self._producer.close()
+
+
 class Bench:
     def __init__(self, folder: Path, *, keys: Path | None = None, kept_ms: int = 7 * DAY * 1000) -> None:
         self.log = MemoryLog(lambda: NOW)
         self.log.ensure_topics([replace(topic, retention_ms=kept_ms) for topic in ALL])
         self.blobs, self.index = Blobs(f"file:{folder / 'blobs'}"), Index()
         self.signer = Signer.create(folder / "key.pem")
-        acceptance = Acceptance(
-            self.log.producer(), self.blobs, None, InFlight(self.log), Versions(), inline_text_bytes=100
+        self.producer = Breaking(self.log.producer())
+        self.acceptance = Acceptance(
+            self.producer, self.blobs, None, InFlight(self.log), Versions(), inline_text_bytes=100
         )
-        erasure = Erasure(self.log, self.blobs, self.index, acceptance, self.signer, lambda: NOW)
+        erasure = Erasure(self.log, self.blobs, self.index, self.acceptance, self.signer, lambda: NOW)
         self.lane = Lane("erasure", 4)
+        self.audit_file = folder / "audit.jsonl"
+        authenticator = Authenticator.from_file(str(keys) if keys else None)
+        authenticator.audit = AuditLog(self.audit_file)
         app = application("test")
-        app.include_router(router(erasure, self.lane, Authenticator.from_file(str(keys) if keys else None)))
+        app.include_router(router(erasure, self.lane, authenticator))
         self.client = TestClient(app)
 
     def receipt(self, source: str | None = "wiki", id: str | None = "a") -> dict[str, Any]:
@@ -210,6 +236,29 @@ def test_a_source_is_deleted_at_the_versions_that_are_shown(bench: Bench) -> Non
         (OPERATION_DELETE, "default", "a", 3),
         (OPERATION_DELETE, "default", "b", 5),
     ]
+
+
+@pytest.mark.promise("I25")
+def test_the_audit_log_tells_of_deletes_also_where_the_log_failed_half_way(bench: Bench) -> None:
+    bench.index.answer = replace(GONE, live=[("wiki", "a", 3), ("talk", "b", 5)])
+    assert bench.client.post("/v1/erasures", json={}).status_code == 200
+    bench.producer.breaks = True
+    assert bench.client.post("/v1/erasures", json={}).status_code == 503
+    lines = [json.loads(line) for line in bench.audit_file.read_text().splitlines()]
+    assert [(line["source"], line["id"], line["version"], line["status"]) for line in lines if "id" in line] == [
+        ("wiki", "a", 3, 202),
+        ("talk", "b", 5, 202),
+        ("wiki", "a", 3, 503),
+        ("talk", "b", 5, 503),
+    ]
+
+
+def test_erasures_are_bounded_by_what_waits_to_be_applied(bench: Bench) -> None:
+    bench.acceptance.backlog = Backlog(1e9, most_open=1)
+    bench.index.answer = replace(GONE, live=[("wiki", "a", 3), ("wiki", "b", 5)])
+    answers = [bench.client.post("/v1/erasures", json={}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert "retry-after" in answers[1].headers
 
 
 def test_where_nothing_is_left_nothing_is_deleted(bench: Bench) -> None:

@@ -338,6 +338,22 @@ def test_a_delete_takes_the_blobs_of_its_version_and_older_ones(handler: Handler
     assert blobs.count(*KEY) == 1
 
 
+def test_later_stages_are_told_of_a_blob(handler: Handler, blobs: Blobs) -> None:
+    given = [event(text="Bees."), event(blob=blobs.put(KEY, 7, b"Bees."))]
+    assert [each.blob for each in passages(handler(list(map(record, given))))] == [False, True]
+
+
+@pytest.mark.promise("I28")
+def test_an_event_that_is_read_once_more_after_its_delete_is_no_failure(handler: Handler, blobs: Blobs) -> None:
+    """A dead letter would keep the title of what was erased."""
+    upsert = record(event(version=1, title="On bees", blob=blobs.put(KEY, 1, b"Bees.")))
+    delete = record(event(version=2, operation=OPERATION_DELETE))
+    assert len(passages(handler([upsert, delete]))) == 2
+    assert [each.version for each in passages(handler([upsert, delete]))] == [2]
+    lost = event(version=3, blob=blobs.put(KEY, 3, b"Bees.")[:-1])
+    assert reason(handler([record(lost)])) == REASON_BLOB_MISSING
+
+
 def test_the_moment_of_expiry_is_handed_on_and_must_be_one(handler: Handler) -> None:
     assert passages(handler([record(event(text="Bees.", expires_at_us=5))]))[0].expires_at_us == 5
     assert reason(handler([record(event(text="Bees.", expires_at_us=-1))])) == REASON_SCHEMA_INVALID

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from typing import TypeVar
 
 from spanstream.runtime.fair_queue import FairQueue
-from spanstream.runtime.metrics import GATEWAY_REFUSED, LIMITS_REFUSED
+from spanstream.runtime.metrics import GATEWAY_REFUSED, LIMITS_REFUSED, from_zero
 from spanstream.runtime.problems import Problem
 
 # More contend for the interpreter: on two cores, model and index in the process, 64 clients got 17 searches/s with 2 or 4 of
@@ -49,6 +49,7 @@ class Admission:
         self._running: Counter[str] = Counter()  # by tenant; who runs nothing is not in it
         self._taken = 0
         self._seconds = 0.0  # of one search, on average
+        from_zero(LIMITS_REFUSED, ["searches-waiting"])
 
     async def run(self, tenant: str, work: Callable[[], T], searches: int = 1) -> T:
         """What `work`, so many searches, returns or raises, from a thread once it is the tenant's turn.

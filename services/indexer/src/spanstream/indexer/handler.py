@@ -7,7 +7,8 @@ hold for each key as if it were alone:
     1 decode; a record that cannot be read is rejected            per poll
     2 read the heads                                              per round
     3 skip what a head already supersedes; what a head shows is written again where passages of it lack: a power cut may
-      have spared the head alone
+      have spared the head alone. Of a version that comes after its tombstone a blob is left, which a delete like that
+      of the tombstone has erased (also of one that failed, in 10)
     4 write the passages, under ids that follow from their content
     5 count: a version is complete when the store holds exactly its `passage_count` passages. One that the poll
       brought whole needs no counting: the store has just taken them all
@@ -28,6 +29,7 @@ that was done.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from google.protobuf.json_format import MessageToDict
@@ -38,9 +40,10 @@ from spanstream.events.codec import decode_failure, envelope, headers, key_of, r
 from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.events.topics import FAILURES, PASSAGES
-from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT
+from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT, FailureEvent
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.changes import Change, Kind, Part, rounds
+from spanstream.indexer.deletes import delete
 from spanstream.indexer.resolutions import outrun, replayed, superseded
 from spanstream.indexer.standing import Shown, Standing
 from spanstream.indexer.vectors import document_vector, passages
@@ -105,12 +108,14 @@ class Indexer:
 
     def _apply(self, records: Sequence[Record]) -> Iterator[Result]:
         parts: list[Part] = []
-        failures: list[tuple[Key, Failure]] = []
+        failures: list[tuple[Key, Failure, bool]] = []
         replays: list[tuple[Key, int]] = []
         for record in records:  # 1
             if record.topic == FAILURES.name:
-                failures.extend(_failure(record))
-                replays.extend(replayed(record))
+                with suppress(Undecodable, InvalidKey):  # then it does not say of which document it is
+                    event = decode_failure(record.value)
+                    failures.extend(_failure(event))
+                    replays.extend(replayed(event, record.key))
                 continue
             try:
                 parts.append(Part.read(record))
@@ -119,11 +124,14 @@ class Indexer:
         for changes in rounds(parts):
             yield from self._round(changes)
         if failures:
-            self._store.record_failures(failures)  # 10
-            heads = self._store.heads([key for key, _ in failures])
-            for key, failure in failures:
-                if outrun(heads.get(key), failure.version):
+            self._store.record_failures([(key, failure) for key, failure, _ in failures])  # 10
+            heads = self._store.heads([key for key, _, _ in failures])
+            for key, failure, blob in failures:
+                head = heads.get(key)
+                if outrun(head, failure.version):
                     yield superseded(key, failure.version, self._now_us())
+                if blob and head and head.state is State.DELETED and failure.version <= head.version:
+                    yield delete(key, head.version, self._now_us())
         if replays:
             self._store.forget_failures(replays)
 
@@ -133,6 +141,9 @@ class Indexer:
         news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
         old = [change for change in changes if not change.beats(heads.get(change.key))]
         yield from _conflicts(old, heads, "the index holds other content of this version")
+        for change in old:
+            if change.parts[0].event.origin.blob and heads[change.key].state is State.DELETED:
+                yield delete(change.key, heads[change.key].version, self._now_us())
         shown = [change for change in old if _shows(heads[change.key], change)]
         if shown:
             self._restore(shown, heads)
@@ -347,16 +358,13 @@ def _again(part: Part) -> Outgoing:
     return Outgoing(PASSAGES.name, key, event.SerializeToString(), headers(event))
 
 
-def _failure(record: Record) -> Iterator[tuple[Key, Failure]]:
-    """What a dead letter says of a document; nothing where it does not say which."""
-    try:
-        event = decode_failure(record.value)
+def _failure(event: FailureEvent) -> Iterator[tuple[Key, Failure, bool]]:
+    """What a dead letter says of a document, and whether that has a blob. Raises InvalidKey where it does not say which."""
+    if not event.resolution and 0 <= event.version <= MAX_VERSION:
         key = key_of(event)
-    except (Undecodable, InvalidKey):
-        return
-    if 0 <= event.version <= MAX_VERSION:
         failed = envelope(event.topic, event.value)
         readable = failed and (failed.tenant, failed.source, failed.id) == key
         groups = tuple(failed.groups) if failed and readable else UNKNOWN_GROUPS
         reason = reason_name(event.reason)
-        yield key, Failure(event.version, event.stage, reason, event.detail, event.failed_at_us, groups)
+        failure = Failure(event.version, event.stage, reason, event.detail, event.failed_at_us, groups)
+        yield key, failure, bool(failed and readable and failed.blob)

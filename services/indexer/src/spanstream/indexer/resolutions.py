@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spanstream.eventlog.log import Outgoing, Record
-from spanstream.events.codec import decode_failure, headers
-from spanstream.events.errors import InvalidKey, Undecodable
+from spanstream.eventlog.log import Outgoing
+from spanstream.events.codec import headers
 from spanstream.events.ids import Key
 from spanstream.events.topics import FAILURES
 from spanstream.events.v1.failure_pb2 import RESOLUTION_REPLAYED, RESOLUTION_SUPERSEDED, FailureEvent
@@ -24,11 +23,9 @@ def outrun(head: Head | None, version: int) -> bool:
     return head is not None and head.state is not State.ABSENT and 0 < version < head.version
 
 
-def replayed(record: Record) -> Iterator[tuple[Key, int]]:
-    """Of a dead letter whose record was sent again: its document, and when it had failed. Nothing of any other record."""
-    try:
-        event = decode_failure(record.value)
-        if event.resolution == RESOLUTION_REPLAYED:
-            yield Key.decode(record.key or b""), event.failed_at_us
-    except (Undecodable, InvalidKey):
-        return
+def replayed(event: FailureEvent, key: bytes | None) -> Iterator[tuple[Key, int]]:
+    """Of a dead letter whose record was sent again: its document, and when it had failed. Nothing of any other event.
+    Raises InvalidKey.
+    """
+    if event.resolution == RESOLUTION_REPLAYED:
+        yield Key.decode(key or b""), event.failed_at_us

@@ -17,11 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from spanstream.eventlog.log import Log, Outgoing, Producer
-from spanstream.events.codec import headers
+from spanstream.eventlog.log import Log, Producer
 from spanstream.events.ids import Key
-from spanstream.events.topics import ALL, DOCUMENTS
-from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
+from spanstream.events.topics import ALL
+from spanstream.indexer.deletes import delete
 from spanstream.runtime import metrics
 from spanstream.store.points import Head
 from spanstream.store.retention import Retention as Stored
@@ -106,7 +105,7 @@ class Retention:
         """Of those that have not reached the index in an hour another one is sent."""
         if not heads:
             return
-        messages = [_delete(head, self._now_us()) for head in heads]
+        messages = [delete(head.key, head.version, self._now_us()) for head in heads]
         self._producer.publish(messages, PUBLISH_SECONDS)
         metrics.INDEXER_EXPIRED.inc(len(messages))
 
@@ -115,17 +114,3 @@ class Retention:
         purged = 0 if needed is None else self._stored.purge_tombstones(now - int(needed * 1e6), self._limit)
         metrics.INDEXER_TOMBSTONES_PURGED.inc(purged)
         return purged
-
-
-def _delete(head: Head, now_us: int) -> Outgoing:
-    """A delete beats an upsert of the same version, and no other."""
-    tenant, source, id = head.key
-    event = DocumentEvent(
-        tenant=tenant,
-        source=source,
-        id=id,
-        version=head.version,
-        operation=OPERATION_DELETE,
-        accepted_at_us=now_us,
-    )
-    return Outgoing(DOCUMENTS.name, head.key.encode(), event.SerializeToString(), headers(event))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from spanstream.eventlog.errors import EventLogError, TooLarge
 from spanstream.eventlog.log import Outgoing, Producer
@@ -18,6 +19,7 @@ from spanstream.ingestor.heads import Caller, Heads, HeadsUnavailable, Known
 from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime import metrics, tracing
+from spanstream.runtime.guard import Trail
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.tenants import slot
 
@@ -136,6 +138,23 @@ class Acceptance:
             for i, head in found.items()
             if head.live and head.content_hash == hashes[i] and (asked[i].version or 0) <= head.version
         }
+
+
+def accept_and_tell(
+    acceptance: Acceptance, caller: Caller, documents: Sequence[Upsert | Delete], trail: Trail
+) -> list[Receipt]:
+    """Receipts, once the audit log tells of all that may have been written. Raises Problem."""
+    try:
+        receipts = acceptance.accept(caller, documents)
+    except Problem as problem:  # some may be in the log all the same
+        trail.documents([_row(each.key, each.version, problem.status) for each in documents])
+        raise
+    trail.documents([_row(each.key, each.version, 200 if each.unchanged else 202) for each in receipts])
+    return receipts
+
+
+def _row(key: Key, version: int | None, status: int) -> dict[str, Any]:
+    return {"source": key.source, "id": key.id, "version": version, "status": status}
 
 
 def _size(document: Upsert | Delete) -> int:

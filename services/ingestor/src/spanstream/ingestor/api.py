@@ -91,7 +91,7 @@ def router(
         if media_type(request) not in _JSON:
             raise Problem(415, "send the document as application/json")
         acceptance.backlog.admit(caller.tenant)
-        with budget.share() as share:
+        with budget.share(caller.tenant) as share:
             fields = json_object(await whole(request, max_body, share))
             return await accept(request, caller, await run_in_threadpool(_upsert, key, fields, max_text))
 
@@ -103,7 +103,9 @@ def router(
         caller: writer,
         version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
     ) -> Response:
-        return await accept(request, caller, Delete(key_of(caller.tenant, source, id), version))
+        key = key_of(caller.tenant, source, id)
+        acceptance.backlog.admit(caller.tenant, delete=True)
+        return await accept(request, caller, Delete(key, version))
 
     @routes.post(
         "/v1/sources/{source}/documents:batch",
@@ -123,9 +125,9 @@ def router(
         acceptance.backlog.admit(caller.tenant)
         who = _who(request, caller)
         work = Batch(acceptance, who, source, trail(request), max_line_bytes=max_body, max_text_bytes=max_text)
-        share = budget.share()
+        share = budget.share(caller.tenant)
         results = work.results(lines(chunks(request), max_body, share), share)
-        with budget.share() as room:  # said before the answer begins; from then on, lines wait for room
+        with budget.share(caller.tenant) as room:  # said before the answer begins; from then on, lines wait for room
             room.take(min(_length(request, settings.batch_bytes), settings.batch_bytes))
         return DuplexResponse(results, share, media_type="application/x-ndjson")
 
@@ -140,7 +142,7 @@ def router(
     async def file(request: Request, source: SourceName, caller: writer) -> Response:
         key_of(caller.tenant, source, "x")
         acceptance.backlog.admit(caller.tenant)
-        with budget.share() as share:
+        with budget.share(caller.tenant) as share:
             document = await upload.read(request, caller.tenant, source, settings.max_file_bytes, share)
             return await accept(request, caller, document)
 

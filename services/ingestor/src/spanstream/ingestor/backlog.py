@@ -16,7 +16,7 @@ import time
 from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 
-from spanstream.runtime.metrics import INGESTOR_BACKLOG_SECONDS, LIMITS_REFUSED
+from spanstream.runtime.metrics import INGESTOR_BACKLOG_SECONDS, LIMITS_REFUSED, from_zero
 from spanstream.runtime.problems import Problem
 
 LEAST_WORK, MOST_WORK = (
@@ -30,13 +30,16 @@ FIRST_RATE = 2.0**16  # bytes a second that are believed before any were seen: s
 MEMORY_SECONDS = 30.0  # over which the rate is averaged
 STALL_SECONDS = 10.0  # without any progress that count: beyond, something is away, which says nothing about the rate
 MOST_RETRY = 60  # seconds
+DELETES = 1.25  # of the limits: deletes still find room where documents find none, and are bounded too
 
 
 class Backlog:
     """Of one process's accepts; thread-safe. `limit` 0: nothing is counted and nobody refused."""
 
     def __init__(self, limit: float, *, most_open: int = 200_000, clock: Callable[[], float] = time.monotonic) -> None:
-        """`limit` in seconds of work; `most_open` documents are remembered, beyond which everyone is refused."""
+        """`limit` in seconds of work; `most_open` documents are remembered, beyond which everyone is refused. For
+        deletes both are a quarter more.
+        """
         self._limit = limit
         self._most_open = most_open
         self._clock = clock
@@ -47,16 +50,18 @@ class Backlog:
         self._done, self._busy = FIRST_RATE * MEMORY_SECONDS, MEMORY_SECONDS  # work and its seconds, fading
         self._stalled = 0.0  # seconds without anything done, while there was something to do
         self._looked = clock()
+        from_zero(LIMITS_REFUSED, ["backlog"])
 
-    def admit(self, tenant: str) -> None:
-        """Whether it may add a document: else a Problem, 429 where the tenant's own share is used up, or 503."""
+    def admit(self, tenant: str, *, delete: bool = False) -> None:
+        """Whether it may add a document, or a delete: else a Problem, 429 where its own share is used up, or 503."""
         if not self._limit:
             return
+        extent = DELETES if delete else 1.0
         with self._lock:
-            full = self._count >= self._most_open
+            full = self._count >= self._most_open * extent
             total = sum(self._work.values())
             mine, share = self._work.get(tenant, 0), total / max(1, len(self._work))
-            room = self._limit - self._seconds(total)
+            room = self._limit * extent - self._seconds(total)
             over = self._seconds(mine) - max(0.0, room)
         if not full and room > 0 and over <= 0:
             return

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from spanstream.events.errors import InvalidKey
 from spanstream.events.ids import Key
-from spanstream.ingestor.acceptance import Acceptance, Receipt
+from spanstream.ingestor.acceptance import Acceptance, Receipt, accept_and_tell
 from spanstream.ingestor.body import json_object
 from spanstream.ingestor.budget import Share
 from spanstream.ingestor.documents import RecordBody, Upsert, invalid, upsert
@@ -88,22 +88,8 @@ class Batch:
         return answer, available
 
     def _accept(self, documents: Sequence[Upsert]) -> Sequence[Receipt]:
-        """Receipts, once the audit log tells of all that may have been written. Raises Problem."""
         self._acceptance.backlog.admit(self._caller.tenant)
-        try:
-            receipts = self._acceptance.accept(self._caller, documents)
-        except Problem as problem:  # some may be in the log all the same
-            self._trail.documents(
-                [{"id": each.key.id, "version": each.version, "status": problem.status} for each in documents]
-            )
-            raise
-        self._trail.documents(
-            [
-                {"id": each.key.id, "version": each.version, "status": 200 if each.unchanged else 202}
-                for each in receipts
-            ]
-        )
-        return receipts
+        return accept_and_tell(self._acceptance, self._caller, documents, self._trail)
 
     def _document(self, fields: dict[str, Any]) -> Upsert:
         body = _validated(fields)

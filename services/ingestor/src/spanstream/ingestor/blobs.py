@@ -1,8 +1,10 @@
 """The blob store: raw bytes of one version of one document, on any file system that fsspec knows.
 
     <tenant>/<source>/<2 digits>/<hash of the id>/<version>-<hash of the bytes>
+                                                 /<version>-erased
 
 So a document's blobs lie together, belong to no other, and can be deleted up to a version, whatever is being written.
+Where any were, an empty mark says up to which: an event that comes once more is told from one whose blob got lost.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import hashlib
 import os
 import re
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from posixpath import basename
 
@@ -25,6 +28,7 @@ _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,12
 HASH_BYTES = 32
 _ID_BYTES = 16
 _VERSION = re.compile(r"\.?([0-9]+)-")  # of a blob's name, and of one that a crash left beside its place
+_ERASED = re.compile(r"([0-9]+)-erased")
 
 
 class BlobError(Exception):
@@ -65,45 +69,53 @@ class Blobs:
         """Store, durably when it returns; the key. Raises BlobsUnavailable."""
         digest = hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
         key = f"{_place(of.tenant, of.source, of.id)}/{version}-{digest}"
-        try:
+        with _reached():
             if not self._holds(self._path(key), data):
                 self._write(self._path(key), data)
-        except OSError as error:
-            raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
         return key
 
     def get(self, key: str, max_bytes: int) -> bytes:
         """The bytes. Raises BlobMissing, BlobTooLarge or BlobsUnavailable; ValueError for what is no key."""
         if not is_key(key):
             raise ValueError("not a blob key")
-        try:
-            with self._fs.open(self._path(key), "rb") as file:
-                data: bytes = file.read(max_bytes + 1)
-        except FileNotFoundError as error:
-            raise BlobMissing("no such blob") from error
-        except OSError as error:
-            raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
+        with _reached():
+            try:
+                with self._fs.open(self._path(key), "rb") as file:
+                    data: bytes = file.read(max_bytes + 1)
+            except FileNotFoundError as error:
+                raise BlobMissing("no such blob") from error
         if len(data) > max_bytes:
             raise BlobTooLarge(f"more than {max_bytes} bytes")
         return data
 
     def forget(self, of: Key, version: int) -> None:
-        """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable."""
-        try:
-            for path in self._found(_place(of.tenant, of.source, of.id)):
-                named = _VERSION.match(basename(path))
-                if named and int(named[1]) <= version:
+        """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable.
+
+        1 mark, 2 delete: whoever finds none finds the mark.
+        """
+        place = _place(of.tenant, of.source, of.id)
+        mark = self._path(f"{place}/{version}-erased")
+        with _reached():
+            found = self._found(place)
+            old = [path for path in found if (named := _VERSION.match(basename(path))) and int(named[1]) <= version]
+            if old and mark not in old:
+                self._write(mark, b"")  # 1
+            for path in old:  # 2
+                if path != mark:
                     with suppress(FileNotFoundError):  # somebody else was quicker
                         self._fs.rm_file(path)
-        except OSError as error:
-            raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
+
+    def erased(self, of: Key, version: int) -> bool:
+        """Whether the document's blobs were deleted up to this version or a later one. Raises BlobsUnavailable."""
+        with _reached():
+            found = self._found(_place(of.tenant, of.source, of.id))
+        marks = filter(None, (_ERASED.fullmatch(basename(path)) for path in found))
+        return any(int(mark[1]) >= version for mark in marks)
 
     def count(self, tenant: str, source: str | None = None, id: str | None = None) -> int:
         """How many blobs there are of a document, a source or a tenant. Raises BlobsUnavailable."""
-        try:
-            return len(self._found(_place(tenant, source, id)))
-        except OSError as error:
-            raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
+        with _reached():
+            return sum(not _ERASED.fullmatch(basename(path)) for path in self._found(_place(tenant, source, id)))
 
     def _found(self, place: str) -> list[str]:
         self._fs.invalidate_cache()  # of listings, which object stores keep
@@ -126,6 +138,15 @@ class Blobs:
             _write_durably(Path(path), data)
         else:
             self._fs.pipe_file(path, data)  # an object store: one request, all or nothing, durable when answered
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Raises BlobsUnavailable for what a file system says."""
+    try:
+        yield
+    except OSError as error:
+        raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
 
 
 def _place(tenant: str, source: str | None, id: str | None) -> str:

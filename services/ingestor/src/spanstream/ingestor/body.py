@@ -38,7 +38,7 @@ async def _received(request: Request, max_bytes: int | None) -> AsyncIterator[by
 
 
 async def held(stream: AsyncIterator[bytes], share: Share) -> AsyncIterator[bytes]:
-    """The same chunks, each taken out of the budget. Raises Problem 503."""
+    """The same chunks, each taken out of the budget. Raises Problem 429 or 503."""
     async for chunk in stream:
         share.take(len(chunk))
         yield chunk
@@ -76,7 +76,7 @@ async def lines(stream: AsyncIterator[bytes], max_bytes: int, share: Share) -> A
     """Numbered lines (from 1), blank ones left out; None for one over `max_bytes`, of which nothing more is kept.
 
     `share` holds what is kept, and the bytes of each line yielded: whoever takes the line gives them back. Raises
-    Problem 503 where it finds no room.
+    Problem 429 or 503 where it finds no room.
     """
     kept: list[bytes] = []
     size, number = 0, 1

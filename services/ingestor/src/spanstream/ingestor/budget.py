@@ -1,11 +1,17 @@
-"""How many bytes of request bodies are in memory at once, over all requests."""
+"""How many bytes of request bodies are in memory at once, over all requests, and whose.
+
+A tenant may hold as many as are free, alone half of them, so that large uploads of one leave room for whoever comes: the
+dynamic thresholds of `backlog.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from types import TracebackType
 from typing import Self
 
+from spanstream.runtime.metrics import LIMITS_REFUSED, from_zero
 from spanstream.runtime.problems import Problem
 
 RETRY_SECONDS = 1  # most bodies are durable within one
@@ -18,43 +24,57 @@ class Budget:
     """Of one event loop. Memory is a few times as much: a body is decoded, hashed and published."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.held_bytes = 0
+        self._max_bytes = max_bytes
+        self._held: Counter[str] = Counter()  # bytes by tenant; who holds none is not in it
+        from_zero(LIMITS_REFUSED, ["bytes-held"])
 
-    def has_room(self, size: int) -> bool:
-        """Whether `size` bytes more may be held."""
-        return self.held_bytes + size <= self.max_bytes
+    def has_room(self, tenant: str, size: int) -> bool:
+        """Whether the tenant may hold `size` bytes more."""
+        return self._held[tenant] + size <= self._max_bytes - self._held.total()
 
-    def share(self) -> Share:
+    def take(self, tenant: str, size: int) -> None:
+        """Hold `size` bytes more. Raises a Problem where there is no room: 429 for a tenant that holds its share, or 503."""
+        if not self.has_room(tenant, size):
+            if self._held[tenant] * len(self._held) < self._held.total():  # others filled it
+                raise Problem(503, "too many bytes are being received; send it again", retry_after=RETRY_SECONDS)
+            LIMITS_REFUSED.labels("bytes-held").inc()
+            told = "too many bytes of this tenant are being received; send it again"
+            raise Problem(429, told, retry_after=RETRY_SECONDS)
+        self._held[tenant] += size
+
+    def give(self, tenant: str, size: int) -> None:
+        """Hold `size` bytes less."""
+        self._held -= Counter({tenant: size})
+
+    def share(self, tenant: str) -> Share:
         """One request's share, empty at first."""
-        return Share(self)
+        return Share(self, tenant)
 
 
 class Share:
     """What a request holds until the `with` block ends."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, tenant: str) -> None:
         self._budget = budget
+        self._tenant = tenant
         self._bytes = 0
 
     def take(self, size: int) -> None:
-        """Hold `size` bytes more. Raises Problem 503 where the budget has no room."""
-        if not self._budget.has_room(size):
-            raise Problem(503, "too many bytes are being received; send it again", retry_after=RETRY_SECONDS)
-        self._budget.held_bytes += size
+        """Hold `size` bytes more. Raises Problem 429 or 503 where the budget has no room."""
+        self._budget.take(self._tenant, size)
         self._bytes += size
 
     async def wait(self, size: int, seconds: float = WAIT_SECONDS) -> None:
-        """Hold `size` bytes more, once there is room. Raises Problem 503 after `seconds`."""
+        """Hold `size` bytes more, once there is room. Raises Problem 429 or 503 after `seconds`."""
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
-        while not self._budget.has_room(size) and clock() < end:
+        while not self._budget.has_room(self._tenant, size) and clock() < end:
             await asyncio.sleep(LOOK_SECONDS)
         self.take(size)
 
     def give(self, size: int) -> None:
         """Hold `size` bytes less."""
-        self._budget.held_bytes -= size
+        self._budget.give(self._tenant, size)
         self._bytes -= size
 
     def __enter__(self) -> Self:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.intervals import POLL_SECONDS
@@ -42,6 +43,7 @@ from spanstream.ingestor.spans import propose
 
 BLOB_RETRY_SECONDS = 5.0
 PARSER_RETRY_SECONDS = 5.0
+T = TypeVar("T")
 Result = Outgoing | Rejected
 Parse = Callable[[Kind, bytes], Parsed]
 _WORD = re.compile(r"\w+")
@@ -112,10 +114,15 @@ class Handler:
         key = codec.key_of(event).encode()
         if event.operation == OPERATION_DELETE:
             self._seen.forget(key)
-            self._forget_blobs(event)
+            self._reach(lambda: self._blobs.forget(codec.key_of(event), event.version))
             return [_message(event, event.content_hash or deleted_hash(), event.title)]
         self._check(event)
-        parsed, hashed = self._read(event)
+        try:
+            parsed, hashed = self._read(event)
+        except BlobMissing as error:
+            if self._reach(lambda: self._blobs.erased(codec.key_of(event), event.version)):
+                return []  # read once more after its delete: the index shows that, or will
+            raise ParseError(REASON_BLOB_MISSING, "the blob store has no such blob") from error
         text = normalise(parsed.text)
         self._check_text(text)
         cut = self._cut(text)
@@ -169,7 +176,9 @@ class Handler:
                 raise Undecodable(REASON_TENANT_MISMATCH, "the blob belongs to another tenant")
 
     def _read(self, event: DocumentEvent) -> tuple[Parsed, bytes]:
-        """The parsed body and the content hash; a blob must have the one that the event carries, if it does."""
+        """The parsed body and the content hash; a blob must have the one that the event carries, if it does. Raises
+        BlobMissing too.
+        """
         kind = by_media_type(event.content_type or Kind.TEXT)
         if kind is None:
             raise ParseError(REASON_TYPE_UNSUPPORTED, "no parser for this content type")
@@ -192,18 +201,14 @@ class Handler:
 
     def _fetch(self, blob: str) -> bytes:
         try:
-            return self._blobs.get(blob, self._cutting.file_bytes)
-        except BlobMissing as error:
-            raise ParseError(REASON_BLOB_MISSING, "the blob store has no such blob") from error
+            return self._reach(lambda: self._blobs.get(blob, self._cutting.file_bytes))
         except BlobTooLarge as error:
             raise ParseError(REASON_PARSE_LIMIT, str(error)) from error
-        except BlobsUnavailable as error:
-            raise Retry(BLOB_RETRY_SECONDS, str(error)) from error
 
-    def _forget_blobs(self, event: DocumentEvent) -> None:
-        """An older version that comes again finds none any more, and would not be shown if it did."""
+    def _reach(self, ask: Callable[[], T]) -> T:
+        """What the blob store answers; Retry where it does not."""
         try:
-            self._blobs.forget(codec.key_of(event), event.version)
+            return ask()
         except BlobsUnavailable as error:
             raise Retry(BLOB_RETRY_SECONDS, str(error)) from error
 
@@ -253,6 +258,7 @@ def _message(event: DocumentEvent, hashed: bytes, title: str, **fields: object) 
         accepted_at_us=event.accepted_at_us,
         content_type=event.content_type or Kind.TEXT,
         expires_at_us=event.expires_at_us,
+        blob=event.WhichOneof("body") == "blob",
         **fields,  # type: ignore[arg-type]
     )
     if event.HasField("metadata"):

@@ -36,7 +36,8 @@ class IngestorSettings(HttpSettings, WorkerSettings):
     max_held_body_bytes: int = Field(
         256 * 2**20,
         ge=1,
-        description="bytes of request bodies held at once, over all requests; beyond them requests are answered 503",
+        description="bytes of request bodies held at once, of all tenants; a tenant alone may hold half of them."
+        " Beyond, 429 or 503 with Retry-After",
     )
     max_accepts_remembered: int = Field(200_000, ge=1, description="own events that may be in flight")
     backlog_seconds: float = Field(
@@ -44,7 +45,7 @@ class IngestorSettings(HttpSettings, WorkerSettings):
         ge=0,
         allow_inf_nan=False,
         description="seconds of work that may wait to be indexed, of all tenants; a tenant alone may have half of it."
-        " Beyond, 429 or 503 with Retry-After; deletes pass. Where tenants share: 30 to 60. 0: any backlog",
+        " Beyond, 429 or 503 with Retry-After; deletes have a quarter more. Where tenants share: 30 to 60. 0: any backlog",
     )
     refresh_seconds: float = Field(0.5, gt=0, description="seconds between two looks at what is in flight")
 
@@ -85,9 +86,9 @@ class IngestorSettings(HttpSettings, WorkerSettings):
     def _related(self) -> Self:
         if not self.role_names or self.role_names - ROLES:
             raise ValueError("INGESTOR_ROLES must be api, worker or api,worker")
-        if self.max_held_body_bytes < max(self.max_file_bytes + FORM_BYTES, self.batch_bytes):
+        if self.max_held_body_bytes < 2 * max(self.max_file_bytes + FORM_BYTES, self.batch_bytes):
             raise ValueError(
-                "INGESTOR_MAX_HELD_BODY_BYTES must hold the largest file, and the largest group of a batch"
+                "INGESTOR_MAX_HELD_BODY_BYTES must hold the largest file, and the largest group of a batch, twice"
             )
         if self.max_vectors_per_event <= self.sentences_per_passage + Spans.parse(self.spans).per_passage:
             raise ValueError("a passage, its sentences and its spans must fit INGESTOR_MAX_VECTORS_PER_EVENT")

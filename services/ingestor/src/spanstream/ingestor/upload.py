@@ -50,7 +50,7 @@ class _File:
 
 
 async def read(request: Request, tenant: str, source: str, max_bytes: int, share: Share) -> Upsert:
-    """The document in the request. Raises Problem 400, 413, 415, 422 or 503."""
+    """The document in the request. Raises Problem 400, 413, 415, 422, 429 or 503."""
     if media_type(request) == "multipart/form-data":
         file = await _form(request, max_bytes, share)
     else:

@@ -12,7 +12,7 @@ from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log
 from spanstream.events.ids import Key
 from spanstream.events.topics import ALL
-from spanstream.ingestor.acceptance import RETRY_SECONDS, Acceptance
+from spanstream.ingestor.acceptance import RETRY_SECONDS, Acceptance, accept_and_tell
 from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
 from spanstream.ingestor.documents import Delete
 from spanstream.ingestor.erasure import letters
@@ -22,7 +22,7 @@ from spanstream.ingestor.failures.lane import Busy, Lane
 from spanstream.ingestor.heads import Caller
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.breadth import Breadth
-from spanstream.runtime.guard import guarded, trail
+from spanstream.runtime.guard import Trail, guarded, trail
 from spanstream.runtime.problems import Problem, misfit, responses
 from spanstream.runtime.signing import Signer
 
@@ -57,11 +57,15 @@ class Erasure:
         self._signer = signer
         self._now = now
 
-    def delete(self, caller: Caller, source: str | None) -> list[Key]:
-        """Delete what is live of a source or of all of them, at most MAX_DELETES documents, each as the version shown."""
+    def delete(self, caller: Caller, source: str | None, trail: Trail) -> int:
+        """Delete what is live of a source or of all of them, at most MAX_DELETES documents, each as the version shown; how
+        many. The audit log tells of each, also where the log failed half-way. Raises
+        Problem, AuditUnavailable or HoldingsUnavailable.
+        """
+        self._acceptance.backlog.admit(caller.tenant, delete=True)
         live = self._holdings.held(caller, source, None, MAX_DELETES).live
         deletes = [Delete(Key(caller.tenant, of, id), version) for of, id, version in live]
-        return [each.key for each in self._acceptance.accept(caller, deletes)] if deletes else []
+        return len(accept_and_tell(self._acceptance, caller, deletes, trail)) if deletes else 0
 
     def receipt(self, caller: Caller, source: str | None, id: str | None) -> dict[str, Any]:
         """Signed where there is a key. The index last: what came into the other places meanwhile is then in it."""
@@ -90,12 +94,9 @@ def router(erasure: Erasure, lane: Lane, authenticator: Authenticator) -> APIRou
         if body.id is not None:
             raise misfit(("body.id", "is not taken here: delete a document by its own address"))
 
-        def work() -> Deletion:
-            deleted = erasure.delete(_who(request, caller), body.source)
-            trail(request).documents([{"source": key.source, "id": key.id, "status": 202} for key in deleted])
-            return Deletion(deleted=len(deleted))
-
-        return await _in(lane, work)
+        return Deletion(
+            deleted=await _in(lane, lambda: erasure.delete(_who(request, caller), body.source, trail(request)))
+        )
 
     @routes.post(
         ":receipt",
