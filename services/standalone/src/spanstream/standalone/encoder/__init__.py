@@ -7,6 +7,7 @@ import typer
 from spanstream.standalone.encoder.compare import compare
 from spanstream.standalone.encoder.diagnose import diagnose
 from spanstream.standalone.encoder.distill import distill
+from spanstream.standalone.encoder.evaluate import evaluate
 from spanstream.standalone.encoder.fit import fit
 
 app = typer.Typer(
@@ -15,5 +16,6 @@ app = typer.Typer(
 )
 app.command()(diagnose)
 app.command()(compare)
+app.command()(evaluate)
 app.command()(distill)
 app.command()(fit)
