@@ -6,13 +6,14 @@ import pytest
 
 from spanstream.representations.training.errors import CorpusUnsuitable
 from spanstream.representations.training.objective import Document
-from spanstream.representations.training.stream import batches, held_out, refuse_unsuitable
+from spanstream.representations.training.stream import Split, batches, held_out, refuse_unsuitable, split
 
 
 def test_epochs_hold_everything_once_but_what_is_held_out(documents: list[Document]) -> None:
     apart = held_out(lambda: documents)
-    learnt = [each for each in documents if each not in apart]
+    learnt = [each for each in documents if split(each) is Split.TRAIN]
     assert 0 < len(apart) < len(learnt)
+    assert {split(each) for each in apart} == {Split.VALIDATION}
     stream = batches(lambda: documents, 10, seed=0)
     first = list(islice(stream, -(-len(learnt) // 10)))
     second = list(islice(stream, -(-len(learnt) // 10)))
@@ -24,7 +25,7 @@ def test_epochs_hold_everything_once_but_what_is_held_out(documents: list[Docume
 
 
 def test_a_passage_left_over_alone_is_left_out(documents: list[Document]) -> None:
-    learnt = [each for each in documents if each not in held_out(lambda: documents)][:21]
+    learnt = [each for each in documents if split(each) is Split.TRAIN][:21]
     assert [len(each) for each in islice(batches(lambda: learnt, 20, seed=0), 2)] == [20, 20]
 
 
@@ -32,3 +33,9 @@ def test_a_passage_left_over_alone_is_left_out(documents: list[Document]) -> Non
 def test_a_corpus_of_nothing_to_tell_apart_is_refused(count: int) -> None:
     with pytest.raises(CorpusUnsuitable, match="different passages to learn from; 20 are needed"):
         refuse_unsuitable(lambda: [Document("always the same")] * count)
+
+
+def test_all_passages_of_a_source_are_for_the_same() -> None:
+    for number in range(50):
+        assert len({split(Document(f"passage {each}", source=str(number))) for each in range(5)}) == 1
+    assert {split(Document(f"passage {each}")) for each in range(50)} == set(Split)

@@ -11,7 +11,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from spanstream.representations.model import load
-from spanstream.standalone.training import spool
+from spanstream.representations.release import read_release
+from spanstream.standalone.training import outcome, spool
 from spanstream.standalone.training.command import train
 from tests.unit.representations.tiny import LINES, build
 
@@ -47,9 +48,13 @@ def test_a_release_comes_out_that_loads_and_nothing_of_the_texts_stays(
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert (report["steps"], report["passages"], [look["step"] for look in report["looks"]]) == (4, 40, [0, 2, 4])
-    assert load(_release(out)).name == report["release"]
-    assert sorted(path.name for path in out.iterdir()) == ["model", "release.yaml", "training.json", "training.png"]
-    assert report["start"] in (out / "model" / "README.md").read_text()
+    assert not report["offered"]  # four steps of a model of chance
+    assert load(read_release(out / outcome.NOT_OFFERED)).name == report["release"]
+    left = ["gate.json", "model", "not-offered.yaml", "training.json", "training.png"]
+    assert sorted(path.name for path in out.iterdir()) == left
+    card = (out / "model" / "README.md").read_text()
+    assert report["start"] in card
+    assert "Evaluation gate: not passed" in card
     again = run(texts, "--recipe", recipe, "--out", out)
     assert again.exit_code == 2
     assert "holds a trained model already" in " ".join(again.output.replace("│", " ").split())
@@ -59,12 +64,16 @@ def test_a_training_that_was_stopped_goes_on_with_what_it_read(recipe: Path, tex
     out = tmp_path / "out"
     out.mkdir()
     (out / spool.FILE).write_text(
-        "\n".join(json.dumps({"text": f"This is {n}. That is {n + 1}.", "title": ""}) for n in range(40))
+        "\n".join(
+            json.dumps({"text": f"This is {n}. That is {n + 1}.", "title": "", "document": ""}) for n in range(40)
+        )
     )
     done = run(texts, "--recipe", recipe, "--out", out)
     assert done.exit_code == 0, done.output
     assert json.loads((out / "training.json").read_text())["passages"] == 40
     assert "read before" in " ".join(done.output.split())
+    assert "is not offered" in done.output
+    assert f"ENCODER_MODEL={out / outcome.NOT_OFFERED}" in done.output
 
 
 @pytest.mark.parametrize(
@@ -88,9 +97,3 @@ def test_one_document_is_too_little(recipe: Path, tmp_path: Path) -> None:
     done = run(tmp_path / "one.txt", "--recipe", recipe, "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "different passages to learn from" in " ".join(done.output.replace("│", " ").split())
-
-
-def _release(folder: Path):  # type: ignore[no-untyped-def]
-    from spanstream.representations.release import read_release
-
-    return read_release(folder / "release.yaml")

@@ -16,13 +16,14 @@ from spanstream.representations.training.student import Vectors
 @dataclass(frozen=True, slots=True)
 class Document:
     """A passage to learn from: `sentences` are half-open character ranges of its text; `queries` are questions that it
-    is known to answer.
+    is known to answer. `source` names what it is a passage of, where others may be too.
     """
 
     text: str = field(repr=False)
     title: str = field(default="", repr=False)
     sentences: tuple[tuple[int, int], ...] = ()
     queries: tuple[str, ...] = field(default=(), repr=False)
+    source: str = ""
 
 
 class Sight(NamedTuple):

@@ -1,8 +1,13 @@
-"""Passages in batches, epoch after epoch: never all in memory, and the same for the same seed."""
+"""Passages in batches, epoch after epoch: never all in memory, and the same for the same seed.
+
+Who is learnt from is decided by a hash of what a passage is of: of ten, one is for validation (it says when to stop, and
+which weights are kept), and one for the test afterwards, of which training sees nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
 from hashlib import blake2b
 from itertools import islice
 from random import Random
@@ -12,23 +17,37 @@ from spanstream.representations.training.objective import Document
 
 MIN_DOCUMENTS = 20  # different ones, without those that are held out
 _BUFFER = 10_000  # passages among which an epoch is shuffled
-_SHARE = 10  # of so many passages one is held out
+_SHARE = 10  # of so many sources one is held out, and another one is for the test
 _MOST_HELD_OUT = 200
 
 Source = Callable[[], Iterable[Document]]
 
 
+class Split(StrEnum):
+    """What a passage is for."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+def split(document: Document) -> Split:
+    """The same for all passages of one source, whatever else there is."""
+    place = blake2b((document.source or document.text).encode(), digest_size=8).digest()[0] % _SHARE
+    return {0: Split.VALIDATION, 1: Split.TEST}.get(place, Split.TRAIN)
+
+
 def held_out(source: Source) -> list[Document]:
-    """The same passages each time, which `batches` never gives; 200 at most."""
-    found = {document.text: document for document in islice(filter(_is_held_out, source()), _MOST_HELD_OUT)}
-    return list(found.values())
+    """Those for validation, the same each time, which `batches` never gives; 200 at most."""
+    apart = (document for document in source() if split(document) is Split.VALIDATION)
+    return list({document.text: document for document in islice(apart, _MOST_HELD_OUT)}.values())
 
 
 def refuse_unsuitable(source: Source) -> None:
     """Raise CorpusUnsuitable where there are too few different passages to tell apart."""
     different: set[str] = set()
     for document in source():
-        if not _is_held_out(document):
+        if split(document) is Split.TRAIN:
             different.add(document.text)
         if len(different) >= MIN_DOCUMENTS:
             return
@@ -40,7 +59,7 @@ def batches(source: Source, size: int, seed: int) -> Iterator[list[Document]]:
     epoch = 0
     while True:
         chance = Random(f"{seed}/{epoch}")
-        shuffled = _shuffled((each for each in source() if not _is_held_out(each)), chance)
+        shuffled = _shuffled((each for each in source() if split(each) is Split.TRAIN), chance)
         while batch := list(islice(shuffled, size)):
             if len(batch) > 1:
                 yield batch
@@ -58,7 +77,3 @@ def _shuffled(documents: Iterable[Document], chance: Random) -> Iterator[Documen
             yield buffer.pop()
     chance.shuffle(buffer)
     yield from buffer
-
-
-def _is_held_out(document: Document) -> bool:
-    return blake2b(document.text.encode(), digest_size=8).digest()[0] % _SHARE == 0

@@ -66,7 +66,8 @@ class Student:
         """Write a folder that `load` takes: what it started from, with what was learnt."""
         shutil.copytree(self.folder, folder, ignore=lambda _, names: [name for name in names if _weights(name)])
         own = folder / read_modules(self.folder).folder.relative_to(self.folder)
-        self.network.save_pretrained(own)  # type: ignore[operator]
+        with quiet():
+            self.network.save_pretrained(own)  # type: ignore[operator]
         description = json.loads((own / "config.json").read_text())
         (own / "config.json").write_text(json.dumps(description, indent=2, sort_keys=True) + "\n")
 

@@ -8,6 +8,7 @@ from spanstream.standalone.encoder.bridge import bridge
 from spanstream.standalone.encoder.compare import compare
 from spanstream.standalone.encoder.diagnose import diagnose
 from spanstream.standalone.encoder.distill import distill
+from spanstream.standalone.encoder.evaluate import evaluate
 from spanstream.standalone.encoder.fit import fit
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
 )
 app.command()(diagnose)
 app.command()(compare)
+app.command()(evaluate)
 app.command()(distill)
 app.command()(fit)
 app.command()(bridge)

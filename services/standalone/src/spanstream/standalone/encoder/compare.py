@@ -45,7 +45,7 @@ def compare(
 
     with encoding.told(), encoding.progress(quiet=as_json) as bar:
         if isinstance(judged, judgements.Pairs):
-            one, other = (_cosines(model, side, judged, bar) for model, side in ((a, "A"), (b, "B")))
+            one, other = (_cosines(model, judged, bar, side) for model, side in ((a, "A"), (b, "B")))
             bar.add_task("resampling", total=None)  # seconds for thousands of pairs
             rows = comparison.compare_correlations(one, other, judged.scores)
         else:
@@ -54,23 +54,17 @@ def compare(
     sentence = rows[0].sentence(a, b)
     if as_json:
         output.write_json(
-            {"a": a, "b": b, "data": str(data), "rows": [_plain(row) for row in rows], "sentence": sentence}
+            {"a": a, "b": b, "data": str(data), "rows": [row.plain() for row in rows], "sentence": sentence}
         )
         return
     out, _ = output.consoles()
-    out.print(_table(rows))
+    out.print(table(rows))
     out.print(sentence, markup=False)
 
 
-def _cosines(model: str, side: str, judged: judgements.Pairs, bar: Progress) -> NDArray[np.float64]:
-    """Of each pair [n]."""
-    import numpy as np
-
+def _cosines(model: str, judged: judgements.Pairs, bar: Progress, side: str) -> NDArray[np.float64]:
     with encoding.opened(model, bar) as encoder:
-        left = encoding.vectors(encoder, judged.left, bar, f"{side}: first texts").astype(np.float64)
-        right = encoding.vectors(encoder, judged.right, bar, f"{side}: second texts").astype(np.float64)
-    cosines: NDArray[np.float64] = np.einsum("nd,nd->n", left, right)
-    return cosines
+        return encoding.cosines(encoder, judged, bar, side)
 
 
 def _scores(model: str, side: str, judged: judgements.Collection, bar: Progress) -> dict[str, NDArray[np.float64]]:
@@ -85,29 +79,18 @@ def _scores(model: str, side: str, judged: judgements.Collection, bar: Progress)
     return ranking_scores(judged, queries, documents)
 
 
-def _plain(row: Row) -> dict[str, object]:
-    return {
-        "measure": row.measure,
-        "a": row.a,
-        "b": row.b,
-        "difference": row.difference.value,
-        "interval": [row.difference.low, row.difference.high],
-        "items": row.items,
-        "shown": row.shown,
-    }
-
-
-def _table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row], a: str = "A", b: str = "B") -> Table:
+    """For people; `a` and `b` head their columns."""
     from rich.table import Table
 
-    table = Table("measure", box=None)
-    for name in ("A", "B", "B - A", "95 % interval"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("difference")
+    found = Table("measure", box=None)
+    for name in (a, b, f"{b} - {a}", "95 % interval"):
+        found.add_column(name, justify="right", no_wrap=True)
+    found.add_column("")
     for row in rows:
         value, low, high = row.difference
         between = f"{low:+.2f} to {high:+.2f}"
-        table.add_row(
+        found.add_row(
             row.measure, f"{row.a:.2f}", f"{row.b:.2f}", f"{value:+.2f}", between, "shown" if row.shown else "not shown"
         )
-    return table
+    return found

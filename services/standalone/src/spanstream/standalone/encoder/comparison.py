@@ -32,6 +32,18 @@ class Row:
         """Whether a difference is shown."""
         return self.items >= MIN_ITEMS and self.difference.excludes_zero()
 
+    def plain(self) -> dict[str, object]:
+        """As JSON."""
+        return {
+            "measure": self.measure,
+            "a": self.a,
+            "b": self.b,
+            "difference": self.difference.value,
+            "interval": [self.difference.low, self.difference.high],
+            "items": self.items,
+            "shown": self.shown,
+        }
+
     def sentence(self, a: str, b: str) -> str:
         """What follows, in plain words."""
         value, low, high = self.difference

@@ -12,6 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoder, Text
+from spanstream.standalone.encoder.judgements import Pairs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,6 +85,14 @@ def vectors(
         asked = [Text(_whole(texts[i]), NO_RANGES, context=_whole(titles[i]) if titles else "") for i in several]
         found[start : several.stop] = [encoded.whole for encoded in encoder.encode(asked, query=query)]
         bar.update(task, completed=several.stop)
+    return found
+
+
+def cosines(encoder: Encoder, pairs: Pairs, bar: Progress, side: str) -> NDArray[np.float64]:
+    """Of each pair [n]."""
+    left = vectors(encoder, pairs.left, bar, f"{side}: first texts").astype(np.float64)
+    right = vectors(encoder, pairs.right, bar, f"{side}: second texts").astype(np.float64)
+    found: NDArray[np.float64] = np.einsum("nd,nd->n", left, right)
     return found
 
 

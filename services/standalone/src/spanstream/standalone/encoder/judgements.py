@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 FORMS = "a folder with corpus.jsonl, queries.jsonl and qrels.tsv (BEIR's form), or with pairs.tsv (score and two texts)"
 
@@ -74,7 +76,9 @@ def read_answers(folder: Path) -> dict[str, list[tuple[str, int, int]]]:
 
 
 def read_pairs(path: Path) -> Pairs:
-    """A table with a header whose first three columns are a score and two texts. Raises Unreadable."""
+    """A table with a header whose first three columns are a score and two texts: separated by tabs, or by commas in a file
+    named .csv. Raises Unreadable.
+    """
     pairs = Pairs([], [], [])
     for number, (score, left, right, *_) in _table(path, 3, number=0):
         pairs.scores.append(_number(score, path, number))
@@ -102,17 +106,27 @@ def _records(path: Path) -> Iterator[dict[str, str]]:
 
 def _table(path: Path, columns: int, *, number: int) -> Iterator[tuple[int, list[str]]]:
     """The rows below the header, with their line numbers. `number`: the column of a number, which no header has."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line_number, line in enumerate(file, 1):
-            row = line.rstrip("\n").split("\t")
+    with path.open(encoding="utf-8", errors="replace", newline=None if path.suffix != ".csv" else "") as file:
+        for line_number, row in _rows(file, path):
             if line_number == 1 and len(row) > number and _is_number(row[number]):
                 raise Unreadable(f"{path}:1 is a row already; the first line must name the columns")
             if line_number > 1 and row != [""]:
                 if len(row) < columns:
                     raise Unreadable(
-                        f"{path}:{line_number} has {len(row)} columns, separated by tabs; {columns} are needed"
+                        f"{path}:{line_number} has {len(row)} columns, separated by "
+                        f"{'commas' if path.suffix == '.csv' else 'tabs'}; {columns} are needed"
                     )
                 yield line_number, row
+
+
+def _rows(file: TextIO, path: Path) -> Iterator[tuple[int, list[str]]]:
+    if path.suffix == ".csv":
+        try:
+            yield from ((number, row or [""]) for number, row in enumerate(csv.reader(file), 1))
+        except csv.Error as error:
+            raise Unreadable(f"{path} is not a table with commas: {error}") from error
+        return
+    yield from ((number, line.rstrip("\n").split("\t")) for number, line in enumerate(file, 1))
 
 
 def _number(text: str, path: Path, line: int) -> float:

@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,10 +36,13 @@ _SHOWN = 5  # documents that could not be read
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A document or a passage of one: its text, normalised, and its document's title."""
+    """A document or a passage of one: its text, normalised, and its document's title. `document`: of a passage, a hash
+    of its document's text.
+    """
 
     text: str = field(repr=False)
     title: str = field(repr=False)
+    document: str = ""
 
 
 class Reader:
@@ -82,8 +86,9 @@ class Reader:
     def passages(self) -> Iterator[Piece]:
         """Their passages."""
         for document in self.documents():
+            digest = blake2b(document.text.encode(errors="replace"), digest_size=8).hexdigest()
             for passage in passages(document.text, self._characters, self._sentences):
-                yield Piece(document.text[passage.start : passage.end], document.title)
+                yield Piece(document.text[passage.start : passage.end], document.title, digest)
 
     def tell(self, console: Console) -> None:
         """Of what was not read."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spanstream.client import output
 from spanstream.standalone.encoder.paths import Paths
+from spanstream.standalone.gate.sources import Data, Similarity
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from spanstream.representations.training.recipe import Recipe
     from spanstream.standalone.encoder.texts import Reader
+    from spanstream.standalone.gate.evaluating import Judgement
 
 
 def train(
@@ -23,14 +27,16 @@ def train(
         Path | None,
         typer.Option("--recipe", metavar="FILE", help="What to learn; default: sentences in their passage, no labels."),
     ] = None,
+    data: Data = None,
+    similarity: Similarity = None,
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="NUMBER", min=1, help="At most so many; default: the recipe's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Teach an encoder your own documents, without labels: a new release, and how the training went.
+    """Teach an encoder your own documents, without labels: a new release, how the training went, and whether it is better.
 
-    Stopped by Ctrl-C or killed, the same command goes on from its last checkpoint. Until it ends the folder holds a copy of
+    A release that does not pass the evaluation gate is not offered. Stopped by Ctrl-C or killed, the same command goes on from its last checkpoint. Until it ends the folder holds a copy of
     the passages.
     """
     from spanstream.representations.training.recipe import Recipe, read_recipe
@@ -38,47 +44,77 @@ def train(
 
     with told():
         wanted = read_recipe(recipe) if recipe else Recipe()
+        if steps is not None:
+            wanted = replace(wanted, steps=steps)
         try:
-            _train(out, paths or [], wanted if steps is None else replace(wanted, steps=steps), as_json)
+            _train(out, paths or [], wanted, data, similarity, as_json)
         except KeyboardInterrupt:
             typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
             raise typer.Exit(130) from None
 
 
-def _train(out: Path, paths: list[str], recipe: Recipe, as_json: bool) -> None:
-    from spanstream.representations.training.student import student
-    from spanstream.representations.training.trainer import train as trained_on
+def _train(
+    out: Path, paths: list[str], recipe: Recipe, data: Path | None, similarity: Path | None, as_json: bool
+) -> None:
     from spanstream.standalone.encoder.encoding import counted, progress
     from spanstream.standalone.encoder.texts import Reader
+    from spanstream.standalone.gate import evaluating, pseudo, sources
     from spanstream.standalone.training import outcome, spool
 
-    if (out / outcome.MODEL).exists():
+    going_on = (out / spool.FILE).exists()
+    if (out / outcome.MODEL).exists() and not going_on:
         raise typer.BadParameter(f"{out} holds a trained model already", param_hint="--out")
-    out.mkdir(parents=True, exist_ok=True)
+    recipe.mixed()
+    pairs = sources.scored(similarity)
+    judged = sources.judged(data) if data else None
     reader = Reader(paths)
+    out.mkdir(parents=True, exist_ok=True)
     with progress(quiet=as_json) as bar:
-        if (out / spool.FILE).exists():
+        if going_on:
             output.consoles()[1].print(f"going on in {out}, with the passages that were read before", markup=False)
         else:
             spool.write(counted(reader.passages(), bar), out)
-        loading = bar.add_task(f"loading {recipe.start}", total=None)
-        learner = student(recipe.start)
-        bar.remove_task(loading)
-        count = sum(1 for _ in spool.read(out))
-        task = bar.add_task("training", total=recipe.steps)
-
-        def tell(step: int, loss: float) -> None:
-            bar.update(task, completed=step, description=f"training, loss {loss:.3f}")
-
-        trained = trained_on(recipe, learner, lambda: spool.read(out), out, progress=tell)
-    _report(outcome.write(trained, recipe, count, out), out, reader, as_json)
+        if not (out / outcome.MODEL).exists():
+            _learn(recipe, out, bar)
+        exam = judged or pseudo.exam(spool.source(out), spool.held_out(out))
+        judgement = evaluating.evaluate(recipe.start, str(outcome.release(out)), exam, pairs, bar)
+    outcome.judge(out, judgement.plain())
+    outcome.clear(out)
+    _report(judgement, out, reader, as_json)
 
 
-def _report(report: dict[str, Any], out: Path, reader: Reader, as_json: bool) -> None:
-    from spanstream.standalone.training.outcome import CURVES, RELEASE, losses
+def _learn(recipe: Recipe, out: Path, bar: Progress) -> None:
+    from spanstream.representations.training.student import student
+    from spanstream.representations.training.trainer import train as trained_on
+    from spanstream.standalone.training import outcome, spool
 
+    loading = bar.add_task(f"loading {recipe.start}", total=None)
+    learner = student(recipe.start)
+    bar.remove_task(loading)
+    passages = spool.source(out)
+    count = sum(1 for _ in passages())
+    task = bar.add_task("training", total=recipe.steps)
+
+    def tell(step: int, loss: float) -> None:
+        bar.update(task, completed=step, description=f"training, loss {loss:.3f}")
+
+    outcome.write(trained_on(recipe, learner, passages, out, progress=tell), recipe, count, out)
+    bar.remove_task(task)  # it may have stopped early
+
+
+def _report(judgement: Judgement, out: Path, reader: Reader, as_json: bool) -> None:
+    from spanstream.standalone.gate.report import tell
+    from spanstream.standalone.training import outcome
+
+    report = outcome.read(out) or {}
     if as_json:
-        output.write_json({**report, "folder": str(out), "unread": len(reader.unread)})
+        told = {
+            "gate": judgement.plain(),
+            "offered": judgement.passed,
+            "folder": str(out),
+            "unread": len(reader.unread),
+        }
+        output.write_json(report | told)
         return
     from rich.table import Table
 
@@ -86,12 +122,22 @@ def _report(report: dict[str, Any], out: Path, reader: Reader, as_json: bool) ->
     table = Table("objective", box=None)
     for name in ("at the start", f"after {report['kept']} steps"):
         table.add_column(name, justify="right")
-    for row in losses(report):
+    for row in outcome.losses(report):
         table.add_row(*row)
     console.print("Losses on passages that were held out:", markup=False)
     console.print(table)
     if not report["kept"]:
         console.print("Nothing was learnt that held: the model is the one it started from.", style="yellow")
-    console.print(f"\n{report['release']}: {out / RELEASE}, picture {out / CURVES}", markup=False, soft_wrap=True)
-    console.print(f"Compare it: spanstream encoder compare minilm {out / RELEASE}", markup=False, soft_wrap=True)
+    console.print()
+    tell(judgement, console)
+    release, picture = outcome.release(out), out / outcome.CURVES
+    if judgement.passed:
+        console.print(f"\n{report['release']} is offered: {release}, picture {picture}", markup=False, soft_wrap=True)
+    else:
+        lines = (
+            f"\n{report['release']} is not offered. Model and figures stay in {out}, picture {picture}.",
+            f"To look at it anyway: ENCODER_MODEL={release}",
+            f"To judge it by other data: spanstream encoder evaluate {out} --data FOLDER",
+        )
+        console.print("\n".join(lines), markup=False, soft_wrap=True)
     reader.tell(errors)

@@ -1,10 +1,14 @@
-"""What a training leaves: a model's folder, the release file that names it, and what is to be known about it."""
+"""What a training leaves: a model's folder, the release file that names it, and what is to be known about it.
+
+The release file has another name until the release has passed the gate, so that nobody starts with it by mistake.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,39 +20,67 @@ from spanstream.representations.modules import read_modules
 from spanstream.representations.training import checkpoint
 from spanstream.representations.training.recipe import Recipe
 from spanstream.representations.training.trainer import Trained
+from spanstream.standalone.gate import report as gate
 from spanstream.standalone.training import curves, spool
 
 MODEL, RELEASE, REPORT, CURVES = "model", "release.yaml", "training.json", "training.png"
+NOT_OFFERED, GATE, CARD = "not-offered.yaml", "gate.json", "README.md"
 
 
 def write(trained: Trained, recipe: Recipe, passages: int, folder: Path) -> dict[str, Any]:
-    """Write all of it and remove what the training needed; returns the report. Raises OSError."""
+    """Write model and report, and a release that is not offered yet; the model's folder last. Raises OSError."""
     new = folder / f"{MODEL}.new"
     shutil.rmtree(new, ignore_errors=True)
     trained.student.save(new)
     files = fingerprint(read_modules(new).folder)
+    start = trained.student.model
     report: dict[str, Any] = {
-        "release": f"{folder.name}-{files[:8]}",
+        "release": f"{folder.resolve().name}-{files[:8]}",
         "model": f"sha256:{files}",
-        "start": f"{trained.student.model.name}@{trained.student.model.fingerprint[:8]}",
+        "start": f"{start.name}@{start.fingerprint[:8]}",
+        "start_fingerprint": start.fingerprint,
         "passages": passages,
+        "corpus": f"sha256:{spool.digest(folder)}",
         "steps": trained.steps,
         "kept": trained.best,
         "looks": [asdict(look) for look in trained.looks],
         "recipe": asdict(recipe),
     }
-    (new / "README.md").write_text(_card(report), encoding="utf-8")
-    os.replace(new, folder / MODEL)
     release = {"release": report["release"], "model_name_or_path": MODEL, "revision": report["model"]}
-    (folder / RELEASE).write_text(yaml.safe_dump(release, sort_keys=False), encoding="utf-8")
+    (folder / NOT_OFFERED).write_text(yaml.safe_dump(release, sort_keys=False), encoding="utf-8")
     (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     curves.save(trained.looks, trained.best, report["release"], folder / CURVES)
-    for name in (checkpoint.FILE, spool.FILE):
-        (folder / name).unlink(missing_ok=True)
+    os.replace(new, folder / MODEL)
     return report
 
 
-def losses(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+def read(folder: Path) -> dict[str, Any] | None:
+    """What a training wrote in this folder; None where none has. Raises OSError and ValueError."""
+    if not (folder / REPORT).is_file():
+        return None
+    report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    return report
+
+
+def release(folder: Path) -> Path:
+    """The release file of a training, offered or not."""
+    return folder / (RELEASE if (folder / RELEASE).is_file() else NOT_OFFERED)
+
+
+def judge(folder: Path, judgement: Mapping[str, Any]) -> None:
+    """Keep what the gate said, in the model's card too, and offer the release if it passed. Raises OSError."""
+    (folder / GATE).write_text(json.dumps(judgement, indent=2) + "\n", encoding="utf-8")
+    (folder / MODEL / CARD).write_text(_card(read(folder) or {}, judgement), encoding="utf-8")
+    os.replace(release(folder), folder / (RELEASE if judgement["passed"] else NOT_OFFERED))
+
+
+def clear(folder: Path) -> None:
+    """Remove what only the training needed."""
+    for name in (checkpoint.FILE, spool.FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def losses(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Of each objective: its name, the held-out loss at the start, and that of what is kept, as they are shown."""
     first, kept = (
         next(look["losses"] for look in report["looks"] if look["step"] == step) for step in (0, report["kept"])
@@ -56,7 +88,7 @@ def losses(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(name, f"{first[name]:.4f}", f"{kept[name]:.4f}") for name in first]
 
 
-def _card(report: dict[str, Any]) -> str:
+def _card(report: Mapping[str, Any], judgement: Mapping[str, Any]) -> str:
     rows = [f"| {name} | {first} | {kept} |" for name, first, kept in losses(report)]
     return "\n".join(
         [
@@ -65,12 +97,14 @@ def _card(report: dict[str, Any]) -> str:
             f"Trained by `spanstream train` from {report['start']} on {report['passages']} passages, without labels unless"
             f" the recipe says pairs; the weights after step {report['kept']} of {report['steps']}.",
             "",
+            *gate.card(judgement),
+            "## Training",
+            "",
             "| objective | held-out loss at the start | kept |",
             "| --- | --- | --- |",
             *rows,
             "",
-            "Held-out losses say that it learnt, not that it finds better: compare it with `spanstream encoder compare` and"
-            " `spanstream eval` before anything is moved to it.",
+            "Held-out losses say that it learnt, not that it finds better: that is what the gate measures.",
             "",
         ]
     )

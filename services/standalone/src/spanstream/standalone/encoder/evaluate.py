@@ -1,0 +1,77 @@
+"""`spanstream encoder evaluate`: whether a release may be offered in place of another one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spanstream.client import output
+from spanstream.standalone.encoder import encoding
+from spanstream.standalone.encoder.paths import Paths
+from spanstream.standalone.gate.sources import Data, Similarity
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from spanstream.standalone.encoder.texts import Reader
+    from spanstream.standalone.gate.exam import Exam
+
+
+def evaluate(
+    candidate: Annotated[
+        str,
+        typer.Argument(metavar="CANDIDATE", help="A folder that `spanstream train` wrote, a release file, a model."),
+    ],
+    paths: Paths = None,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="BASE", help="What it is to replace; default: what its training began with."),
+    ] = None,
+    data: Data = None,
+    similarity: Similarity = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write the judgement as JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Hold a release against another one, rule by rule (docs/training.md); ends with 1 where it does not pass.
+
+    Of the folder of a training the verdict is kept: the release is offered or no longer offered.
+    """
+    with encoding.told():
+        from spanstream.standalone.encoder.texts import Reader
+        from spanstream.standalone.gate import evaluating, report, sources
+        from spanstream.standalone.training import outcome
+
+        trained = outcome.read(Path(candidate))
+        base = against or (trained["recipe"]["start"] if trained else None)
+        if base is None:
+            raise typer.BadParameter("name the release that it is to replace", param_hint="--against")
+        name = str(outcome.release(Path(candidate))) if trained else candidate
+        pairs, reader = sources.scored(similarity), Reader(paths or [])
+        with encoding.progress(quiet=as_json) as bar:
+            asked = sources.judged(data) if data else _drawn(reader, bar)
+            found = evaluating.evaluate(base, name, asked, pairs, bar)
+        if trained:
+            outcome.judge(Path(candidate), found.plain())
+        if out is not None:
+            out.write_text(json.dumps(found.plain(), indent=1) + "\n", encoding="utf-8")
+        if as_json:
+            output.write_json(found.plain())
+        else:
+            console, errors = output.consoles()
+            report.tell(found, console)
+            reader.tell(errors)
+        raise typer.Exit(0 if found.passed else 1)
+
+
+def _drawn(reader: Reader, bar: Progress) -> Exam:
+    """Pseudo-queries of texts; of those that a training on the same texts has not seen."""
+    from spanstream.standalone.gate import pseudo
+    from spanstream.standalone.training import spool
+
+    with TemporaryDirectory() as folder:
+        spool.write(encoding.counted(reader.passages(), bar), Path(folder))
+        return pseudo.exam(spool.source(Path(folder)), spool.held_out(Path(folder)))
