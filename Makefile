@@ -63,9 +63,10 @@ chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults,
 	$(BIN)/python -m tests.chaos.recovery --json bench-results/recovery.json
 	$(BIN)/python tools/reliability_report.py --take bench-results
 
-rehearse: $(STAMP) ## The charts' manifests as processes on loopback, long form (docs/deployment.md)
+rehearse: $(STAMP) ## The charts' manifests as processes on loopback, long form (docs/deployment.md); writes docs/reliability-report.md
 	tools/install_helm.sh
 	$(BIN)/python -m pytest tests/rehearsal --long -s
+	$(BIN)/python tools/reliability_report.py --take bench-results
 
 bench: $(STAMP) ## Speed, as ratios within one run, with machine facts; JSON below bench-results/
 	$(BIN)/python -m tests.bench

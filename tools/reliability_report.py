@@ -89,10 +89,20 @@ def _recovery(result: dict[str, Any]) -> tuple[str, str, str]:
     return f"{kills} × kill -9", f"{times}; {broken}", str(result["seed"])
 
 
+def _rehearsed(result: dict[str, Any]) -> tuple[str, str, str]:
+    survived = f"{sum(result['upgraded'].values())} × pod upgraded, {sum(result['evicted'].values())} × pod evicted"
+    figure = "; ".join(
+        f"{count:,} {kind} answered, {result['failed'][kind]} failed" for kind, count in result["answered"].items()
+    )
+    lost = f"{len(result['violations'])} of {result['documents']:,} documents lost, doubled or stale"
+    return survived, f"profile {result['profile']}, {result['seconds']:.0f} s of load: {figure}; {lost}", ""
+
+
 RUNS = {
     "simulation": Run((*PIPELINE, "I8", "I19"), "python -m tests.chaos.simulation --seeds 10000", _simulated),
     "faults": Run((*PIPELINE, "I14"), "python -m tests.chaos.faults --minutes 60", _faults),
     "recovery": Run(("I1", "I5"), "python -m tests.chaos.recovery --kills 5", _recovery),
+    "rehearsal": Run(("I21",), "make rehearse", _rehearsed),
 }
 
 

@@ -74,14 +74,15 @@ class Cluster:
         neighbours: Mapping[str, str],
         pace: float,
         late: float = LATE_SECONDS,
+        patience: float = 1.0,
     ) -> None:
-        """`neighbours`: addresses by what the manifests call them, host:port."""
+        """`neighbours`: addresses by what the manifests call them, host:port. `pace`, `patience`: see kubelet."""
         self.secrets = dict(secrets)
         self.deployments: dict[str, Deployment] = {}
         self.hosts: dict[str, str] = dict(neighbours)
         self._config_maps: dict[str, Mapping[str, str]] = {}
         self._budgets: list[Resource] = []
-        self._machine = Machine(folder, self.hosts, self._look_up, pace)
+        self._machine = Machine(folder, self.hosts, self._look_up, pace, patience)
         self._network, self._balancer = Network(), Balancer()
         self._late = late * pace
         self._lock = threading.Lock()
@@ -160,8 +161,8 @@ class Cluster:
     def _make(self, name: str, template: Template) -> Pod:
         return Pod(name, template, self._network.take(), self._machine)
 
-    def _look_up(self, template: Template) -> Container:
-        return template.container(self._config_maps, self.secrets)
+    def _look_up(self, template: Template, pod: str) -> Container:
+        return template.container(pod, self._config_maps, self.secrets)
 
     def pods(self) -> list[Pod]:
         """All, those that end among them."""
@@ -175,7 +176,7 @@ class Cluster:
         """A pod that another operator keeps: its address, and its process, which the caller ends."""
         address = self._network.take()
         self._config_maps |= {one: each["data"] for one, each in of_kind(resources, "ConfigMap").items()}
-        return address, start(name, self._look_up(template), address, self._machine)
+        return address, start(name, self._look_up(template, name), address, self._machine)
 
     # --- What an administrator does ---
 

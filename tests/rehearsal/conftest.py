@@ -12,10 +12,13 @@ from spanstream.runtime.identity import DEFAULT_TENANT
 from spanstream.runtime.key_file import create_key
 from spanstream.standalone.broker import BrokerError, LocalBroker
 from tests.conftest import absent
+from tests.fixtures.product import free_port
 from tests.rehearsal import addresses
+from tests.rehearsal.qdrant import serving
 from tools.helm import Chart, find
 
 Secrets = dict[str, dict[str, str]]
+STORE_KEY = "key of the index"
 
 
 @pytest.fixture(scope="session")
@@ -47,8 +50,16 @@ def broker(long: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 
 @pytest.fixture
+def qdrant(tmp_path: Path) -> Iterator[str]:
+    """host:port of what stands for an empty Qdrant server, which asks for STORE_KEY."""
+    address = f"127.0.0.1:{free_port()}"
+    with serving(address, tmp_path / "qdrant", STORE_KEY):
+        yield address
+
+
+@pytest.fixture
 def secrets(tmp_path: Path) -> Secrets:
     """By name. `token` is a key of the tenant whose documents are sent."""
     file = tmp_path / "keys.json"
     token = create_key(file, "rehearsal", DEFAULT_TENANT)
-    return {"spanstream-keys": {"keys.json": file.read_text(), "token": token}, "qdrant": {"api-key": "not asked for"}}
+    return {"spanstream-keys": {"keys.json": file.read_text(), "token": token}, "qdrant": {"api-key": STORE_KEY}}

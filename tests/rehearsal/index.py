@@ -1,9 +1,8 @@
-"""What lies in the index once its process has ended: for the checker of tests/chaos."""
+"""What lies in the index once nothing writes to it: for the checker of tests/chaos."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from spanstream.encoder.encoder import EncoderInfo
 from spanstream.events.ids import Key
@@ -14,9 +13,9 @@ from spanstream.store.points import State
 from tests.chaos.history import Head, Look, Stored
 
 
-def look(folder: Path, info: EncoderInfo, keys: Iterable[Key], at: int) -> Look:
+def look(url: str, api_key: str, info: EncoderInfo, keys: Iterable[Key], at: int) -> Look:
     """Heads of these keys, and all passages that they name."""
-    store = open_store(f"edge:{folder}")
+    store = open_store(url, api_key)
     try:
         opened(store, info, segmenter("sentences"), None)
         heads = store.heads(list(keys))

@@ -1,7 +1,8 @@
 """A pod as a process: what the kubelet does with its container, probes, restarts and end.
 
 `pace` shortens what the manifests make it wait (between two probes, before a stop, before a restart): 0.2 asks five times as
-often. What a container may take is not shortened: probes that it may fail are as many more.
+often. What a container may take is not shortened: probes that it may fail are as many more. `patience` lengthens that, where
+many pods share the cores that a cluster gives each of them: how long a probe waits for its answer.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ _TICK_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Machine:
-    """What all pods share. `look_up`: a template's container, with today's ConfigMaps and Secrets."""
+    """What all pods share. `look_up`: a template's container, of a pod's name, with today's ConfigMaps and Secrets."""
 
     folder: Path
     hosts: Mapping[str, str]
-    look_up: Callable[[Template], Container]
+    look_up: Callable[[Template, str], Container]
     pace: float
+    patience: float = 1.0
 
 
 def start(name: str, container: Container, address: str, machine: Machine) -> subprocess.Popen[bytes]:
@@ -65,7 +67,7 @@ def _mounted(path: str, mount: Files | Claim | Empty, folder: Path, shared: Path
 
 def run_to_end(name: str, template: Template, address: str, machine: Machine, seconds: float) -> tuple[int, str]:
     """A pod of a Job: its exit code, and what it wrote. Raises NotThere, or TimeoutExpired after its deadline."""
-    process = start(name, machine.look_up(template), address, machine)
+    process = start(name, machine.look_up(template, name), address, machine)
     try:
         code = process.wait(seconds)
     finally:
@@ -123,14 +125,14 @@ class Pod:
     def asked(self, kind: str) -> tuple[int, str]:
         """The status and the body of one of its probes now; (0, "") without an answer."""
         probe = self.template.probe(kind)
-        return _ask(self.address, probe) if probe else (0, "")
+        return _ask(self.address, probe, self._machine.patience) if probe else (0, "")
 
     # --- Its life ---
 
     def _live(self) -> None:
         while not self._stop.is_set():
             try:
-                container = self._machine.look_up(self.template)
+                container = self._machine.look_up(self.template, self.name)
             except NotThere as error:
                 self.waiting = f"CreateContainerConfigError: {error}"
                 self._stop.wait(_TICK_SECONDS)
@@ -149,7 +151,7 @@ class Pod:
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """Probe it until it has ended, has to be restarted, or the pod is deleted."""
         started = self.template.probe("startupProbe") is None
-        checks = {kind: _Check(self.template.probe(kind), self._machine.pace) for kind in PROBES}
+        checks = {kind: _Check(self.template.probe(kind), self._machine) for kind in PROBES}
         while process.poll() is None and not self._stop.wait(_TICK_SECONDS):
             for kind, check in checks.items():
                 if (kind == "startupProbe") == started or not check.due():
@@ -179,8 +181,8 @@ class Pod:
 class _Check:
     """One probe of one container's life."""
 
-    def __init__(self, probe: Probe | None, pace: float) -> None:
-        self._probe, self._pace = probe, pace
+    def __init__(self, probe: Probe | None, machine: Machine) -> None:
+        self._probe, self._pace, self._patience = probe, machine.pace, machine.patience
         self._next = 0.0
         self._failures = 0
 
@@ -189,7 +191,7 @@ class _Check:
 
     def ask(self, address: str) -> bool:
         assert self._probe is not None
-        passed = 200 <= _ask(address, self._probe)[0] < 400
+        passed = 200 <= _ask(address, self._probe, self._patience)[0] < 400
         self._failures = 0 if passed else self._failures + 1
         self._next = time.monotonic() + self._probe.period * self._pace
         return passed
@@ -200,9 +202,9 @@ class _Check:
         return self._failures >= self._probe.failures / self._pace
 
 
-def _ask(address: str, probe: Probe) -> tuple[int, str]:
+def _ask(address: str, probe: Probe, patience: float) -> tuple[int, str]:
     """Status and body; (0, "") without an answer. Not through httpx, whose clients take longer to make than this takes."""
-    connection = http.client.HTTPConnection(address, probe.port, timeout=probe.timeout)
+    connection = http.client.HTTPConnection(address, probe.port, timeout=probe.timeout * patience)
     try:
         connection.request("GET", probe.path)
         answer = connection.getresponse()

@@ -19,7 +19,8 @@ from spanstream.runtime.identity import DEFAULT_TENANT
 from tests.chaos.history import Call, Content, History, Receipt
 
 SOURCE = "rehearsal"
-_PAUSE_SECONDS = 0.1  # between two requests of one client: it is a rehearsal, no bench
+DOCUMENTS = 200  # after which the first is written anew: the index stays of one size however long it takes
+_PAUSE_SECONDS = 0.5  # between two requests of one client: it is a rehearsal, no bench
 _SECONDS = 60.0  # for one answer
 Act = Callable[[httpx.Client, int], None]
 _CLOSED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
@@ -86,14 +87,16 @@ class Load:
             act(client, number)
 
     def _write(self, client: httpx.Client, turn: int) -> None:
-        """Each third document is written again, each fifth deleted, a while after it was put."""
+        """Each third document is written again, each fifth deleted, a while after it was put, and all go round."""
         self._send(client, turn, 1)
         if turn >= 6 and turn % 3 == 0:
             self._send(client, turn - 6, 2)
         if turn >= 10 and turn % 5 == 0:
             self._send(client, turn - 10, 3, deleted=True)
 
-    def _send(self, client: httpx.Client, number: int, version: int, *, deleted: bool = False) -> None:
+    def _send(self, client: httpx.Client, turn: int, step: int, *, deleted: bool = False) -> None:
+        lap, number = divmod(turn, DOCUMENTS)
+        version = lap * 3 + step
         key = Key(DEFAULT_TENANT, SOURCE, f"d{number}")
         text = "" if deleted else f"Ferry {number} leaves the quay at noon. It carries lanterns, version {version}."
         content = _hash(text, deleted)

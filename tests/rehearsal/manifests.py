@@ -25,6 +25,7 @@ _POD_ASIDE = {
     *("affinity", "nodeSelector", "priorityClassName", "tolerations", "topologySpreadConstraints"),
 }
 _PROBE = {"httpGet", "periodSeconds", "timeoutSeconds", "failureThreshold"}
+_VALUES = {"secretKeyRef", "fieldRef"}
 
 
 class NotRehearsed(Exception):
@@ -85,6 +86,7 @@ class Template:
         unknown = set(self.spec) - _POD_REHEARSED - _POD_ASIDE | set(self._container) - _REHEARSED - _ASIDE
         for kind in PROBES:
             unknown |= set(self._container.get(kind, ())) - _PROBE
+        unknown |= {kind for each in self._container.get("env", []) for kind in each.get("valueFrom", ())} - _VALUES
         if unknown:
             raise NotRehearsed(f"{self.component}: {sorted(unknown)}")
         self.identity = repr(template)  # another one is another version
@@ -95,15 +97,15 @@ class Template:
         return self.labels.get("app.kubernetes.io/component", "?")
 
     def container(
-        self, config_maps: Mapping[str, Mapping[str, str]], secrets: Mapping[str, Mapping[str, str]]
+        self, pod: str, config_maps: Mapping[str, Mapping[str, str]], secrets: Mapping[str, Mapping[str, str]]
     ) -> Container:
-        """With variables and files from these, by name. Raises NotThere."""
+        """That of the pod of this name, with variables and files from these, by name. Raises NotThere."""
         own = self._container
         environment: dict[str, str] = {}
         for source in own.get("envFrom", []):
             environment |= _found(config_maps, "ConfigMap", source["configMapRef"]["name"])
         for variable in own.get("env", []):
-            environment[variable["name"]] = _value(variable, secrets)
+            environment[variable["name"]] = _value(variable, pod, secrets)
         volumes = {each["name"]: each for each in self.spec.get("volumes", [])}
         mounts = {
             each["mountPath"]: _mount(volumes[each["name"]], config_maps, secrets)
@@ -192,11 +194,15 @@ def _key(named: Mapping[str, Mapping[str, str]], kind: str, name: str, key: str)
     return data[key]
 
 
-def _value(variable: Resource, secrets: Mapping[str, Mapping[str, str]]) -> str:
-    if "valueFrom" not in variable:
-        return str(variable["value"])
-    reference = variable["valueFrom"]["secretKeyRef"]
-    return _key(secrets, "Secret", reference["name"], reference["key"])
+def _value(variable: Resource, pod: str, secrets: Mapping[str, Mapping[str, str]]) -> str:
+    match variable:
+        case {"valueFrom": {"secretKeyRef": {"name": name, "key": key}}}:
+            return _key(secrets, "Secret", name, key)
+        case {"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}:
+            return pod
+        case {"value": value}:
+            return str(value)
+    raise NotRehearsed(f"a variable of {variable}")
 
 
 def _mount(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,26 +13,31 @@ import pytest
 
 from spanstream.encoder.opening import open_encoder
 from tests.chaos import checker
+from tests.conftest import ROOT
 from tests.rehearsal.cluster import Cluster
-from tests.rehearsal.conftest import Secrets
+from tests.rehearsal.conftest import STORE_KEY, Secrets
 from tests.rehearsal.index import look
 from tests.rehearsal.load import Load, last_versions, settled
-from tests.rehearsal.together import one_pod
+from tests.rehearsal.result import Result, by_service
 from tools.helm import Chart
 
+PROFILE = "small"
+PATIENCE = 10.0  # twelve services share this machine's cores, of which each has its own where it is deployed
 ENCODER, GATEWAY, INGEST = "spanstream-encoder:8082", "spanstream-gateway:8080", "spanstream-ingestor-api:8081"
 UPGRADED = {  # Deployments and their values, in the order in which they are upgraded and drained
     "spanstream-encoder": "encoder",
+    "spanstream-gateway": "gateway",
     "spanstream-ingestor-api": "ingestorApi",
     "spanstream-ingestor-worker": "ingestorWorker",
     "spanstream-embedder": "embedder",
+    "spanstream-indexer": "indexer",
 }
 Render = Callable[..., list[Any]]
 
 
 @contextmanager
-def running(folder: Path, secrets: Secrets, kafka: Mapping[str, str]) -> Iterator[Cluster]:
-    made = Cluster(folder, secrets, kafka, 1.0)
+def running(folder: Path, secrets: Secrets, neighbours: Mapping[str, str]) -> Iterator[Cluster]:
+    made = Cluster(folder, secrets, neighbours, 1.0, patience=PATIENCE)
     try:
         yield made
     finally:
@@ -42,48 +49,73 @@ def url(cluster: Cluster, place: str) -> str:
     return f"http://{cluster.hosts[name]}:{port}"
 
 
-def rehearse(cluster: Cluster, render: Render, token: str, store: Path) -> None:
+def rehearse(cluster: Cluster, render: Render, token: str, store: str) -> Result:
     """1 install, 2 `helm test`, 3 upgrade each service under load, 4 drain, 5 count what failed, and what is in the index."""
     cluster.install(render())  # 1
     cluster.wait_available()
+    said("installed")
     assert cluster.test(render()) == "smoke: sent, searchable, found, deleted\n"  # 2
     encoder = open_encoder(url(cluster, ENCODER))
     info = encoder.info()
     encoder.close()
     changed: list[str] = []
+    began = time.monotonic()
     with Load(url(cluster, GATEWAY), url(cluster, INGEST), token) as load:
         cluster.wait(load.passed(10), "the first requests")
-        for alias in UPGRADED.values():  # 3
+        for name, alias in UPGRADED.items():  # 3
             changed.append(f"{alias}.podAnnotations.upgraded=yes")
             cluster.upgrade(render(*changed))
             cluster.wait_available()
             cluster.wait(load.passed(5), f"requests after the upgrade of {alias}")
+            said(f"upgraded {name}: {load.counts}")
+            assert not any(load.failures.values()), load.failures
+        upgraded = by_service(cluster.ended())
         for name in UPGRADED:  # 4
             first, second, *_ = cluster.deployments[name].pods
             assert cluster.evict(first)
             assert not cluster.evict(second), "the budget lets a second pod go at once"
             cluster.wait_available()
+            said(f"drained {name}: {load.counts}")
+            assert not any(load.failures.values()), load.failures
         cluster.wait(load.passed(10), "the last requests")
-    failed = {kind: len(those) for kind, those in load.failures.items()}  # 5
-    print(f"answered {load.counts}, failed {failed}, sent again {load.resent}, pods replaced {len(cluster.ended())}")
-    assert not any(load.failures.values()), load.failures
-    cluster.wait(settled(url(cluster, GATEWAY), token, load.history), "the last document")
-    pods = cluster.pods()
+    loaded = time.monotonic() - began
+    cluster.wait(settled(url(cluster, GATEWAY), token, load.history), "the last document")  # 5
+    pods, evicted = cluster.pods(), by_service(cluster.ended())
     cluster.close()
     for pod in [*pods, *cluster.ended()]:
         assert (pod.code, pod.killed) == (0, False), f"{pod.name}\n{pod.log}"
-    load.history.final = look(store, info, last_versions(load.history), 10**9)
-    assert checker.check(load.history) == []
+    versions = last_versions(load.history)
+    load.history.final = look(store, STORE_KEY, info, versions, 10**9)
+    return Result(
+        PROFILE,
+        round(loaded, 1),
+        os.cpu_count() or 0,
+        load.counts,
+        {kind: len(those) for kind, those in load.failures.items()},
+        load.resent,
+        len(versions),
+        [str(each) for each in checker.check(load.history)],
+        upgraded,
+        {name: number - upgraded[name] for name, number in evicted.items()},
+        sum(pod.restarts for pod in [*pods, *cluster.ended()]),
+    )
 
 
-@pytest.mark.timeout(3600)
+def said(words: str) -> None:
+    """It takes long: what is going on."""
+    print(time.strftime("%H:%M:%S"), words, flush=True)
+
+
+@pytest.mark.promise("I21")
+@pytest.mark.timeout(5400)
 def test_an_upgrade_and_a_drain_fail_no_request_and_lose_no_document(
-    broker: str, chart: Chart, secrets: Secrets, tmp_path: Path
+    broker: str, qdrant: str, chart: Chart, secrets: Secrets, tmp_path: Path
 ) -> None:
-    token, store = secrets["spanstream-keys"]["token"], tmp_path / "index"
-
     def render(*more: str) -> list[Any]:
-        return one_pod(chart.render("small", *more), store)
+        return chart.render(PROFILE, *more)
 
-    with running(tmp_path / "pods", secrets, {"kafka:9092": broker}) as cluster:
-        rehearse(cluster, render, token, store)
+    with running(tmp_path / "pods", secrets, {"kafka:9092": broker, "qdrant:6333": qdrant}) as cluster:
+        result = rehearse(cluster, render, secrets["spanstream-keys"]["token"], f"http://{qdrant}")
+    said(str(result))
+    assert (result.failed, result.violations, result.restarts) == ({"writes": 0, "searches": 0}, [], 0)
+    result.save(ROOT / "bench-results/rehearsal.json")
