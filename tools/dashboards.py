@@ -215,6 +215,20 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                     ),
                 ),
             ),
+            Panel(
+                "How near the nearest passage is",
+                "short",
+                (
+                    (
+                        f"sum(rate(gateway_best_cosine_sum{{{HERE}}}[$__rate_interval])) / "
+                        f"sum(rate(gateway_best_cosine_count{{{HERE}}}[$__rate_interval]))",
+                        "cosine",
+                    ),
+                    (f"max(indexer_drift_ratio{{{HERE}}})", "drift"),
+                    (f"max(indexer_hubness_ratio{{{HERE}}})", "hubness"),
+                ),
+                "Falling, or drift above 0.1: docs/operations.md#spanstreamdrift.",
+            ),
             Panel("Latency by stage", "s", ((quantile(0.95, "gateway_search_seconds", "stage"), "p95 {{stage}}"),)),
             Panel(
                 "Refused, and not waited for",

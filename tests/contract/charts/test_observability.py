@@ -44,7 +44,7 @@ def test_expressions_name_declared_metrics_and_their_labels(where: str, expressi
     used = set(re.findall(r"\b([a-z]+(?:_[a-z]+)+)\b(?=[{\[)\s]|$)", expression)) - _WORDS
     labels: set[str] = set()
     for name in used:
-        base = name.removesuffix("_bucket")
+        base = re.sub("_(bucket|sum|count)$", "", name)
         assert base in metrics, f"{where}: no metric {name}"
         kind, own = metrics[base]
         assert (name != base) == (kind == "histogram"), f"{where}: {name} is a {kind}"

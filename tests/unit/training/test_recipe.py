@@ -33,6 +33,7 @@ def test_the_rate_rises_and_falls() -> None:
         ({"steps": True}, "steps must be a whole number"),
         ({"steps": 0}, "steps must be above 0"),
         ({"batch": 1}, "batch must be 2 at least"),
+        ({"rank": -1}, "rank must be 0 (all weights learn) or above"),
         ({"dropout": 1}, "dropout must be 0 at least and below 1"),
         ({"objectives": {"dropout": {}}}, "objectives.dropout learns from what dropout leaves out: set dropout"),
         ({"learning_rate": -1}, "learning_rate must be above 0"),

@@ -96,8 +96,22 @@ INDEXER_MATCH_SECONDS = Histogram(
 INDEXER_STANDING_QUERIES = Gauge(
     "indexer_standing_queries", "Standing queries that documents are matched with: those computed for this index."
 )
+INDEXER_DRIFT = Gauge(
+    "indexer_drift_ratio",
+    "How far documents of the last 7 days lie from the others: 0 no further than by chance, 1 as far as these from each "
+    "other; NaN: too few to tell.",
+)
+INDEXER_HUBNESS = Gauge(
+    "indexer_hubness_ratio",
+    "Share of places among the nearest ten that the commonest hundredth of the passages takes; NaN: too few to tell.",
+)
 
 # gateway
+GATEWAY_BEST_COSINE = Histogram(
+    "gateway_best_cosine",
+    "Cosine of a query and the passage that is nearest to it.",
+    buckets=[number / 20 for number in range(2, 20)],
+)
 GATEWAY_SECONDS = Histogram("gateway_search_seconds", "One search, seconds, by stage.", ["stage"], buckets=_LATENCY)
 GATEWAY_SEARCHES = Counter("gateway_searches_total", "Searches, by mode and outcome.", ["mode", "outcome"])
 GATEWAY_EMPTY = Counter("gateway_searches_empty_total", "Searches that were answered without any hit.")

@@ -19,6 +19,7 @@ from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.ranked import Ranked, aligned, falling, named
 from spanstream.gateway.timing import timed
 from spanstream.gateway.trace import Scores, Trace
+from spanstream.runtime import metrics
 from spanstream.store.points import Passage, Vectors
 from spanstream.store.queries import AllOf, Condition, Dense, Leg, Lexical, Match, Not, Query, Scope, Spans
 from spanstream.store.store import Store
@@ -115,6 +116,8 @@ class Ranking:
             found = self._store.rank([Query(leg, self._scope, depth, self._where) for leg in legs])
         for leg, scored in zip(legs, found, strict=True):
             self._of(leg).update(scored)
+            if isinstance(leg, Dense) and scored:
+                metrics.GATEWAY_BEST_COSINE.observe(scored[0][1])
         return found, any(len(leg) == depth for leg in found)
 
     def _score(self, found: Sequence[Ranked]) -> Ranked:

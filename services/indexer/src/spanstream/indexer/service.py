@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from random import Random
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
@@ -15,6 +16,7 @@ from spanstream.eventlog.opening import open_log
 from spanstream.eventlog.provisioned import Provisioned
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import EMBEDDINGS, FAILURES
+from spanstream.indexer.drift import Drift
 from spanstream.indexer.opening import RETRY_SECONDS, Opening
 from spanstream.indexer.retention import Retention, parse_retention
 from spanstream.indexer.settings import IndexerSettings
@@ -95,6 +97,13 @@ def build(
             if opening.done:
                 _expire(retention, sweeper)
 
+    drift = Drift(store, now_us, Random())
+
+    def watch(stop: threading.Event) -> None:
+        while not stop.wait(settings.drift_seconds):
+            if opening.done:
+                _look(drift)
+
     def close() -> None:
         deletes.close()
         for each in [rehearsal, *owned]:
@@ -102,7 +111,7 @@ def build(
 
     return ThreadService(
         "indexer",
-        [opening.run, loop.run, maintain, expire],
+        [opening.run, loop.run, maintain, expire, watch],
         live=lambda: loop.live(LIVE_SECONDS),
         unready=lambda: [*(provisioned.unready() or loop.unready()), *opening.unready()],
         closed=close,
@@ -115,6 +124,13 @@ def _expire(retention: Retention, sweeper: Sweeper) -> None:
             step()
         except (StoreUnavailable, StoreRejected, EventLogError) as error:  # the next look does what this one did not
             logs.get_logger().warning("expiry_failed", detail=str(error))
+
+
+def _look(drift: Drift) -> None:
+    try:
+        drift.step()
+    except (StoreUnavailable, StoreRejected) as error:
+        logs.get_logger().warning("drift_unknown", detail=str(error))
 
 
 def _maintain(store: Store, stop: threading.Event, vacuum_hours: float) -> None:

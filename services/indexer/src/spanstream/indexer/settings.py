@@ -46,6 +46,9 @@ class IndexerSettings(LogSettings):
         description="tenant/source=days, separated by commas: documents of these sources are deleted so long after they"
         " were accepted; others only by their own expires_at",
     )
+    drift_seconds: float = Field(
+        900.0, gt=0, le=86_400, description="between two looks at whether new documents are like those of the index"
+    )
     backup_days: float = Field(
         30.0,
         ge=0,

@@ -10,6 +10,7 @@ clip: 1.0                 # the longest gradient
 dropout: 0.0              # share of the states and attentions that a step leaves out
 evaluate_every: 50        # steps between two looks at passages that are held out
 patience: 4               # looks without a gain after which it stops
+rank: 0                   # of adapters that learn in place of the weights (LoRA); then the learning rate is higher, say 1.0e-3
 seed: 0
 objectives:               # each with its weight, and what else it may be told
   consensus: {weight: 10}
@@ -54,6 +55,7 @@ class Recipe:
     dropout: float = 0.0
     evaluate_every: int = 50
     patience: int = 4
+    rank: int = 0
     seed: int = 0
     objectives: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: DEFAULT)
 
@@ -87,6 +89,8 @@ def checked(found: object) -> Recipe:
     for name in ("steps", "batch", "evaluate_every", "patience", "learning_rate", "clip"):
         if getattr(recipe, name) <= 0:
             raise RecipeInvalid(f"{name} must be above 0")
+    if recipe.rank < 0:
+        raise RecipeInvalid("rank must be 0 (all weights learn) or above")
     if not 0 <= recipe.dropout < 1:
         raise RecipeInvalid("dropout must be 0 at least and below 1")
     if "dropout" in recipe.objectives and not recipe.dropout:

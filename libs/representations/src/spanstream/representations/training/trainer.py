@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from spanstream.encoder.encoder import Text
-from spanstream.representations.training import checkpoint
+from spanstream.representations.training import adapters, checkpoint
 from spanstream.representations.training.errors import TrainingFailed
 from spanstream.representations.training.objective import Document, Sight
 from spanstream.representations.training.recipe import Recipe
@@ -70,11 +70,13 @@ class _Run:
         for module in student.network.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = recipe.dropout
+        if recipe.rank:
+            torch.manual_seed(Random(f"{recipe.seed}/adapters").getrandbits(63))
+            adapters.adapt(student.network, recipe.rank)
         self._apart = apart
         self._folder = folder
-        self._optimizer = torch.optim.AdamW(
-            student.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
+        learning = [each for each in student.network.parameters() if each.requires_grad]
+        self._optimizer = torch.optim.AdamW(learning, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self._best: dict[str, Any] = {}
         self._trained = Trained(student)
 
@@ -92,6 +94,7 @@ class _Run:
                 self._look()
                 self._keep()
         self._student.network.load_state_dict(self._best)
+        adapters.merge(self._student.network)
         self._student.network.eval()
         return trained
 
