@@ -24,6 +24,7 @@ from spanstream.eventlog.log import Outgoing, Record
 from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.gateway.api import router
+from spanstream.gateway.live import View
 from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.search import Searcher
 from spanstream.indexer.handler import Indexer
@@ -179,7 +180,7 @@ async def _ask(store: Index, generation: Generation, questions: Sequence[str], a
     searcher = Searcher(store, HASH, {}, cache=QueryCache(1 << 24))
     app = FastAPI()
     problems.install(app)
-    app.include_router(router(store, searcher, lambda: generation, Authenticator.from_file(None)))
+    app.include_router(router(lambda: View(generation, store, searcher), Authenticator.from_file(None)))
     answered = 0
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
         for question in questions:

@@ -18,6 +18,7 @@ from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EXACT_SPANS, EdgeStore
 from spanstream.store.errors import StoreCorrupt, StoreUnavailable
+from spanstream.store.kept import Kept
 from spanstream.store.opening import open_store
 from spanstream.store.points import Passage
 from spanstream.store.queries import Condition, Dense, Match, Query, Range, Scope, Spans
@@ -258,3 +259,40 @@ def test_a_filter_loses_nothing_on_a_shard_with_a_graph(graph: tuple[EdgeStore, 
             best = sorted(scores(Dense(vector), kept, written).values(), reverse=True)[:50]
             [ranked] = store.rank([Query(Dense(vector), scope, 50, where)])
             assert [score * float(np.linalg.norm(vector)) for _, score in ranked] == pytest.approx(best, abs=4e-3)
+
+
+def test_what_was_made_live_is_live_after_a_kill_and_a_drop_that_was_cut_short_is_finished(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+from spanstream.events.ids import Key
+from spanstream.store.compression import Compression
+from spanstream.store.edge import EdgeStore
+from tests.fixtures.store import DIMENSION, head, passage
+store = EdgeStore(Path(sys.argv[1]))
+store.open("g", DIMENSION, Compression.NONE)
+beside = store.beside()
+beside.open("next", DIMENSION, Compression.NONE)
+beside.flip_heads([head(Key("acme", "wiki", "d"))])
+store.make_live("next")
+os.rename(Path(sys.argv[1]) / "g", Path(sys.argv[1]) / "g.dropped")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    with child(code, tmp_path) as process:
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    store = EdgeStore(tmp_path)
+    assert store.open_live() == "next"
+    assert store.generations() == [Kept("next", True, 1)]
+    assert not (tmp_path / "g.dropped").exists()
+    store.close()
+
+
+def test_what_is_beside_is_closed_with_the_store_and_the_folder_is_free(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    beside = store.beside()
+    beside.open("next", DIMENSION, Compression.NONE)
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        beside.heads([Key("acme", "wiki", "d")])
+    opened(tmp_path).close()

@@ -19,7 +19,8 @@ from qdrant_client import QdrantClient
 from spanstream.events.ids import MAX_VERSION, Key, head_id
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
-from spanstream.store.errors import StoreRejected, TooLarge
+from spanstream.store.errors import StoreRejected, StoreUnavailable, TooLarge
+from spanstream.store.kept import Kept
 from spanstream.store.memory import MemoryStore
 from spanstream.store.points import Failure, Head, Passage, PassageMark, State
 from spanstream.store.queries import (
@@ -762,6 +763,105 @@ def test_open_with_another_dimension_is_refused(store: Store) -> None:
     store.open(GENERATION, DIMENSION, Compression.NONE)
     with pytest.raises(StoreRejected):
         store.open("next", DIMENSION + 1, Compression.NONE)
+
+
+def fill(store: Store, *names: str) -> None:
+    store.upsert_passages([passage(key(name)) for name in names])
+    store.flip_heads([head(key(name)) for name in names])
+
+
+def test_a_store_beside_the_live_one_is_filled_while_that_goes_on(store: Store) -> None:
+    fill(store, "a", "b")
+    store.standing().save(standing())
+    beside = store.beside()
+    with pytest.raises(StoreUnavailable):
+        beside.heads([key()])
+    beside.open("next", DIMENSION, Compression.NONE)
+    fill(beside, "a")
+    fill(store, "c")
+    assert (store.count(Scope("acme")), beside.count(Scope("acme"))) == (3, 1)
+    assert store.holdings().held("acme").generation == GENERATION
+    assert store.holdings().held("acme").elsewhere == {"next": 2}
+    assert beside.standing().all() == [standing()]
+    assert store.generations() == [Kept(GENERATION, True, 3), Kept("next", False, 1)]
+    assert beside.generations() == store.generations()
+
+
+def test_stores_beside_each_other_may_show_the_same_generation(store: Store) -> None:
+    one, other = store.beside(), store.beside()
+    for each in (one, other):
+        each.open("next", DIMENSION, Compression.NONE)
+    fill(one, "a")
+    assert other.count(Scope("acme")) == 1
+    one.close()
+    fill(other, "b")
+    assert other.count(Scope("acme")) == 2
+    again = store.beside()
+    again.open(GENERATION, DIMENSION, Compression.NONE)
+    fill(again, "c")
+    assert store.count(Scope("acme")) == 1
+
+
+def test_a_generation_beside_may_have_another_dimension(store: Store) -> None:
+    beside = store.beside()
+    beside.open("next", 2 * DIMENSION, Compression.NONE)
+    beside.flip_heads([replace(head(key()), dense=np.full(2 * DIMENSION, (2 * DIMENSION) ** -0.5, np.float32))])
+    assert beside.count(Scope("acme")) == 1
+
+
+def test_what_is_made_live_is_what_the_store_shows_and_what_is_opened_next(store: Store) -> None:
+    fill(store, "a", "b")
+    views = {}
+    for name in (GENERATION, "next"):
+        views[name] = store.beside()
+        views[name].open(name, DIMENSION, Compression.NONE)
+    fill(views["next"], "a")
+    holdings, standing = store.holdings(), store.standing()
+    for name, count in (("next", 1), (GENERATION, 2), ("next", 1), ("next", 1)):
+        store.make_live(name)
+        assert store.count(Scope("acme")) == count
+        assert {each.name: each.live for each in store.generations()} == {name: True} | {
+            other: False for other in views if other != name
+        }
+        assert holdings.held("acme").generation == name
+        assert {each: views[each].count(Scope("acme")) for each in views} == {GENERATION: 2, "next": 1}
+    assert standing.all() == []
+    assert store.open_live() == "next"
+    assert store.count(Scope("acme")) == 1
+
+
+def test_only_what_is_kept_is_made_live(store: Store) -> None:
+    with pytest.raises(StoreRejected, match="no generation next"):
+        store.make_live("next")
+    assert store.open_live() == GENERATION
+
+
+def test_a_dropped_generation_is_gone_and_can_be_begun_anew(store: Store) -> None:
+    fill(store, "a")
+    beside = store.beside()
+    beside.open("next", DIMENSION, Compression.NONE)
+    fill(beside, "a")
+    store.drop("next")
+    assert store.generations() == [Kept(GENERATION, True, 1)]
+    with pytest.raises(StoreRejected, match="no generation next"):
+        store.drop("next")
+    anew = store.beside()
+    anew.open("next", 2 * DIMENSION, Compression.NONE)
+    assert anew.count(Scope("acme")) == 0
+    assert store.count(Scope("acme")) == 1
+
+
+def test_the_live_generation_is_never_dropped(store: Store) -> None:
+    fill(store, "a")
+    beside = store.beside()
+    beside.open("next", DIMENSION, Compression.NONE)
+    with pytest.raises(StoreRejected, match="live"):
+        store.drop(GENERATION)
+    store.make_live("next")
+    with pytest.raises(StoreRejected, match="live"):
+        store.drop("next")
+    store.drop(GENERATION)
+    assert store.generations() == [Kept("next", True, 0)]
 
 
 def test_a_vector_of_the_wrong_size_is_rejected_and_nothing_else_is_lost(store: Store) -> None:

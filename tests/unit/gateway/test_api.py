@@ -24,6 +24,7 @@ from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED
 from spanstream.gateway.api import router
 from spanstream.gateway.index import Index
 from spanstream.gateway.late_interaction import LateInteraction
+from spanstream.gateway.live import View
 from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.reranking import Stage
 from spanstream.gateway.search import Searcher
@@ -62,7 +63,7 @@ class Api:
         problems.install(app)
         authenticator = Authenticator.from_file(str(keys) if keys else None)
         searcher = Searcher(store, self.encoder, {Stage.LATE: LateInteraction(self.encoder)}, cache=cache)
-        app.include_router(router(store, searcher, self.index, authenticator))
+        app.include_router(router(lambda: View(self.index(), store, searcher), authenticator))
         self.client = TestClient(app)
 
     def search(self, query: str, **more: Any) -> Any:

@@ -4,6 +4,7 @@
     <folder>/live                                    the live generation's name, replaced atomically
     <folder>/restoring                               while a snapshot takes their place: nothing can be opened
     <folder>/<generation>/{documents,passages}/      one shard each
+    <folder>/<generation>.dropped/                   a generation that is being removed
     <folder>/<generation>/cleared                    when the last vacuum began, microseconds since 1970
     <folder>/standing/queries/                       one shard, of all generations
 
@@ -24,6 +25,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -64,6 +66,8 @@ SCROLL_POINTS = 4096
 MIN_FREE_BYTES = 256 << 20  # storage grows in mapped files of 64 MiB, and a full disk below a mapping kills the process
 SHARD_FLUSH_SECONDS = 60.0  # what a start after a kill has to read again at most: a second or two
 STANDING = "standing"  # the folder of what belongs to no generation
+LIVE = "live"  # the file with the live generation's name
+DROPPED = ".dropped"
 LOG_PART_BYTES = 32 << 20  # the files of a shard's log are this long
 PADDING_BYTES = 1 << 20
 EXACT_SPANS = 8192  # passages up to which every span is compared: 3.5 ms on one core
@@ -140,67 +144,172 @@ class EdgeStore(Index):
         super().__init__(EdgeEngine(folder))
 
 
+@dataclass(slots=True)
+class _Opened:
+    """A generation that is loaded, and by how many engines. `compression` None: whatever it has."""
+
+    generation: str
+    dimension: int
+    compression: Compression | None
+    shards: dict[Collection, qdrant.EdgeShard] = field(default_factory=dict)
+    users: int = 0
+    gate: Gate = field(default_factory=Gate)  # of the shards, which a vacuum closes and loads again
+
+
+class _Home:
+    """A folder's lock and what is loaded of it: the engine loads no shard twice, so engines of one folder share them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lock = FolderLock(folder)
+        self.opening = threading.Lock()
+        self.writing = Gate()  # whoever writes, and who copies
+        self.queries: qdrant.EdgeShard | None = None
+        self.opened: dict[str, _Opened] = {}
+        for left in folder.glob(f"*{DROPPED}"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def path(self, collection: Collection, generation: str) -> Path:
+        """Of a shard."""
+        return self.generation(STANDING if collection is Collection.QUERIES else generation) / collection
+
+    def generation(self, name: str) -> Path:
+        """Of a generation's shards."""
+        return self.folder / quote(name, safe="+")
+
+    def load(self, generation: str, dimension: int, compression: Compression | None) -> _Opened:
+        """As it is where there is no `compression`; one that is loaded with another one is made over."""
+        found = self.opened.get(generation) or _Opened(generation, dimension, compression)
+        if found.shards and compression in (None, found.compression):
+            return found
+        with found.gate.alone():
+            self._close(found)
+            try:
+                for collection in Collection:
+                    found.shards[collection] = self._loaded(collection, generation, dimension, compression)
+            except BaseException:
+                self._close(found)
+                raise
+            self.queries = found.shards[Collection.QUERIES]
+            found.dimension, found.compression = dimension, compression
+            self.opened[generation] = found
+        return found
+
+    def _loaded(
+        self, collection: Collection, generation: str, dimension: int, compression: Compression | None
+    ) -> qdrant.EdgeShard:
+        if collection is Collection.QUERIES and self.queries is not None:
+            return self.queries
+        path = self.path(collection, generation)
+        if compression is None:
+            with _readable(path, collection):
+                return _load(path, None)
+        shard = _load_or_create(path, collection, dimension, compression)
+        _index_what_is_new(shard, collection)
+        return shard
+
+    def release(self, found: _Opened) -> None:
+        """Close it; the standing queries with the last one."""
+        with found.gate.alone():
+            self._close(found)
+            if not self.opened and self.queries is not None:
+                queries, self.queries = self.queries, None
+                with _translated(self.folder):
+                    queries.flush()
+                    queries.close()
+
+    def _close(self, found: _Opened) -> None:
+        self.opened.pop(found.generation, None)
+        shards = list(found.shards.values())
+        found.shards.clear()
+        with _translated(self.folder):
+            for shard in shards:
+                if shard is not self.queries:
+                    shard.flush()
+                    shard.close()
+
+
 class EdgeEngine:
     """The engine port on two shards. Thread-safe; `open` and `close` are not called while others are at work."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, home: _Home | None = None) -> None:
+        """`home`: of the engine that this one is beside."""
         self._folder = folder
-        self._lock = FolderLock(folder)
-        self._generation = ""  # the open one
-        self._compression: Compression | None = Compression.NONE  # of the open one; None: whatever it has
-        self._writing = Gate()  # whoever writes, and who copies
-        self._shards: dict[Collection, qdrant.EdgeShard] = {}
-        self._opening = threading.Lock()
-        self._gate = Gate()  # of the shards, which a vacuum closes and loads again
-        self._dimension = 0  # of the open generation's vectors
+        self._home = home or _Home(folder)
+        self._alone = home is None
+        self._opened: _Opened | None = None
         self._flushed_at = time.monotonic()  # all of it, by the shards themselves
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Load or create the generation's shards and note it as live. Vectors kept in another way are made over."""
-        with self._opening:
-            if (generation, compression) == (self._generation, self._compression):
+        with self._home.opening:
+            was = self._opened
+            if was and was.shards and (generation, compression) == (was.generation, was.compression):
                 return
-            self._release()
+            if was and was.generation != generation:
+                self._leave()
             self._check_whole()
             fresh = not self._path(Collection.PASSAGES, generation).exists()
-            try:
-                for collection in Collection:
-                    path = self._path(collection, generation)
-                    self._shards[collection] = _load_or_create(path, collection, dimension, compression)
-                    self._index_what_is_new(collection)
-                write_atomically(self._folder / "live", generation)
-                if fresh:
-                    write_atomically(self._cleared(generation), str(_now_us()))
-            except BaseException:
-                self._release()
-                raise
-            self._generation, self._compression, self._dimension = generation, compression, dimension
+            self._take(self._home.load(generation, dimension, compression))
+            if self._alone:
+                write_atomically(self._folder / LIVE, generation)
+            if fresh:
+                write_atomically(self._cleared(generation), str(_now_us()))
 
     def open_live(self) -> str:
         """Load what was opened last, with the configuration that it has."""
-        with self._opening:
-            self._release()
+        with self._home.opening:
             self._check_whole()
-            try:
-                generation = (self._folder / "live").read_text()
-            except OSError as error:
-                raise StoreUnavailable(f"there is no index in {self._folder}") from error
-            try:
-                for collection in Collection:
-                    path = self._path(collection, generation)
-                    with _readable(path, collection):
-                        self._shards[collection] = _load(path, None)
-            except BaseException:
-                self._release()
-                raise
-            self._generation, self._compression = generation, None
+            generation = self._live()
+            if generation is None:
+                raise StoreUnavailable(f"there is no index in {self._folder}")
+            self._take(self._home.load(generation, 0, None))
             return generation
+
+    def beside(self) -> EdgeEngine:
+        """It shares what is loaded, and the lock."""
+        return EdgeEngine(self._folder, self._home)
+
+    def generations(self) -> dict[str, bool]:
+        """A folder each."""
+        live = self._live()
+        return {name: name == live for name in sorted(unquote(folder.name) for folder in self._folders())}
+
+    def make_live(self, generation: str) -> None:
+        """1 bring it to the disk, 2 note it."""
+        with self._home.opening:
+            self._check_whole()
+            if generation not in self.generations():
+                raise StoreRejected(f"the index has no generation {generation}")
+            found = self._home.load(generation, 0, None)
+            with _translated(self._folder):
+                for collection in found.shards:
+                    _sync(self._path(collection, generation) / "wal")  # 1
+                write_atomically(self._folder / LIVE, generation)  # 2
+            self._take(found)
+
+    def drop(self, generation: str) -> None:
+        """1 close it, 2 take its name away, so that it is there or not, 3 remove its files."""
+        with self._home.opening, _translated(self._folder):
+            kept = self.generations()
+            if generation not in kept:
+                raise StoreRejected(f"the index has no generation {generation}")
+            if kept[generation]:
+                raise StoreRejected(f"generation {generation} is the live one: make another one live first")
+            if generation in self._home.opened:
+                self._home.release(self._home.opened[generation])  # 1
+            folder = self._home.generation(generation)
+            gone = folder.with_name(folder.name + DROPPED)
+            shutil.rmtree(gone, ignore_errors=True)
+            os.replace(folder, gone)  # 2
+            sync_folder(self._folder)
+            shutil.rmtree(gone, ignore_errors=True)  # 3
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order; runs of plain upserts go in batches."""
         if any(isinstance(operation, Upsert) for operation in operations):
             self._check_space()
-        with self._writing.inside(), self._using(collection) as shard:
+        with self._home.writing.inside(), self._using(collection) as shard:
             for start in range(0, len(operations), BATCH_POINTS):
                 for step in runs(operations[start : start + BATCH_POINTS]):
                     shard.update(_update(step))
@@ -221,7 +330,7 @@ class EdgeEngine:
             return []
         with self._using(Collection.PASSAGES) as shard:
             large = shard.info().points_count > EXACT_SPANS
-            compression = self._compression or Compression.NONE
+            compression = self._required().compression or Compression.NONE
             request = qdrant.QueryBatchRequest([_request(search, large, compression) for search in searches])
             return [[(_text(hit.id), hit.score) for hit in hits] for hits in shard.query_batch(request)]
 
@@ -232,7 +341,7 @@ class EdgeEngine:
 
     def index(self, collection: Collection, path: str, kind: IndexType) -> None:
         """Made at once: 25 µs or more a point, and the interpreter waits."""
-        with self._writing.inside(), self._using(collection) as shard:
+        with self._home.writing.inside(), self._using(collection) as shard:
             shard.update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
 
     def count(self, collection: Collection, condition: StoredCondition) -> int:
@@ -266,8 +375,9 @@ class EdgeEngine:
 
     def maintain(self) -> bool:
         """Run the optimizers of both shards, slow only when there is something to do; now and then cut their logs."""
-        shards = list(self._shards.values())
-        with self._writing.inside(), self._gate.inside(), _translated(self._folder):
+        opened = self._required()
+        with self._home.writing.inside(), opened.gate.inside(), _translated(self._folder):
+            shards = list(opened.shards.values())
             done = [shard.optimize() for shard in shards]
             if time.monotonic() - self._flushed_at >= SHARD_FLUSH_SECONDS:
                 for shard in shards:
@@ -278,25 +388,30 @@ class EdgeEngine:
     @property
     def generation(self) -> str:
         """The open one's name."""
-        return self._generation
+        return self._opened.generation if self._opened else ""
 
     def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
-        """Other generations are opened for as long as it takes to count."""
+        """Those that are not open are loaded for as long as it takes to count."""
         found = {}
-        with self._opening:  # one load of a folder at a time
-            for folder in sorted(path for path in self._folder.iterdir() if path.is_dir()):
+        with self._home.opening:  # one load of a folder at a time
+            for folder in self._folders():
                 name = unquote(folder.name)
-                if folder.name != STANDING and name != self._generation:
-                    shards = [folder / each for each in (Collection.DOCUMENTS, Collection.PASSAGES)]
-                    if there := [path for path in shards if path.exists()]:
-                        with _translated(folder):
-                            found[name] = sum(_count_in(path, condition) for path in there)
+                if name != self.generation:
+                    with _translated(folder):
+                        found[name] = self._held(name, folder, condition)
         return found
+
+    def _held(self, name: str, folder: Path, condition: StoredCondition) -> int:
+        both = (Collection.DOCUMENTS, Collection.PASSAGES)
+        if opened := self._home.opened.get(name):
+            with opened.gate.inside():
+                return sum(_count(opened.shards[each], condition) for each in both)
+        return sum(_count_in(folder / each, condition) for each in both if (folder / each).exists())
 
     def cleared_at_us(self) -> int:
         """As the file says that a vacuum leaves."""
         try:
-            return int(self._cleared(self._generation).read_text())
+            return int(self._cleared(self.generation).read_text())
         except (FileNotFoundError, ValueError):
             return 0
 
@@ -307,10 +422,10 @@ class EdgeEngine:
         Without this deleted texts stay: in segments below 1,000 points or 20 % of deleted ones, and in the last 64 MiB of a
         log. The logs cannot be deleted instead: the engine would take new writes for older ones and drop them.
         """
-        held = (self._path(collection, self._generation) for collection in (Collection.DOCUMENTS, Collection.PASSAGES))
+        held = (self._path(collection, self.generation) for collection in (Collection.DOCUMENTS, Collection.PASSAGES))
         self._check_space(max(_allocated(path) for path in held))  # a full disk below a mapping kills the process
         began = _now_us()
-        with self._writing.inside():  # nobody copies meanwhile
+        with self._home.writing.inside():  # nobody copies meanwhile
             for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
                 self._load_again(collection, vacuum=True)  # 1
                 try:
@@ -324,21 +439,22 @@ class EdgeEngine:
                             shard.flush()
                 finally:
                     self._load_again(collection)  # 4
-        write_atomically(self._cleared(self._generation), str(began))
+        write_atomically(self._cleared(self.generation), str(began))
 
     def flush(self) -> None:
         """Bring the write-ahead logs to the disk."""
         with _translated(self._folder):
             for collection in self._shards:
-                _sync(self._path(collection, self._generation) / "wal")
+                _sync(self._path(collection, self.generation) / "wal")
 
     def snapshot(self, folder: Path) -> None:
         """Copy the shards. Writes and housekeeping wait for it, searches do not: a second or so for a gigabyte."""
-        with self._writing.alone(), self._gate.inside(), _translated(self._folder):
+        opened = self._required()
+        with self._home.writing.alone(), opened.gate.inside(), _translated(self._folder):
             for collection in Collection:
-                self._shard(collection).flush()
-                copy_folder(self._path(collection, self._generation), folder / collection)
-            snapshots.write(folder, snapshots.Told(KIND, self._generation, _engine()))
+                _shard(opened, collection).flush()
+                copy_folder(self._path(collection, self.generation), folder / collection)
+            snapshots.write(folder, snapshots.Told(KIND, self.generation, _engine()))
 
     def restore(self, folder: Path) -> None:
         """1 copy beside their places, 2 note that places are changing, 3 move, 4 make it the live one, 5 done.
@@ -346,7 +462,7 @@ class EdgeEngine:
         Nothing is lost before 2; who is interrupted after it does it again, and until then nothing opens.
         """
         told = snapshots.read(folder, KIND, _engine())
-        if self._shards:
+        if self._home.opened:
             raise StoreRejected("a snapshot cannot take the place of an index that is open")
         places = {collection: self._path(collection, told.generation) for collection in Collection}
         with _translated(self._folder):
@@ -359,7 +475,7 @@ class EdgeEngine:
                 shutil.rmtree(place, ignore_errors=True)
                 os.replace(_restored(place), place)
                 sync_folder(place.parent)
-            write_atomically(self._folder / "live", told.generation)  # 4
+            write_atomically(self._folder / LIVE, told.generation)  # 4
             (self._folder / "restoring").unlink()  # 5
             sync_folder(self._folder)
 
@@ -368,55 +484,71 @@ class EdgeEngine:
         return [] if self._shards else ["the index is not open"]
 
     def close(self) -> None:
-        """Flush, close the shards, let go of the folder."""
-        with self._opening:
-            self._release()
-            self._lock.release()
+        """Flush, close the shards, let go of the folder, for all engines of it; one beside another closes only what is its own."""
+        with self._home.opening:
+            self._leave()
+            if self._alone:
+                for each in list(self._home.opened.values()):
+                    self._home.release(each)
+                self._home.lock.release()
 
-    def _release(self) -> None:
-        shards, self._shards, self._generation = self._shards, {}, ""
-        with _translated(self._folder):
-            for shard in shards.values():
-                shard.flush()
-                shard.close()
+    def _take(self, found: _Opened) -> None:
+        """Use it, and no longer what was used before."""
+        if found is not self._opened:
+            self._leave()
+            self._opened, found.users = found, found.users + 1
+
+    def _leave(self) -> None:
+        was, self._opened = self._opened, None
+        if was is not None:
+            was.users -= 1
+            if not was.users and was.shards:
+                self._home.release(was)
+
+    def _live(self) -> str | None:
+        try:
+            return (self._folder / LIVE).read_text()
+        except OSError:
+            return None
+
+    def _folders(self) -> list[Path]:
+        """Of the generations."""
+        there = sorted(path for path in self._folder.iterdir() if path.is_dir() and path.name != STANDING)
+        return [path for path in there if not path.name.endswith(DROPPED) and (path / Collection.PASSAGES).exists()]
+
+    @property
+    def _shards(self) -> dict[Collection, qdrant.EdgeShard]:
+        return self._opened.shards if self._opened else {}
+
+    def _required(self) -> _Opened:
+        if self._opened is None:
+            raise StoreUnavailable("the store is not open")
+        return self._opened
 
     def _path(self, collection: Collection, generation: str) -> Path:
-        home = STANDING if collection is Collection.QUERIES else quote(generation, safe="+")
-        return self._folder / home / collection
+        return self._home.path(collection, generation)
 
     def _cleared(self, generation: str) -> Path:
         return self._path(Collection.PASSAGES, generation).with_name("cleared")
 
     def _load_again(self, collection: Collection, *, vacuum: bool = False) -> None:
-        path = self._path(collection, self._generation)
-        config = _config(collection, self._dimension, self._compression or Compression.NONE, vacuum=vacuum)
-        with self._gate.alone():
-            shard = self._shard(collection)
+        opened, path = self._required(), self._path(collection, self.generation)
+        config = _config(collection, opened.dimension, opened.compression or Compression.NONE, vacuum=vacuum)
+        with opened.gate.alone():
+            shard = _shard(opened, collection)
             with _translated(self._folder):
                 shard.flush()
             shard.close()
             try:
-                self._shards[collection] = qdrant.EdgeShard.load(str(path), config)
+                opened.shards[collection] = qdrant.EdgeShard.load(str(path), config)
             except Exception as error:  # nothing can be done without it, and a start says what to do
                 raise StoreCorrupt(f"the index folder {path} cannot be read again: {error}") from error
 
     @contextmanager
     def _using(self, collection: Collection) -> Iterator[qdrant.EdgeShard]:
-        with self._gate.inside(), _translated(self._folder):
-            yield self._shard(collection)
-
-    def _shard(self, collection: Collection) -> qdrant.EdgeShard:
-        try:
-            return self._shards[collection]
-        except KeyError:
-            raise StoreUnavailable("the store is not open") from None
-
-    def _index_what_is_new(self, collection: Collection) -> None:
-        """A folder of an older version has fewer indexes."""
-        there = self.indexed(collection)
-        for path, kind in INDEXES[collection].items():
-            if path not in there:
-                self.index(collection, path, kind)
+        opened = self._required()
+        with opened.gate.inside(), _translated(self._folder):
+            yield _shard(opened, collection)
 
     def _check_whole(self) -> None:
         if (self._folder / "restoring").exists():
@@ -541,6 +673,21 @@ def _readable(path: Path, collection: Collection) -> Iterator[None]:
             f"the index folder {path} cannot be read ({error}). Restore it from a backup; or delete {path.parent} "
             f"and {again}"
         ) from error
+
+
+def _index_what_is_new(shard: qdrant.EdgeShard, collection: Collection) -> None:
+    """A folder of an older version has fewer indexes."""
+    there = set(shard.info().payload_schema)
+    for path, kind in INDEXES[collection].items():
+        if path not in there:
+            shard.update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
+
+
+def _shard(opened: _Opened, collection: Collection) -> qdrant.EdgeShard:
+    try:
+        return opened.shards[collection]
+    except KeyError:  # it was dropped
+        raise StoreUnavailable("the store is not open") from None
 
 
 def _restored(place: Path) -> Path:

@@ -154,6 +154,22 @@ class Engine(Protocol):
         """As `Store.open_live`."""
         ...
 
+    def beside(self) -> Engine:
+        """As `Store.beside`."""
+        ...
+
+    def generations(self) -> dict[str, bool]:
+        """Name -> whether it is the live one, of all that are kept."""
+        ...
+
+    def make_live(self, generation: str) -> None:
+        """As `Store.make_live`."""
+        ...
+
+    def drop(self, generation: str) -> None:
+        """As `Store.drop`."""
+        ...
+
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order; those before a failing one may have been applied."""
         ...

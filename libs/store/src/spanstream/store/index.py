@@ -21,6 +21,7 @@ from spanstream.store.engine import Delete as DeletePoints
 from spanstream.store.errors import StoreUnavailable, TooLarge
 from spanstream.store.filling import Filling
 from spanstream.store.holdings import Holdings
+from spanstream.store.kept import Kept
 from spanstream.store.payloads import (
     HEAD_MARKS,
     PASSAGE_MARKS,
@@ -66,6 +67,25 @@ class Index:
         generation = self._engine.open_live()
         self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
         return generation
+
+    def beside(self) -> Index:
+        """Another one on the same engine's place."""
+        return Index(self._engine.beside())
+
+    def generations(self) -> list[Kept]:
+        """With their live documents: of the open one as of the others."""
+        held = self._engine.elsewhere(conditions.live())
+        held[self._engine.generation] = self._engine.count(_DOCUMENTS, conditions.live())
+        return [Kept(name, live, held.get(name, 0)) for name, live in sorted(self._engine.generations().items())]
+
+    def make_live(self, generation: str) -> None:
+        """Another generation takes this one's place."""
+        self._engine.make_live(generation)
+        self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
+
+    def drop(self, generation: str) -> None:
+        """Remove a generation that is not live."""
+        self._engine.drop(generation)
 
     # --- Passages ---
 

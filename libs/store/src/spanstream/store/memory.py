@@ -41,37 +41,78 @@ class _Generation:
     points: dict[Collection, Points] = field(default_factory=lambda: {each: {} for each in Collection})
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What engines beside each other share."""
+
+    generations: dict[str, _Generation] = field(default_factory=dict)
+    queries: Points = field(default_factory=dict)  # of all generations
+    live: str | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
 class MemoryEngine:
     """The engine port. Thread-safe. `points` are those of the open generation; a point is replaced, never changed."""
 
     def __init__(self) -> None:
         self.points: dict[Collection, Points] = {}
-        self._generations: dict[str, _Generation] = {}
-        self._queries: Points = {}  # of all generations
+        self._kept = _Kept()
+        self._alone = True
         self._dimension, self._name = 0, ""
-        self._lock = threading.RLock()
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Make the generation the live one; it is never compressed."""
-        with self._lock:
-            held = self._generations.setdefault(generation, _Generation(dimension))
+        with self._kept.lock:
+            held = self._kept.generations.setdefault(generation, _Generation(dimension))
             if held.dimension != dimension:
                 raise StoreRejected(
                     f"generation {generation} holds vectors of {held.dimension} components, not {dimension}"
                 )
-            held.points[Collection.QUERIES] = self._queries
+            held.points[Collection.QUERIES] = self._kept.queries
             self.points, self._dimension, self._name = held.points, dimension, generation
+            if self._alone:
+                self._kept.live = generation
 
     def open_live(self) -> str:
         """The one that was opened last."""
-        if not self._name:
+        live = self._kept.live
+        if live is None:
             raise StoreUnavailable("nothing was opened here yet")
-        self.open(self._name, self._generations[self._name].dimension, Compression.NONE)
-        return self._name
+        self.open(live, self._kept.generations[live].dimension, Compression.NONE)
+        return live
+
+    def beside(self) -> MemoryEngine:
+        """Over the same dictionaries."""
+        other = MemoryEngine()
+        other._kept, other._alone = self._kept, False
+        return other
+
+    def generations(self) -> dict[str, bool]:
+        """All that were ever opened, and not dropped."""
+        with self._kept.lock:
+            return {name: name == self._kept.live for name in sorted(self._kept.generations)}
+
+    def make_live(self, generation: str) -> None:
+        """Note it, and show it."""
+        with self._kept.lock:
+            if generation not in self._kept.generations:
+                raise StoreRejected(f"the index has no generation {generation}")
+            held = self._kept.generations[generation]
+            self._kept.live = generation
+            self.points, self._dimension, self._name = held.points, held.dimension, generation
+
+    def drop(self, generation: str) -> None:
+        """Those who have it open find nothing in it."""
+        with self._kept.lock:
+            if generation not in self._kept.generations:
+                raise StoreRejected(f"the index has no generation {generation}")
+            if generation == self._kept.live:
+                raise StoreRejected(f"generation {generation} is the live one: make another one live first")
+            self._kept.generations.pop(generation).points.clear()
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order."""
-        with self._lock:
+        with self._kept.lock:
             points = self._open(collection)
             for operation in operations:
                 self._apply(points, operation)
@@ -80,14 +121,14 @@ class MemoryEngine:
         self, collection: Collection, ids: Sequence[str], *, payload: bool = True, vectors: Sequence[str] = ()
     ) -> list[Record]:
         """The points that exist."""
-        with self._lock:
+        with self._kept.lock:
             points = self._open(collection)
             found = [points[id] for id in ids if id in points]
         return [_record(point, payload, vectors) for point in found]
 
     def search(self, searches: Sequence[Search]) -> list[list[tuple[str, float]]]:
         """All searches, each over every point that its condition holds for."""
-        with self._lock:
+        with self._kept.lock:
             points = self._open(Collection.PASSAGES)
             return [_search(points, search) for search in searches]
 
@@ -115,7 +156,7 @@ class MemoryEngine:
         first: str | None = None,
     ) -> Iterator[Record]:
         """As of now, by id, payloads always whole."""
-        with self._lock:
+        with self._kept.lock:
             points = self._open(collection)
             found = list(points.values()) if condition is None else _found(points, condition)
         wanted = [point for point in found if first is None or point.id >= first]
@@ -137,8 +178,8 @@ class MemoryEngine:
     def elsewhere(self, condition: StoredCondition) -> dict[str, int]:
         """Of all that were ever opened."""
         both = (Collection.DOCUMENTS, Collection.PASSAGES)
-        with self._lock:
-            others = {name: held for name, held in self._generations.items() if name != self._name}
+        with self._kept.lock:
+            others = {name: held for name, held in self._kept.generations.items() if name != self._name}
             return {name: sum(len(_found(each.points[of], condition)) for of in both) for name, each in others.items()}
 
     def cleared_at_us(self) -> None:

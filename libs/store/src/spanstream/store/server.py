@@ -98,9 +98,11 @@ class ServerStore(Index):
 class ServerEngine:
     """The engine port over a client. Thread-safe as the client is."""
 
-    def __init__(self, client: QdrantClient, prefix: str) -> None:
+    def __init__(self, client: QdrantClient, prefix: str, *, alone: bool = True) -> None:
+        """`alone`: else it is beside another one, which owns the client and the aliases."""
         self._client = client
         self._prefix = prefix
+        self._alone = alone
         self._compression = Compression.NONE  # of what is open
         self._generation = ""  # of what is open
         self._names: dict[Collection, str] = {}
@@ -114,21 +116,51 @@ class ServerEngine:
                 self._ensure(collection, name, dimension, compression)
             self._names, self._compression, self._generation = names, compression, generation
             self._prove_conditions()
-            for collection, name in names.items():
-                if collection is Collection.QUERIES:
-                    continue
-                self._point_alias(f"{self._prefix}{collection}", name)
+            if self._alone:
+                self._point_aliases(generation)
 
     def open_live(self) -> str:
         """What the aliases name; nothing is changed."""
-        alias = f"{self._prefix}{Collection.DOCUMENTS}"
         with _translated():
-            known = {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
-        if alias not in known:
-            raise StoreUnavailable(f"there is no index on the server: no alias {alias}")
-        self._generation = unquote(known[alias].removeprefix(f"{alias}-"))
-        self._names = {collection: self._name(collection, self._generation) for collection in Collection}
-        return self._generation
+            live = self._live()
+        if live is None:
+            raise StoreUnavailable(f"there is no index on the server: no alias {self._prefix}{Collection.DOCUMENTS}")
+        self._use(live)
+        return live
+
+    def beside(self) -> ServerEngine:
+        """Over the same client."""
+        return ServerEngine(self._client, self._prefix, alone=False)
+
+    def generations(self) -> dict[str, bool]:
+        """Those that have both collections."""
+        with _translated():
+            live = self._live()
+            there = [each.name for each in self._client.get_collections().collections]
+        both = [{name for _, name in self._parts(there, each)} for each in (Collection.DOCUMENTS, Collection.PASSAGES)]
+        return {name: name == live for name in sorted(both[0] & both[1])}
+
+    def make_live(self, generation: str) -> None:
+        """One call for both aliases. Which compression it has decides how it is asked, so that is read."""
+        if generation not in self.generations():
+            raise StoreRejected(f"the index has no generation {generation}")
+        with _translated():
+            config = self._client.get_collection(self._name(Collection.PASSAGES, generation)).config.params.vectors
+            codes = config["dense"].quantization_config if isinstance(config, dict) else None
+            self._point_aliases(generation)
+            self._use(generation)
+            self._compression = _compression(codes) or Compression.NONE
+
+    def drop(self, generation: str) -> None:
+        """The documents first: a generation is there as long as it has both."""
+        kept = self.generations()
+        if kept.get(generation, False):
+            raise StoreRejected(f"generation {generation} is the live one: make another one live first")
+        with _translated():
+            if generation not in kept:
+                raise StoreRejected(f"the index has no generation {generation}")
+            for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
+                self._client.delete_collection(self._name(collection, generation))
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order, several per call."""
@@ -243,13 +275,12 @@ class ServerEngine:
         """Of the collections with this installation's prefix."""
         found: dict[str, int] = {}
         with _translated():
-            for name in sorted(each.name for each in self._client.get_collections().collections):
-                for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
-                    before, start, generation = name.partition(f"{self._prefix}{collection}-")
-                    if before or not start or unquote(generation) == self._generation:
-                        continue
-                    held = self._client.count(name, DIALECT.build(condition), exact=True, timeout=TIMEOUT_S).count
-                    found[unquote(generation)] = found.get(unquote(generation), 0) + held
+            there = sorted(each.name for each in self._client.get_collections().collections)
+            for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
+                for name, generation in self._parts(there, collection):
+                    if generation != self._generation:
+                        held = self._client.count(name, DIALECT.build(condition), exact=True, timeout=TIMEOUT_S).count
+                        found[generation] = found.get(generation, 0) + held
         return found
 
     def cleared_at_us(self) -> None:
@@ -277,8 +308,7 @@ class ServerEngine:
         for collection in Collection:
             server.upload(self._name(collection, told.generation), folder / f"{collection}.snapshot")
         with _translated():
-            for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
-                self._point_alias(f"{self._prefix}{collection}", self._name(collection, told.generation))
+            self._point_aliases(told.generation)
 
     def _snapshots(self) -> Snapshots:
         """Over the client's own connections; itself it reads whole answers into memory, within seconds."""
@@ -307,8 +337,26 @@ class ServerEngine:
         return [] if there else ["the index server at STORE_URL has lost the collection of documents"]
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Close the connections, which are those of all engines beside this one too."""
+        if self._alone:
+            self._client.close()
+
+    def _use(self, generation: str) -> None:
+        self._generation = generation
+        self._names = {collection: self._name(collection, generation) for collection in Collection}
+
+    def _live(self) -> str | None:
+        """What the aliases name."""
+        alias = f"{self._prefix}{Collection.DOCUMENTS}"
+        known = {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
+        return unquote(known[alias].removeprefix(f"{alias}-")) if alias in known else None
+
+    def _parts(self, there: Sequence[str], collection: Collection) -> Iterator[tuple[str, str]]:
+        """Those of these collections that are of some generation, with its name."""
+        for name in there:
+            before, start, generation = name.partition(f"{self._prefix}{collection}-")
+            if start and not before:
+                yield name, unquote(generation)
 
     def _name(self, collection: Collection, generation: str) -> str:
         if collection is Collection.QUERIES:
@@ -391,16 +439,20 @@ class ServerEngine:
         if [record.payload["version"] for record in found] != [2]:
             raise StoreRejected("this Qdrant server ignores conditional writes: version 1.19 or newer is needed")
 
-    def _point_alias(self, alias: str, name: str) -> None:
+    def _point_aliases(self, generation: str) -> None:
+        """Both in one call."""
         known = {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
-        if known.get(alias) == name:
-            return
         changes: list[models.AliasOperations] = []
-        if alias in known:
-            changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
-        create = models.CreateAlias(alias_name=alias, collection_name=name)
-        changes.append(models.CreateAliasOperation(create_alias=create))
-        self._client.update_collection_aliases(changes)
+        for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
+            alias, name = f"{self._prefix}{collection}", self._name(collection, generation)
+            if known.get(alias) == name:
+                continue
+            if alias in known:
+                changes.append(models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)))
+            create = models.CreateAlias(alias_name=alias, collection_name=name)
+            changes.append(models.CreateAliasOperation(create_alias=create))
+        if changes:
+            self._client.update_collection_aliases(changes)
 
 
 def _quantization(

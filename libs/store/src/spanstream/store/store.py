@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
 from spanstream.store.holdings import Holdings
+from spanstream.store.kept import Kept
 from spanstream.store.points import Failure, Head, Passage, PassageMark, Vectors
 from spanstream.store.queries import Condition, Hit, Query, Scope
 from spanstream.store.retention import Retention
@@ -39,6 +40,27 @@ class Store(Protocol):
 
     def open_live(self) -> str:
         """Open the generation that was opened last, as it is, and return its name. Raises StoreUnavailable where there is none."""
+        ...
+
+    def beside(self) -> Store:
+        """Another store in the same place, still to be opened, for another generation or the same: opening it makes nothing
+        live, and it stays with what it has opened whatever becomes live. Closed with this one at the latest.
+        """
+        ...
+
+    def generations(self) -> list[Kept]:
+        """All that are kept here, by name. Raises StoreUnavailable, as everything does before `open`."""
+        ...
+
+    def make_live(self, generation: str) -> None:
+        """Make one that is kept the live one, atomically and durably; this store is a view of it from then on.
+
+        Whoever asks meanwhile sees the one or the other. Raises StoreRejected where there is none of that name.
+        """
+        ...
+
+    def drop(self, generation: str) -> None:
+        """Remove one with all that it holds; stores that are open on it answer no more. Raises StoreRejected for the live one."""
         ...
 
     def upsert_passages(self, passages: Sequence[Passage]) -> None:

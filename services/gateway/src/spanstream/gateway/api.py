@@ -17,6 +17,7 @@ from spanstream.gateway.document_view import (
     ContentResponse,
     ContentRoute,
 )
+from spanstream.gateway.live import View
 from spanstream.gateway.models import (
     MAX_WAIT_SECONDS,
     DocumentStatus,
@@ -26,41 +27,34 @@ from spanstream.gateway.models import (
     StatusResponse,
 )
 from spanstream.gateway.problems import admitted, scope_of, translated
-from spanstream.gateway.search import Searcher
 from spanstream.gateway.search_api import search_router
 from spanstream.gateway.status import Watch, status
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import guarded
 from spanstream.runtime.names import DocumentId, SourceName, key_of
 from spanstream.runtime.problems import Problem, responses
-from spanstream.store.generation import Generation
 from spanstream.store.points import Head
-from spanstream.store.store import Store
 
 
 def router(
-    store: Store,
-    searcher: Searcher,
-    generation: Callable[[], Generation],
+    view: Callable[[], View],
     authenticator: Authenticator,
     admission: Admission | None = None,
 ) -> APIRouter:
-    """The routes. `generation()` raises StoreUnavailable until the index is open."""
+    """The routes. `view()` raises StoreUnavailable until the index is open."""
     routes = guarded()
     reader = Depends(authenticator.requires("read", narrows=True))
 
     def read(keys: Sequence[Key]) -> Mapping[Key, Head]:
-        generation()
-        return store.heads(keys)
+        return view().store.heads(keys)
 
     watch = Watch(read)
-    routes.include_router(search_router(store, searcher, generation, watch, authenticator, admission or Admission()))
+    routes.include_router(search_router(view, watch, authenticator, admission or Admission()))
 
     @routes.get("/v1/sources", summary="Sources and their live documents")
     def sources(caller: Identity = reader) -> SourcesResponse:
         with translated():
-            generation()
-            counts = store.sources(scope_of(caller))
+            counts = view().store.sources(scope_of(caller))
         return SourcesResponse(sources=[SourceCount(source=name, documents=counts[name]) for name in sorted(counts)])
 
     def document_content(
@@ -73,8 +67,7 @@ def router(
         scope = scope_of(caller)
         key = key_of(scope.tenant, source, id)
         with translated():
-            generation()
-            found = content(store, scope, key, first, limit)
+            found = content(view().store, scope, key, first, limit)
         if found is None:
             raise Problem(404, "no such document is searchable")
         return ContentResponse.of(found)

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from spanstream.gateway.live import View
 from spanstream.gateway.problems import translated
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.breadth import Breadth
 from spanstream.runtime.guard import guarded
 from spanstream.runtime.problems import responses
-from spanstream.store.generation import Generation
-from spanstream.store.store import Store
 
 MAX_LIVE = 1_000
 
@@ -47,8 +46,8 @@ class HoldingsResponse(BaseModel):
     live: list[LiveDocument]
 
 
-def router(store: Store, generation: Callable[[], Generation], authenticator: Authenticator) -> APIRouter:
-    """The route. `generation()` raises StoreUnavailable until the index is open."""
+def router(view: Callable[[], View], authenticator: Authenticator) -> APIRouter:
+    """The route. `view()` raises StoreUnavailable until the index is open."""
     routes = guarded(tags=["erasure"])
     operator = Depends(authenticator.requires("admin", narrows=True))
 
@@ -56,8 +55,7 @@ def router(store: Store, generation: Callable[[], Generation], authenticator: Au
     def holdings(request: HoldingsRequest, caller: Identity = operator) -> HoldingsResponse:
         request.check(caller)
         with translated():
-            generation()
-            found = store.holdings()
+            found = view().store.holdings()
             live = found.live(caller.tenant, request.source, request.live) if request.live else []
             held = found.held(caller.tenant, request.source, request.id)
         return HoldingsResponse(

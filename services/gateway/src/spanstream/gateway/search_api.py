@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from asyncio import gather
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 from fastapi import APIRouter, Depends, Response
 
@@ -16,6 +16,7 @@ from spanstream.gateway.admission import Admission
 from spanstream.gateway.deadline import STEPS, Deadline
 from spanstream.gateway.explaining import explain
 from spanstream.gateway.filters import named_sources
+from spanstream.gateway.live import View
 from spanstream.gateway.miss import Misses
 from spanstream.gateway.miss_view import MissRequest, MissResponse
 from spanstream.gateway.models import (
@@ -29,31 +30,27 @@ from spanstream.gateway.models import (
 from spanstream.gateway.options import Facet
 from spanstream.gateway.problems import SUBJECT, admitted, scope_of, translated
 from spanstream.gateway.question import Mode, Question
-from spanstream.gateway.search import Searcher
 from spanstream.gateway.status import Watch
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import guarded
 from spanstream.runtime.metrics import GATEWAY_EMPTY, GATEWAY_SEARCHES, GATEWAY_SECONDS, GATEWAY_UNFINISHED, from_zero
 from spanstream.runtime.names import key_of
 from spanstream.runtime.problems import Problem, responses
-from spanstream.store.errors import TooLarge
+from spanstream.store.errors import StoreUnavailable, TooLarge
 from spanstream.store.generation import Generation
 from spanstream.store.queries import Scope
 from spanstream.store.store import Store
 
 
 def search_router(
-    store: Store,
-    searcher: Searcher,
-    generation: Callable[[], Generation],
+    view: Callable[[], View],
     watch: Watch,
     authenticator: Authenticator,
     admission: Admission,
 ) -> APIRouter:
-    """The routes. Each search runs whole in one of `admission`'s threads, its writing as JSON too: the event loop has others to serve."""
+    """The routes. Each request takes its view once. Each search runs whole in one of `admission`'s threads, its writing as JSON too: the event loop has others to serve."""
     routes = guarded(400, 413, 415)
     reader = Depends(authenticator.requires("read", narrows=True))
-    misses = Misses(store, searcher)
     from_zero(GATEWAY_SEARCHES, Mode, ["ok", "refused", "error"])
     from_zero(GATEWAY_UNFINISHED, STEPS)
     from_zero(GATEWAY_SECONDS, ["total"])
@@ -74,7 +71,7 @@ def search_router(
     async def waited(request: SearchOptions, scope: Scope, field: str) -> Response:
         """`field`: where the request says what to look for."""
         deadline = begun(request, await arrived(request, scope))
-        return await admission.run(scope.tenant, lambda: _json(answered(request, scope, deadline, field)))
+        return await admission.run(scope.tenant, lambda: _json(answered(request, scope, deadline, field, view)))
 
     async def arrived(request: SearchOptions, scope: Scope) -> bool:
         """Whether the receipts that it names have."""
@@ -89,14 +86,17 @@ def search_router(
             deadline.leave_out(after.STEP)
         return deadline
 
-    def answered(request: SearchOptions, scope: Scope, deadline: Deadline, field: str) -> SearchResponse:
+    def answered(
+        request: SearchOptions, scope: Scope, deadline: Deadline, field: str, taken: Callable[[], View]
+    ) -> SearchResponse:
         began = time.monotonic()
         question = request.question()
         with _counted(question), translated(field):
-            index = generation()
+            pinned = taken()
+            index, store = pinned.generation, pinned.store
             shown = _shown(request, index)
             _refuse_unknown_sources(store, scope, question)
-            answer = searcher.search(scope, replace(question, shown=shown), index.dimension, deadline)
+            answer = pinned.searcher.search(scope, replace(question, shown=shown), index.dimension, deadline)
             explanations = explain(store, scope, answer)
             facets = _facets(store, scope, request, question) if request.facets and deadline.allows("facets") else []
             answer = replace(answer, unfinished=tuple(deadline.unfinished))
@@ -116,11 +116,14 @@ def search_router(
         here = dict(zip(map(id, right), await gather(*(arrived(each, scope) for each in right)), strict=True))
         shortest = Deadline(min((each.deadline_ms for each in right if each.deadline_ms), default=None))
 
-        def one(request: SearchRequest) -> SearchResponse:
-            return answered(request, scope, begun(request, here[id(request)]), "body.query")
-
         def told() -> Response:
-            searcher.prepare(scope, batches.texts(right), shortest)
+            pinned = cache(view)
+
+            def one(request: SearchRequest) -> SearchResponse:
+                return answered(request, scope, begun(request, here[id(request)]), "body.query", pinned)
+
+            with suppress(StoreUnavailable):  # each search says so itself
+                pinned().searcher.prepare(scope, batches.texts(right), shortest)
             return _json(BatchResponse(answers=[batches.answer(each, one) for each in read]))
 
         return await admission.run(scope.tenant, told, len(read))
@@ -136,7 +139,9 @@ def search_router(
 
         def told() -> Response:
             with translated("body.query.query"):
-                dimension = generation().dimension
+                pinned = view()
+                store, dimension = pinned.store, pinned.generation.dimension
+                misses = Misses(store, pinned.searcher)
                 _refuse_unknown_sources(store, scope, question, "body.query.filter")
                 head = admitted(store.heads([key]), scope).get(key)
                 return _json(MissResponse.of(request, misses.explain(scope, question, dimension, head, missed.version)))

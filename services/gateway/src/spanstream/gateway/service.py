@@ -18,6 +18,7 @@ from spanstream.gateway.blend import Blend, read_weights
 from spanstream.gateway.expansion import open_writer
 from spanstream.gateway.index import Index
 from spanstream.gateway.late_interaction import LateInteraction
+from spanstream.gateway.live import Live, Views
 from spanstream.gateway.query_cache import QueryCache
 from spanstream.gateway.reranking import CrossEncoding, Rescorer, Stage
 from spanstream.gateway.search import Searcher
@@ -38,8 +39,13 @@ def build(
     encoder: Encoder | None = None,
     reranker: Reranker | None = None,
     http: HttpServer | None = None,
+    live: Live | None = None,
 ) -> Service:
-    """The gateway. What it is not given it makes from `settings`, and closes at the end."""
+    """The gateway. What it is not given it makes from `settings`, and closes at the end.
+
+    `live`: what searches are answered from in place of the generation of `encoder` in `store`. Standing queries are always
+    of that one, whose indexer matches them.
+    """
     owned: list[Store | Encoder | Reranker] = []
     if store is None:
         key = settings.store_api_key
@@ -54,19 +60,24 @@ def build(
 
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
     authenticator = Authenticator.from_settings(settings)
-    stages: dict[Stage, Rescorer] = {Stage.LATE: LateInteraction(encoder)}
+    stages: dict[Stage, Rescorer] = {}
     if reranker is not None:
         stages[Stage.CROSS] = CrossEncoding(reranker)
     if settings.blend is not None:
         stages[Stage.BLEND] = Blend(read_weights(settings.blend))
     writer = open_writer(settings.writer) if settings.writer else None
     cache = QueryCache(settings.query_cache_bytes)
-    searcher = Searcher(store, encoder, stages, writer=writer, cache=cache)
+    live = live or Live()
+
+    def searcher(store: Store, encoder: Encoder) -> Searcher:
+        return Searcher(store, encoder, {Stage.LATE: LateInteraction(encoder), **stages}, writer=writer, cache=cache)
+
+    views = Views(live, index, store, encoder, searcher)
     admission = Admission(settings.searches_at_once, settings.searches_waiting, settings.tenant_searches_at_once)
     limit = settings.max_body_bytes
-    http.include(router(store, searcher, index, authenticator, admission), max_body_bytes=limit)
+    http.include(router(views, authenticator, admission), max_body_bytes=limit)
     http.include(page.router())
-    http.include(holdings.router(store, index, authenticator), max_body_bytes=limit)
+    http.include(holdings.router(views, authenticator), max_body_bytes=limit)
     if settings.ingest_url is not None:
         # No connection outlives its request: this client belongs to an event loop that it could not be closed from.
         unkept = httpx.Limits(max_keepalive_connections=0)
@@ -87,12 +98,12 @@ def build(
 
     def close() -> None:
         admission.close()
-        searcher.close()
+        views.close()
         for each in owned:
             each.close()
 
     def unready() -> list[str]:
-        return [*authenticator.unready(), *index.unready()]
+        return [*authenticator.unready(), *index.unready(), *live.unready()]
 
     opener = ThreadService("gateway", [index.open, recomputing.run], unready=unready, closed=close)
     return Gateway(opener, http) if own_http else opener
