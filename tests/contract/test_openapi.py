@@ -7,6 +7,7 @@ the right one is taken.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ SAME_EACH_TIME = schemathesis.Config.from_dict({"analysis": {"constants": {"enab
 # What a description cannot say: that 1.0 is no integer here, what one field asks of another, that each part of a batch is
 # answered by itself. And what violates it may be lost on the wire, such as a parameter of an empty list.
 UNSAID = [positive_data_acceptance, negative_data_rejection]
+
+
+@pytest.fixture(autouse=True)
+def deep() -> Iterator[None]:
+    """A question holds questions: what is made up from its schema goes deeper than Python's limit now and then."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10 * limit)
+    yield
+    sys.setrecursionlimit(limit)
 
 
 @pytest.fixture
