@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spanstream.representations.training.objectives.consensus import Consensus
 from spanstream.representations.training.objectives.crops import Crops
+from spanstream.representations.training.objectives.decorrelate import Decorrelate
 from spanstream.representations.training.objectives.dropout import Dropout
 from spanstream.representations.training.objectives.keep import Keep
 from spanstream.representations.training.objectives.matryoshka import Matryoshka
@@ -14,6 +15,7 @@ from spanstream.representations.training.objectives.spans import Spans
 OBJECTIVES = {
     "consensus": Consensus,
     "crops": Crops,
+    "decorrelate": Decorrelate,
     "dropout": Dropout,
     "keep": Keep,
     "matryoshka": Matryoshka,
