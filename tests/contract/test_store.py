@@ -968,6 +968,11 @@ def test_what_is_due_is_told_and_only_old_tombstones_are_forgotten(store: Store)
     of = (never.tenant, never.source)
     assert never not in [each.key for each in retention.older(*of, noon, 10)]
     assert never in [each.key for each in retention.older(*of, noon + 1, 10)]
+    store.record_failures([(key("failed"), failure(3)), (never, failure(30))])  # at 17
+    found = [{each.key for each in retention.older(*of, before, 10)} for before in (17, 18)]
+    assert found[1] - found[0] == {key("failed")}
+    assert never not in found[1]
+    store.forget_failures([(key("failed"), 17)])
     assert retention.purge_tombstones(noon + 1, 10) == 1
     left = store.heads([key("gone"), key("gone lately"), never])
     assert set(left) == {key("gone lately"), never}
