@@ -41,6 +41,7 @@ class Following:
         self._clock = clock
         self._lock = threading.Lock()
         self._reader: Reader | None = None
+        self._positions: Mapping[int, int] = {}
         self._begin_anew()
 
     def open(self, tenant: str) -> Open:
@@ -69,7 +70,7 @@ class Following:
 
     def _begin_anew(self) -> None:
         self._index = FailureIndex(self._max_bytes)
-        self._positions: Mapping[int, int] = {}
+        self._positions = {}
         self._close_reader()
 
     def _read_to(self, ends: Mapping[int, int]) -> None:
