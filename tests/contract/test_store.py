@@ -1068,6 +1068,11 @@ def test_what_is_due_is_told_and_only_old_tombstones_are_forgotten(store: Store)
     of = (never.tenant, never.source)
     assert never not in [each.key for each in retention.older(*of, noon, 10)]
     assert never in [each.key for each in retention.older(*of, noon + 1, 10)]
+    store.record_failures([(key("failed"), failure(3)), (never, failure(30))])  # at 17
+    found = [{each.key for each in retention.older(*of, before, 10)} for before in (17, 18)]
+    assert found[1] - found[0] == {key("failed")}
+    assert never not in found[1]
+    store.forget_failures([(key("failed"), 17)])
     assert retention.purge_tombstones(noon + 1, 10) == 1
     left = store.heads([key("gone"), key("gone lately"), never])
     assert set(left) == {key("gone lately"), never}
@@ -1094,5 +1099,18 @@ def test_what_is_held_is_counted_by_document_source_and_tenant_in_every_generati
     assert counts("acme", "wiki") == (1, 0, 1, 3, 0)
     assert counts("acme") == (1, 1, 1, 6, 5)
     assert counts("acme", "wiki", "unknown") == (0, 0, 0, 0, 0)
-    assert [each.key for each in holdings.live("acme", None, 10)] == [a]
+    assert [(each.key, each.newest) for each in holdings.live("acme", None, 10)] == [(a, 2)]
     assert holdings.live("acme", "news", 10) == []
+
+
+def test_what_is_there_to_be_deleted_are_live_documents_and_versions_that_failed(store: Store) -> None:
+    live, older, gone, mended, failed = (key(name) for name in ("live", "older", "gone", "mended", "failed"))
+    store.flip_heads([head(live, 3), head(older, 3), head(mended, 7), head(gone, 3, state=State.DELETED, count=0)])
+    store.flip_heads([head(key("deleted"), 3, state=State.DELETED, count=0)])
+    store.record_failures([(each, failure(7)) for each in (older, gone, failed)])
+    holdings = store.holdings()
+    everything = {(live, 3), (older, 7), (mended, 7), (gone, 7), (failed, 7)}
+    assert {(each.key, each.newest) for each in holdings.live("acme", None, 10)} == everything
+    assert len(holdings.live("acme", None, 2)) == 2
+    store.flip_heads([head(each, 7, state=State.DELETED, count=0) for each, _ in everything])
+    assert holdings.live("acme", None, 10) == []

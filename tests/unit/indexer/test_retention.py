@@ -142,6 +142,19 @@ def test_a_source_with_a_retention_loses_what_is_older(bench: Bench) -> None:
     assert sorted(bench.deletes()[1:]) == [("new", 1), ("old", 1), ("unsaid", 1)]
 
 
+def test_a_source_with_a_retention_loses_what_failed_too(bench: Bench) -> None:
+    """Its file lies in the blob store."""
+    bench.put("shown", 2, accepted_at_us=START - DAY_US)
+    for id in ("shown", "never shown"):
+        bench.index([failed(Key("acme", "wiki", id), 3)])  # long ago
+    retention = bench.retention(sources={("acme", "wiki"): 30.0})
+    retention.step()
+    assert bench.deletes() == [("never shown", 3)]
+    bench.index([deleted(Key("acme", "wiki", "never shown"), 3)])
+    bench.retention(sources={("acme", "wiki"): 30.0}).step()
+    assert bench.deletes() == [("never shown", 3)]
+
+
 def test_a_look_that_cannot_publish_is_made_up_for_by_the_next(bench: Bench) -> None:
     bench.put("a", expires_at_us=START)
     retention = bench.retention(producer=Down())

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from spanstream.eventlog.errors import LogUnavailable
 from spanstream.eventlog.log import Outgoing, Position
 from spanstream.eventlog.memory import MemoryLog, MemoryProducer
+from spanstream.eventlog.partitions import partition_of
 from spanstream.events.codec import decode_failure
 from spanstream.events.ids import Key
 from spanstream.events.topics import ALL, DOCUMENTS, FAILURES
@@ -374,10 +375,13 @@ def test_a_topic_that_was_made_anew_is_read_from_its_start(bench: Bench) -> None
     assert bench.groups()[0]["samples"] == ["documents.v1:1:9"]
 
 
-def test_what_had_no_room_is_listed_once_others_are_resolved() -> None:
+@pytest.mark.parametrize("partitions", [1, 6])
+def test_what_had_no_room_is_listed_once_others_are_resolved(partitions: int) -> None:
     bench = Bench(max_bytes=10 * letter(failed(Key("default", "wiki", "d1"))).cost)
-    for n in range(25):
-        bench.fail(f"d{n:02}", offset=n, at_us=n)
+    names = (f"d{n:03}" for n in itertools.count())
+    chosen = (name for name in names if partition_of(Key("default", "wiki", name).encode(), 6) < partitions)
+    for n, name in enumerate(itertools.islice(chosen, 25)):
+        bench.fail(name, offset=n, at_us=n)
     with bench.client:
         assert bench.client.get("/v1/failures").json()["left_out"]
         seen = set()

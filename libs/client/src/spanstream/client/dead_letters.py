@@ -40,7 +40,7 @@ class FailureGroup:
 
 @dataclass(frozen=True, slots=True)
 class FailureGroups:
-    """The last to fail first. `left_out`: there are older ones in the log, which are counted once these are resolved."""
+    """The last to fail first. `left_out`: there are more in the log, which are counted once these are resolved."""
 
     groups: tuple[FailureGroup, ...]
     left_out: bool

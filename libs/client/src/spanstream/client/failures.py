@@ -42,7 +42,7 @@ def list_(url: Url = None, as_json: Json = False) -> None:
     nothing = Text("nothing failed that is open", style="dim")
     out.print(_groups(found.groups) if found.groups else nothing, soft_wrap=True)
     if found.left_out:
-        err.print("There are older ones in the log, which are listed once these are resolved.", style="yellow")
+        err.print("There are more in the log, which are listed once these are resolved.", style="yellow")
 
 
 @app.command()

@@ -10,7 +10,7 @@ from spanstream.store.conditions import StoredCondition, live
 from spanstream.store.engine import Collection, Engine
 from spanstream.store.payloads import head_from
 from spanstream.store.points import Head, State
-from spanstream.store.queries import AllOf, Match, Not, Range
+from spanstream.store.queries import AllOf, AnyOf, Match, Not, Range
 
 SETTLE_US = 60_000_000  # from a tombstone to the end of what lies below it
 _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
@@ -64,9 +64,13 @@ class Holdings:
         return self._engine.count(_DOCUMENTS, _all(Match("state", (State.DELETED.value,)), later)) > 0
 
     def live(self, tenant: str, source: str | None, limit: int) -> list[Head]:
-        """Documents that are there to be deleted, at most so many."""
-        records = self._engine.scroll(_DOCUMENTS, _all(_of(tenant, source, None), live()))
-        return [head_from(record.payload) for record in islice(records, limit)]
+        """Documents that are there to be deleted, at most so many: those of which a version failed too, as its bytes are
+        kept elsewhere.
+        """
+        there = AnyOf((live(), Range("failure.version", gte=0)))  # type: ignore[arg-type]
+        records = self._engine.scroll(_DOCUMENTS, _all(_of(tenant, source, None), there))
+        heads = (head_from(record.payload) for record in records)
+        return list(islice((head for head in heads if head.state is State.LIVE or head.failure), limit))
 
 
 def _of(tenant: str, source: str | None, id: str | None) -> StoredCondition:

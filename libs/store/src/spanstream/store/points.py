@@ -64,6 +64,11 @@ class Head:
         """Where this head stands among its key's events."""
         return Order.of(self.version, self.content_hash, self.state is State.DELETED)
 
+    @property
+    def newest(self) -> int:
+        """The newest version that is known of, that of the failure too."""
+        return max(self.version, self.failure.version if self.failure else 0)
+
     def passage_ids(self, first: int = 0, limit: int | None = None) -> list[str]:
         """The point ids of the passages that a live head names, by ordinal: at most `limit` from `first`."""
         end = self.passage_count if limit is None else min(first + limit, self.passage_count)

@@ -46,11 +46,15 @@ class Retention:
         return self._heads(_all(live(), Range("expires_at_us", gt=0, lte=now_us)), limit)
 
     def older(self, tenant: str, source: str, before_us: int, limit: int) -> list[Head]:
-        """Live documents of the source that were accepted, or where nobody says when: indexed, before then."""
+        """Documents of the source that are live and were accepted, or where nobody says when: indexed, before then; or that
+        are not, and of which a version failed before then.
+        """
         accepted = Range("accepted_at_us", gt=0, lt=before_us)
         indexed = _all(Match("accepted_at_us", (0,)), Range("indexed_at_us", lt=before_us))
         of = (Match("tenant", (tenant,)), Match("source", (source,)))
-        return self._heads(_all(*of, live(), AnyOf((accepted, indexed))), limit)  # type: ignore[arg-type]
+        shown = _all(live(), AnyOf((accepted, indexed)))  # type: ignore[arg-type]
+        failed = _all(_not(live()), Range("failure.at_us", gt=0, lt=before_us))
+        return self._heads(_all(*of, AnyOf((shown, failed))), limit)  # type: ignore[arg-type]
 
     def purge_tombstones(self, before_us: int, limit: int) -> int:
         """Forget at most so many deletes that were applied before then; how many.

@@ -17,13 +17,13 @@ MAX_LIVE = 1_000
 
 
 class HoldingsRequest(Breadth):
-    """`live`: at most so many of the documents that are there are named."""
+    """`live`: at most so many of the documents that are there to be deleted are named."""
 
     live: int = Field(0, ge=0, le=MAX_LIVE)
 
 
 class LiveDocument(BaseModel):
-    """A document that can be found, and its version."""
+    """A document that is there to be deleted, and its newest version, which may have failed."""
 
     source: str
     id: str
@@ -66,7 +66,7 @@ def router(view: Callable[[], View], authenticator: Authenticator) -> APIRouter:
             elsewhere=dict(held.elsewhere),
             deleted_at_us=held.deleted_at_us,
             cleared_at_us=held.cleared_at_us,
-            live=[LiveDocument(source=head.key.source, id=head.key.id, version=head.version) for head in live],
+            live=[LiveDocument(source=head.key.source, id=head.key.id, version=head.newest) for head in live],
         )
 
     return routes

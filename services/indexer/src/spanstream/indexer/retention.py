@@ -5,7 +5,8 @@ what wins: a document goes by a delete of the very version that was found, on `d
 newer version stays and a rebuild from the log comes to the same.
 
     1 delete documents whose own time is over
-    2 once an hour delete documents of sources with a retention that are older
+    2 once an hour delete documents of sources with a retention that are older, also those that only failed: their bytes
+      are kept elsewhere
     3 once an hour forget tombstones
 
 A tombstone is needed for as long as an older version of its document may come again: from a topic, from the dead
@@ -22,7 +23,7 @@ from spanstream.events.ids import Key
 from spanstream.events.topics import ALL
 from spanstream.indexer.deletes import delete
 from spanstream.runtime import metrics
-from spanstream.store.points import Head
+from spanstream.store.points import Head, State
 from spanstream.store.retention import Retention as Stored
 
 DAY_US = 86_400_000_000
@@ -93,19 +94,19 @@ class Retention:
         if hour:
             for (tenant, source), days in self._sources.items():  # 2
                 found += self._stored.older(tenant, source, now - int(days * DAY_US), room - len(found))
-        due = [head for head in found if (head.key, head.version) not in self._asked][: self._limit]
+        due = [mark for mark in map(_deleted, found) if mark not in self._asked][: self._limit]
         self._delete(due)
-        self._asked |= {(head.key, head.version): now for head in due}
+        self._asked |= dict.fromkeys(due, now)
         if hour:
             self._done_at = now  # also where the purge fails: it scans, and is tried again in an hour
             if self._purge(now) + len(due) >= self._limit:  # 3
                 self._done_at = float("-inf")  # there is more
 
-    def _delete(self, heads: Sequence[Head]) -> None:
+    def _delete(self, due: Sequence[tuple[Key, int]]) -> None:
         """Of those that have not reached the index in an hour another one is sent."""
-        if not heads:
+        if not due:
             return
-        messages = [delete(head.key, head.version, self._now_us()) for head in heads]
+        messages = [delete(key, version, self._now_us()) for key, version in due]
         self._producer.publish(messages, PUBLISH_SECONDS)
         metrics.INDEXER_EXPIRED.inc(len(messages))
 
@@ -114,3 +115,8 @@ class Retention:
         purged = 0 if needed is None else self._stored.purge_tombstones(now - int(needed * 1e6), self._limit)
         metrics.INDEXER_TOMBSTONES_PURGED.inc(purged)
         return purged
+
+
+def _deleted(head: Head) -> tuple[Key, int]:
+    """The document, and the version to delete it at: what is shown, else what failed."""
+    return head.key, head.version if head.state is State.LIVE else head.newest

@@ -62,7 +62,7 @@ class IngestorSettings(HttpSettings, WorkerSettings):
         64 * 2**20,
         ge=2**20,
         description="bytes of memory for dead letters that are open, 1 to 2 KB each, without their records; beyond them the"
-        " oldest of the tenant with the most are not listed until half of them are resolved",
+        " newest of the tenant with the most are not listed until half of them are resolved",
     )
 
     max_poll_records: int = Field(50, ge=1, le=1000, description="records a poll")

@@ -30,5 +30,5 @@ class StoreHoldings:
             elsewhere=held.elsewhere,
             deleted_at_us=held.deleted_at_us,
             cleared_at_us=held.cleared_at_us,
-            live=[(head.key.source, head.key.id, head.version) for head in heads],
+            live=[(head.key.source, head.key.id, head.newest) for head in heads],
         )

@@ -14,7 +14,7 @@ export async function open() {
   try {
     const { groups, left_out: more } = await api.failures();
     const none = groups.length ? null : element("p", {}, "Nothing failed that is open.");
-    const older = more ? element("p", { class: "faint" }, "There are older failures, which are listed once these are resolved.") : null;
+    const older = more ? element("p", { class: "faint" }, "There are more failures, which are listed once these are resolved.") : null;
     fill(place, none, older, groups.map(cause));
   } catch (error) {
     fill(place, element("p", { role: "alert" }, words(error)));

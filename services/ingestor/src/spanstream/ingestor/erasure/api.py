@@ -58,8 +58,8 @@ class Erasure:
         self._now = now
 
     def delete(self, caller: Caller, source: str | None, trail: Trail) -> int:
-        """Delete what is live of a source or of all of them, at most MAX_DELETES documents, each as the version shown; how
-        many. The audit log tells of each, also where the log failed half-way. Raises
+        """Delete what is live or has failed of a source or of all of them, at most MAX_DELETES documents, each as the newest
+        version that is known of; how many. The audit log tells of each, also where the log failed half-way. Raises
         Problem, AuditUnavailable or HoldingsUnavailable.
         """
         self._acceptance.backlog.admit(caller.tenant, delete=True)
@@ -86,7 +86,7 @@ def router(erasure: Erasure, lane: Lane, authenticator: Authenticator) -> APIRou
     @routes.post(
         "",
         summary="Delete all of a source or of the tenant",
-        description="At most 1,000 documents a request, each as the version that searches see: one that is newer stays.",
+        description="At most 1,000 documents a request, each as the newest version that is applied or failed: what is newer stays.",
         responses=responses(400, 413, 415),
     )
     async def delete(request: Request, body: Breadth, caller: Identity = operator) -> Deletion:

@@ -41,6 +41,7 @@ class Following:
         self._clock = clock
         self._lock = threading.Lock()
         self._reader: Reader | None = None
+        self._positions: Mapping[int, int] = {}
         self._begin_anew()
 
     def open(self, tenant: str) -> Open:
@@ -48,8 +49,11 @@ class Following:
         with self._lock:
             ends = self._log.end_offsets(FAILURES.name)
             another = any(self._positions.get(partition, 0) > end for partition, end in ends.items())
-            if another or self._index.may_hold_more:  # another topic of the same name: it was deleted and made anew
+            if another:  # another topic of the same name: it was deleted and made anew
                 self._begin_anew()
+            elif self._index.may_hold_more:
+                self._positions = {**self._positions, **self._index.go_back()}
+                self._close_reader()
             self._read_to(ends)
             return Open(self._index.open(tenant), self._index.left_out(tenant), ends)
 
@@ -66,7 +70,7 @@ class Following:
 
     def _begin_anew(self) -> None:
         self._index = FailureIndex(self._max_bytes)
-        self._positions: Mapping[int, int] = {}
+        self._positions = {}
         self._close_reader()
 
     def _read_to(self, ends: Mapping[int, int]) -> None:

@@ -8,7 +8,7 @@ resolved. The same dead letter written twice is one.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from spanstream.eventlog.log import Record
 from spanstream.events.ids import Key
@@ -17,7 +17,9 @@ from spanstream.ingestor.failures.letter import Letter, Origin, Resolved, read
 
 
 class FailureIndex:
-    """Beyond `max_bytes` the tenant with the most loses its oldest; they stay in the log."""
+    """Beyond `max_bytes` the tenant with the most loses its newest. They stay in the log, to be read again from there: were
+    it the oldest, those that are resolved by then would come first and take the room once more.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -26,6 +28,7 @@ class FailureIndex:
         self._bytes: dict[str, int] = {}  # by tenant
         self.total_bytes = 0
         self._left_out: set[str] = set()  # tenants
+        self._left_from: dict[int, int] = {}  # partition -> offset of the first that was left out
 
     def apply(self, records: Iterable[Record]) -> None:
         """Take in records of the topic, of each partition in order."""
@@ -46,8 +49,13 @@ class FailureIndex:
 
     @property
     def may_hold_more(self) -> bool:
-        """Whether dead letters were left out for which there is room by now: begin again from the start of the log."""
+        """Whether dead letters were left out for which there is room by now: `go_back`."""
         return bool(self._left_out) and self.total_bytes <= self._max_bytes // 2
+
+    def go_back(self) -> Mapping[int, int]:
+        """Partition -> offset from which on the log has to be read again; until then nothing counts as left out."""
+        places, self._left_from, self._left_out = self._left_from, {}, set()
+        return places
 
     def remove(self, letter: Letter) -> None:
         """It is open no more, or no longer in the log."""
@@ -69,7 +77,10 @@ class FailureIndex:
         while self.total_bytes > self._max_bytes:
             tenant = max(self._bytes, key=lambda name: self._bytes[name])
             self._left_out.add(tenant)
-            self.remove(next(iter(self._of(tenant).values())))
+            newest = next(reversed(self._of(tenant).values()))
+            partition, offset = newest.place
+            self._left_from[partition] = min(offset, self._left_from.get(partition, offset))
+            self.remove(newest)
 
     def _of(self, tenant: str) -> OrderedDict[Origin, Letter]:
         return self._letters.get(tenant, OrderedDict())

@@ -126,7 +126,7 @@ class FailureGroup(BaseModel):
 
 
 class FailureGroups(BaseModel):
-    """The caller's, the last to fail first. `left_out`: there are older ones in the log, counted when these are resolved."""
+    """The caller's, the last to fail first. `left_out`: there are more in the log, counted when these are resolved."""
 
     groups: list[FailureGroup]
     left_out: bool
