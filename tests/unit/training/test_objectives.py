@@ -87,6 +87,17 @@ def test_pairs_learn_from_questions_alone(documents: list[Document]) -> None:
     assert [each.text for each in draw.texts[3:]] == [documents[1].queries[0]]
 
 
+def test_pairs_count_hard_negatives_and_not_what_answers_too() -> None:
+    negative, both = Document("negative"), Document("both", queries=("asked", "other"))
+    asking = Document("right", queries=("asked",), negatives={"asked": (negative, both), "other": (Document("no"),)})
+    draw = OBJECTIVES["pairs"](temperature=1.0).draw([asking, Document("else")], Random(0))
+    assert [each.text for each in draw.texts] == ["right", "else", "negative", "both", "asked"]
+    unit = torch.eye(2)
+    near, far = Vectors(unit[0], unit[:1]), Vectors(unit[1], unit[1:])
+    loss = draw.loss(Sight([near, far, near, near, near], list))
+    assert float(loss) == pytest.approx(float(torch.tensor([1.0, 0.0, 1.0]).logsumexp(0)) - 1)  # without `both`
+
+
 def test_vectors_are_those_of_the_encoder(learner: Student, documents: list[Document]) -> None:
     from spanstream.representations.local import LocalEncoder
     from spanstream.representations.training.views import alone, in_context

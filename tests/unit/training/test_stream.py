@@ -39,3 +39,11 @@ def test_all_passages_of_a_source_are_for_the_same() -> None:
     for number in range(50):
         assert len({split(Document(f"passage {each}", source=str(number))) for each in range(5)}) == 1
     assert {split(Document(f"passage {each}")) for each in range(50)} == set(Split)
+
+
+def test_a_text_is_in_a_step_once_and_with_its_questions(documents: list[Document]) -> None:
+    learnt = [each for each in documents if split(each) is Split.TRAIN][:9]
+    bare = [Document(each.text, each.title, each.sentences) for each in learnt]
+    for batch in islice(batches(lambda: [*learnt, *bare, *bare], 27, seed=0), 2):
+        assert sorted(each.text for each in batch) == sorted(each.text for each in learnt)
+        assert all(each.queries for each in batch)

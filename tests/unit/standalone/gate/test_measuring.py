@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
-from spanstream.encoder.encoder import Encoded, EncoderInfo, Text
 from spanstream.standalone.encoder import encoding
 from spanstream.standalone.encoder.judgements import Collection
 from spanstream.standalone.gate import exam, rules
 from spanstream.standalone.gate.exam import Unexaminable
 from spanstream.standalone.gate.measuring import measure
-
-SENTENCES = ["Bees make honey all summer.", "Whales sing below the ice.", "Glaciers carve deep valleys slowly."]
-TEXTS = [" ".join(SENTENCES), "Violins sound warm in old halls. Nobody knows quite why.", "Bakeries open before dawn."]
-WORDS = sorted({word.strip(".").lower() for text in TEXTS for word in text.split()})
-
-
-class Counting:
-    """Words of a text, and its first word twice as much: where something stands matters a little."""
-
-    def info(self) -> EncoderInfo:
-        return EncoderInfo("counting", len(WORDS) + 1, 512, "float32", "cpu")
-
-    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
-        return [
-            Encoded(
-                self._vector(each.text),
-                np.array([self._vector(each.text[start:end]) for start, end in each.ranges], np.float32),
-                np.ones(len(each.ranges), np.int32),
-            )
-            for each in texts
-        ]
-
-    def unready(self) -> list[str]:
-        return []
-
-    def close(self) -> None: ...
-
-    def _vector(self, text: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-        found = np.full(len(WORDS) + 1, 1e-3, np.float32)
-        for place, word in enumerate(text.split()):
-            cleaned = word.strip(".").lower()
-            found[WORDS.index(cleaned) if cleaned in WORDS else -1] += 2 if place == 0 else 1
-        return found / np.linalg.norm(found)
+from tests.unit.standalone.gate.counting import TEXTS, Counting
 
 
 def judged(answers: dict[str, list[tuple[str, int, int]]], **queries: str) -> exam.Exam:
@@ -88,6 +53,8 @@ def test_judgements_of_unknown_documents_are_refused_by_name() -> None:
     known = Collection(documents, {"q": "some"}, {"q": {"a": 1.0}})
     with pytest.raises(Unexaminable, match=r"1 judgements name documents.*such as 'b'"):
         exam.judged(Collection(documents, {"q": "some"}, {"q": {"b": 1.0}}), {}, "")
+    with pytest.raises(Unexaminable, match=r"1 queries are judged that queries.jsonl lacks, such as 'p'"):
+        exam.judged(Collection(documents, {"q": "some"}, {"q": {"a": 1.0}, "p": {"a": 1.0}}), {}, "")
     with pytest.raises(Unexaminable, match="'c' for query 'q'"):
         exam.judged(known, {"q": [("c", 0, 1)]}, "")
 

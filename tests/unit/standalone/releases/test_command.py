@@ -29,8 +29,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     release = {"release": "bees-1", "model_name_or_path": "model", "revision": f"sha256:{fingerprint(model)}"}
     (bees / outcome.NOT_OFFERED).write_text(yaml.safe_dump(release))
     told = {"release": "bees-1", "model": release["revision"], "start": "minilm@1", "start_fingerprint": "1"}
-    told |= {"passages": 40, "corpus": "sha256:2", "steps": 4, "kept": 0, "looks": LOOKS}
-    (bees / outcome.REPORT).write_text(json.dumps(told | {"recipe": {"start": str(model)}}))
+    told |= {"passages": 40, "corpus": "sha256:2", "steps": 4, "kept": 0, "looks": LOOKS, "labels": 0}
+    (bees / outcome.REPORT).write_text(
+        json.dumps(told | {"recipe": {"start": str(model), "objectives": {"sentences": {}}}})
+    )
     judged.mkdir()
     documents = [{"_id": f"d{n}", "text": " ".join(f"{line} It is {n}." for line in LINES)} for n in range(25)]
     queries = [{"_id": f"q{n}", "text": f"which documents are searched by number {n}"} for n in range(25)]

@@ -16,6 +16,8 @@ from spanstream.standalone.training import outcome, spool
 from spanstream.standalone.training.command import train
 from tests.unit.representations.tiny import LINES, build
 
+NO_LABELS = {"document": "", "queries": [], "negatives": {}}
+
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
@@ -64,9 +66,7 @@ def test_a_training_that_was_stopped_goes_on_with_what_it_read(recipe: Path, tex
     out = tmp_path / "out"
     out.mkdir()
     (out / spool.FILE).write_text(
-        "\n".join(
-            json.dumps({"text": f"This is {n}. That is {n + 1}.", "title": "", "document": ""}) for n in range(40)
-        )
+        "\n".join(json.dumps({"text": f"This is {n}. That is {n + 1}.", "title": "", **NO_LABELS}) for n in range(40))
     )
     done = run(texts, "--recipe", recipe, "--out", out)
     assert done.exit_code == 0, done.output
@@ -81,7 +81,7 @@ def test_a_training_that_was_stopped_goes_on_with_what_it_read(recipe: Path, tex
     [
         ("objectives: {magic: {}}", "'magic' is none of consensus"),
         ("start: nowhere/at/all/it/is", "no model folder"),
-        ("objectives: {pairs: {}}", "no objective of the recipe finds anything"),
+        ("objectives: {pairs: {}}", "pairs learns from judged queries"),
     ],
 )
 def test_what_cannot_be_done_is_said(told: str, said: str, recipe: Path, texts: Path, tmp_path: Path) -> None:
@@ -97,3 +97,25 @@ def test_one_document_is_too_little(recipe: Path, tmp_path: Path) -> None:
     done = run(tmp_path / "one.txt", "--recipe", recipe, "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "different passages to learn from" in " ".join(done.output.replace("│", " ").split())
+
+
+def test_judged_queries_are_learnt_by_half_and_judged_by_half(recipe: Path, texts: Path, tmp_path: Path) -> None:
+    judged = tmp_path / "judged"
+    judged.mkdir()
+    (judged / "corpus.jsonl").write_text(texts.read_text())
+    queries = ({"_id": f"q{n}", "text": f"which documents hold number {n}"} for n in range(40))
+    (judged / "queries.jsonl").write_text("\n".join(json.dumps(each) for each in queries))
+    rows = "".join(f"q{n}\t{n}\t1\n" for n in range(40))
+    (judged / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}")
+    recipe.write_text(recipe.read_text().replace("{sentences: {weight: 1, queries: 8}}", "{pairs: {weight: 1}}"))
+    done = run("--recipe", recipe, "--data", judged, "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["passages"] == 40  # of the judged set alone
+    assert 0 < report["labels"] < 40
+    assert report["gate"]["asked"]["queries"] == 40 - report["labels"]
+    (judged / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}q1\tgone\t1\n")
+    refused = run("--recipe", recipe, "--data", judged, "--out", tmp_path / "other")
+    assert refused.exit_code == 2
+    assert "'gone' for query 'q1'" in " ".join(refused.output.replace("│", " ").split())
+    assert not (tmp_path / "other").exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple, Protocol
@@ -16,7 +16,8 @@ from spanstream.representations.training.student import Vectors
 @dataclass(frozen=True, slots=True)
 class Document:
     """A passage to learn from: `sentences` are half-open character ranges of its text; `queries` are questions that it
-    is known to answer. `source` names what it is a passage of, where others may be too.
+    is known to answer, `negatives` of each of these passages that look as if they did. `source` names what it is a passage
+    of, where others may be too.
     """
 
     text: str = field(repr=False)
@@ -24,6 +25,7 @@ class Document:
     sentences: tuple[tuple[int, int], ...] = ()
     queries: tuple[str, ...] = field(default=(), repr=False)
     source: str = ""
+    negatives: Mapping[str, tuple[Document, ...]] = field(default_factory=dict, repr=False, hash=False)
 
 
 class Sight(NamedTuple):

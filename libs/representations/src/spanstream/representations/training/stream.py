@@ -55,12 +55,14 @@ def refuse_unsuitable(source: Source) -> None:
 
 
 def batches(source: Source, size: int, seed: int) -> Iterator[list[Document]]:
-    """Without end; each of `size` passages, the last one of an epoch may be smaller, but never 1."""
+    """Without end; each of `size` different passages, fewer where some are equal or an epoch ends, but never 1."""
     epoch = 0
     while True:
         chance = Random(f"{seed}/{epoch}")
         shuffled = _shuffled((each for each in source() if split(each) is Split.TRAIN), chance)
-        while batch := list(islice(shuffled, size)):
+        while several := list(islice(shuffled, size)):
+            # A text that is there twice would be told from itself; that with questions says more.
+            batch = list({each.text: each for each in sorted(several, key=_asked)}.values())
             if len(batch) > 1:
                 yield batch
         epoch += 1
@@ -77,3 +79,7 @@ def _shuffled(documents: Iterable[Document], chance: Random) -> Iterator[Documen
             yield buffer.pop()
     chance.shuffle(buffer)
     yield from buffer
+
+
+def _asked(document: Document) -> bool:
+    return bool(document.queries)

@@ -43,6 +43,7 @@ def evaluate(
     with encoding.told():
         from spanstream.standalone.encoder.texts import Reader
         from spanstream.standalone.gate import evaluating, report, sources
+        from spanstream.standalone.gate.exam import halves
         from spanstream.standalone.training import outcome
 
         trained = outcome.read(Path(candidate))
@@ -53,6 +54,8 @@ def evaluate(
         pairs, reader = sources.scored(similarity), Reader(paths or [])
         with encoding.progress(quiet=as_json) as bar:
             asked = sources.judged(data) if data else _drawn(reader, bar)
+            if data and trained and "pairs" in trained["recipe"]["objectives"]:
+                _, asked = halves(asked)  # whatever it learnt is in the other one
             found = evaluating.evaluate(base, name, asked, pairs, bar)
         if trained:
             outcome.judge(Path(candidate), found.plain())
@@ -73,5 +76,5 @@ def _drawn(reader: Reader, bar: Progress) -> Exam:
     from spanstream.standalone.training import spool
 
     with TemporaryDirectory() as folder:
-        spool.write(encoding.counted(reader.passages(), bar), Path(folder))
+        spool.write(spool.documents(encoding.counted(reader.passages(), bar)), Path(folder))
         return pseudo.exam(spool.source(Path(folder)), spool.held_out(Path(folder)))

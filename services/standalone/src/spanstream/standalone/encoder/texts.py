@@ -86,9 +86,9 @@ class Reader:
     def passages(self) -> Iterator[Piece]:
         """Their passages."""
         for document in self.documents():
-            digest = blake2b(document.text.encode(errors="replace"), digest_size=8).hexdigest()
+            name = digest(document.text)
             for passage in passages(document.text, self._characters, self._sentences):
-                yield Piece(document.text[passage.start : passage.end], document.title, digest)
+                yield Piece(document.text[passage.start : passage.end], document.title, name)
 
     def tell(self, console: Console) -> None:
         """Of what was not read."""
@@ -113,6 +113,11 @@ class Reader:
                         yield from ((line.place, Kind.JSON, line.data) for line in files.lines(file, str(path)))
                 else:
                     yield str(path), by_file_name(path.name) or Kind.TEXT, path.read_bytes()
+
+
+def digest(text: str) -> str:
+    """By which passages of one document are known to belong together."""
+    return blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _is_log(name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import blake2b
 
 from spanstream.ingestor.normalise import normalise
 from spanstream.ingestor.segmentation import Passage, passages
@@ -75,8 +76,18 @@ def judged(data: Collection, answers: Mapping[str, Sequence[tuple[str, int, int]
     return Exam(papers, questions, f"judged queries of {name}")
 
 
+def halves(whole: Exam) -> tuple[Exam, Exam]:
+    """One to learn from, one to judge by; a question stays where it is when others come."""
+    parts: tuple[list[Question], list[Question]] = ([], [])
+    for question in whole.questions:
+        parts[blake2b(question.text.encode(), digest_size=8).digest()[0] % 2].append(question)
+    return Exam(whole.papers, parts[0]), Exam(whole.papers, parts[1], f"{whole.drawn_from} that were not learnt")
+
+
 def refuse_unknown(data: Collection, answers: Mapping[str, Sequence[tuple[str, int, int]]]) -> None:
-    """Raise Unexaminable where judgements name a document that is not in the corpus."""
+    """Raise Unexaminable where judgements name a query or a document that there is not."""
+    if strangers := sorted(data.relevant.keys() - data.queries.keys()):
+        raise Unexaminable(f"{len(strangers)} queries are judged that queries.jsonl lacks, such as {strangers[0]!r}")
     known = {document["_id"] for document in data.documents}
     named = [(query, document) for query, found in data.relevant.items() for document in found]
     named += [(query, document) for query, found in answers.items() for document, _, _ in found]

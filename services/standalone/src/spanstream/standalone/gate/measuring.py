@@ -39,7 +39,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _Index:
+class Index:
     """Vectors of all passages [p, d] and sentences [s, d], which follow each other document by document."""
 
     papers: Sequence[Paper]
@@ -68,7 +68,7 @@ def measure(encoder: Encoder, exam: Exam, bar: Progress, side: str) -> Measured:
     """Documents are found by their best passage, exactly; passages and sentences are read as the index gets them."""
     if not exam.questions:
         return Measured({}, Hits(np.empty((0, 0)), np.empty((0, 0), bool)))
-    index = _index(encoder, exam.papers, bar, f"{side}: documents")
+    index = index_of(encoder, exam.papers, bar, f"{side}: documents")
     asked = [question.text for question in exam.questions]
     vectors = encoding.vectors(encoder, asked, bar, f"{side}: queries", query=True)
     moved = _moved(exam)
@@ -120,7 +120,8 @@ def _holds(document: int, sentence: tuple[int, int], answer: Answer) -> bool:
     return where == document and ((low <= start and end <= high) or (start <= low and high <= end))
 
 
-def _index(encoder: Encoder, papers: Sequence[Paper], bar: Progress, what: str) -> _Index:
+def index_of(encoder: Encoder, papers: Sequence[Paper], bar: Progress, what: str) -> Index:
+    """Of all documents, as the index gets them."""
     passages, sentences = list[Vectors](), list[Vectors]()
     task = bar.add_task(what, total=len(papers))
     for start in range(0, len(papers), _CALL):
@@ -130,7 +131,7 @@ def _index(encoder: Encoder, papers: Sequence[Paper], bar: Progress, what: str) 
             sentences.append(encoded.ranges[len(one.passages) :])
         bar.update(task, completed=start + len(several))
     counts = [len(passage.sentences) for one in papers for passage in one.passages]
-    return _Index(
+    return Index(
         papers,
         np.concatenate(passages),
         np.concatenate(sentences),

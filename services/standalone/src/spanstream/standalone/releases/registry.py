@@ -90,8 +90,8 @@ class Registry:
                 raise Refused(f"{out} holds something else already")
             verify_folder(out, None, progress)
             return found, False
-        out.parent.mkdir(parents=True, exist_ok=True)
         aside = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+        aside.mkdir(parents=True)
         try:
             _check(self._fs, self._path(name), found, progress, aside)
             (aside / manifests.FILE).write_text(found.text(), encoding="utf-8")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +17,11 @@ from spanstream.standalone.gate.sources import Data, Similarity
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from spanstream.representations.training.objective import Document
     from spanstream.representations.training.recipe import Recipe
     from spanstream.standalone.encoder.texts import Reader
     from spanstream.standalone.gate.evaluating import Judgement
+    from spanstream.standalone.gate.exam import Exam
 
 
 def train(
@@ -59,6 +63,7 @@ def _train(
     from spanstream.standalone.encoder.encoding import counted, progress
     from spanstream.standalone.encoder.texts import Reader
     from spanstream.standalone.gate import evaluating, pseudo, sources
+    from spanstream.standalone.gate.exam import halves
     from spanstream.standalone.training import outcome, spool
 
     going_on = (out / spool.FILE).exists()
@@ -67,20 +72,39 @@ def _train(
     recipe.mixed()
     pairs = sources.scored(similarity)
     judged = sources.judged(data) if data else None
+    learnt = None
+    if "pairs" in recipe.objectives:
+        if judged is None:
+            raise typer.BadParameter("the objective pairs learns from judged queries; name them", param_hint="--data")
+        learnt, judged = halves(judged)
     reader = Reader(paths)
     out.mkdir(parents=True, exist_ok=True)
     with progress(quiet=as_json) as bar:
         if going_on:
             output.consoles()[1].print(f"going on in {out}, with the passages that were read before", markup=False)
         else:
-            spool.write(counted(reader.passages(), bar), out)
+            texts = counted(reader.passages(), bar) if paths or judged is None else ()
+            spool.write(chain(spool.documents(texts), _judged(recipe, learnt, judged, bool(paths), bar)), out)
         if not (out / outcome.MODEL).exists():
             _learn(recipe, out, bar)
         exam = judged or pseudo.exam(spool.source(out), spool.held_out(out))
-        judgement = evaluating.evaluate(recipe.start, str(outcome.release(out)), exam, pairs, bar)
+        start = (outcome.read(out) or {})["recipe"]["start"]  # another recipe may be named now
+        judgement = evaluating.evaluate(start, str(outcome.release(out)), exam, pairs, bar)
     outcome.judge(out, judgement.plain())
     outcome.clear(out)
     _report(judgement, out, reader, as_json)
+
+
+def _judged(recipe: Recipe, learnt: Exam | None, judged: Exam | None, paths: bool, bar: Progress) -> Iterator[Document]:
+    """The passages of a judged set: with its questions where these are learnt, without where no other texts are named."""
+    from spanstream.standalone.encoder.encoding import opened
+    from spanstream.standalone.training import labels
+
+    if learnt is not None:
+        with opened(recipe.start, bar) as encoder:
+            yield from labels.labelled(encoder, learnt, bar)
+    elif judged is not None and not paths:
+        yield from labels.plain(judged)
 
 
 def _learn(recipe: Recipe, out: Path, bar: Progress) -> None:
@@ -92,13 +116,12 @@ def _learn(recipe: Recipe, out: Path, bar: Progress) -> None:
     learner = student(recipe.start)
     bar.remove_task(loading)
     passages = spool.source(out)
-    count = sum(1 for _ in passages())
     task = bar.add_task("training", total=recipe.steps)
 
     def tell(step: int, loss: float) -> None:
         bar.update(task, completed=step, description=f"training, loss {loss:.3f}")
 
-    outcome.write(trained_on(recipe, learner, passages, out, progress=tell), recipe, count, out)
+    outcome.write(trained_on(recipe, learner, passages, out, progress=tell), recipe, out)
     bar.remove_task(task)  # it may have stopped early
 
 

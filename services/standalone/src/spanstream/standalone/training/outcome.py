@@ -27,19 +27,20 @@ MODEL, RELEASE, REPORT, CURVES = "model", "release.yaml", "training.json", "trai
 NOT_OFFERED, GATE, CARD = "not-offered.yaml", "gate.json", "README.md"
 
 
-def write(trained: Trained, recipe: Recipe, passages: int, folder: Path) -> dict[str, Any]:
+def write(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, Any]:
     """Write model and report, and a release that is not offered yet; the model's folder last. Raises OSError."""
     new = folder / f"{MODEL}.new"
     shutil.rmtree(new, ignore_errors=True)
     trained.student.save(new)
     files = fingerprint(read_modules(new).folder)
-    start = trained.student.model
+    start, found = trained.student.model, spool.count(folder)
     report: dict[str, Any] = {
         "release": f"{folder.resolve().name}-{files[:8]}",
         "model": f"sha256:{files}",
         "start": f"{start.name}@{start.fingerprint[:8]}",
         "start_fingerprint": start.fingerprint,
-        "passages": passages,
+        "passages": found.passages,
+        "labels": found.pairs,
         "corpus": f"sha256:{spool.digest(folder)}",
         "steps": trained.steps,
         "kept": trained.best,
@@ -94,8 +95,8 @@ def _card(report: Mapping[str, Any], judgement: Mapping[str, Any]) -> str:
         [
             f"# {report['release']}",
             "",
-            f"Trained by `spanstream train` from {report['start']} on {report['passages']} passages, without labels unless"
-            f" the recipe says pairs; the weights after step {report['kept']} of {report['steps']}.",
+            f"Trained by `spanstream train` from {report['start']} on {report['passages']} passages and"
+            f" {report['labels']} judged pairs; the weights after step {report['kept']} of {report['steps']}.",
             "",
             *gate.card(judgement),
             "## Training",

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from spanstream.ingestor.segmentation import passages
 from spanstream.representations.training.objective import Document
@@ -16,31 +17,55 @@ from spanstream.standalone.encoder.texts import Piece
 FILE = "passages.jsonl"  # a copy of documents: removed at the end
 MIN_SOURCES = 200  # documents: of fewer, too few are held out whole, and passages are held out one by one
 
+_SHARE = 4  # of so many passages one has questions, if need be by being there more than once
+_MOST_REPEATS = 20
 
-def write(found: Iterable[Piece], folder: Path) -> None:
-    """Keep all passages. Raises OSError, and leaves nothing then."""
+
+class Counted(NamedTuple):
+    """Passages, those of them with questions, and pairs of both."""
+
+    passages: int
+    asked: int
+    pairs: int
+
+
+def documents(found: Iterable[Piece]) -> Iterator[Document]:
+    """Texts that were read, as they are written."""
+    return (Document(piece.text, piece.title, source=piece.document) for piece in found)
+
+
+def write(found: Iterable[Document], folder: Path) -> None:
+    """Keep all passages, without their sentences, which `source` finds. Raises OSError, and leaves nothing then."""
     new = folder / f"{FILE}.new"
     try:
         with open(new, "w", encoding="utf-8", opener=_for_the_owner) as file:
-            for piece in found:
-                told = {"text": piece.text, "title": piece.title, "document": piece.document}
-                file.write(json.dumps(told) + "\n")
+            for each in found:
+                file.write(json.dumps(_plain(each)) + "\n")
         os.replace(new, folder / FILE)
     finally:
         new.unlink(missing_ok=True)
 
 
 def source(folder: Path) -> Source:
-    """Gives those that have any text, with their sentences, each time it is called."""
-    whole = by_document(folder)
-    return lambda: _read(folder, whole)
+    """Gives those that have any text, with their sentences, each time it is called; those with questions so often that they
+    are a quarter of all, but not more than _MOST_REPEATS times.
+    """
+    whole, found = by_document(folder), count(folder)
+    repeats = min(_MOST_REPEATS, max(1, found.passages // (_SHARE * max(found.asked, 1))))
+    return lambda: (each for one in _read(folder, whole) for each in [one] * (repeats if one.queries else 1))
+
+
+def count(folder: Path) -> Counted:
+    """How many there are."""
+    every = [len(each.queries) for each in _read(folder, whole=False)]
+    return Counted(len(every), sum(each > 0 for each in every), sum(every))
 
 
 def by_document(folder: Path) -> bool:
     """Whether whole documents are held out, not passages: where there are MIN_SOURCES."""
     found: set[str] = set()
     for told in _lines(folder):
-        found.add(told.get("document", ""))
+        found.add(told["document"])
         if len(found) >= MIN_SOURCES:
             return True
     return False
@@ -64,10 +89,27 @@ def _read(folder: Path, whole: bool) -> Iterator[Document]:
         sentences = tuple(sentence for cut in cuts for sentence in cut.sentences)
         if sentences:
             title = told["title"].encode(errors="replace").decode()
-            yield Document(text, title, sentences, source=told["document"] if whole else "")
+            negatives = {
+                question: tuple(
+                    Document(each["text"], each["title"], queries=tuple(each["queries"])) for each in several
+                )
+                for question, several in told["negatives"].items()
+            }
+            place = told["document"] if whole else ""
+            yield Document(text, title, sentences, tuple(told["queries"]), place, negatives)
 
 
-def _lines(folder: Path) -> Iterator[dict[str, str]]:
+def _plain(document: Document) -> dict[str, Any]:
+    return {
+        "text": document.text,
+        "title": document.title,
+        "document": document.source,
+        "queries": document.queries,
+        "negatives": {question: [_plain(each) for each in several] for question, several in document.negatives.items()},
+    }
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any]]:
     with open(folder / FILE, encoding="utf-8") as file:
         yield from map(json.loads, file)
 
