@@ -211,6 +211,14 @@ def test_a_document_of_too_many_facts_is_judged_by_its_metadata(engine: Engine) 
     assert not store.maintain()
 
 
+def test_a_point_by_which_another_process_tries_out_a_server_is_no_document(engine: Engine) -> None:
+    store = opened(engine)
+    engine.write(HEADS, [Upsert(Point(str(uuid.uuid4()), {"version": 2}, {}))])
+    while store.maintain():
+        pass
+    assert store.count(SCOPE) == 0
+
+
 class Overtaken(EdgeEngine):
     """A head is written anew between the reading of old ones and the writing of their facts."""
 

@@ -38,6 +38,8 @@ class Filling:
     def _operations(self) -> Iterator[tuple[Collection, SetPayload]]:
         for collection in _COLLECTIONS:
             for record in self._engine.scroll(collection, conditions.unknown(), ("metadata", "hash")):
+                if "metadata" not in record.payload:  # a point by which another process tries out a server
+                    continue
                 if facts := facts_payload(record.payload["metadata"]):
                     same = conditions.unchanged(record.id, record.payload.get("hash"))
                     yield collection, SetPayload(same, facts)
