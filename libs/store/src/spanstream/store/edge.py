@@ -61,7 +61,9 @@ from spanstream.store.points import Sparse
 
 BATCH_POINTS = 256
 SCROLL_POINTS = 4096
-MIN_FREE_BYTES = 256 << 20  # storage grows in mapped files of 64 MiB, and a full disk below a mapping kills the process
+# Storage grows in mapped files of 64 MiB, and a full disk below a mapping kills the process.
+MIN_FREE_BYTES = 256 << 20
+LOG_FREE_BYTES = 64 << 20  # for what is only logged, deletes among them: two parts of a log
 SHARD_FLUSH_SECONDS = 60.0  # what a start after a kill has to read again at most: a second or two
 STANDING = "standing"  # the folder of what belongs to no generation
 LOG_PART_BYTES = 32 << 20  # the files of a shard's log are this long
@@ -162,7 +164,8 @@ class EdgeEngine:
                 return
             self._release()
             self._check_whole()
-            fresh = not self._path(Collection.PASSAGES, generation).exists()
+            if fresh := not self._path(Collection.PASSAGES, generation).exists():
+                self._check_space(MIN_FREE_BYTES)
             try:
                 for collection in Collection:
                     path = self._path(collection, generation)
@@ -198,8 +201,8 @@ class EdgeEngine:
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order; runs of plain upserts go in batches."""
-        if any(isinstance(operation, Upsert) for operation in operations):
-            self._check_space()
+        grows = any(isinstance(operation, Upsert) for operation in operations)
+        self._check_space(MIN_FREE_BYTES if grows else LOG_FREE_BYTES)
         with self._writing.inside(), self._using(collection) as shard:
             for start in range(0, len(operations), BATCH_POINTS):
                 for step in runs(operations[start : start + BATCH_POINTS]):
@@ -232,6 +235,7 @@ class EdgeEngine:
 
     def index(self, collection: Collection, path: str, kind: IndexType) -> None:
         """Made at once: 25 µs or more a point, and the interpreter waits."""
+        self._check_space(MIN_FREE_BYTES)
         with self._writing.inside(), self._using(collection) as shard:
             shard.update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
 
@@ -266,6 +270,7 @@ class EdgeEngine:
 
     def maintain(self) -> bool:
         """Run the optimizers of both shards, slow only when there is something to do; now and then cut their logs."""
+        self._check_space(MIN_FREE_BYTES)
         shards = list(self._shards.values())
         with self._writing.inside(), self._gate.inside(), _translated(self._folder):
             done = [shard.optimize() for shard in shards]
@@ -308,7 +313,7 @@ class EdgeEngine:
         log. The logs cannot be deleted instead: the engine would take new writes for older ones and drop them.
         """
         held = (self._path(collection, self._generation) for collection in (Collection.DOCUMENTS, Collection.PASSAGES))
-        self._check_space(max(_allocated(path) for path in held))  # a full disk below a mapping kills the process
+        self._check_space(MIN_FREE_BYTES + max(_allocated(path) for path in held))
         began = _now_us()
         with self._writing.inside():  # nobody copies meanwhile
             for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
@@ -376,8 +381,11 @@ class EdgeEngine:
     def _release(self) -> None:
         shards, self._shards, self._generation = self._shards, {}, ""
         with _translated(self._folder):
-            for shard in shards.values():
-                shard.flush()
+            for collection, shard in shards.items():
+                try:
+                    shard.flush()
+                except Exception as error:  # noqa: BLE001 what it holds is in its log, which the next start reads
+                    log.warning("the index of %s was not flushed: %s", collection, error)
                 shard.close()
 
     def _path(self, collection: Collection, generation: str) -> Path:
@@ -424,8 +432,9 @@ class EdgeEngine:
                 f"a restore of the index in {self._folder} was interrupted: restore it again, from the same backup"
             )
 
-    def _check_space(self, more: int = 0) -> None:
-        free, needed = shutil.disk_usage(self._folder).free, MIN_FREE_BYTES + more
+    def _check_space(self, needed: int) -> None:
+        """Raises StoreUnavailable where fewer bytes are free."""
+        free = shutil.disk_usage(self._folder).free
         if free < needed:
             raise StoreUnavailable(
                 f"the disk of {self._folder} is full: {free >> 20} MiB free, {needed >> 20} MiB needed; "

@@ -61,6 +61,11 @@ class Blobs:
         self._fs, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
 
+    @property
+    def folder(self) -> Path | None:
+        """Where they lie; None: on no disk of this machine."""
+        return Path(self._root) if isinstance(self._fs, LocalFileSystem) else None
+
     def put(self, of: Key, version: int, data: bytes) -> str:
         """Store, durably when it returns; the key. Raises BlobsUnavailable."""
         digest = hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
