@@ -60,6 +60,7 @@ class Blobs:
         """`url` as fsspec takes it, `file:<folder>` for example. Raises ValueError on an unknown scheme."""
         self._fs, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
+        self._held = False  # whether this process has found anything in it
 
     @property
     def folder(self) -> Path | None:
@@ -85,12 +86,24 @@ class Blobs:
             with self._fs.open(self._path(key), "rb") as file:
                 data: bytes = file.read(max_bytes + 1)
         except FileNotFoundError as error:
-            raise BlobMissing("no such blob") from error
+            raise self._missing() from error
         except OSError as error:
             raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
+        self._held = True
         if len(data) > max_bytes:
             raise BlobTooLarge(f"more than {max_bytes} bytes")
         return data
+
+    def _missing(self) -> BlobError:
+        """Of one blob, or of all at once: a volume that is not mounted any more is an outage."""
+        if not self._held:
+            return BlobMissing("no such blob")
+        try:
+            self._fs.invalidate_cache()
+            held = bool(self._fs.ls(self._root, detail=False))
+        except OSError:
+            held = False
+        return BlobMissing("no such blob") if held else BlobsUnavailable("the blob store is empty")
 
     def forget(self, of: Key, version: int) -> None:
         """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable."""
