@@ -59,6 +59,8 @@ chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults,
 	$(BIN)/python -m tests.chaos.simulation --seeds 10000 --json bench-results/simulation.json
 	$(BIN)/python -m tests.chaos.isolation --queries 100000 --json bench-results/isolation.json
 	$(BIN)/python -m tests.chaos.parsers --files 100000 --json bench-results/parsers.json
+	$(BIN)/python -m tests.chaos.full_disk --rounds 10 --json bench-results/full_disk.json
+	$(BIN)/python -m tests.chaos.corruption --flips 10000 --json bench-results/corruption.json
 	$(BIN)/python -m tests.chaos.faults --minutes 60 --json bench-results/faults.json
 	$(BIN)/python -m tests.chaos.recovery --json bench-results/recovery.json
 	$(BIN)/python tools/reliability_report.py --take bench-results

@@ -98,9 +98,27 @@ def _rehearsed(result: dict[str, Any]) -> tuple[str, str, str]:
     return survived, f"profile {result['profile']}, {result['seconds']:.0f} s of load: {figure}; {lost}", ""
 
 
+def _full_disk(result: dict[str, Any]) -> tuple[str, str, str]:
+    rounds = sum(len(seconds) for seconds in result["resumed_after"].values())
+    refused, resumed = (
+        max((each for seconds in result[name].values() for each in seconds), default=0.0)
+        for name in ("refused_after", "resumed_after")
+    )
+    figure = f"{result['accepted']:,} events accepted, {result['refused']:,} refused, {len(result['violations'])} lost or doubled; "
+    figure += f"the first refused after at most {refused:.1f} s, accepted again after at most {resumed:.1f} s"
+    return f"{rounds} × a full disk ({', '.join(result['resumed_after'])})", figure, str(result["seed"])
+
+
+def _corruption(result: dict[str, Any]) -> tuple[str, str, str]:
+    ended = ", ".join(f"{name}: {count:,}" for name, count in result["ended"].items())
+    return f"{result['next']:,} × 1 to 64 bits", f"{len(result['wrong'])} shown ({ended})", str(result["seed"])
+
+
 RUNS = {
     "simulation": Run((*PIPELINE, "I8", "I19"), "python -m tests.chaos.simulation --seeds 10000", _simulated),
     "faults": Run((*PIPELINE, "I14"), "python -m tests.chaos.faults --minutes 60", _faults),
+    "full_disk": Run(("I1", "I20"), "python -m tests.chaos.full_disk --rounds 10", _full_disk),
+    "corruption": Run(("I18",), "python -m tests.chaos.corruption --flips 10000", _corruption),
     "recovery": Run(("I1", "I5"), "python -m tests.chaos.recovery --kills 5", _recovery),
     "rehearsal": Run(("I21",), "make rehearse", _rehearsed),
 }

@@ -35,19 +35,22 @@ SETTLE_SECONDS = 300.0
 class Stage:
     """The product in `folder`, on the log at `log_url`: in one process but for the embedders, which are `embedders` workers.
 
-    None of them: the embedder is in that process too.
+    None of them: the embedder is in that process too. No `log_url`: a Kafka of the product's own. `variables`: of its
+    environment.
     """
 
-    def __init__(self, folder: Path, log_url: str, embedders: int = 0) -> None:
+    def __init__(self, folder: Path, log_url: str | None, embedders: int = 0, **variables: str) -> None:
         self.folder = folder
         self.deaths = 0  # of the product, by itself
         self.product: Product | None = None
         self.embedders = [
-            Worker(f"embedder-{number}", "spanstream.embedder", folder, LOG_URL=log_url, ENCODER_URL=ENCODER)
+            Worker(f"embedder-{number}", "spanstream.embedder", folder, LOG_URL=log_url or "", ENCODER_URL=ENCODER)
             for number in range(embedders)
         ]
         self._ports = (free_port(), free_port())
-        self._options = ["--log-url", log_url, "--encoder-url", ENCODER, "--no-samples"]
+        self._variables = {"LOG_MEMBER": "product"} | variables
+        self._options = ["--log-url", log_url] if log_url else []
+        self._options += ["--encoder-url", ENCODER, "--no-samples"]
         self._options += ["--target", "ingestor,indexer,gateway" if embedders else "ingestor,embedder,indexer,gateway"]
 
     @property
@@ -71,7 +74,7 @@ class Stage:
 
     def launch(self) -> Product:
         """Start it, or start it again; returns at once."""
-        self.product = Product.start(self.folder, *self._options, ports=self._ports, LOG_MEMBER="product")
+        self.product = Product.start(self.folder, *self._options, ports=self._ports, **self._variables)
         return self.product
 
     def kill(self) -> None:
@@ -111,7 +114,9 @@ def judged(
     stop: Callable[[], None],
     meanwhile: Callable[[], None] = lambda: None,
 ) -> list[Violation]:
-    """1 wait until nothing is under way, 2 ask and search, 3 stop the product, 4 look at everything; what is wrong with it."""
+    """1 wait until nothing is under way, 2 ask, search and read the dead letters, 3 stop the product, 4 look at its index; what
+    is wrong with it.
+    """
     notes = world.notes
     settle(log, meanwhile)  # 1
     client = Client(world, url, key, random.Random(0))
@@ -122,12 +127,12 @@ def judged(
             client.ask(document, version)
     finally:
         client.close()
+    notes.history.dead_letters = [each for each in dead_letters(log) if each.key.source == world.source]
     stop()  # 3
     look = look_at(folder / "index", notes.at(), world.source)  # 4
     found, *told = notes.history.entries[before:]
     notes.history.entries[before:] = [Settled(look.at), look, found, *told]
     notes.history.final = look
-    notes.history.dead_letters = [each for each in dead_letters(log) if each.key.source == world.source]
     return check(notes.history)
 
 

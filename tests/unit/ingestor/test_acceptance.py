@@ -31,6 +31,7 @@ from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.metadata import MAX_VALUES, canonical
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.versions import Versions
+from spanstream.runtime.free_space import FreeSpace
 from spanstream.runtime.problems import Problem
 
 CALLER = Caller("t")
@@ -60,6 +61,8 @@ class World:
     acceptance: Acceptance
     index: Index
     log: MemoryLog
+    free: dict[Path, int]  # bytes, by disk
+    blobs: Blobs
 
     def events(self) -> list[DocumentEvent]:
         records = [record for partition in self.log.topics["documents.v1"] for record in partition]
@@ -74,18 +77,19 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    log, index = MemoryLog(), Index()
+    log, index, free, blobs = MemoryLog(), Index(), {tmp_path: 10}, Blobs(f"file:{tmp_path}")
     log.ensure_topics(ALL)
     acceptance = Acceptance(
         log.producer(),
-        Blobs(f"file:{tmp_path}"),
+        blobs,
         index,
         InFlight(log, refresh_seconds=0),
         Versions(lambda: 100),
         inline_text_bytes=20,
+        space=FreeSpace([tmp_path], 10, free.__getitem__),
         now_us=lambda: 5,
     )
-    return World(acceptance, index, log)
+    return World(acceptance, index, log, free, blobs)
 
 
 def document(text: str = "Bees.", version: int | None = None, id: str = "a") -> Upsert:
@@ -112,6 +116,24 @@ def test_large_texts_and_files_go_through_the_blob_store(world: World) -> None:
     file = Upsert(Key("t", "s", "f"), None, "application/pdf", b"x", is_file=True)
     world.acceptance.accept(CALLER, [document("B" * 21), document("Bees.", id="b"), file])
     assert {event.id: event.WhichOneof("body") for event in world.events()} == {"a": "blob", "b": "text", "f": "blob"}
+
+
+@pytest.mark.promise("I20")
+def test_without_room_nothing_is_accepted_or_kept_until_there_is_some(world: World, tmp_path: Path) -> None:
+    world.free[tmp_path] = 9
+    world.index.heads["held"] = Head(3, document().hash())
+    for refused in (document("B" * 21), document(), Delete(Key("t", "s", "a"), None)):
+        with pytest.raises(Problem) as raised:
+            world.acceptance.accept(CALLER, [refused])
+        assert (raised.value.status, raised.value.retry_after) == (503, 5)
+        assert "room on the disk" in str(raised.value.detail)
+    assert world.events() == []
+    assert world.blobs.count("t") == 0
+    (receipt,) = world.acceptance.accept(CALLER, [document(id="held")])  # what the index holds needs no room
+    assert receipt.unchanged
+    world.free[tmp_path] = 10
+    world.acceptance.accept(CALLER, [document("B" * 21)])
+    assert world.blobs.count("t") == 1
 
 
 def test_unchanged_content_is_answered_without_publishing(world: World) -> None:

@@ -81,6 +81,25 @@ def test_missing_and_too_large(blobs: Blobs) -> None:
         blobs.get(blobs.put(DOCUMENT, 7, b"bees"), 3)
 
 
+@pytest.mark.promise("I14")
+def test_a_store_that_is_empty_all_at_once_is_away(tmp_path: Path) -> None:
+    folder, away = tmp_path / "blobs", tmp_path / "away"
+    blobs = Blobs(f"file:{folder}")
+    key = blobs.put(DOCUMENT, 7, b"bees")
+    assert blobs.get(key, 4) == b"bees"
+    folder.rename(away)
+    with pytest.raises(BlobsUnavailable):
+        blobs.get(key, 4)
+    folder.mkdir()  # a mount point without its volume
+    with pytest.raises(BlobsUnavailable):
+        blobs.get(key, 4)
+    folder.rmdir()
+    away.rename(folder)
+    assert blobs.get(key, 4) == b"bees"
+    with pytest.raises(BlobMissing):
+        blobs.get("t/aa/bb", 10)
+
+
 def test_a_store_that_cannot_write_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BlobsUnavailable):

@@ -6,11 +6,12 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spanstream.events.ids import MAX_VERSION, Key
-from spanstream.store.payloads import body_text, head_from, head_payload, passage_from, passage_payload, plain
+from spanstream.store.payloads import body_text, head_from, head_payload, passage_from, passage_payload, plain, sound
 from spanstream.store.points import Failure, Head, State
 from tests.fixtures.store import hash_of, passage
 
@@ -76,3 +77,30 @@ def test_whole_doubles_become_integers_wherever_they_are() -> None:
     assert json.dumps(plain({"a": 1.0, "b": [2.0, {"c": 2.5}], "d": 1e300, "e": True})) == json.dumps(
         {"a": 1, "b": [2, {"c": 2.5}], "d": 1e300, "e": True}
     )
+
+
+@pytest.mark.promise("I18")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("text", "Bees?"),
+        ("tenant", "acme2"),
+        ("ordinal", 4),
+        ("end", 7),
+        ("groups", ["a", "c"]),
+        ("spans", None),
+        ("sum", 1),
+    ],
+)
+def test_a_passage_that_the_disk_has_changed_is_told(name: str, value: object) -> None:
+    payload = json.loads(json.dumps(passage_payload(passage(Key("acme", "wiki", "d"), 3, groups=("a", "b")))))
+    assert sound(payload)
+    assert not sound(payload | {name: value})
+    del payload["text"]
+    assert not sound(payload)
+
+
+def test_a_passage_of_an_older_version_is_sound() -> None:
+    payload = passage_payload(passage(Key("acme", "wiki", "d"), 3))
+    del payload["sum"]
+    assert sound(payload)

@@ -63,7 +63,9 @@ from spanstream.store.points import Sparse
 
 BATCH_POINTS = 256
 SCROLL_POINTS = 4096
-MIN_FREE_BYTES = 256 << 20  # storage grows in mapped files of 64 MiB, and a full disk below a mapping kills the process
+# Storage grows in mapped files of 64 MiB, and a full disk below a mapping kills the process.
+MIN_FREE_BYTES = 256 << 20
+LOG_FREE_BYTES = 64 << 20  # for what is only logged, deletes among them: two parts of a log
 SHARD_FLUSH_SECONDS = 60.0  # what a start after a kill has to read again at most: a second or two
 STANDING = "standing"  # the folder of what belongs to no generation
 LIVE = "live"  # the file with the live generation's name
@@ -215,8 +217,7 @@ class _Home:
             if not self.opened and self.queries is not None:
                 queries, self.queries = self.queries, None
                 with _translated(self.folder):
-                    queries.flush()
-                    queries.close()
+                    _end(queries)
 
     def _close(self, found: _Opened) -> None:
         self.opened.pop(found.generation, None)
@@ -225,8 +226,7 @@ class _Home:
         with _translated(self.folder):
             for shard in shards:
                 if shard is not self.queries:
-                    shard.flush()
-                    shard.close()
+                    _end(shard)
 
 
 class EdgeEngine:
@@ -250,6 +250,8 @@ class EdgeEngine:
                 self._leave()
             self._check_whole()
             fresh = not self._path(Collection.PASSAGES, generation).exists()
+            if fresh:
+                self._check_space(MIN_FREE_BYTES)
             self._take(self._home.load(generation, dimension, compression))
             if self._alone:
                 write_atomically(self._folder / LIVE, generation)
@@ -307,8 +309,8 @@ class EdgeEngine:
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order; runs of plain upserts go in batches."""
-        if any(isinstance(operation, Upsert) for operation in operations):
-            self._check_space()
+        grows = any(isinstance(operation, Upsert) for operation in operations)
+        self._check_space(MIN_FREE_BYTES if grows else LOG_FREE_BYTES)
         with self._home.writing.inside(), self._using(collection) as shard:
             for start in range(0, len(operations), BATCH_POINTS):
                 for step in runs(operations[start : start + BATCH_POINTS]):
@@ -341,6 +343,7 @@ class EdgeEngine:
 
     def index(self, collection: Collection, path: str, kind: IndexType) -> None:
         """Made at once: 25 µs or more a point, and the interpreter waits."""
+        self._check_space(MIN_FREE_BYTES)
         with self._home.writing.inside(), self._using(collection) as shard:
             shard.update(qdrant.UpdateOperation.create_field_index(path, _SCHEMAS[kind]))
 
@@ -375,6 +378,7 @@ class EdgeEngine:
 
     def maintain(self) -> bool:
         """Run the optimizers of both shards, slow only when there is something to do; now and then cut their logs."""
+        self._check_space(MIN_FREE_BYTES)
         opened = self._required()
         with self._home.writing.inside(), opened.gate.inside(), _translated(self._folder):
             shards = list(opened.shards.values())
@@ -423,7 +427,7 @@ class EdgeEngine:
         log. The logs cannot be deleted instead: the engine would take new writes for older ones and drop them.
         """
         held = (self._path(collection, self.generation) for collection in (Collection.DOCUMENTS, Collection.PASSAGES))
-        self._check_space(max(_allocated(path) for path in held))  # a full disk below a mapping kills the process
+        self._check_space(MIN_FREE_BYTES + max(_allocated(path) for path in held))
         began = _now_us()
         with self._home.writing.inside():  # nobody copies meanwhile
             for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
@@ -556,13 +560,22 @@ class EdgeEngine:
                 f"a restore of the index in {self._folder} was interrupted: restore it again, from the same backup"
             )
 
-    def _check_space(self, more: int = 0) -> None:
-        free, needed = shutil.disk_usage(self._folder).free, MIN_FREE_BYTES + more
+    def _check_space(self, needed: int) -> None:
+        """Raises StoreUnavailable where fewer bytes are free."""
+        free = shutil.disk_usage(self._folder).free
         if free < needed:
             raise StoreUnavailable(
                 f"the disk of {self._folder} is full: {free >> 20} MiB free, {needed >> 20} MiB needed; "
                 "make room and it goes on"
             )
+
+
+def _end(shard: qdrant.EdgeShard) -> None:
+    try:
+        shard.flush()
+    except Exception as error:  # noqa: BLE001 what it holds is in its log, which the next start reads
+        log.warning("a part of the index was not flushed: %s", error)
+    shard.close()
 
 
 def _allocated(folder: Path) -> int:

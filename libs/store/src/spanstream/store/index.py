@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from spanstream.events.ids import Key, head_id
 from spanstream.store import conditions
 from spanstream.store.compression import Compression
 from spanstream.store.conditions import Ids
-from spanstream.store.engine import Collection, Engine, Operation, Point, Search, SetPayload, Upsert, Vector
+from spanstream.store.engine import Collection, Engine, Operation, Point, Record, Search, SetPayload, Upsert, Vector
 from spanstream.store.engine import Delete as DeletePoints
 from spanstream.store.errors import StoreUnavailable, TooLarge
 from spanstream.store.filling import Filling
@@ -35,6 +36,7 @@ from spanstream.store.payloads import (
     passage_from,
     passage_mark,
     passage_payload,
+    sound,
 )
 from spanstream.store.points import Failure, Head, Passage, PassageMark, Sparse, State, Vectors
 from spanstream.store.queries import Condition, Dense, Hit, Lexical, Match, Query, Scope, Spans
@@ -42,6 +44,8 @@ from spanstream.store.ranged import RangeIndexes
 from spanstream.store.retention import Retention
 from spanstream.store.standing_index import StandingQueries
 from spanstream.store.tallies import Tally, first, tallies
+
+log = logging.getLogger(__name__)
 
 FLIP_ATTEMPTS = 8  # each but the last is undone by a failure that is noted in the very moment
 MAX_SOURCES = 10_000
@@ -105,7 +109,7 @@ class Index:
         """All passages that the head names, by ordinal."""
         if head.state is not State.LIVE:
             return []
-        records = self._engine.retrieve(_PASSAGES, head.passage_ids(), vectors=["dense"] if vectors else [])
+        records = self._sound(head.passage_ids(), ["dense"] if vectors else [])
         found = [passage_from(record.payload, record.vectors.get("dense")) for record in records]
         return sorted(found, key=lambda passage: passage.ordinal)
 
@@ -241,8 +245,15 @@ class Index:
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Passage]:
         """Passages by id."""
-        records = self._engine.retrieve(_PASSAGES, ids)
-        return {record.id: passage_from(record.payload) for record in records}
+        return {record.id: passage_from(record.payload) for record in self._sound(ids)}
+
+    def _sound(self, ids: Sequence[str], vectors: Sequence[str] = ()) -> Iterator[Record]:
+        """The passages, without those that the disk has changed."""
+        for record in self._engine.retrieve(_PASSAGES, ids, vectors=vectors):
+            if sound(record.payload):
+                yield record
+            else:
+                log.error("the disk has changed passage %s: it is not shown", record.id)
 
     def span_vectors(self, ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Passage id -> [spans, dimension]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
@@ -110,7 +111,7 @@ def passage_payload(passage: Passage) -> Payload:
     key = passage.key
     offsets = np.ascontiguousarray(passage.span_offsets, dtype="<i4")
     metadata = plain(passage.metadata)
-    return {
+    payload = {
         "tenant": key.tenant,
         "source": key.source,
         "id": key.id,
@@ -127,8 +128,27 @@ def passage_payload(passage: Passage) -> Payload:
         "groups": list(passage.groups),
         "tokens": passage.tokens,
         "spans": base64.b64encode(offsets.tobytes()).decode(),
-        **facts_payload(metadata),
     }
+    return payload | {"sum": _sum(payload)} | facts_payload(metadata)
+
+
+def sound(payload: Mapping[str, Any]) -> bool:
+    """Whether a passage is as it was written: the engine does not see what a disk has changed. One of an older version is
+    taken for sound.
+    """
+    try:
+        return "sum" not in payload or bool(payload["sum"] == _sum(payload))
+    except (KeyError, TypeError):
+        return False
+
+
+def _sum(payload: Mapping[str, Any]) -> int:
+    """CRC-32 of what is shown of a passage, and whose it is. Not of metadata, in which a server may write numbers anew."""
+    shown = (*(str(payload[name]) for name in _SUMMED), *payload["groups"])
+    return zlib.crc32("\0".join(shown).encode("utf-8", "surrogatepass"))
+
+
+_SUMMED = ("tenant", "source", "id", "body", "ordinal", "start", "end", "text", "title", "tokens", "spans")
 
 
 def passage_from(payload: Mapping[str, Any], dense: list[float] | None = None) -> Passage:

@@ -15,6 +15,7 @@ from spanstream.events.topics import PASSAGES
 from spanstream.runtime import tracing
 from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.fair_consumer import FairConsumer
+from spanstream.runtime.free_space import FreeSpace
 from spanstream.runtime.rehearsal import Rehearsal
 from spanstream.runtime.service import Service, ThreadService
 
@@ -23,9 +24,15 @@ LIVE_SECONDS = 300.0  # without a poll it hangs: twice the worst batch that the 
 
 
 def build(
-    settings: EmbedderSettings, *, log: Log | None = None, encoder: Encoder | None = None, loops: int | None = None
+    settings: EmbedderSettings,
+    *,
+    log: Log | None = None,
+    encoder: Encoder | None = None,
+    loops: int | None = None,
+    space: FreeSpace | None = None,
 ) -> Service:
-    """The worker. What it is not given it makes from `settings`, and closes at the end."""
+    """The worker. What it is not given it makes from `settings`, and closes at the end. It waits while `space` lacks."""
+    space = space or FreeSpace((), 0)
     owned: list[Log | Encoder] = []
     if log is None:
         owned.append(log := open_log(settings.log_url, settings.log_access))
@@ -49,7 +56,7 @@ def build(
                 GROUP,
                 consumer,
                 log.producer(),
-                handler,
+                space.waiting(handler),
                 observer=observer,
                 commit_seconds=COMMIT_SECONDS,
                 survives=rehearsal.survives,

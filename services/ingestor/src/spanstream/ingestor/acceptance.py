@@ -19,6 +19,7 @@ from spanstream.ingestor.heads import Caller, Heads, HeadsUnavailable, Known
 from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime import metrics, tracing
+from spanstream.runtime.free_space import FreeSpace
 from spanstream.runtime.guard import Trail
 from spanstream.runtime.problems import Problem
 from spanstream.runtime.tenants import slot
@@ -49,9 +50,13 @@ class Acceptance:
         *,
         inline_text_bytes: int,
         backlog: Backlog | None = None,
+        space: FreeSpace | None = None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        """Texts above `inline_text_bytes` travel through the blob store. Without `heads` everything is published."""
+        """Texts above `inline_text_bytes` travel through the blob store. Without `heads` everything is published.
+
+        Nothing is while `space` lacks.
+        """
         self._producer = producer
         self._blobs = blobs
         self._heads = heads
@@ -59,12 +64,14 @@ class Acceptance:
         self._versions = versions
         self._inline_text_bytes = inline_text_bytes
         self.backlog = backlog or Backlog(0)
+        self._space = space or FreeSpace((), 0)
         self._now_us = now_us
 
     def accept(self, caller: Caller, documents: Sequence[Upsert | Delete]) -> list[Receipt]:
         """Receipts in order, once every document is durable. All are of one source of the caller's tenant.
 
-        Raises Problem 503 when the log or the blob store does not confirm: some may have been accepted all the same.
+        Raises Problem 503 when a disk has too little room: then nothing was; and when the log or the blob store does not
+        confirm: some may have been accepted all the same.
         """
         hashes = [document.hash() if isinstance(document, Upsert) else b"" for document in documents]
         held = self._held(caller, documents, hashes)
@@ -75,6 +82,8 @@ class Acceptance:
             for i, document in enumerate(documents)
         ]
         new = [i for i in range(len(documents)) if i not in held]
+        if new and self._space.lack():
+            raise Problem(503, "there is too little room on the disk; send it again later", retry_after=RETRY_SECONDS)
         try:
             messages = [self._message(documents[i], receipts[i].version, hashes[i]) for i in new]
             positions = self._producer.publish(messages, PUBLISH_SECONDS) if messages else []

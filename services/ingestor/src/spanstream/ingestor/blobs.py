@@ -64,6 +64,12 @@ class Blobs:
         """`url` as fsspec takes it, `file:<folder>` for example. Raises ValueError on an unknown scheme."""
         self._fs, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
+        self._held = False  # whether this process has found anything in it
+
+    @property
+    def folder(self) -> Path | None:
+        """Where they lie; None: on no disk of this machine."""
+        return Path(self._root) if isinstance(self._fs, LocalFileSystem) else None
 
     def put(self, of: Key, version: int, data: bytes) -> str:
         """Store, durably when it returns; the key. Raises BlobsUnavailable."""
@@ -83,10 +89,22 @@ class Blobs:
                 with self._fs.open(self._path(key), "rb") as file:
                     data: bytes = file.read(max_bytes + 1)
             except FileNotFoundError as error:
-                raise BlobMissing("no such blob") from error
+                raise self._missing() from error
+        self._held = True
         if len(data) > max_bytes:
             raise BlobTooLarge(f"more than {max_bytes} bytes")
         return data
+
+    def _missing(self) -> BlobError:
+        """Of one blob, or of all at once: a volume that is not mounted any more is an outage."""
+        if not self._held:
+            return BlobMissing("no such blob")
+        try:
+            self._fs.invalidate_cache()
+            held = bool(self._fs.ls(self._root, detail=False))
+        except OSError:
+            held = False
+        return BlobMissing("no such blob") if held else BlobsUnavailable("the blob store is empty")
 
     def forget(self, of: Key, version: int) -> None:
         """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable.

