@@ -1,4 +1,4 @@
-"""Room on disks: who writes stops while there is some left, because what runs out of it fails badly (decision 0028)."""
+"""Room on disks: who writes stops while there is some left, because what runs out of it fails badly (decision 0029)."""
 
 from __future__ import annotations
 
