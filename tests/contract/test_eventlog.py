@@ -378,6 +378,22 @@ def test_rewind_of_part_of_the_partitions_leaves_the_others(cluster: Cluster, gr
     consumer.close()
 
 
+def test_what_came_or_came_back_is_told_once(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    consumer = cluster.log.consumer(group, [topic])
+    until(lambda: consumer.poll(0.1) == [] and len(consumer.assignment()) == 3)
+    assert consumer.taken() == consumer.assignment()
+    assert consumer.taken() == frozenset()
+    other = cluster.log.consumer(group, [topic])
+    until(lambda: consumer.poll(0.1) == [] and other.poll(0.1) == [] and len(other.assignment()) > 0)
+    kept = consumer.assignment()
+    assert other.taken() == other.assignment()
+    other.close()
+    until(lambda: consumer.poll(0.1) == [] and len(consumer.assignment()) == 3)
+    assert consumer.taken() == consumer.assignment() - kept
+    consumer.close()
+
+
 def test_while_paused_polls_are_empty_and_the_membership_stays(cluster: Cluster, group: str) -> None:
     topic = cluster.topic()
     consumer = cluster.log.consumer(group, [topic])

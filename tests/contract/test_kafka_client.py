@@ -112,7 +112,10 @@ def test_a_record_may_be_longer_than_every_limit_of_a_fetch_once_it_is_unpacked(
     assert len(record.value) == unpacked > CONSUMER["max_partition_fetch_bytes"]
 
 
-@pytest.mark.finding("kafka-python: a committed position carries a note (attempts, `a=n+1`)", "confirmed; the attempts at a partition are kept there")
+@pytest.mark.finding(
+    "kafka-python: a committed position carries a note (attempts, `a=n+1`)",
+    "confirmed; the attempts at a partition are kept there",
+)
 def test_a_position_keeps_what_is_noted_beside_it(servers: list[str], topic: str) -> None:
     """Attempts (`a=n+1`) may be counted there."""
     one = KafkaConsumer(bootstrap_servers=servers, group_id=f"group-{uuid.uuid4().hex}", **CONSUMER)

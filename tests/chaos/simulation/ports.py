@@ -65,6 +65,9 @@ class ScheduledConsumer:
     def assignment(self) -> frozenset[tuple[str, int]]:
         return self._member.assignment() if self._lost is None else self._lost
 
+    def taken(self) -> frozenset[tuple[str, int]]:
+        return self._member.taken()
+
     def lag(self) -> Mapping[tuple[str, int], int]:
         return self._member.lag()
 

@@ -583,6 +583,29 @@ def test_run_finishes_and_commits_the_current_step_then_closes() -> None:
     assert bench.consumer.assignment() == frozenset()
 
 
+def test_what_was_handled_before_a_partition_was_away_is_not_committed_over_what_others_did() -> None:
+    waits = [Retry(1, "not durable yet")]
+
+    def flush() -> None:
+        if waits:
+            raise waits.pop()
+
+    bench = Bench(echo, flush=flush)
+    bench.put(b"a")
+    bench.loop.step()
+    assert bench.committed == 0
+    bench.consumer.close()  # it was silent for too long: another member takes over, and goes further
+    bench.put(b"b")
+    other = bench.log.consumer("stage", [IN], max_records=10)
+    records = other.poll(0)
+    assert len(records) == 2
+    assert other.commit(records)
+    other.close()
+    bench.clock.now += 10
+    bench.loop.step()
+    assert bench.committed == 2
+
+
 def test_isolation_that_takes_too_long_puts_the_rest_back() -> None:
     def handle(records: Sequence[Record]) -> list[Outgoing]:
         if len(records) > 1:

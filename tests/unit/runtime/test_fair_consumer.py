@@ -138,15 +138,21 @@ def test_a_partition_that_goes_takes_what_was_read_of_it_along() -> None:
     assert committed(log) == 18
 
 
-def test_what_is_read_twice_is_handed_out_from_there() -> None:
+def test_what_was_away_and_came_back_is_handed_out_from_where_others_left_it() -> None:
     """A rebalance may take a partition and give it back between two polls."""
     log, consumer = opened(max_records=2)
-    put(log, "a", *map(str, range(4)))
+    put(log, "a", *map(str, range(6)))
     first = consumer.poll(0.0)
-    consumer._inner.rewind(first)  # as if it had been away
-    assert values(consumer.poll(0.0)) == ["0", "1"]
-    assert values(consumer.poll(0.0)) == ["2", "3"]
+    consumer._inner.close()  # it was silent for too long
+    other = log.consumer("stage", [TOPIC], max_records=3)
+    assert other.commit(other.poll(0.0))
+    other.close()
+    assert values(consumer.poll(0.0)) == ["3", "4"]
+    assert len(consumer.taken()) == len(consumer.assignment())
+    assert values(consumer.poll(0.0)) == ["5"]
     assert consumer.poll(0.0) == []
+    consumer.commit(first)
+    assert committed(log) == 3
 
 
 def test_records_without_a_tenant_are_read_too() -> None:

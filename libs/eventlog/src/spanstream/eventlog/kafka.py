@@ -12,11 +12,19 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, OffsetSpec, TopicPartition
+from kafka import (
+    ConsumerRebalanceListener,
+    KafkaAdminClient,
+    KafkaConsumer,
+    KafkaProducer,
+    OffsetAndMetadata,
+    OffsetSpec,
+    TopicPartition,
+)
 from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
@@ -329,6 +337,20 @@ def _end(client: KafkaProducer, seconds: float) -> None:
         client._sender.force_close()
 
 
+class _Taken(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Told by the client within a poll."""
+
+    def __init__(self) -> None:
+        self.slots: set[TopicPartition] = set()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Those that were not held before."""
+        self.slots |= set(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """`assignment` says so."""
+
+
 class Consumer:
     """A member of a Kafka consumer group, under a name; `before` is called before it joins, and may raise LogUnavailable."""
 
@@ -349,6 +371,7 @@ class Consumer:
         self._max_records = max_records
         self._client: KafkaConsumer | None = None
         self._next: dict[TopicPartition, int] = {}
+        self._taken = _Taken()
         self._paused = False
 
     def poll(self, wait: float) -> Sequence[Record]:
@@ -432,6 +455,10 @@ class Consumer:
     def assignment(self) -> frozenset[tuple[str, int]]:
         return frozenset((slot.topic, slot.partition) for slot in self._held())
 
+    def taken(self) -> frozenset[tuple[str, int]]:
+        slots, self._taken.slots = self._taken.slots, set()
+        return frozenset((slot.topic, slot.partition) for slot in slots)
+
     def lag(self) -> Mapping[tuple[str, int], int]:
         lag = {}
         for slot in self._held():
@@ -455,7 +482,7 @@ class Consumer:
                 bootstrap_timeout_ms=5_000,
                 **CONSUMER,
             )
-            client.subscribe(self._topics)
+            client.subscribe(self._topics, listener=self._taken)
             for topic in self._topics:  # a leader that joins before it knows the topics assigns nothing, then again
                 client.partitions_for_topic(topic)
             self._client = client

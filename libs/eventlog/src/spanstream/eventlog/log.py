@@ -103,6 +103,12 @@ class Consumer(Protocol):
         """The (topic, partition) pairs held now; empty before the first join."""
         ...
 
+    def taken(self) -> frozenset[tuple[str, int]]:
+        """Of these, those that came since this was last asked, and may have been held before: meanwhile another member
+        may have handled what was read of them, and more, so that nothing read before is to be committed.
+        """
+        ...
+
     def lag(self) -> Mapping[tuple[str, int], int]:
         """Records between position and end, per assigned partition, as far as the last fetch knew."""
         ...

@@ -104,6 +104,7 @@ class Loop:
         self._last_poll = self._clock()  #   live() compares this stamp with now
         held = self._consumer.assignment()
         self._assigned = bool(held)
+        held -= self._consumer.taken()  # what was read of these before is not ours to commit, even if they were
         self._uncommitted = {place: record for place, record in self._uncommitted.items() if place in held}
         self._begun = {place: left for place, left in self._begun.items() if place in held}
         self._report_lag(records)

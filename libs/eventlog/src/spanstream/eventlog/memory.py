@@ -165,6 +165,7 @@ class MemoryConsumer:
         self._max_records = max_records
         self._positions: dict[Slot, int] = {}  # the partitions held now, and the offset each is read from next
         self._paused = False
+        self._taken: set[Slot] = set()
 
     def poll(self, wait: float) -> Sequence[Record]:
         with self._log.changed:
@@ -215,6 +216,11 @@ class MemoryConsumer:
         with self._log.changed:
             return frozenset(self._positions)
 
+    def taken(self) -> frozenset[Slot]:
+        with self._log.changed:
+            taken, self._taken = frozenset(self._taken), set()
+            return taken
+
     def lag(self) -> Mapping[Slot, int]:
         with self._log.changed:
             return {slot: len(self._records(slot)) - offset for slot, offset in self._positions.items()}
@@ -246,6 +252,7 @@ class MemoryConsumer:
         for slot in sorted(meant - owners.keys()):
             owners[slot] = self
             self._positions[slot] = self._group.committed.get(slot, 0)
+            self._taken.add(slot)
 
     def _take(self) -> list[Record]:
         if self._paused:

@@ -45,6 +45,7 @@ class FairConsumer:
         self._open: dict[Slot, dict[int, Record]] = {}  # read and not finished, by rising offset
         self._read: dict[Slot, Record] = {}  # the last one read
         self._kept: dict[Slot, int] = {}  # offset of the last record below the position
+        self._taken: frozenset[Slot] = frozenset()  # since the last question
         self._paused = self._full = False
 
     @classmethod
@@ -56,11 +57,9 @@ class FairConsumer:
         self._throttle()
         idle = self._paused or not (self._queue or self._again)
         fresh = self._inner.poll(wait if idle else 0.0)  # also while full: polling keeps the membership
-        self._forget(self._read.keys() - self._inner.assignment())
-        # Read a second time: the partition was away meanwhile, and went back to what is committed.
-        self._forget(
-            {_slot(one) for one in fresh if (last := self._read.get(_slot(one))) and one.offset <= last.offset}
-        )
+        came = self._inner.taken()
+        self._taken |= came
+        self._forget((self._read.keys() - self._inner.assignment()) | came)
         for record in fresh:
             self._kept.setdefault(_slot(record), record.offset - 1)
             self._open.setdefault(_slot(record), {})[record.offset] = record
@@ -119,6 +118,10 @@ class FairConsumer:
 
     def assignment(self) -> frozenset[Slot]:
         return self._inner.assignment()
+
+    def taken(self) -> frozenset[Slot]:
+        taken, self._taken = self._taken, frozenset()
+        return taken
 
     def lag(self) -> Mapping[Slot, int]:
         lag = dict(self._inner.lag())
