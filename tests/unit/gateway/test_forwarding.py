@@ -84,6 +84,12 @@ def test_nothing_of_a_stranger_is_handed_on(client: TestClient, ingest: Ingest, 
 PRINT = "0123456789abcdef"
 
 
+def test_a_length_without_a_body_is_not_handed_on(client: TestClient, ingest: Ingest) -> None:
+    """Else the other side waits for a body that never comes."""
+    assert client.request("GET", "/v1/failures", content=b"Bees.").status_code == 202
+    assert "content-length" not in ingest.asked[0].headers
+
+
 def test_failures_are_handed_on_for_who_may(client: TestClient, ingest: Ingest, keys: Path) -> None:
     ingest.answer = httpx.Response(200, json={"groups": []})
     assert client.get("/v1/failures").json() == {"groups": []}

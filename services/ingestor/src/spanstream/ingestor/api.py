@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.ingestor import upload
-from spanstream.ingestor.acceptance import RETRY_SECONDS, Acceptance, Receipt
+from spanstream.ingestor.acceptance import Acceptance, Receipt
 from spanstream.ingestor.batch import Batch, DuplexResponse
 from spanstream.ingestor.body import chunks, json_object, lines, media_type, whole
 from spanstream.ingestor.budget import Budget
@@ -22,6 +22,7 @@ from spanstream.ingestor.heads import Caller
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime import metrics
 from spanstream.runtime.auth import Authenticator, Identity
+from spanstream.runtime.forwarding import handed_on
 from spanstream.runtime.guard import GuardedRoute, guarded, trail
 from spanstream.runtime.names import DocumentId, SourceName, key_of
 from spanstream.runtime.problems import TYPES, Problem, responses
@@ -31,7 +32,6 @@ _STATUS_PARAMETERS = [
     {"name": "version", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": MAX_VERSION}},
     {"name": "wait", "in": "query", "description": "seconds", "schema": {"type": "number", "minimum": 0}},
 ]
-_FORWARD_SECONDS = 90.0  # above the longest wait that the gateway allows
 _JSON = frozenset({"", "application/json"})
 _RECORDS = frozenset({"", "application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/json"})
 
@@ -155,7 +155,9 @@ def router(
             openapi_extra={"parameters": _STATUS_PARAMETERS},
         )
         async def status(request: Request, source: SourceName, id: DocumentId, _caller: reader) -> Response:
-            return await _forward(gateway, request, source, id)
+            # Encoded anew: a part '..' between slashes that came as they are would be taken out on the way.
+            path = f"/v1/sources/{quote(source, safe='')}/documents/{quote(id, safe='')}"
+            return await handed_on(gateway, request, path, "the gateway")
 
     return routes
 
@@ -181,20 +183,6 @@ def _answer(receipt: Receipt) -> Response:
     status: Literal["accepted", "unchanged"] = "unchanged" if receipt.unchanged else "accepted"
     body = ReceiptBody(source=receipt.key.source, id=receipt.key.id, version=receipt.version, status=status)
     return Response(body.model_dump_json(), 200 if receipt.unchanged else 202, media_type="application/json")
-
-
-async def _forward(gateway: httpx.AsyncClient, request: Request, source: str, id: str) -> Response:
-    """The gateway's answer about the same document, to the same query and caller."""
-    headers = {name: request.headers[name] for name in ("authorization", "traceparent") if name in request.headers}
-    # Encoded anew: a part '..' between slashes that came as they are would be taken out on the way.
-    path = f"/v1/sources/{quote(source, safe='')}/documents/{quote(id, safe='')}"
-    url = httpx.URL(path, query=request.url.query.encode() or None)
-    try:
-        answer = await gateway.get(url, headers=headers, timeout=_FORWARD_SECONDS)
-    except httpx.HTTPError as error:
-        raise Problem(503, "the gateway does not answer", retry_after=RETRY_SECONDS) from error
-    kept = {name: answer.headers[name] for name in ("retry-after", "www-authenticate") if name in answer.headers}
-    return Response(answer.content, answer.status_code, kept, answer.headers.get("content-type"))
 
 
 def _body(content_type: str, model: type[BaseModel], *, binary: bool = False) -> dict[str, Any]:
