@@ -23,7 +23,7 @@ app = typer.Typer(
 
 Url = Annotated[
     str,
-    typer.Option("--registry", metavar="URL", envvar="RELEASES_URL", help="A folder, or what fsspec reads: s3://…"),
+    typer.Option("--registry", metavar="URL", envvar="RELEASES_URL", help="A folder, or s3://bucket/prefix."),
 ]
 Name = Annotated[str, typer.Argument(metavar="RELEASE", help="Its name, as `list` shows it.")]
 Seal = Annotated[
