@@ -117,7 +117,7 @@ def test_an_interrupt_ends_with_its_own_line_and_code(capsys: pytest.CaptureFixt
     assert "nothing was written" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["diagnose", "compare"])
+@pytest.mark.parametrize("command", ["diagnose", "compare", "evaluate"])
 def test_help_is_whole_in_eighty_columns(command: str) -> None:
     done = CliRunner().invoke(encoder, [command, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
     assert done.exit_code == 0

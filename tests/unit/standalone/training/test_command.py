@@ -65,15 +65,25 @@ def test_a_release_comes_out_that_loads_and_nothing_of_the_texts_stays(
 def test_a_training_that_was_stopped_goes_on_with_what_it_read(recipe: Path, texts: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / spool.FILE).write_text(
-        "\n".join(json.dumps({"text": f"This is {n}. That is {n + 1}.", "title": "", **NO_LABELS}) for n in range(40))
+    read = "\n".join(
+        json.dumps({"text": f"This is {n}. That is {n + 1}.", "title": "", **NO_LABELS}) for n in range(40)
     )
+    (out / spool.FILE).write_text(read)
     done = run(texts, "--recipe", recipe, "--out", out)
     assert done.exit_code == 0, done.output
     assert json.loads((out / "training.json").read_text())["passages"] == 40
     assert "read before" in " ".join(done.output.split())
     assert "is not offered" in done.output
     assert f"ENCODER_MODEL={out / outcome.NOT_OFFERED}" in done.output
+
+    learnt = (out / outcome.REPORT).read_bytes()
+    (out / spool.FILE).write_text(read)  # as if it had been killed while it was judged
+    (out / outcome.GATE).unlink()
+    again = run(texts, "--recipe", recipe, "--out", out)
+    assert again.exit_code == 0, again.output
+    assert (out / outcome.REPORT).read_bytes() == learnt
+    assert (out / outcome.GATE).exists()
+    assert not (out / spool.FILE).exists()
 
 
 @pytest.mark.parametrize(

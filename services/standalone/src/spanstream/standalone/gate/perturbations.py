@@ -41,7 +41,7 @@ Perturbation = Callable[[str, Random], str]
 PERTURBATIONS: dict[str, Perturbation] = {
     "typos": typos,
     "words left out": dropped,
-    "words in another order": reordered,
+    "words reordered": reordered,
 }
 
 

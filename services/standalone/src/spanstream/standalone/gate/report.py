@@ -27,7 +27,7 @@ def tell(judgement: Judgement, console: Console) -> None:
     console.print(table(judgement.rows, "base", "new"))
     rules = Table("rule", "", "measured", box=None)
     for each in judgement.rulings:
-        rules.add_row(each.rule, Text(each.status, _STYLES[each.status]), each.reason)
+        rules.add_row(each.rule, Text(each.status, _STYLES[each.status]), Text(each.reason))
     console.print(rules)
     failed = [ruling.rule for ruling in judgement.rulings if ruling.status is Status.FAILED]
     told = f"Not passed: {'; '.join(failed)}." if failed else "Passed."

@@ -23,7 +23,7 @@ app = typer.Typer(
 
 Url = Annotated[
     str,
-    typer.Option("--registry", metavar="URL", envvar="RELEASES_URL", help="A folder, or what fsspec reads: s3://…"),
+    typer.Option("--registry", metavar="URL", envvar="RELEASES_URL", help="A folder, or s3://bucket/prefix."),
 ]
 Name = Annotated[str, typer.Argument(metavar="RELEASE", help="Its name, as `list` shows it.")]
 Seal = Annotated[
@@ -45,12 +45,13 @@ def list_(registry: Url, as_json: AsJson = False) -> None:
         output.write_json({"registry": registry, "releases": list(rows)})
         return
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("release", "from", "judged by", box=None)
     table.add_column("MB", justify="right")
     for each in manifests:
         told = (each.release, each.lineage["base"], each.gate["asked"]["from"], f"{each.bytes / 1e6:.1f}")
-        table.add_row(*(output.clean(str(cell)) for cell in told))
+        table.add_row(*(Text(output.clean(str(cell))) for cell in told))
     output.consoles()[0].print(table)
 
 
