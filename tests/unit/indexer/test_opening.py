@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import cast
 
 import pytest
@@ -30,7 +31,7 @@ class Closed:
     ],
 )
 def test_an_index_that_does_not_open_is_no_records_fault(error: Exception, raised: type[Exception]) -> None:
-    opening = Opening(cast(Store, Closed(error)), HashEncoder(8), "rules@1", None, 1.0)
+    opening = Opening(cast(Store, Closed(error)), HashEncoder(8), "rules@1", None, 1.0, threading.Lock())
     with pytest.raises(raised, match=str(error)):
         opening([])
     assert not opening.done

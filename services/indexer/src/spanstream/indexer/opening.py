@@ -24,16 +24,24 @@ class Opening:
     """Opens the store's generation, as a thread's target or at the first poll, then handles."""
 
     def __init__(
-        self, store: Store, encoder: Encoder, segmenter: str, compression: Compression | None, standing_seconds: float
+        self,
+        store: Store,
+        encoder: Encoder,
+        segmenter: str,
+        compression: Compression | None,
+        standing_seconds: float,
+        lock: threading.Lock,
     ) -> None:
-        """`compression`: of the index, in place of the release's. `standing_seconds`: between two looks for changed queries."""
+        """`compression`: of the index, in place of the release's. `standing_seconds`: between two looks for changed queries.
+        `lock` is held while records are handled.
+        """
         self._standing_seconds = standing_seconds
         self._segmenter = segmenter
         self._compression = compression
         self._store = store
         self._encoder = encoder
         self._indexer: Indexer | None = None
-        self.lock = threading.Lock()  # held while records are handled
+        self.lock = lock
         self._opening = threading.Lock()
         self._waits_for = "the index is not open yet"
 

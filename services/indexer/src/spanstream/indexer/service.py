@@ -34,9 +34,17 @@ LIVE_SECONDS = 120.0  # without a poll it hangs: a poll takes about a second of 
 
 
 def build(
-    settings: IndexerSettings, *, log: Log | None = None, store: Store | None = None, encoder: Encoder | None = None
+    settings: IndexerSettings,
+    *,
+    log: Log | None = None,
+    store: Store | None = None,
+    encoder: Encoder | None = None,
+    indexing: threading.Lock | None = None,
 ) -> Service:
-    """The indexer. What it is not given it makes from `settings`, and closes at the end; the encoder only names itself."""
+    """The indexer. What it is not given it makes from `settings`, and closes at the end; the encoder only names itself.
+
+    `indexing` is held while records are handled: whoever else holds it sees an index that nothing is written to.
+    """
     owned: list[Log | Store | Encoder] = []
     if log is None:
         owned.append(log := open_log(settings.log_url, settings.log_access))
@@ -47,7 +55,14 @@ def build(
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
 
-    opening = Opening(store, encoder, segmenter(settings.spans), settings.store_compression, settings.standing_seconds)
+    opening = Opening(
+        store,
+        encoder,
+        segmenter(settings.spans),
+        settings.store_compression,
+        settings.standing_seconds,
+        indexing or threading.Lock(),
+    )
     consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
 
     provisioned = Provisioned(log, GROUP)

@@ -5,27 +5,40 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spanstream.embedder.settings import EncoderSettings
 from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.opening import open_encoder
 from spanstream.encoder.reranker import Reranker
 from spanstream.eventlog.access import OPEN, Access
+from spanstream.events.segmenter import segmenter
 from spanstream.runtime import admin
 from spanstream.runtime.free_space import FreeSpace
 from spanstream.runtime.http import HttpServer
-from spanstream.runtime.service import Service
+from spanstream.runtime.service import Service, ThreadService
 from spanstream.runtime.settings import AdminSettings, LogAccessSettings, Settings
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.loading import Ahead, LoadingEncoder
+from spanstream.standalone.migration import record
+from spanstream.standalone.migration.record import Recorded, Stage
+from spanstream.standalone.migration.starting import filled_with, is_address, opener
 from spanstream.standalone.parts import Closeable, Shared, Topics
+from spanstream.standalone.trouble import Trouble
 from spanstream.store.store import Store
 
+if TYPE_CHECKING:
+    from spanstream.eventlog.log import Log
+    from spanstream.standalone.migration.side import Surroundings
+    from spanstream.standalone.operations import Operation
+
+MIGRATING = frozenset({"ingestor", "embedder", "indexer", "gateway"})  # what has to be in one process for it
 TARGETS = ("ingestor", "embedder", "indexer", "gateway", "encoder")
 IN_PROCESS = "inproc:"
 EDGE = "edge:"
@@ -93,6 +106,8 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
 
     Raises PortInUse, SettingsError, StoreCorrupt or Trouble; after that nothing runs any more.
     """
+    recorded = record.read(folder.path)
+    plan, model = _as_recorded(plan, filled_with(recorded))
     parts: list[Service] = []
     shown: list[Settings] = []
     admin_settings = AdminSettings.read(host=plan.host, port=plan.admin_port)
@@ -117,13 +132,13 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             first.append(replicated(plan, folder, writer(folder)))
         encoder: LoadingEncoder | None = None
         if "encoder" in plan.targets:
-            encoder_settings = EncoderSettings.read(cache_folder=folder.windows)
+            encoder_settings = EncoderSettings.read(cache_folder=folder.windows, **model)
             encoder = LoadingEncoder(lambda: _load(encoder_settings))
             early.append(encoder)
         if "ingestor" in plan.targets:
             folder.make_receipt_key()
         configs = settings(plan, folder, log_url)
-        services, resources = _services(plan, configs, folder, log_url, encoder, http)
+        services, resources = _services(plan, configs, folder, log_url, encoder, http, recorded)
     except BaseException:
         for service in reversed(early):
             service.stop(time.monotonic() + 5)
@@ -132,6 +147,22 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
     shown += configs.values()
     release = (lambda: encoder.info().release) if encoder is not None else release_at(plan.encoder_url)
     return Composition([*parts, admin_server], http.url, http.url, admin_server.url, log_url, release)
+
+
+def _as_recorded(plan: Plan, encoder: str | None) -> tuple[Plan, dict[str, str]]:
+    """The plan with the encoder that the index was moved to, if it was, and what that sets of the encoder's settings.
+
+    Raises Trouble where that contradicts the plan.
+    """
+    if encoder is None:
+        return plan, {}
+    if plan.encoder_replicas:
+        raise Trouble(
+            f"The index was moved to {encoder}, which is loaded in this process.", "Start without --encoder-replicas."
+        )
+    if is_address(encoder):
+        return replace(plan, targets=plan.targets - {"encoder"}, encoder_url=encoder), {}
+    return replace(plan, targets=plan.targets | {"encoder"}, encoder_url=IN_PROCESS), {"model": encoder}
 
 
 def log_access(plan: Plan) -> Access:
@@ -146,6 +177,7 @@ def _services(
     log_url: str,
     local: LoadingEncoder | None,
     http: HttpServer,
+    recorded: Recorded,
 ) -> tuple[list[Service], list[Closeable]]:
     """The topics and the targets, consumers before producers, and what they share.
 
@@ -157,18 +189,44 @@ def _services(
     resources: list[Closeable] = [log]
     services: list[Service] = [Topics(log, skip_lost=plan.skip_lost)]
     space = _space(plan, configs, folder)
-    store: Store | None = None
+    home: Store | None = None  # shows what is live
+    store: Store | None = None  # shows what the services fill
     if plan.targets & {"indexer", "gateway"}:
         from spanstream.store.opening import open_store
 
         own = configs.get("indexer") or configs["gateway"]
         key = own.store_api_key.get_secret_value() if own.store_api_key else None
-        store = open_store(plan.store_url, key)
-        resources.append(store)
+        store = home = open_store(plan.store_url, key)
+        resources.append(home)
+    from spanstream.gateway.live import Live
+
+    live, indexing = Live(), threading.Lock()
+    more: dict[str, Operation] = {}
+    if home is not None and plan.targets >= MIGRATING:
+        from spanstream.standalone.migration.handover import Handover
+        from spanstream.standalone.migration.migrations import Migrations, operations
+
+        store = home.beside()
+        if (migration := recorded.migration) is not None:
+            if migration.stage is Stage.RETIRED:
+                services.append(Handover(folder.path, log, home, migration))
+            else:
+                live = Live("the generations of the index are not open yet")
+        filling: Encoder = local if local is not None else open_encoder(plan.encoder_url)
+        if local is None:
+            resources.append(filling)
+        migrations = Migrations(folder.path, _around(configs, log, home), store, filling, indexing, live)
+        services.append(ThreadService("migrations", [migrations.run], unready=migrations.unready))
+        more = operations(migrations)
+    elif recorded.migration is not None:
+        raise Trouble(
+            f"The index is being moved to {recorded.migration.release}: that needs all services in one process.",
+            "Start without --target and --processes, and let it end, or cancel it: spanstream migrate status.",
+        )
     if "indexer" in plan.targets:
         from spanstream.indexer import service as indexer
 
-        services.append(indexer.build(configs["indexer"], log=log, store=store, encoder=local))
+        services.append(indexer.build(configs["indexer"], log=log, store=store, encoder=local, indexing=indexing))
     if "embedder" in plan.targets:
         from spanstream.embedder import service as embedder
 
@@ -182,8 +240,8 @@ def _services(
         from spanstream.standalone.heads import store_heads
         from spanstream.standalone.holdings import StoreHoldings
 
-        heads = store_heads(store) if store is not None else None
-        holdings = StoreHoldings(store) if store is not None else None
+        heads = store_heads(home) if home is not None else None
+        holdings = StoreHoldings(home) if home is not None else None
         services.append(
             ingestor.build(configs["ingestor"], log=log, heads=heads, holdings=holdings, http=http, space=space)
         )
@@ -193,11 +251,13 @@ def _services(
         reranker = _reranker() if local is not None else None
         if reranker is not None:
             resources.append(reranker)
-        services.append(gateway.build(configs["gateway"], store=store, encoder=local, reranker=reranker, http=http))
-    if store is not None:
+        services.append(
+            gateway.build(configs["gateway"], store=store, encoder=local, reranker=reranker, http=http, live=live)
+        )
+    if home is not None:
         from spanstream.standalone import control
 
-        services.append(control.service(folder.path, log, store))
+        services.append(control.service(folder.path, log, home, more))
     return services, resources
 
 
@@ -209,6 +269,17 @@ def _space(plan: Plan, configs: dict[str, Any], folder: DataFolder) -> FreeSpace
     filled += [folder.kafka] if plan.log_url is None else []
     filled += [Path(plan.store_url.removeprefix(EDGE))] if plan.store_url.startswith(EDGE) else []
     return FreeSpace(filled, configs["ingestor"].min_free_bytes)
+
+
+def _around(configs: dict[str, Any], log: Log, home: Store) -> Surroundings:
+    """What a migration makes the new generation with."""
+    from spanstream.standalone.migration.side import Surroundings
+
+    own = configs["indexer"]
+    load = opener(lambda model: _load(EncoderSettings.read(model=model)))
+    return Surroundings(
+        log, home, configs["ingestor"], segmenter(own.spans), own.store_compression, own.vacuum_hours, load
+    )
 
 
 def release_at(url: str) -> Callable[[], str]:

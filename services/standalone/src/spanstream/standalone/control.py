@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from spanstream.encoder.errors import EncoderError
 from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log
 from spanstream.runtime.logs import get_logger
 from spanstream.runtime.service import ThreadService
 from spanstream.standalone.backup.manifest import Unfit
-from spanstream.standalone.operations import OPERATIONS
+from spanstream.standalone.migration.record import MigrationRefused
+from spanstream.standalone.operations import OPERATIONS, Operation
 from spanstream.store.errors import StoreError
 from spanstream.store.store import Store
 
@@ -45,8 +48,11 @@ class _Ended(Exception):
     """Whoever asked is gone, or we are to stop."""
 
 
-def service(folder: Path, events: Log, store: Store) -> ThreadService:
-    """Answers until it is stopped."""
+def service(
+    folder: Path, events: Log, store: Store, more: Mapping[str, Operation] = MappingProxyType({})
+) -> ThreadService:
+    """Answers until it is stopped. `more`: what can be asked beside OPERATIONS, or in place of them."""
+    known = OPERATIONS | dict(more)
 
     def serve(stop: threading.Event) -> None:
         place = folder / FOLDER
@@ -65,7 +71,7 @@ def service(folder: Path, events: Log, store: Store) -> ThreadService:
                 with suppress(TimeoutError):
                     connection, _ = listening.accept()
                     with connection:
-                        _answer(connection, events, store, stop)
+                        _answer(connection, events, store, stop, known)
             os.unlink(address)
 
     return ThreadService("control", [serve])
@@ -95,7 +101,9 @@ def ask(
     raise Refused("it was stopped before it had answered")
 
 
-def _answer(connection: socket.socket, events: Log, store: Store, stop: threading.Event) -> None:
+def _answer(
+    connection: socket.socket, events: Log, store: Store, stop: threading.Event, known: Mapping[str, Operation]
+) -> None:
     connection.settimeout(HEAR_SECONDS)
     with suppress(OSError, _Ended), connection.makefile("rwb") as lines:
 
@@ -106,13 +114,13 @@ def _answer(connection: socket.socket, events: Log, store: Store, stop: threadin
 
         try:
             asked = json.loads(lines.readline(LINE_BYTES))
-            operation, options = OPERATIONS[asked["ask"]], asked["options"]
+            operation, options = known[asked["ask"]], asked["options"]
         except (ValueError, KeyError, TypeError):
             return _say(lines, {"error": "this Spanstream does not know what was asked: it is of another version"})
         log.info("control", operation=asked["ask"])
         try:
             _say(lines, {"answer": operation(events, store, options, progress)})
-        except (EventLogError, StoreError, Unfit, OSError) as error:
+        except (EventLogError, StoreError, EncoderError, Unfit, MigrationRefused, OSError) as error:
             if isinstance(error, BrokenPipeError | ConnectionError):
                 raise
             _say(lines, {"error": str(error)})

@@ -18,6 +18,7 @@ from spanstream.store.store import Store
 SHOWN = 1_000  # differences that are told one by one; all are counted
 Options = Mapping[str, Any]
 Answer = dict[str, Any]
+Operation = Callable[[Log, Store, Options, Progress], Answer]
 
 
 def audit(log: Log, store: Store, options: Options, progress: Progress) -> Answer:
@@ -63,7 +64,7 @@ def backup(log: Log, store: Store, options: Options, progress: Progress) -> Answ
     }
 
 
-OPERATIONS: dict[str, Callable[[Log, Store, Options, Progress], Answer]] = {
+OPERATIONS: dict[str, Operation] = {
     "audit": audit,
     "repair": repair,
     "backup": backup,

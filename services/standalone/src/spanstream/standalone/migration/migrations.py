@@ -1,0 +1,426 @@
+"""One migration at a time, from the first event to the switch and back, while everything is answered and written.
+
+Its service's thread brings it on:
+
+    1 the generation that the services fill is open; with a migration on record, the new one too
+    2 searches are answered from the one that the store says is live
+    3 while it is being filled: once it is a look behind at most, compare; if it is good enough, switch
+
+The switch: hold the services' indexer, so that nothing new is shown; wait until the new generation has all events that there
+are; make it live in the store, durably; answer from it. So nobody who has seen a document's version meets an older one.
+Back the same way, the other way round. What crashes at any point goes on from the record and from what the store says.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from pathlib import Path
+from secrets import randbits
+from typing import Any
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.errors import EncoderError
+from spanstream.eventlog.errors import EventLogError
+from spanstream.events.topics import DOCUMENTS
+from spanstream.gateway.live import Live, Shown
+from spanstream.gateway.search import Searcher
+from spanstream.runtime.logs import get_logger
+from spanstream.standalone.audit.reading import Progress, silent
+from spanstream.standalone.audit.settled import settled
+from spanstream.standalone.migration import coverage, record, shadow
+from spanstream.standalone.migration.estimate import DOCUMENTS as ESTIMATED
+from spanstream.standalone.migration.estimate import Estimate, estimate
+from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Stage
+from spanstream.standalone.migration.side import Side, Surroundings
+from spanstream.standalone.operations import Options, backup
+from spanstream.store.errors import StoreError, StoreUnavailable
+from spanstream.store.generation import Generation, opened
+from spanstream.store.store import Store
+
+log = get_logger()
+
+LOOK_SECONDS = 0.5
+SWITCH_SECONDS = 10.0  # that documents may wait for the switch; then it is tried again later
+COVER_SECONDS = 30.0  # for documents that are on their way while both generations are compared
+Told = dict[str, Any]
+
+
+class _Stopping(Exception):
+    """The process ends; the next one goes on."""
+
+
+class Migrations:
+    """Its methods are called by one thread at a time, beside that of `run`. They raise MigrationRefused, and what log, store
+    and encoder do."""
+
+    def __init__(
+        self,
+        folder: Path,
+        around: Surroundings,
+        store: Store,
+        encoder: Encoder,
+        indexing: AbstractContextManager[object],
+        live: Live,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        """`store` and `encoder`: of the generation that the services fill; `indexing` is held while they write it.
+        `look_seconds`: between two looks how far it is.
+        """
+        self._look_seconds = look_seconds
+        self._folder, self._around, self._live = folder, around, live
+        self._store, self._encoder, self._indexing = store, encoder, indexing
+        self._recorded = Recorded()
+        self._own: Shown | None = None
+        self._side: Side | None = None
+        self._goal: Mapping[int, int] | None = None  # the ends of the log at the last look
+        self._changing = threading.RLock()
+        self._stop = threading.Event()
+
+    # --- The service's thread ---
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`. Raises what must end the process: nobody would write the live generation any more."""
+        self._stop = stop
+        try:
+            while not stop.is_set() and not self._began():
+                stop.wait(self._look_seconds)
+            while not stop.wait(self._look_seconds):
+                with self._changing:
+                    self._look()
+        finally:
+            if self._side is not None:
+                self._side.stop()
+                self._side.close()
+
+    def _began(self) -> bool:
+        """Steps 1 and 2; False where something does not answer yet."""
+        around = self._around
+        self._recorded = record.read(self._folder)
+        migration = self._recorded.migration
+        try:
+            if migration is not None:
+                self._check(self._encoder, migration.old_generation, migration.old_release)
+            generation = opened(self._store, self._encoder.info(), around.segmenter, around.compression)
+            own = Shown(generation, self._store, self._encoder)
+            if migration is None:
+                around.home.make_live(generation.name)
+                self._live.show(None)
+                self._own = own
+                return True
+            if self._side is None:
+                encoder = around.open_encoder(migration.encoder)
+                try:
+                    self._check(encoder, migration.generation, migration.release)
+                    self._opened(migration, own, encoder)
+                except BaseException:
+                    encoder.close()
+                    raise
+            name = next((each.name for each in own.store.generations() if each.live), generation.name)
+            self._show(name)
+            if name == migration.generation and migration.stage is not Stage.RETIRED:
+                self._write(replace(migration, stage=Stage.SWITCHED))
+            elif name != migration.generation and migration.stage is Stage.SWITCHED:  # a backup was restored
+                self._write(replace(migration, stage=Stage.ROLLED_BACK))
+            self._own = own
+        except (EncoderError, StoreUnavailable, EventLogError) as error:
+            log.warning("generations_wait", detail=str(error))
+            return False
+        return True
+
+    def _check(self, encoder: Encoder, generation: str, release: str) -> None:
+        """Before anything is made for it."""
+        if self._generation(encoder).name != generation:
+            raise MigrationRefused(
+                f"a migration is on record, and one of its encoders was {release}, which is {encoder.info().release} now. Put"
+                " that release back, and start with the ENCODER_MODEL and SPANS that there were"
+            )
+
+    def _opened(self, migration: Migration, own: Shown, encoder: Encoder) -> Side:
+        side = Side(self._around, encoder, migration.group, own.store.heads, self._rate)
+        self._side, self._goal = side, None
+        side.start()
+        return side
+
+    def _look(self) -> None:
+        """Step 3."""
+        migration, side = self._recorded.migration, self._side
+        if migration is None or side is None:
+            return
+        if side.problem:
+            if self._switched(side):
+                raise MigrationRefused(f"the live generation is not written any more: {side.problem}")
+            return
+        if migration.stage is not Stage.FILLING:
+            return
+        try:
+            goal, self._goal = self._goal, self._around.log.end_offsets(DOCUMENTS.name)
+            if goal is None or side.progress.behind(goal):
+                return
+            report, good = self._compared(migration, side)
+            self._write(replace(migration, report=report, stage=Stage.FILLING if good else Stage.REFUSED))
+            if good:
+                self._switch(side)
+        except (EncoderError, StoreError, EventLogError) as error:
+            log.warning("migration_waits", detail=str(error))
+        except _Stopping:
+            pass
+
+    def _compared(self, migration: Migration, side: Side) -> tuple[Told, bool]:
+        own, new = self._required(), side.shown
+        covered = coverage.cover(own.store, new.store, COVER_SECONDS, sleep=self._pause)
+        report: Told = {"coverage": asdict(covered)}
+        if not covered.whole:
+            return report, False
+        asked = shadow.probes(own.store, coverage.sampled(own.store, shadow.QUERIES, randbits(128)))
+        searchers = [Searcher(each.store, each.encoder, {}) for each in (own, new)]
+        try:
+            both = list(zip(searchers, (own.generation.dimension, new.generation.dimension), strict=True))
+            verdict = shadow.ask(asked, both[0], both[1])
+        finally:
+            for searcher in searchers:
+                searcher.close()
+        report["shadow"] = asdict(verdict)
+        return report, verdict.good(migration.overlap, migration.success_drop)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise _Stopping
+
+    def _switch(self, side: Side) -> None:
+        log_ends = self._around.log.end_offsets
+        with self._indexing:
+            ends, deadline = log_ends(DOCUMENTS.name), time.monotonic() + SWITCH_SECONDS
+            while side.progress.behind(ends):
+                if time.monotonic() >= deadline or side.problem:
+                    log.warning("migration_switch_waits", detail="the new generation is too far behind")
+                    return
+                self._pause(0.01)
+            side.shown.store.flush()
+            self._show(side.shown.generation.name)
+        assert self._recorded.migration is not None
+        self._write(replace(self._recorded.migration, stage=Stage.SWITCHED))
+
+    def _show(self, generation: str) -> None:
+        """Durably, and then at once."""
+        self._around.home.make_live(generation)
+        side = self._side
+        self._live.show(side.shown if side and side.shown.generation.name == generation else None)
+        log.info("generation_live", generation=generation)
+
+    def unready(self) -> list[str]:
+        """Until it is known what is live, and that is open."""
+        return [] if self._own else ["the generations of the index are not open yet"]
+
+    # --- What people ask for ---
+
+    def plan(self, encoder: str, rate: float) -> Told:
+        """What it will cost."""
+        own = self._required()
+        new = self._new_encoder(encoder)
+        try:
+            generation = self._generation(new)
+            told = self._estimate(own, new, rate)
+        finally:
+            new.close()
+        return {
+            "from": {"release": own.encoder.info().release, "generation": own.generation.name},
+            "to": {"release": generation.release, "generation": generation.name, "dimension": generation.dimension},
+            **asdict(told),
+            "kept": [asdict(each) for each in self._around.home.generations()],
+        }
+
+    def apply(self, encoder: str, rate: float, overlap: float, success_drop: float) -> Told:
+        """Begin, or go on with, the migration to this release; its thread does the rest."""
+        own = self._required()
+        if self._recorded.migration is not None:
+            with self._changing:
+                self._resume(self._recorded.migration, encoder, rate, overlap, success_drop)
+            return self.status()
+        new = self._new_encoder(encoder)
+        try:
+            generation = self._generation(new)
+            with self._changing:
+                home = self._around.home
+                if any(each.name == generation.name for each in home.generations()):
+                    home.drop(generation.name)  # of an earlier migration: who knows what it has missed
+                migration = Migration(
+                    encoder=encoder,
+                    release=generation.release,
+                    generation=generation.name,
+                    old_release=own.encoder.info().release,
+                    old_generation=own.generation.name,
+                    group=f"migrate-{uuid.uuid4().hex[:12]}",
+                    rate=rate,
+                    overlap=overlap,
+                    success_drop=success_drop,
+                )
+                self._write(migration)
+                self._opened(migration, own, new)
+        except BaseException:
+            if self._side is None:
+                new.close()
+            raise
+        return self.status()
+
+    def _resume(self, migration: Migration, encoder: str, rate: float, overlap: float, success_drop: float) -> None:
+        if encoder != migration.encoder:
+            raise MigrationRefused(
+                f"a migration to {migration.release} is there already ({migration.stage.value}): go on with it, cancel it, or"
+                " retire the old generation first"
+            )
+        if migration.stage in (Stage.SWITCHED, Stage.RETIRED):
+            raise MigrationRefused(f"{migration.release} is the live release already: there is nothing to do")
+        again = replace(
+            migration, rate=rate, overlap=overlap, success_drop=success_drop, stage=Stage.FILLING, report=None
+        )
+        side = self._side
+        if side is None or side.problem:
+            if side is not None:
+                side.stop()
+                side.close()
+                self._side = None
+            self._opened(again, self._required(), self._new_encoder(encoder))
+        self._write(again)
+
+    def rollback(self, seconds: float) -> Told:
+        """The old generation answers again. `settled`: whether it had all that the new one shows, within `seconds`."""
+        migration, side = self._at(Stage.SWITCHED)
+        own = self._required()
+        with self._changing, side.backfill.lock:
+            ends = self._around.log.end_offsets(DOCUMENTS.name)
+            applied = settled(self._around.log, seconds, silent)
+            own.store.flush()
+            self._write(replace(migration, stage=Stage.ROLLED_BACK))
+            self._show(own.generation.name)
+        return self.status() | {"settled": all(applied.get(each, 0) >= end for each, end in ends.items())}
+
+    def retire(self) -> Told:
+        """No way back from here: at the next start the services fill the new generation, and the old one is removed."""
+        migration, _ = self._at(Stage.SWITCHED)
+        with self._changing:
+            self._write(replace(migration, stage=Stage.RETIRED))
+        return self.status()
+
+    def cancel(self) -> Told:
+        """Forget the new generation, which is not live."""
+        migration = self._recorded.migration
+        if migration is None:
+            raise MigrationRefused("there is no migration")
+        if migration.stage in (Stage.SWITCHED, Stage.RETIRED):
+            raise MigrationRefused(f"{migration.release} is live: roll back first")
+        with self._changing:
+            side, self._side = self._side, None
+            if side is not None:
+                side.stop()
+            record.write(self._folder, Recorded(self._recorded.encoder))
+            self._recorded = record.read(self._folder)
+            if any(each.name == migration.generation for each in self._around.home.generations()):
+                self._around.home.drop(migration.generation)
+            if side is not None:
+                side.close()
+        return self.status()
+
+    def status(self) -> Told:
+        """How far it is, in plain JSON."""
+        own, migration, side = self._required(), self._recorded.migration, self._side
+        told: Told = {
+            "release": own.encoder.info().release,
+            "generations": [asdict(each) for each in self._around.home.generations()],
+            "migration": None,
+        }
+        if migration is None:
+            return told
+        kept = {each["name"]: each for each in told["generations"]}
+        shown: Told = asdict(migration) | {"stage": migration.stage.value}
+        shown["documents"] = kept.get(migration.generation, {}).get("documents", 0)
+        shown["old_documents"] = kept.get(migration.old_generation, {}).get("documents", 0)
+        if side is not None:
+            ends = self._around.log.end_offsets(DOCUMENTS.name)
+            progress, seconds = side.progress, max(1e-3, time.monotonic() - side.began_at)
+            shown |= {
+                "events": progress.events,
+                "events_left": progress.behind(ends),
+                "events_per_second": round((progress.events - progress.begun) / seconds, 2),
+                "failed": dict(progress.failed),
+                "waits_for": progress.waits_for,
+                "problem": side.problem,
+            }
+        if kept.get(migration.generation, {}).get("live"):
+            told["release"] = migration.release
+        return told | {"migration": shown}
+
+    def backup(self, options: Options, progress: Progress) -> Told:
+        """As without migrations, of the generation that the services fill: from their positions a restore catches up."""
+        migration = self._recorded.migration
+        if migration is not None and migration.stage in (Stage.SWITCHED, Stage.RETIRED):
+            raise MigrationRefused(
+                f"the index is between two generations: {migration.release} is live, and {migration.old_release} is what the"
+                " services fill. Retire or roll back first"
+            )
+        return backup(self._around.log, self._around.home, options, progress)
+
+    def _at(self, stage: Stage) -> tuple[Migration, Side]:
+        migration, side = self._recorded.migration, self._side
+        if migration is None or side is None:
+            raise MigrationRefused("there is no migration")
+        if migration.stage is not stage:
+            raise MigrationRefused(
+                f"the migration to {migration.release} is {migration.stage.value}, not {stage.value}"
+            )
+        return migration, side
+
+    def _estimate(self, own: Shown, new: Encoder, rate: float) -> Estimate:
+        documents = next(
+            (each.documents for each in self._around.home.generations() if each.name == own.generation.name), 0
+        )
+        sample = coverage.sampled(own.store, ESTIMATED, randbits(128))
+        return estimate(own.store, documents, sample, new, rate)
+
+    def _new_encoder(self, encoder: str) -> Encoder:
+        new = self._around.open_encoder(encoder)
+        if self._recorded.migration is None and self._generation(new).name == self._required().generation.name:
+            release = new.info().release
+            new.close()
+            raise MigrationRefused(f"{release} is the live release already: there is nothing to move to")
+        return new
+
+    def _generation(self, encoder: Encoder) -> Generation:
+        return Generation(encoder.info().release, encoder.info().dimension, self._around.segmenter)
+
+    def _rate(self) -> float:
+        """Of a generation that is live, or was, nothing may wait."""
+        migration = self._recorded.migration
+        return migration.rate if migration is not None and migration.stage is Stage.FILLING else 0.0
+
+    def _switched(self, side: Side) -> bool:
+        return any(each.live and each.name == side.shown.generation.name for each in self._around.home.generations())
+
+    def _required(self) -> Shown:
+        if self._own is None:
+            raise MigrationRefused("it is still starting: ask again in a moment")
+        return self._own
+
+    def _write(self, migration: Migration) -> None:
+        recorded = replace(self._recorded, migration=migration)
+        record.write(self._folder, recorded)
+        self._recorded = recorded
+
+
+def operations(migrations: Migrations) -> dict[str, Callable[..., Told]]:
+    """By what is asked over the socket."""
+    return {
+        "migrate plan": lambda log, store, options, progress: migrations.plan(options["encoder"], options["rate"]),
+        "migrate apply": lambda log, store, options, progress: migrations.apply(
+            options["encoder"], options["rate"], options["overlap"], options["success_drop"]
+        ),
+        "migrate status": lambda log, store, options, progress: migrations.status(),
+        "migrate rollback": lambda log, store, options, progress: migrations.rollback(options["wait"]),
+        "migrate retire": lambda log, store, options, progress: migrations.retire(),
+        "migrate cancel": lambda log, store, options, progress: migrations.cancel(),
+        "backup": lambda log, store, options, progress: migrations.backup(options, progress),
+    }

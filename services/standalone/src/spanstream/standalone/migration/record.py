@@ -1,0 +1,82 @@
+"""What a data folder says of its encoder and of a migration: `migration.json`, replaced whole at every step.
+
+Which generation is live the store says alone. A crash between its word and the record's is thus no contradiction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from spanstream.standalone.trouble import Trouble
+from spanstream.store.folder import write_atomically
+
+FILE = "migration.json"
+
+
+class Stage(StrEnum):
+    """What is to become of the new generation."""
+
+    FILLING = "filling"  # it takes over once it is complete and good enough
+    REFUSED = "refused"  # it was not good enough; it is kept current, and waits for a person
+    SWITCHED = "switched"  # it took over; the old one is kept current
+    ROLLED_BACK = "rolled back"  # the old one took over again; the new one is kept current
+    RETIRED = "retired"  # at the next start the old one goes
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """`encoder`: where the new release is, as `migrate apply` was told. `group`: of the consumer that fills it.
+
+    `rate`: documents a second, 0: unbounded. `overlap`, `success_drop`: what it has to reach, see `shadow.Verdict`.
+    `report`: of the last comparison.
+    """
+
+    encoder: str
+    release: str
+    generation: str
+    old_release: str
+    old_generation: str
+    group: str
+    rate: float
+    overlap: float
+    success_drop: float
+    stage: Stage = Stage.FILLING
+    report: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """`encoder`: of the generation that the services fill, None: as the settings say."""
+
+    encoder: str | None = None
+    migration: Migration | None = None
+
+
+def read(folder: Path) -> Recorded:
+    """Raises Trouble for a damaged file: to start with another encoder than the index has would be worse."""
+    try:
+        found = json.loads((folder / FILE).read_text())
+        told = found["migration"]
+        migration = None if told is None else Migration(**{**told, "stage": Stage(told["stage"])})
+        return Recorded(found["encoder"], migration)
+    except FileNotFoundError:
+        return Recorded()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Trouble(
+            f"{folder / FILE} cannot be read ({type(error).__name__}): it says which encoder the index was made with.",
+            "Restore it from a backup of the data folder.",
+        ) from error
+
+
+def write(folder: Path, recorded: Recorded) -> None:
+    """Durably."""
+    write_atomically(folder / FILE, json.dumps(asdict(recorded), indent=1))
+
+
+class MigrationRefused(Exception):
+    """This is not done, and nothing was changed; the message says why, and what can be."""

@@ -1,0 +1,83 @@
+"""Queries asked of both generations before one takes over: how alike their answers are, and how often each finds what it must.
+
+Nobody has judged anything here, so the questions come from the documents: a sentence of a passage must find its document
+among the first ten (known-item search). That says what a person's questions would only roughly; what a release is worth
+the evaluation gate of the training says. Here it keeps a release away that is broken, or the wrong one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spanstream.gateway.meanings import Words
+from spanstream.gateway.question import Question
+from spanstream.gateway.search import Searcher
+from spanstream.store.points import Head
+from spanstream.store.queries import Scope
+from spanstream.store.store import Store
+
+QUERIES = 100
+DEPTH = 10
+MAX_CHARACTERS = 300
+_WORDS = 4  # fewer say nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A sentence of a document, asked by its own tenant."""
+
+    tenant: str
+    text: str
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`overlap`: the mean share of the first DEPTH documents that both find. `old_success`, `new_success`: the share of
+    queries whose own document is among them. All 0 to 1; 1 where there was nothing to ask."""
+
+    queries: int
+    overlap: float
+    old_success: float
+    new_success: float
+
+    def good(self, overlap: float, success_drop: float) -> bool:
+        """Whether the new one finds as much, and much the same."""
+        return self.overlap >= overlap and self.new_success >= self.old_success - success_drop
+
+
+def probes(store: Store, heads: Sequence[Head]) -> list[Probe]:
+    """One for each document that has a sentence: the longest of its middle passage."""
+    found = []
+    for head in heads:
+        passages = store.passages(head)
+        if not passages:
+            continue
+        passage = passages[len(passages) // 2]
+        sentences = [passage.text[a - passage.start : b - passage.start] for a, b in passage.span_offsets.tolist()]
+        text = max(sentences or [passage.text], key=len)[:MAX_CHARACTERS].strip()
+        if len(text.split()) >= _WORDS:
+            found.append(Probe(head.key.tenant, text, head.key.source, head.key.id))
+    return found
+
+
+def ask(asked: Sequence[Probe], old: tuple[Searcher, int], new: tuple[Searcher, int]) -> Verdict:
+    """Each generation by its searcher and dimension. Raises what a search raises."""
+    overlaps, successes = [], [0, 0]
+    for probe in asked:
+        both = [_found(searcher, dimension, probe) for searcher, dimension in (old, new)]
+        overlaps.append(len(both[0] & both[1]) / max(1, len(both[0]), len(both[1])))
+        for side, found in enumerate(both):
+            successes[side] += (probe.source, probe.id) in found
+    count = len(asked)
+    if not count:
+        return Verdict(0, 1.0, 1.0, 1.0)
+    return Verdict(count, sum(overlaps) / count, successes[0] / count, successes[1] / count)
+
+
+def _found(searcher: Searcher, dimension: int, probe: Probe) -> set[tuple[str, str]]:
+    question = Question(Words(probe.text), limit=DEPTH, spans_per_passage=0)
+    answer = searcher.search(Scope(probe.tenant), question, dimension)
+    return {(hit.head.key.source, hit.head.key.id) for hit in answer.hits}

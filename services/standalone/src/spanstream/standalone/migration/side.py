@@ -1,0 +1,131 @@
+"""The new generation while it is filled and kept current: its store, its encoder, and the threads that write it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from spanstream.embedder.handler import Embedding
+from spanstream.encoder.encoder import Encoder
+from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.intervals import COMMIT_SECONDS
+from spanstream.eventlog.log import Log
+from spanstream.eventlog.loop import Loop
+from spanstream.gateway.live import Shown
+from spanstream.indexer.handler import Indexer
+from spanstream.ingestor.blobs import Blobs
+from spanstream.ingestor.handler import Handler
+from spanstream.ingestor.parsing.parser import Parser
+from spanstream.ingestor.settings import IngestorSettings
+from spanstream.runtime.logs import get_logger
+from spanstream.standalone.migration.backfill import RETRY_SECONDS, TOPICS, Backfill, Heads, Noting, Paced, Progress
+from spanstream.store.compression import Compression
+from spanstream.store.errors import StoreError, StoreUnavailable
+from spanstream.store.generation import opened
+from spanstream.store.store import Store
+
+log = get_logger()
+
+POLL_RECORDS = 16  # what is embedded together; a search waits for no more than one such batch
+STOP_SECONDS = 10.0
+MAINTENANCE_SECONDS = 1.0
+OpenEncoder = Callable[[str], Encoder]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a new generation is made with: as the services make the one that they fill."""
+
+    log: Log
+    home: Store  # shows what is live
+    ingestor: IngestorSettings = field(repr=False)
+    segmenter: str
+    compression: Compression | None
+    vacuum_hours: float
+    open_encoder: OpenEncoder = field(repr=False)
+
+
+class Side:
+    """Its threads run from `start` to `stop`; what ends them before is `problem`."""
+
+    def __init__(
+        self, around: Surroundings, encoder: Encoder, group: str, heads: Heads, rate: Callable[[], float]
+    ) -> None:
+        """Opens the store; raises what store and encoder do. `heads`: of the live generation."""
+        self._around = around
+        store = around.home.beside()
+        generation = opened(store, encoder.info(), around.segmenter, around.compression)
+        self.shown = Shown(generation, store, encoder)
+        self.progress = Progress(around.log, group)
+        self.problem = ""
+        self.began_at = time.monotonic()
+        self._group = group
+        self._rate = rate
+        self._stop = threading.Event()
+        index = Indexer(store, generation, _now_us)
+        settings = around.ingestor
+        self._parser = Parser(settings.limits)
+        parse = Handler(Blobs(settings.blob_url), self._parser.parse, settings.cutting, remembered_keys=0)
+        self.backfill = Backfill(parse, Embedding(encoder), index, heads)
+        self._noting = Noting(index)
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Fill, and look after the store."""
+        self._threads = [
+            threading.Thread(target=each, name=f"migration-{each.__name__.strip('_')}", daemon=True)
+            for each in (self._fill, self._maintain)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """The step that is being done is finished and committed."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
+        self._parser.close()
+
+    def close(self) -> None:
+        """After `stop`: let go of encoder and store."""
+        self.shown.encoder.close()
+        self.shown.store.close()
+
+    def _fill(self) -> None:
+        consumer = self._around.log.consumer(self._group, TOPICS, max_records=POLL_RECORDS)
+        loop = Loop(
+            self._group,
+            Paced(consumer, self._rate),
+            self._noting,
+            self.backfill,
+            observer=self.progress,
+            flush=self._flush,
+            commit_seconds=COMMIT_SECONDS,
+        )
+        try:
+            loop.run(self._stop)
+        except Exception as error:
+            log.error("migration_stopped", error=type(error).__name__, exc_info=error)
+            self.problem = f"it was stopped: {error}"
+
+    def _flush(self) -> None:
+        try:
+            self.shown.store.flush()
+        except StoreUnavailable as error:
+            raise Retry(RETRY_SECONDS, str(error)) from error
+
+    def _maintain(self) -> None:
+        store = self.shown.store
+        while not self._stop.wait(MAINTENANCE_SECONDS):
+            try:
+                while store.maintain() and not self._stop.is_set():
+                    pass
+                store.vacuum(int(_now_us() - self._around.vacuum_hours * 3.6e9))
+            except StoreError as error:
+                log.warning("migration_maintenance_failed", detail=str(error))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

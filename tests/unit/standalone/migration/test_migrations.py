@@ -1,0 +1,318 @@
+"""One migration from beginning to end: what is refused changes nothing, and what is cut short anywhere goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.hashing import HashEncoder
+from spanstream.encoder.opening import open_encoder
+from spanstream.events.segmenter import PASSAGES
+from spanstream.events.topics import PASSAGES as PASSAGES_TOPIC
+from spanstream.gateway.live import Live
+from spanstream.ingestor.settings import IngestorSettings
+from spanstream.standalone.migration import record
+from spanstream.standalone.migration.handover import Handover
+from spanstream.standalone.migration.migrations import Migrations
+from spanstream.standalone.migration.record import MigrationRefused, Recorded, Stage
+from spanstream.standalone.migration.side import Surroundings
+from spanstream.standalone.migration.starting import filled_with, opener
+from spanstream.standalone.trouble import Trouble
+from spanstream.store.memory import MemoryStore
+from spanstream.store.store import Store
+from tests.fixtures.stepped import ENCODER, GENERATION, World, key
+from tests.unit.indexer.stores import Faulty, Killed
+
+NEW = "hash:24"
+SECONDS = 60.0
+Told = dict[str, Any]
+
+
+@dataclass
+class Machine:
+    """What survives its process: the log, the store, the data folder; and the services, stepped."""
+
+    folder: Path
+    home: MemoryStore
+    world: World
+
+    def around(self, home: Store | None = None, load: Callable[[str], Encoder] = open_encoder) -> Surroundings:
+        settings = IngestorSettings.read(LOG_URL="memory:", BLOB_URL=f"file:{self.folder}")
+        return Surroundings(self.world.log, home or self.home, settings, PASSAGES, None, 24.0, opener(load))
+
+    def process(self, home: Store | None = None, encoder: Encoder = ENCODER, **more: Any) -> Process:
+        live = Live() if record.read(self.folder).migration is None else Live("being opened")
+        around = self.around(home, **more)
+        made = Migrations(self.folder, around, self.world.store, encoder, threading.Lock(), live, look_seconds=0.02)
+        return Process(made, live)
+
+    @contextmanager
+    def running(self, home: Store | None = None, **more: Any) -> Iterator[Process]:
+        process = self.process(home, **more)
+        process.start()
+        try:
+            process.until(lambda: not process.migrations.unready())
+            yield process
+        finally:
+            process.stop()
+
+    @property
+    def live(self) -> str:
+        return next(each.name for each in self.world.store.generations() if each.live)
+
+
+class Process:
+    """The migrations' thread, and what it died of."""
+
+    def __init__(self, migrations: Migrations, live: Live) -> None:
+        self.migrations, self.live = migrations, live
+        self.died: list[BaseException] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def apply(self, encoder: str = NEW, **more: float) -> Told:
+        gates = {"rate": 0.0, "overlap": 0.0, "success_drop": 1.0} | more
+        return self.migrations.apply(encoder, **gates)
+
+    def until(self, wanted: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not self.died and not wanted():
+            assert time.monotonic() < deadline, self.migrations.status()
+            time.sleep(0.01)
+
+    def reach(self, stage: Stage) -> Told:
+        self.until(lambda: self.migrations.status()["migration"]["stage"] == stage.value)
+        assert not self.died
+        return self.migrations.status()
+
+    def _run(self) -> None:
+        try:
+            self.migrations.run(self._stop)
+        except BaseException as error:  # noqa: BLE001 a process dies of it
+            self.died.append(error)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    home = MemoryStore()
+    machine = Machine(tmp_path, home, World(tmp_path, store=home.beside()))
+    for number in range(8):
+        machine.world.put(f"d{number}")
+    machine.world.delete("d3", 2)
+    machine.world.flow()
+    return machine
+
+
+def test_it_fills_compares_switches_and_goes_back_and_forth(machine: Machine) -> None:
+    with machine.running() as process:
+        assert machine.live == GENERATION.name
+        process.apply()
+        told = process.reach(Stage.SWITCHED)
+        assert told["release"] == "hash-24"
+        assert told["migration"]["report"]["coverage"] == {"live": 7, "lacking": 0, "stale": 0}
+        assert told["migration"]["report"]["shadow"]["new_success"] == 1.0
+        shown = process.live()
+        assert shown is not None
+        assert shown.generation.release == "hash-24"
+        assert machine.live == shown.generation.name
+        assert machine.home.heads([key("d1")]) == shown.store.heads([key("d1")])
+        back = process.migrations.rollback(5.0)
+        assert (back["release"], back["settled"], process.live()) == (ENCODER.info().release, True, None)
+        assert machine.live == GENERATION.name
+        process.apply()
+        process.reach(Stage.SWITCHED)
+    assert process.died == []
+
+
+def test_to_go_back_while_the_services_are_behind_says_so(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply()
+        process.reach(Stage.SWITCHED)
+        machine.world.put("late")
+        assert process.migrations.rollback(0.0)["settled"] is False
+        assert machine.live == GENERATION.name
+
+
+@pytest.mark.parametrize("encoder", ["hash:16", "/there/is/no/such/folder"])
+def test_what_cannot_be_moved_to_is_refused_and_nothing_is_changed(machine: Machine, encoder: str) -> None:
+    def load(name: str) -> Encoder:
+        raise FileNotFoundError(f"no such folder: {name}")
+
+    with machine.running(load=load) as process:
+        for ask in (lambda: process.apply(encoder), lambda: process.migrations.plan(encoder, 0.0)):
+            with pytest.raises(MigrationRefused, match=r"live release already|no such folder"):
+                ask()
+        assert process.migrations.status()["migration"] is None
+        assert [each.name for each in machine.home.generations()] == [GENERATION.name]
+    assert record.read(machine.folder) == Recorded()
+
+
+def test_a_second_migration_is_refused_and_so_is_what_does_not_fit_the_stage(machine: Machine) -> None:
+    with machine.running() as process:
+        for never in (process.migrations.retire, process.migrations.cancel, lambda: process.migrations.rollback(0.0)):
+            with pytest.raises(MigrationRefused, match="no migration"):
+                never()
+        process.apply(rate=0.1)
+        with pytest.raises(MigrationRefused, match="a migration to hash-24 is there already"):
+            process.apply("hash:40")
+        with pytest.raises(MigrationRefused, match="filling, not switched"):
+            process.migrations.rollback(0.0)
+        process.apply()
+        process.reach(Stage.SWITCHED)
+        with pytest.raises(MigrationRefused, match="nothing to do"):
+            process.apply()
+        with pytest.raises(MigrationRefused, match="roll back first"):
+            process.migrations.cancel()
+        with pytest.raises(MigrationRefused, match="between two generations"):
+            process.migrations.backup({"folder": str(machine.folder / "taken"), "wait": 0.0}, lambda *_: None)
+
+
+def test_one_that_is_not_good_enough_does_not_take_over_until_that_is_enough(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply(success_drop=-0.5)  # to find more than all
+        told = process.reach(Stage.REFUSED)
+        assert (machine.live, process.live()) == (GENERATION.name, None)
+        assert told["migration"]["report"]["shadow"]["queries"] > 0
+        process.apply()
+        process.reach(Stage.SWITCHED)
+
+
+def test_one_that_is_cancelled_leaves_nothing_and_can_be_begun_again(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply(success_drop=-0.5)
+        process.reach(Stage.REFUSED)
+        process.migrations.cancel()
+        assert [each.name for each in machine.home.generations()] == [GENERATION.name]
+        assert record.read(machine.folder) == Recorded()
+        process.apply()
+        assert process.reach(Stage.SWITCHED)["migration"]["documents"] == 7
+
+
+def test_a_plan_counts_and_measures_and_changes_nothing(machine: Machine) -> None:
+    with machine.running() as process:
+        told = process.migrations.plan(NEW, 0.0)
+        assert (told["documents"], told["to"]["release"], told["to"]["dimension"]) == (7, "hash-24", 24)
+        assert told["vectors"] > told["passages"] >= 7
+        assert told["vector_bytes"] == told["vectors"] * 24 * 2
+        assert told["characters"] > 7 * 1000
+        assert process.migrations.plan(NEW, 0.1)["hours"] == pytest.approx(7 / 0.1 / 3600, abs=1e-4)
+        assert [each.name for each in machine.home.generations()] == [GENERATION.name]
+    assert record.read(machine.folder) == Recorded()
+
+
+def test_killed_at_any_call_of_the_store_the_next_process_ends_it(tmp_path: Path) -> None:
+    """The calls of the store that make something live, or drop it, or open it beside; before each and after each."""
+    killed_at = 0
+    while _killed(tmp_path / str(killed_at), killed_at):
+        killed_at += 1
+    assert killed_at >= 6
+
+
+def _killed(folder: Path, at: int) -> bool:
+    """Whether a process was killed there; the next one has ended the migration."""
+    folder.mkdir()
+    home = MemoryStore()
+    machine = Machine(folder, home, World(folder, store=home.beside()))
+    for number in range(3):
+        machine.world.put(f"d{number}")
+    machine.world.flow()
+    process = machine.process(cast(Store, Faulty(home, at=at // 2, lost=at % 2 == 0)))
+    process.start()
+    killed = False
+    try:
+        process.until(lambda: not process.migrations.unready())
+        if not process.died:
+            process.apply()
+            process.until(lambda: (now := record.read(folder).migration) is not None and now.stage is Stage.SWITCHED)
+    except Killed:
+        killed = True
+    process.stop()
+    with machine.running() as again:
+        if again.migrations.status()["migration"] is None:
+            again.apply()
+        told = again.reach(Stage.SWITCHED)
+        assert told["migration"]["documents"] == 3
+        assert machine.live == told["migration"]["generation"]
+    return killed or bool(process.died)
+
+
+def test_a_process_that_starts_while_the_new_generation_is_live_answers_from_it_and_not_before(
+    machine: Machine,
+) -> None:
+    with machine.running() as process:
+        process.apply()
+        process.reach(Stage.SWITCHED)
+    machine.world.put("d0", 5)
+    machine.world.flow()
+    process = machine.process()
+    assert process.live.unready()
+    process.start()
+    process.until(lambda: not process.migrations.unready())
+    shown = process.live()
+    assert shown is not None
+    assert shown.generation.release == "hash-24"
+    process.until(lambda: shown.store.heads([key("d0")])[key("d0")].version == 5)
+    assert process.migrations.rollback(5.0)["settled"]
+    process.stop()
+
+
+def test_other_encoders_than_those_on_record_are_refused_at_the_start(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply()
+        process.reach(Stage.SWITCHED)
+    for encoder, load in ((HashEncoder(8), open_encoder), (ENCODER, lambda _: HashEncoder(8))):
+        found = record.read(machine.folder).migration
+        assert found is not None
+        record.write(machine.folder, Recorded(None, replace(found, encoder="release" if encoder is ENCODER else NEW)))
+        process = machine.process(encoder=encoder, load=load)
+        process.start()
+        process.until(lambda: False)
+        assert isinstance(process.died[0], MigrationRefused)
+        assert len(machine.world.store.generations()) == 2
+        process.stop()
+
+
+def test_at_the_start_after_a_retirement_the_services_go_on_with_the_new_generation(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply()
+        process.reach(Stage.SWITCHED)
+        process.migrations.retire()
+        with pytest.raises(MigrationRefused, match="retired, not switched"):
+            process.migrations.rollback(0.0)
+        machine.world.put("late")
+        machine.world.loops[0].step()  # parsed, and no further
+        process.until(lambda: process.migrations.status()["migration"]["documents"] == 8)
+    recorded = record.read(machine.folder)
+    assert recorded.migration is not None
+    assert filled_with(recorded) == NEW
+    machine.world.close_stages()
+    ends = machine.world.log.end_offsets(PASSAGES_TOPIC.name)
+    for _ in range(2):  # as if it had been killed before its last step
+        record.write(machine.folder, recorded)
+        Handover(machine.folder, machine.world.log, machine.home, recorded.migration).start(lambda error: None)
+    machine.home.open_live()
+    assert [(each.live, each.documents) for each in machine.home.generations()] == [(True, 8)]
+    assert all(machine.world.log.committed("embedder", PASSAGES_TOPIC.name)[n] == end for n, end in ends.items())
+    assert record.read(machine.folder) == Recorded(encoder=NEW)
+    assert filled_with(record.read(machine.folder)) == NEW
+
+
+def test_a_damaged_record_is_no_reason_to_guess(tmp_path: Path) -> None:
+    (tmp_path / record.FILE).write_text('{"encoder": null, "migration": {"stage": "dancing"}}')
+    with pytest.raises(Trouble, match="cannot be read"):
+        record.read(tmp_path)
