@@ -14,7 +14,7 @@ from tests.rehearsal.balancing import Balancer, Service
 from tests.rehearsal.kubelet import Machine, Pod, run_to_end, start
 from tests.rehearsal.manifests import Container, Resource, Template, hooks, of_kind, replicas, selects
 
-SECONDS = 900.0  # for anything that is waited for: a busy machine is slow
+SECONDS = 1800.0  # for anything that is waited for: a busy machine is slow
 LATE_SECONDS = 2.0  # in which a proxy learns that a pod is being deleted: preStop must outlast it
 _TICK_SECONDS = 0.05
 

@@ -2,7 +2,8 @@
 
 `pace` shortens what the manifests make it wait (between two probes, before a stop, before a restart): 0.2 asks five times as
 often. What a container may take is not shortened: probes that it may fail are as many more. `patience` lengthens that, where
-many pods share the cores that a cluster gives each of them: how long a probe waits for its answer.
+many pods share the cores that a cluster gives each of them: how long a probe waits for its answer, and how long it may
+fail before the container is killed for it.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ class Pod:
                     self._ready = passed or (self._ready and not check.failed())
                 elif passed:
                     started = True
-                elif check.failed():
+                elif check.failed(self._machine.patience):
                     return
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
@@ -196,10 +197,10 @@ class _Check:
         self._next = time.monotonic() + self._probe.period * self._pace
         return passed
 
-    def failed(self) -> bool:
+    def failed(self, patience: float = 1.0) -> bool:
         """Whether it failed as long as it may: as often as the manifest says, or as many times more as it is asked more often."""
         assert self._probe is not None
-        return self._failures >= self._probe.failures / self._pace
+        return self._failures >= self._probe.failures / self._pace * patience
 
 
 def _ask(address: str, probe: Probe, patience: float) -> tuple[int, str]:

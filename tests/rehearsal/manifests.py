@@ -25,7 +25,7 @@ _POD_ASIDE = {
     *("affinity", "nodeSelector", "priorityClassName", "tolerations", "topologySpreadConstraints"),
 }
 _PROBE = {"httpGet", "periodSeconds", "timeoutSeconds", "failureThreshold"}
-_VALUES = {"secretKeyRef", "fieldRef"}
+_NAME = {"fieldRef": {"fieldPath": "metadata.name"}}  # of what a pod may be told of itself
 
 
 class NotRehearsed(Exception):
@@ -86,7 +86,7 @@ class Template:
         unknown = set(self.spec) - _POD_REHEARSED - _POD_ASIDE | set(self._container) - _REHEARSED - _ASIDE
         for kind in PROBES:
             unknown |= set(self._container.get(kind, ())) - _PROBE
-        unknown |= {kind for each in self._container.get("env", []) for kind in each.get("valueFrom", ())} - _VALUES
+        unknown |= {each["name"] for each in self._container.get("env", []) if not _known(each.get("valueFrom"))}
         if unknown:
             raise NotRehearsed(f"{self.component}: {sorted(unknown)}")
         self.identity = repr(template)  # another one is another version
@@ -194,15 +194,17 @@ def _key(named: Mapping[str, Mapping[str, str]], kind: str, name: str, key: str)
     return data[key]
 
 
+def _known(source: Resource | None) -> bool:
+    return source is None or source == _NAME or set(source) == {"secretKeyRef"}
+
+
 def _value(variable: Resource, pod: str, secrets: Mapping[str, Mapping[str, str]]) -> str:
-    match variable:
-        case {"valueFrom": {"secretKeyRef": {"name": name, "key": key}}}:
-            return _key(secrets, "Secret", name, key)
-        case {"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}:
-            return pod
-        case {"value": value}:
-            return str(value)
-    raise NotRehearsed(f"a variable of {variable}")
+    if "valueFrom" not in variable:
+        return str(variable["value"])
+    if variable["valueFrom"] == _NAME:
+        return pod
+    reference = variable["valueFrom"]["secretKeyRef"]
+    return _key(secrets, "Secret", reference["name"], reference["key"])
 
 
 def _mount(

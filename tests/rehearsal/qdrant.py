@@ -29,7 +29,7 @@ from qdrant_client import QdrantClient, models
 
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "QDRANT__SERVICE__API_KEY"  # as the server's image names it
-SECONDS = 120.0  # until it answers
+SECONDS = 500.0  # until it answers
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.rehearsal.kubelet import Machine, Pod
 from tests.rehearsal.manifests import Template, of_kind
 from tools.helm import Chart
 
-PACE, PATIENCE, SECONDS = 0.2, 10.0, 300.0
+PACE, PATIENCE, SECONDS = 0.2, 10.0, 500.0
 NOWHERE = "127.0.0.1:9"  # the port of a protocol that nobody serves any more
 ENCODER = {"release": "stub@1", "dimension": 8, "max_tokens": 64, "dtype": "float32", "device": "cpu"}
 

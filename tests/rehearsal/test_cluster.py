@@ -199,6 +199,16 @@ def test_what_the_rehearsal_does_not_know_is_refused() -> None:
         Template(template)
 
 
+def test_a_pod_knows_its_name_and_any_other_field_is_refused() -> None:
+    template = copy.deepcopy(manifests()[2]["spec"]["template"])
+    asked = template["spec"]["containers"][0]["env"]
+    asked.append({"name": "ME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})
+    assert Template(template).container("stub-7", {"stub": {}}, {}).environment["ME"] == "stub-7"
+    asked.append({"name": "WHERE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}})
+    with pytest.raises(NotRehearsed, match="WHERE"):
+        Template(template)
+
+
 def test_hooks_come_in_order_and_replicas_from_the_autoscaler() -> None:
     def hook(name: str, weight: str) -> dict[str, Any]:
         notes = {"helm.sh/hook": "test", "helm.sh/hook-weight": weight}

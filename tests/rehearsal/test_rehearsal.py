@@ -22,16 +22,11 @@ from tests.rehearsal.result import Result, by_service
 from tools.helm import Chart
 
 PROFILE = "small"
+SMOKE_SECONDS = 600
 PATIENCE = 10.0  # twelve services share this machine's cores, of which each has its own where it is deployed
 ENCODER, GATEWAY, INGEST = "spanstream-encoder:8082", "spanstream-gateway:8080", "spanstream-ingestor-api:8081"
-UPGRADED = {  # Deployments and their values, in the order in which they are upgraded and drained
-    "spanstream-encoder": "encoder",
-    "spanstream-gateway": "gateway",
-    "spanstream-ingestor-api": "ingestorApi",
-    "spanstream-ingestor-worker": "ingestorWorker",
-    "spanstream-embedder": "embedder",
-    "spanstream-indexer": "indexer",
-}
+SERVICES = ("encoder", "gateway", "ingestorApi", "ingestorWorker", "embedder", "indexer")
+UPGRADED = tuple(f"{alias}.podAnnotations.upgraded=yes" for alias in SERVICES)
 Render = Callable[..., list[Any]]
 
 
@@ -50,7 +45,7 @@ def url(cluster: Cluster, place: str) -> str:
 
 
 def rehearse(cluster: Cluster, render: Render, token: str, store: str) -> Result:
-    """1 install, 2 `helm test`, 3 upgrade each service under load, 4 drain, 5 count what failed, and what is in the index."""
+    """1 install, 2 `helm test`, 3 upgrade all services under load, 4 drain a node, 5 count what failed, and what is in the index."""
     cluster.install(render())  # 1
     cluster.wait_available()
     said("installed")
@@ -58,26 +53,22 @@ def rehearse(cluster: Cluster, render: Render, token: str, store: str) -> Result
     encoder = open_encoder(url(cluster, ENCODER))
     info = encoder.info()
     encoder.close()
-    changed: list[str] = []
     began = time.monotonic()
     with Load(url(cluster, GATEWAY), url(cluster, INGEST), token) as load:
         cluster.wait(load.passed(10), "the first requests")
-        for name, alias in UPGRADED.items():  # 3
-            changed.append(f"{alias}.podAnnotations.upgraded=yes")
-            cluster.upgrade(render(*changed))
-            cluster.wait_available()
-            cluster.wait(load.passed(5), f"requests after the upgrade of {alias}")
-            said(f"upgraded {name}: {load.counts}")
-            assert not any(load.failures.values()), load.failures
+        said(f"under load: {load.counts}")
+        cluster.upgrade(render(*UPGRADED))  # 3
+        cluster.wait_available()
+        cluster.wait(load.passed(10), "requests after the upgrade")
         upgraded = by_service(cluster.ended())
-        for name in UPGRADED:  # 4
-            first, second, *_ = cluster.deployments[name].pods
+        said(f"upgraded: {load.counts}, failed {load.failures}")
+        for deployment in cluster.deployments.values():  # 4
+            first, second, *_ = deployment.pods
             assert cluster.evict(first)
             assert not cluster.evict(second), "the budget lets a second pod go at once"
-            cluster.wait_available()
-            said(f"drained {name}: {load.counts}")
-            assert not any(load.failures.values()), load.failures
+        cluster.wait_available()
         cluster.wait(load.passed(10), "the last requests")
+        said(f"drained: {load.counts}, failed {load.failures}")
     loaded = time.monotonic() - began
     cluster.wait(settled(url(cluster, GATEWAY), token, load.history), "the last document")  # 5
     pods, evicted = cluster.pods(), by_service(cluster.ended())
@@ -106,13 +97,13 @@ def said(words: str) -> None:
     print(time.strftime("%H:%M:%S"), words, flush=True)
 
 
-@pytest.mark.promise("I21")
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 @pytest.mark.timeout(5400)
 def test_an_upgrade_and_a_drain_fail_no_request_and_lose_no_document(
     broker: str, qdrant: str, chart: Chart, secrets: Secrets, tmp_path: Path
 ) -> None:
     def render(*more: str) -> list[Any]:
-        return chart.render(PROFILE, *more)
+        return chart.render(PROFILE, f"smoke.seconds={SMOKE_SECONDS}", *more)
 
     with running(tmp_path / "pods", secrets, {"kafka:9092": broker, "qdrant:6333": qdrant}) as cluster:
         result = rehearse(cluster, render, secrets["spanstream-keys"]["token"], f"http://{qdrant}")

@@ -157,6 +157,10 @@ class Paced:
         """As the port."""
         return self._consumer.assignment()
 
+    def taken(self) -> frozenset[tuple[str, int]]:
+        """As the other says."""
+        return self._consumer.taken()
+
     def lag(self) -> Mapping[tuple[str, int], int]:
         """As the port."""
         return self._consumer.lag()
