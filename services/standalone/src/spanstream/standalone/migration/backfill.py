@@ -158,7 +158,7 @@ class Paced:
         return self._consumer.assignment()
 
     def taken(self) -> frozenset[tuple[str, int]]:
-        """As the other says."""
+        """As the port."""
         return self._consumer.taken()
 
     def lag(self) -> Mapping[tuple[str, int], int]:
