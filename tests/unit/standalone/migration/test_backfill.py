@@ -220,3 +220,13 @@ def test_a_pace_is_kept_and_lifted() -> None:
     rate[0] = 0.0
     assert all(len(paced.poll(0.2)) == 4 for _ in range(10))
     assert now[0] < 101
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_store_without_room_for_a_while_is_waited_for(tmp_path: Path, at: int) -> None:
+    beside = Beside(tmp_path)
+    for number in range(6):
+        beside.world.put(f"d{number}")
+    beside.world.flow()
+    beside.fill(Faulty(beside.new, at=at, lost=True, error=StoreUnavailable("the disk is full")))
+    assert beside.covered() == Coverage(6, 0, 0)
