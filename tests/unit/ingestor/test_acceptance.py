@@ -119,18 +119,20 @@ def test_large_texts_and_files_go_through_the_blob_store(world: World) -> None:
 
 
 @pytest.mark.promise("I20")
-def test_without_room_nothing_is_accepted_or_kept_until_there_is_some(world: World, tmp_path: Path) -> None:
+def test_without_room_no_document_is_accepted_or_kept_until_there_is_some(world: World, tmp_path: Path) -> None:
     world.free[tmp_path] = 9
     world.index.heads["held"] = Head(3, document().hash())
-    for refused in (document("B" * 21), document(), Delete(Key("t", "s", "a"), None)):
+    for refused in ([document("B" * 21)], [document()], [Delete(Key("t", "s", "a"), None), document()]):
         with pytest.raises(Problem) as raised:
-            world.acceptance.accept(CALLER, [refused])
+            world.acceptance.accept(CALLER, refused)
         assert (raised.value.status, raised.value.retry_after) == (503, 5)
         assert "room on the disk" in str(raised.value.detail)
     assert world.events() == []
     assert world.blobs.count("t") == 0
     (receipt,) = world.acceptance.accept(CALLER, [document(id="held")])  # what the index holds needs no room
     assert receipt.unchanged
+    world.acceptance.accept(CALLER, [Delete(Key("t", "s", "a"), None)])  # which may make room
+    assert len(world.events()) == 1
     world.free[tmp_path] = 10
     world.acceptance.accept(CALLER, [document("B" * 21)])
     assert world.blobs.count("t") == 1

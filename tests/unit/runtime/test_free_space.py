@@ -41,3 +41,13 @@ def test_records_wait_for_room() -> None:
     free[A] = 1
     waiting([])
     assert handled == [[]]
+
+
+def test_a_disk_that_does_not_answer_is_waited_for_as_one_that_is_full() -> None:
+    def cut_off(folder: Path) -> int:
+        raise OSError(116, "Stale file handle")
+
+    assert (
+        FreeSpace([Path("/srv/blobs")], 1, cut_off).lack()
+        == "the disk of /srv/blobs does not answer: Stale file handle"
+    )

@@ -41,7 +41,9 @@ def run(
             raise Killed
 
     out.mkdir(exist_ok=True)
-    return train(recipe, student(str(model)), lambda: documents, out, progress=tell)
+    # In float32: a model as small as this one learns nothing in bfloat16, and which is faster the machine decides.
+    learner = replace(student(str(model)), mixed=False)
+    return train(recipe, learner, lambda: documents, out, progress=tell)
 
 
 def test_it_learns_what_it_has_not_seen(folder: Path, documents: list[Document], tmp_path: Path) -> None:
@@ -76,8 +78,9 @@ def test_it_goes_on_in_the_numbers_it_began_with(folder: Path, documents: list[D
     with pytest.raises(Killed):
         begun(tmp_path / "killed", mixed=True, die_after=7)
     again = begun(tmp_path / "killed", mixed=False)
-    assert torch.equal(weights(again.student), weights(whole.student))
-    assert not torch.equal(weights(begun(tmp_path / "other", mixed=False).student), weights(whole.student))
+    assert [look.total for look in again.looks] == [look.total for look in whole.looks]
+    other = begun(tmp_path / "other", mixed=False)
+    assert [look.total for look in other.looks] != [look.total for look in whole.looks]
 
 
 def test_another_recipe_or_a_damaged_checkpoint_is_refused(

@@ -57,6 +57,10 @@ def answering(folder: Path, answers: dict[str, Any]) -> Iterator[list[dict[str, 
 
     service = control.service(folder, MemoryLog(), MemoryStore(), {f"migrate {what}": answer(what) for what in answers})
     service.start(lambda error: None)
+    deadline = time.monotonic() + 60
+    while not (folder / control.FOLDER / "socket").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
     try:
         yield asked
     finally:

@@ -40,14 +40,20 @@ class FreeSpace:
 
     def lack(self) -> str:
         """Which disk has too little, for whoever runs it; empty: none has. Logged where that changes."""
-        found = ((folder, self._free(folder)) for folder in self._folders)
-        words = next((_words(folder, free, self._least) for folder, free in found if free < self._least), "")
+        words = next(filter(None, map(self._lack, self._folders)), "")
         if words and not self._full:
             log.error("disk_full", detail=words)
         elif self._full and not words:
             log.info("disk_has_room")
         self._full = bool(words)
         return words
+
+    def _lack(self, folder: Path) -> str:
+        try:
+            free = self._free(folder)
+        except OSError as error:  # a volume that is cut off: to be waited for as a full one is
+            return f"the disk of {folder} does not answer: {error.strerror}"
+        return "" if free >= self._least else _words(folder, free, self._least)
 
     def waiting(self, handle: Handler) -> Handler:
         """`handle`, which is not called while there is too little: its records wait in the log."""

@@ -8,9 +8,11 @@ fields of a collection. Else the payloads of the points that have the field are 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from spanstream.store import conditions
 from spanstream.store.engine import INDEXES, Collection, Engine, IndexType
+from spanstream.store.errors import StoreUnavailable
 from spanstream.store.queries import AllOf, AnyOf, Condition, DateRange, Not, Range, Scope
 
 WORTH = 1000  # points: reading fewer takes less time than a search of an index that is large enough to mind
@@ -33,8 +35,9 @@ class RangeIndexes:
                 continue
             if self._engine.count(collection, conditions.holding(bounds, scope)) >= WORTH:
                 kind = IndexType.DATE if isinstance(bounds, DateRange) else IndexType.NUMBER
-                self._engine.index(collection, path, kind)
-                paths.add(path)
+                with suppress(StoreUnavailable):  # without room for it metadata is read, as where it is not worth it
+                    self._engine.index(collection, path, kind)
+                    paths.add(path)
 
     def _known(self, collection: Collection) -> set[str]:
         if collection not in self._paths:

@@ -58,7 +58,7 @@ class Drift:
         named = {head.passage_ids(0, 1)[0]: head for head in heads.values() if head.passage_count}
         found = self._store.vectors(list(named))  # 2
         since = self._now_us() - LATELY_DAYS * 86_400e6
-        recent = np.array([named[id].accepted_at_us >= since for id in found], bool)
+        recent = np.array([(named[id].accepted_at_us or named[id].indexed_at_us) >= since for id in found], bool)
         return np.array([each.dense for each in found.values()], np.float32), recent
 
 

@@ -55,7 +55,7 @@ class Acceptance:
     ) -> None:
         """Texts above `inline_text_bytes` travel through the blob store. Without `heads` everything is published.
 
-        Nothing is while `space` lacks.
+        No upsert is while `space` lacks.
         """
         self._producer = producer
         self._blobs = blobs
@@ -70,7 +70,7 @@ class Acceptance:
     def accept(self, caller: Caller, documents: Sequence[Upsert | Delete]) -> list[Receipt]:
         """Receipts in order, once every document is durable. All are of one source of the caller's tenant.
 
-        Raises Problem 503 when a disk has too little room: then nothing was; and when the log or the blob store does not
+        Raises Problem 503 when a disk has too little room for an upsert: then nothing was; and when the log or the blob store does not
         confirm: some may have been accepted all the same.
         """
         hashes = [document.hash() if isinstance(document, Upsert) else b"" for document in documents]
@@ -82,7 +82,7 @@ class Acceptance:
             for i, document in enumerate(documents)
         ]
         new = [i for i in range(len(documents)) if i not in held]
-        if new and self._space.lack():
+        if any(isinstance(documents[i], Upsert) for i in new) and self._space.lack():
             raise Problem(503, "there is too little room on the disk; send it again later", retry_after=RETRY_SECONDS)
         try:
             messages = [self._message(documents[i], receipts[i].version, hashes[i]) for i in new]

@@ -66,21 +66,21 @@ def build(
 ) -> Service:
     """The ingestor. What it is not given it makes from `settings`, and closes at the end.
 
-    Without `heads` and gateway_url every document is published, unchanged ones too. Without `space` the disk of the files
-    alone is watched.
+    Without `heads` and gateway_url every document is published, unchanged ones too. Without `space` the API watches the disk
+    of the files, and the worker none: it adds nothing to them, and its deletes make room there.
     """
     closed: list[Callable[[], None]] = []
     if log is None:
         log = open_log(settings.log_url, settings.log_access)
         closed.append(log.close)
     blobs = blobs or Blobs(settings.blob_url)
-    space = space or FreeSpace([blobs.folder] if blobs.folder else [], settings.min_free_bytes)
     parts: list[Service] = []
     provisioned = Provisioned(log, GROUP)
     checks: list[Callable[[], list[str]]] = [provisioned.unready]
     if "worker" in settings.role_names:
-        parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits), space))
+        parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits), space or FreeSpace((), 0)))
     if "api" in settings.role_names:
+        space = space or FreeSpace([blobs.folder] if blobs.folder else [], settings.min_free_bytes)
         authenticator = Authenticator.from_settings(settings)
         checks.append(authenticator.unready)
         parts += _api(settings, log, blobs, heads, holdings, http, authenticator, space, closed)

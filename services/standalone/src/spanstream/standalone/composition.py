@@ -240,7 +240,8 @@ def _services(
         from spanstream.standalone.heads import store_heads
         from spanstream.standalone.holdings import StoreHoldings
 
-        heads = store_heads(home) if home is not None else None
+        # Of the generation that the services fill: of that one the groups say whether anything is under way.
+        heads = store_heads(store) if store is not None else None
         holdings = StoreHoldings(home) if home is not None else None
         services.append(
             ingestor.build(configs["ingestor"], log=log, heads=heads, holdings=holdings, http=http, space=space)

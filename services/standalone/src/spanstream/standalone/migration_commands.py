@@ -84,7 +84,7 @@ def apply(
     if wait:
         told = _watched(told, data, quiet=as_json)
     _show(told, as_json)
-    if wait and told["migration"]["stage"] != "switched":
+    if wait and (told["migration"] is None or told["migration"]["stage"] != "switched"):
         raise typer.Exit(REFUSED)
 
 
@@ -131,8 +131,11 @@ def cancel(data: Data = None, as_json: Json = False) -> None:
 
 
 def _named(release: str) -> str:
-    """A path as the running process finds it too."""
-    return str(Path(release).absolute()) if Path(release).exists() else release
+    """A path as the running process finds it too; of a folder that `train` or `releases fetch` wrote its release file."""
+    path = Path(release)
+    file = path / "release.yaml"  # training.outcome's, which would bring torch
+    path = file if file.is_file() else path
+    return str(path.absolute()) if path.exists() else release
 
 
 def _checked(rate: float) -> float:
@@ -167,7 +170,7 @@ def _watched(
         task = bar.add_task("documents")
         while told["migration"] and told["migration"]["stage"] == _FILLING and not told["migration"]["problem"]:
             now = told["migration"]
-            doing = now["waits_for"] or ("documents" if now["events_left"] else "comparing")
+            doing = now.get("waits_for") or ("documents" if now.get("events_left") else "comparing")
             bar.update(task, description=doing, completed=now["documents"], total=max(1, now["old_documents"]))
             sleep(LOOK_SECONDS)
             told = _asked("status", {}, data)
@@ -193,8 +196,8 @@ def _show(told: Mapping[str, Any], as_json: bool) -> None:
         )
         for name, count in now["failed"].items():
             out.print(f"  {count:,} events failed: {name}", markup=False)
-        for line in filter(None, (now["waits_for"], now["problem"])):
-            out.print(f"  {line}", markup=False)
+    for line in filter(None, (now.get("waits_for"), now["problem"])):
+        out.print(f"  {line}", markup=False)
     if report := now["report"]:
         covered = report["coverage"]
         out.print(

@@ -38,12 +38,13 @@ def evaluate(
 ) -> None:
     """Hold a release against another one, rule by rule (docs/training.md); ends with 1 where it does not pass.
 
-    Of the folder of a training the verdict is kept: the release is offered or no longer offered.
+    Of the folder of a training the verdict is kept, and a release that passes is offered.
     """
     with encoding.told():
         from spanstream.standalone.encoder.texts import Reader
         from spanstream.standalone.gate import evaluating, report, sources
         from spanstream.standalone.gate.exam import halves
+        from spanstream.standalone.releases import manifest
         from spanstream.standalone.training import outcome
 
         trained = outcome.read(Path(candidate))
@@ -57,7 +58,9 @@ def evaluate(
             if data and trained and "pairs" in trained["recipe"]["objectives"]:
                 _, asked = halves(asked)  # whatever it learnt is in the other one
             found = evaluating.evaluate(base, name, asked, pairs, bar)
-        if trained:
+        if (
+            trained and not (Path(candidate) / manifest.FILE).is_file()
+        ):  # one that was fetched stays as it was published
             outcome.judge(Path(candidate), found.plain())
         if out is not None:
             out.write_text(json.dumps(found.plain(), indent=1) + "\n", encoding="utf-8")

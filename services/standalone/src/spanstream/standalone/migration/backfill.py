@@ -14,7 +14,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Consumer, Log, Outgoing, Position, Record, Rejected
@@ -29,6 +29,7 @@ from spanstream.store.points import Head
 
 TOPICS = (DOCUMENTS.name, FAILURES.name)
 RETRY_SECONDS = 1.0
+PORTION_BYTES = 256 << 10  # of texts whose vectors are in memory at once
 Heads = Callable[[Sequence[Key]], Mapping[Key, Head]]
 
 
@@ -48,11 +49,12 @@ class Backfill:
             wanted = self._wanted([record for record in records if record.topic == DOCUMENTS.name])  # 2
             passages, wrong = _sorted(self._parse(wanted), PASSAGES.name)  # 3
             rejected += wrong
-            while passages:
-                embeddings, wrong = _sorted(self._embed(passages), EMBEDDINGS.name)  # 4
-                rejected += wrong
-                passages, wrong = _sorted(self._index(embeddings), PASSAGES.name)  # 5
-                rejected += wrong
+            for portion in _portions(passages):
+                while portion:
+                    embeddings, wrong = _sorted(self._embed(portion), EMBEDDINGS.name)  # 4
+                    rejected += wrong
+                    portion, wrong = _sorted(self._index(embeddings), PASSAGES.name)  # 5
+                    rejected += wrong
             return rejected
 
     def _wanted(self, records: Sequence[Record]) -> list[Record]:
@@ -73,6 +75,20 @@ class Backfill:
             return head is not None and head.version > version
 
         return [record for record in records if not outrun(record)]
+
+
+def _portions(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """The same in their order, about PORTION_BYTES at once: vectors of long documents are many times their texts."""
+    portion: list[Record] = []
+    size = 0
+    for record in records:
+        if portion and size + len(record.value or b"") > PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(record)
+        size += len(record.value or b"")
+    if portion:
+        yield portion
 
 
 # The handlers remember by its place what they have done of a record when a poll is put back: no two may have the same.

@@ -2,9 +2,10 @@
 
 Its service's thread brings it on:
 
-    1 the generation that the services fill is open; with a migration on record, the new one too
-    2 searches are answered from the one that the store says is live
-    3 while it is being filled: once it is a look behind at most, compare; if it is good enough, switch
+    1 the generation that the services fill is open; the new one too, if that is the one that the store says is live
+    2 searches are answered from that one
+    3 with a migration on record, the new one is opened, if it is not yet, and kept current
+    4 while it is being filled: once it is a look behind at most, compare; if it is good enough, switch
 
 The switch: hold the services' indexer, so that nothing new is shown; wait until the new generation has all events that there
 are; make it live in the store, durably; answer from it. So nobody who has seen a document's version meets an older one.
@@ -45,6 +46,7 @@ from spanstream.store.store import Store
 log = get_logger()
 
 LOOK_SECONDS = 0.5
+REOPEN_SECONDS = 10.0  # after the new generation could not be opened
 SWITCH_SECONDS = 10.0  # that documents may wait for the switch; then it is tried again later
 COVER_SECONDS = 30.0  # for documents that are on their way while both generations are compared
 Told = dict[str, Any]
@@ -77,6 +79,8 @@ class Migrations:
         self._recorded = Recorded()
         self._own: Shown | None = None
         self._side: Side | None = None
+        self._problem = ""  # why there is none although a migration is on record
+        self._open_at = 0.0  # not before
         self._goal: Mapping[int, int] | None = None  # the ends of the log at the last look
         self._changing = threading.RLock()
         self._stop = threading.Event()
@@ -112,20 +116,16 @@ class Migrations:
                 self._live.show(None)
                 self._own = own
                 return True
-            if self._side is None:
-                encoder = around.open_encoder(migration.encoder)
-                try:
-                    self._check(encoder, migration.generation, migration.release)
-                    self._opened(migration, own, encoder)
-                except BaseException:
-                    encoder.close()
-                    raise
-            name = next((each.name for each in own.store.generations() if each.live), generation.name)
-            self._show(name)
-            if name == migration.generation and migration.stage is not Stage.RETIRED:
-                self._write(replace(migration, stage=Stage.SWITCHED))
-            elif name != migration.generation and migration.stage is Stage.SWITCHED:  # a backup was restored
-                self._write(replace(migration, stage=Stage.ROLLED_BACK))
+            if any(each.live and each.name == migration.generation for each in around.home.generations()):
+                if self._side is None:
+                    self._reopened(migration, own)
+                self._show(migration.generation)
+                if migration.stage is not Stage.RETIRED:
+                    self._write(replace(migration, stage=Stage.SWITCHED))
+            else:
+                self._show(generation.name)
+                if migration.stage is Stage.SWITCHED:  # a backup was restored
+                    self._write(replace(migration, stage=Stage.ROLLED_BACK))
             self._own = own
         except (EncoderError, StoreUnavailable, EventLogError) as error:
             log.warning("generations_wait", detail=str(error))
@@ -142,18 +142,33 @@ class Migrations:
 
     def _opened(self, migration: Migration, own: Shown, encoder: Encoder) -> Side:
         side = Side(self._around, encoder, migration.group, own.store.heads, self._rate)
-        self._side, self._goal = side, None
+        self._side, self._goal, self._problem = side, None, ""
         side.start()
         return side
 
+    def _reopened(self, migration: Migration, own: Shown) -> None:
+        encoder = self._around.open_encoder(migration.encoder)
+        try:
+            self._check(encoder, migration.generation, migration.release)
+            self._opened(migration, own, encoder)
+        except BaseException:
+            encoder.close()
+            raise
+
     def _look(self) -> None:
-        """Step 3."""
+        """Steps 3 and 4."""
         migration, side = self._recorded.migration, self._side
-        if migration is None or side is None:
+        if migration is None:
+            return
+        if side is None:
+            if time.monotonic() >= self._open_at:
+                self._try_again(migration)
             return
         if side.problem:
             if self._switched(side):
-                raise MigrationRefused(f"the live generation is not written any more: {side.problem}")
+                log.error("migration_goes_back", detail=side.problem)
+                self._show(self._required().generation.name)
+                self._write(replace(migration, stage=Stage.ROLLED_BACK))
             return
         if migration.stage is not Stage.FILLING:
             return
@@ -165,10 +180,19 @@ class Migrations:
             self._write(replace(migration, report=report, stage=Stage.FILLING if good else Stage.REFUSED))
             if good:
                 self._switch(side)
-        except (EncoderError, StoreError, EventLogError) as error:
+        except (EncoderError, StoreError, EventLogError, OSError) as error:  # the last: no room for the record
             log.warning("migration_waits", detail=str(error))
         except _Stopping:
             pass
+
+    def _try_again(self, migration: Migration) -> None:
+        """Open the new generation, which nobody is answered from: without it the old one goes on."""
+        try:
+            self._reopened(migration, self._required())
+        except (EncoderError, StoreError, EventLogError, MigrationRefused) as error:
+            self._problem = f"the new generation is not open: {error}"
+            self._open_at = time.monotonic() + REOPEN_SECONDS
+            log.warning("migration_waits", detail=str(error))
 
     def _compared(self, migration: Migration, side: Side) -> tuple[Told, bool]:
         own, new = self._required(), side.shown
@@ -221,6 +245,7 @@ class Migrations:
     def plan(self, encoder: str, rate: float) -> Told:
         """What it will cost."""
         own = self._required()
+        self._refuse_forgetful()
         new = self._new_encoder(encoder)
         try:
             generation = self._generation(new)
@@ -241,6 +266,7 @@ class Migrations:
             with self._changing:
                 self._resume(self._recorded.migration, encoder, rate, overlap, success_drop)
             return self.status()
+        self._refuse_forgetful()
         new = self._new_encoder(encoder)
         try:
             generation = self._generation(new)
@@ -289,32 +315,34 @@ class Migrations:
 
     def rollback(self, seconds: float) -> Told:
         """The old generation answers again. `settled`: whether it had all that the new one shows, within `seconds`."""
-        migration, side = self._at(Stage.SWITCHED)
-        own = self._required()
-        with self._changing, side.backfill.lock:
-            ends = self._around.log.end_offsets(DOCUMENTS.name)
-            applied = settled(self._around.log, seconds, silent)
-            own.store.flush()
-            self._write(replace(migration, stage=Stage.ROLLED_BACK))
-            self._show(own.generation.name)
+        with self._changing:
+            migration, side = self._at(Stage.SWITCHED)
+            own = self._required()
+            with side.backfill.lock:
+                ends = self._around.log.end_offsets(DOCUMENTS.name)
+                applied = settled(self._around.log, seconds, silent)
+                own.store.flush()
+                self._show(own.generation.name)
+                self._write(replace(migration, stage=Stage.ROLLED_BACK))
         return self.status() | {"settled": all(applied.get(each, 0) >= end for each, end in ends.items())}
 
     def retire(self) -> Told:
         """No way back from here: at the next start the services fill the new generation, and the old one is removed."""
-        migration, _ = self._at(Stage.SWITCHED)
         with self._changing:
+            migration, _ = self._at(Stage.SWITCHED)
             self._write(replace(migration, stage=Stage.RETIRED))
         return self.status()
 
     def cancel(self) -> Told:
         """Forget the new generation, which is not live."""
-        migration = self._recorded.migration
-        if migration is None:
-            raise MigrationRefused("there is no migration")
-        if migration.stage in (Stage.SWITCHED, Stage.RETIRED):
-            raise MigrationRefused(f"{migration.release} is live: roll back first")
-        with self._changing:
-            side, self._side = self._side, None
+        with self._changing:  # it may just be about to switch
+            migration = self._recorded.migration
+            if migration is None:
+                raise MigrationRefused("there is no migration")
+            side = self._side
+            if migration.stage in (Stage.SWITCHED, Stage.RETIRED) or (side is not None and self._switched(side)):
+                raise MigrationRefused(f"{migration.release} is live: roll back first")
+            self._side = None
             if side is not None:
                 side.stop()
             record.write(self._folder, Recorded(self._recorded.encoder))
@@ -337,6 +365,7 @@ class Migrations:
             return told
         kept = {each["name"]: each for each in told["generations"]}
         shown: Told = asdict(migration) | {"stage": migration.stage.value}
+        shown["problem"] = self._problem
         shown["documents"] = kept.get(migration.generation, {}).get("documents", 0)
         shown["old_documents"] = kept.get(migration.old_generation, {}).get("documents", 0)
         if side is not None:
@@ -380,6 +409,15 @@ class Migrations:
         )
         sample = coverage.sampled(own.store, ESTIMATED, randbits(128))
         return estimate(own.store, documents, sample, new, rate)
+
+    def _refuse_forgetful(self) -> None:
+        """What the log has forgotten nobody can read again."""
+        seconds = self._around.log.kept(DOCUMENTS.name)
+        if seconds is not None:
+            raise MigrationRefused(
+                f"{DOCUMENTS.name} keeps documents for {seconds / 86_400:.1f} days only: the new index would lack what is older."
+                " Set its retention to -1, ingest again what is older than that, then migrate"
+            )
 
     def _new_encoder(self, encoder: str) -> Encoder:
         new = self._around.open_encoder(encoder)

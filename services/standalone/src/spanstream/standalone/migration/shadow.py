@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spanstream.gateway.meanings import Words
-from spanstream.gateway.question import Question
+from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.search import Searcher
 from spanstream.store.points import Head
 from spanstream.store.queries import Scope
@@ -35,8 +35,9 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`overlap`: the mean share of the first DEPTH documents that both find. `old_success`, `new_success`: the share of
-    queries whose own document is among them. All 0 to 1; 1 where there was nothing to ask."""
+    """`overlap`: the mean share of the first DEPTH documents that both find, asked as people ask. `old_success`,
+    `new_success`: the share of queries whose own document is among them by meaning alone: words would find it whatever the
+    vectors are worth. All 0 to 1; 1 where there was nothing to ask."""
 
     queries: int
     overlap: float
@@ -67,17 +68,17 @@ def ask(asked: Sequence[Probe], old: tuple[Searcher, int], new: tuple[Searcher, 
     """Each generation by its searcher and dimension. Raises what a search raises."""
     overlaps, successes = [], [0, 0]
     for probe in asked:
-        both = [_found(searcher, dimension, probe) for searcher, dimension in (old, new)]
+        both = [_found(searcher, dimension, probe, Mode.HYBRID) for searcher, dimension in (old, new)]
         overlaps.append(len(both[0] & both[1]) / max(1, len(both[0]), len(both[1])))
-        for side, found in enumerate(both):
-            successes[side] += (probe.source, probe.id) in found
+        for side, (searcher, dimension) in enumerate((old, new)):
+            successes[side] += (probe.source, probe.id) in _found(searcher, dimension, probe, Mode.DENSE)
     count = len(asked)
     if not count:
         return Verdict(0, 1.0, 1.0, 1.0)
     return Verdict(count, sum(overlaps) / count, successes[0] / count, successes[1] / count)
 
 
-def _found(searcher: Searcher, dimension: int, probe: Probe) -> set[tuple[str, str]]:
-    question = Question(Words(probe.text), limit=DEPTH, spans_per_passage=0)
+def _found(searcher: Searcher, dimension: int, probe: Probe, mode: Mode) -> set[tuple[str, str]]:
+    question = Question(Words(probe.text), mode=mode, limit=DEPTH, spans_per_passage=0)
     answer = searcher.search(Scope(probe.tenant), question, dimension)
     return {(hit.head.key.source, hit.head.key.id) for hit in answer.hits}

@@ -22,7 +22,7 @@ from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime.logs import get_logger
 from spanstream.standalone.migration.backfill import RETRY_SECONDS, TOPICS, Backfill, Heads, Noting, Paced, Progress
 from spanstream.store.compression import Compression
-from spanstream.store.errors import StoreError, StoreUnavailable
+from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import opened
 from spanstream.store.store import Store
 
@@ -106,7 +106,7 @@ class Side:
         )
         try:
             loop.run(self._stop)
-        except Exception as error:
+        except BaseException as error:
             log.error("migration_stopped", error=type(error).__name__, exc_info=error)
             self.problem = f"it was stopped: {error}"
 
@@ -123,8 +123,12 @@ class Side:
                 while store.maintain() and not self._stop.is_set():
                     pass
                 store.vacuum(int(_now_us() - self._around.vacuum_hours * 3.6e9))
-            except StoreError as error:
+            except StoreUnavailable as error:
                 log.warning("migration_maintenance_failed", detail=str(error))
+            except BaseException as error:
+                log.error("migration_maintenance_stopped", error=type(error).__name__, exc_info=error)
+                self.problem = f"its housekeeping was stopped: {error}"
+                return
 
 
 def _now_us() -> int:

@@ -135,7 +135,7 @@ def verify(
     from spanstream.standalone.releases.registry import Registry, verify_folder
 
     with encoding.told(), encoding.progress(quiet=as_json) as bar, _bytes(bar, "reading", None) as progress:
-        if Path(name).is_dir():
+        if Path(name).is_dir() and (registry is None or "/" in name):
             found = verify_folder(Path(name), seal, progress)
         elif registry is None:
             raise typer.BadParameter(

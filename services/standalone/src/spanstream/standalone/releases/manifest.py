@@ -81,7 +81,7 @@ def parsed(text: bytes, where: str) -> Manifest:
         )
         report.card(manifest.gate)
         told = found["seal"]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Refused(f"{where} is damaged: {type(error).__name__}") from error
     refuse_name(manifest.release)
     refuse_paths(manifest.files)

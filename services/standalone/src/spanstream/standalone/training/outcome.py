@@ -69,10 +69,14 @@ def release(folder: Path) -> Path:
 
 
 def judge(folder: Path, judgement: Mapping[str, Any]) -> None:
-    """Keep what the gate said, in the model's card too, and offer the release if it passed. Raises OSError."""
+    """Keep what the gate said, in the model's card too, and offer the release if it passed. Raises OSError.
+
+    One that was offered keeps its file: somebody may run with it. It is not published any more.
+    """
     (folder / GATE).write_text(json.dumps(judgement, indent=2) + "\n", encoding="utf-8")
     (folder / MODEL / CARD).write_text(_card(read(folder) or {}, judgement), encoding="utf-8")
-    os.replace(release(folder), folder / (RELEASE if judgement["passed"] else NOT_OFFERED))
+    if judgement["passed"]:
+        os.replace(release(folder), folder / RELEASE)
 
 
 def clear(folder: Path) -> None:
@@ -96,7 +100,7 @@ def _card(report: Mapping[str, Any], judgement: Mapping[str, Any]) -> str:
             f"# {report['release']}",
             "",
             f"Trained by `spanstream train` from {report['start']} on {report['passages']} passages and"
-            f" {report['labels']} judged pairs; the weights after step {report['kept']} of {report['steps']}.",
+            f" {report.get('labels', 0)} judged pairs; the weights after step {report['kept']} of {report['steps']}.",
             "",
             *gate.card(judgement),
             "## Training",

@@ -65,7 +65,7 @@ def by_document(folder: Path) -> bool:
     """Whether whole documents are held out, not passages: where there are MIN_SOURCES."""
     found: set[str] = set()
     for told in _lines(folder):
-        found.add(told["document"])
+        found.add(told.get("document", ""))  # a training of an older version has none
         if len(found) >= MIN_SOURCES:
             return True
     return False
