@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any, cast
 
 import pytest
 
-from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.encoder import Encoded, Encoder, Text
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.events.segmenter import PASSAGES
+from spanstream.events.topics import DOCUMENTS
 from spanstream.events.topics import PASSAGES as PASSAGES_TOPIC
 from spanstream.gateway.live import Live
 from spanstream.ingestor.settings import IngestorSettings
@@ -190,6 +191,61 @@ def test_one_that_is_not_good_enough_does_not_take_over_until_that_is_enough(mac
         assert told["migration"]["report"]["shadow"]["queries"] > 0
         process.apply()
         process.reach(Stage.SWITCHED)
+
+
+class Garbage(HashEncoder):
+    """The words of a query have nothing to do with those of a document."""
+
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        if query:
+            texts = [Text(f"nonsense {number}", text.ranges[:0]) for number, text in enumerate(texts)]
+        return super().encode(texts)
+
+
+def test_a_release_whose_vectors_mean_nothing_does_not_take_over_though_words_find_all(machine: Machine) -> None:
+    for number in range(60):  # enough for chance to find little; each with words of its own
+        machine.world.put(f"d{number}", 9, " ".join(f"word{number}{letter}" for letter in "abcdefgh"))
+    machine.world.flow()
+    with machine.running(load=lambda _: Garbage(24)) as process:
+        process.apply("release", success_drop=0.05)
+        told = process.reach(Stage.REFUSED)
+        assert told["migration"]["report"]["shadow"]["new_success"] < 0.8
+        assert machine.live == GENERATION.name
+
+
+def test_without_the_new_release_the_old_index_answers_and_the_migration_can_be_cancelled(machine: Machine) -> None:
+    with machine.running(load=lambda _: HashEncoder(24)) as process:
+        process.apply("release", success_drop=-0.5)
+        process.reach(Stage.REFUSED)
+
+    def gone(_: str) -> Encoder:
+        raise MigrationRefused("no such release")
+
+    with machine.running(load=gone) as process:
+        assert process.live() is None
+        process.until(lambda: "no such release" in process.migrations.status()["migration"]["problem"])
+        process.migrations.cancel()
+        assert [each.name for each in machine.home.generations()] == [GENERATION.name]
+    assert process.died == []
+
+
+def test_a_new_index_that_is_not_written_any_more_gives_way_to_the_old_one(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply()
+        process.reach(Stage.SWITCHED)
+        assert process.migrations._side is not None
+        process.migrations._side.problem = "it was stopped: the disk is damaged"
+        told = process.reach(Stage.ROLLED_BACK)
+        assert told["migration"]["problem"] == "it was stopped: the disk is damaged"
+        assert (machine.live, process.live()) == (GENERATION.name, None)
+    assert process.died == []
+
+
+def test_a_log_that_forgets_cannot_fill_a_new_index(machine: Machine) -> None:
+    machine.world.log._kept[DOCUMENTS.name] = 86_400.0
+    with machine.running() as process, pytest.raises(MigrationRefused, match=r"keeps documents for 1\.0 days only"):
+        process.apply()
+    assert record.read(machine.folder) == Recorded()
 
 
 def test_one_that_is_cancelled_leaves_nothing_and_can_be_begun_again(machine: Machine) -> None:
