@@ -130,8 +130,20 @@ def test_a_document_that_is_replaced_while_it_is_read_is_read_again(corpus: Corp
     found = content(Replacing(corpus, 2), Scope("acme"), FISH.key, 0, 5)  # type: ignore[arg-type]
     assert found is not None
     assert [passage.version for passage in found.passages] == [found.head.version]
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match="is being replaced"):
         content(Replacing(corpus, 9), Scope("acme"), FISH.key, 0, 5)  # type: ignore[arg-type]
+
+
+class Damaged(Replacing):
+    """The first passage is not what it was."""
+
+    def fetch(self, ids: list[str]) -> dict[str, Passage]:
+        return self.corpus.store.fetch(ids[1:])
+
+
+def test_a_passage_that_the_disk_has_changed_is_told_from_one_that_is_being_replaced(corpus: Corpus) -> None:
+    with pytest.raises(StoreUnavailable, match="the disk has changed them: send it again"):
+        content(Damaged(corpus, 0), Scope("acme"), FISH.key, 0, 5)  # type: ignore[arg-type]
 
 
 def test_content_is_in_the_published_description_with_its_limits(shared: Api) -> None:

@@ -207,7 +207,8 @@ class _Home:
             with _readable(path, collection):
                 return _load(path, None)
         shard = _load_or_create(path, collection, dimension, compression)
-        _index_what_is_new(shard, collection)
+        with _translated(path):
+            _index_what_is_new(shard, collection)
         return shard
 
     def release(self, found: _Opened) -> None:

@@ -27,8 +27,10 @@ class Content:
 def content(store: Store, scope: Scope, key: Key, first: int, limit: int) -> Content | None:
     """At most `limit` passages from ordinal `first`, all of the version that the head names.
 
-    None where the caller sees no such document. Raises StoreUnavailable where it is replaced faster than it can be read.
+    None where the caller sees no such document. Raises StoreUnavailable where it is replaced faster than it can be read, or
+    passages of it are damaged.
     """
+    before = None
     for _ in range(READS):
         head = store.heads([key]).get(key)
         if head is None or head.state is not State.LIVE or not admits(key, head.groups, scope):
@@ -39,4 +41,7 @@ def content(store: Store, scope: Scope, key: Key, first: int, limit: int) -> Con
         if len(passages) == len(ids):  # else a newer version has just taken its place
             end = first + len(ids)
             return Content(head, passages, end if ids and end < head.passage_count else None)
+        if head.order == before:
+            raise StoreUnavailable("passages of the document are lost, or the disk has changed them: send it again")
+        before = head.order
     raise StoreUnavailable("the document is being replaced")
