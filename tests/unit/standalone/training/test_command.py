@@ -124,6 +124,11 @@ def test_judged_queries_are_learnt_by_half_and_judged_by_half(recipe: Path, text
     assert report["passages"] == 40  # of the judged set alone
     assert 0 < report["labels"] < 40
     assert report["gate"]["asked"]["queries"] == 40 - report["labels"]
+    (tmp_path / "out" / spool.FILE).write_text(
+        "".join(json.dumps({"text": f"It is {n}.", "title": "", **NO_LABELS}) + "\n" for n in range(40))
+    )  # as if it had been killed while it was judged; and its recipe is not named again
+    again = run("--data", judged, "--out", tmp_path / "out", "--json")
+    assert json.loads(again.stdout)["gate"]["asked"]["queries"] == 40 - report["labels"]
     (judged / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}q1\tgone\t1\n")
     refused = run("--recipe", recipe, "--data", judged, "--out", tmp_path / "other")
     assert refused.exit_code == 2

@@ -72,8 +72,11 @@ def _train(
     recipe.mixed()
     pairs = sources.scored(similarity)
     judged = sources.judged(data) if data else None
+    # Of a training that only has to be judged its own recipe counts: another one, or none, may be named now.
+    done = outcome.read(out) if going_on and (out / outcome.MODEL).exists() else None
+    objectives = done["recipe"]["objectives"] if done else recipe.objectives
     learnt = None
-    if "pairs" in recipe.objectives:
+    if "pairs" in objectives:
         if judged is None:
             raise typer.BadParameter("the objective pairs learns from judged queries; name them", param_hint="--data")
         learnt, judged = halves(judged)
@@ -88,7 +91,7 @@ def _train(
         if not (out / outcome.MODEL).exists():
             _learn(recipe, out, bar)
         exam = judged or pseudo.exam(spool.source(out), spool.held_out(out))
-        start = (outcome.read(out) or {})["recipe"]["start"]  # another recipe may be named now
+        start = (outcome.read(out) or {})["recipe"]["start"]
         judgement = evaluating.evaluate(start, str(outcome.release(out)), exam, pairs, bar)
     outcome.judge(out, judgement.plain())
     outcome.clear(out)
