@@ -283,7 +283,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     store = EdgeStore(tmp_path)
     assert store.open_live() == "next"
-    assert store.generations() == [Kept("next", True, 1)]
+    assert store.kept() == [Kept("next", True, 1)]
     assert not (tmp_path / "g.dropped").exists()
     store.close()
 

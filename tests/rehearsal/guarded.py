@@ -92,6 +92,9 @@ class GuardedBroker(LocalBroker):
             admin.close()
 
 
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
 def acls(user: Resource) -> Iterator[Any]:
     """Of a KafkaUser."""
     for one in user["spec"]["authorization"]["acls"]:
@@ -100,7 +103,7 @@ def acls(user: Resource) -> Iterator[Any]:
             yield ACL(
                 principal=f"User:{user['metadata']['name']}",
                 host="*",
-                operation=ACLOperation[operation.upper()],
+                operation=ACLOperation[_WORDS.sub("_", operation).upper()],  # DescribeConfigs: DESCRIBE_CONFIGS
                 permission_type=ACLPermissionType.ALLOW,
                 resource_pattern=ResourcePattern(kind, one["resource"]["name"]),
             )

@@ -67,7 +67,7 @@ class Machine:
 
     @property
     def live(self) -> str:
-        return next(each.name for each in self.world.store.generations() if each.live)
+        return next(name for name, live in self.world.store.generations().items() if live)
 
 
 class Process:
@@ -159,7 +159,7 @@ def test_what_cannot_be_moved_to_is_refused_and_nothing_is_changed(machine: Mach
             with pytest.raises(MigrationRefused, match=r"live release already|no such folder"):
                 ask()
         assert process.migrations.status()["migration"] is None
-        assert [each.name for each in machine.home.generations()] == [GENERATION.name]
+        assert list(machine.home.generations()) == [GENERATION.name]
     assert record.read(machine.folder) == Recorded()
 
 
@@ -225,7 +225,7 @@ def test_without_the_new_release_the_old_index_answers_and_the_migration_can_be_
         assert process.live() is None
         process.until(lambda: "no such release" in process.migrations.status()["migration"]["problem"])
         process.migrations.cancel()
-        assert [each.name for each in machine.home.generations()] == [GENERATION.name]
+        assert list(machine.home.generations()) == [GENERATION.name]
     assert process.died == []
 
 
@@ -253,7 +253,7 @@ def test_one_that_is_cancelled_leaves_nothing_and_can_be_begun_again(machine: Ma
         process.apply(success_drop=-0.5)
         process.reach(Stage.REFUSED)
         process.migrations.cancel()
-        assert [each.name for each in machine.home.generations()] == [GENERATION.name]
+        assert list(machine.home.generations()) == [GENERATION.name]
         assert record.read(machine.folder) == Recorded()
         process.apply()
         assert process.reach(Stage.SWITCHED)["migration"]["documents"] == 7
@@ -267,7 +267,7 @@ def test_a_plan_counts_and_measures_and_changes_nothing(machine: Machine) -> Non
         assert told["vector_bytes"] == told["vectors"] * 24 * 2
         assert told["characters"] > 7 * 1000
         assert process.migrations.plan(NEW, 0.1)["hours"] == pytest.approx(7 / 0.1 / 3600, abs=1e-4)
-        assert [each.name for each in machine.home.generations()] == [GENERATION.name]
+        assert list(machine.home.generations()) == [GENERATION.name]
     assert record.read(machine.folder) == Recorded()
 
 
@@ -362,7 +362,7 @@ def test_at_the_start_after_a_retirement_the_services_go_on_with_the_new_generat
         record.write(machine.folder, recorded)
         Handover(machine.folder, machine.world.log, machine.home, recorded.migration).start(lambda error: None)
     machine.home.open_live()
-    assert [(each.live, each.documents) for each in machine.home.generations()] == [(True, 8)]
+    assert [(each.live, each.documents) for each in machine.home.kept()] == [(True, 8)]
     assert all(machine.world.log.committed("embedder", PASSAGES_TOPIC.name)[n] == end for n, end in ends.items())
     assert record.read(machine.folder) == Recorded(encoder=NEW)
     assert filled_with(record.read(machine.folder)) == NEW

@@ -59,24 +59,28 @@ class Index:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._ranges, self._filling = RangeIndexes(engine), Filling(engine)
+        self._begin()
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Create what is missing and make the generation the live one."""
         self._engine.open(generation, dimension, compression)
-        self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
+        self._begin()
 
     def open_live(self) -> str:
         """Open what was opened last."""
         generation = self._engine.open_live()
-        self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
+        self._begin()
         return generation
 
     def beside(self) -> Index:
         """Another one on the same engine's place."""
         return Index(self._engine.beside())
 
-    def generations(self) -> list[Kept]:
+    def generations(self) -> dict[str, bool]:
+        """Of each name whether it is live."""
+        return self._engine.generations()
+
+    def kept(self) -> list[Kept]:
         """With their live documents: of the open one as of the others."""
         held = self._engine.elsewhere(conditions.live())
         held[self._engine.generation] = self._engine.count(_DOCUMENTS, conditions.live())
@@ -85,11 +89,15 @@ class Index:
     def make_live(self, generation: str) -> None:
         """Another generation takes this one's place."""
         self._engine.make_live(generation)
-        self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
+        self._begin()
 
     def drop(self, generation: str) -> None:
         """Remove a generation that is not live."""
         self._engine.drop(generation)
+
+    def _begin(self) -> None:
+        """Nothing is known of another generation's payload indexes."""
+        self._ranges, self._filling = RangeIndexes(self._engine), Filling(self._engine)
 
     # --- Passages ---
 

@@ -106,7 +106,6 @@ class ServerEngine:
         self._compression = Compression.NONE  # of what is open
         self._generation = ""  # of what is open
         self._names: dict[Collection, str] = {}
-        self._generation = ""  # the open one
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
         """Create what is missing, prove that conditions are honoured, point the aliases."""

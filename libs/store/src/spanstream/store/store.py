@@ -48,8 +48,12 @@ class Store(Protocol):
         """
         ...
 
-    def generations(self) -> list[Kept]:
-        """All that are kept here, by name. Raises StoreUnavailable, as everything does before `open`."""
+    def generations(self) -> dict[str, bool]:
+        """All that are kept here: name -> whether it is the live one."""
+        ...
+
+    def kept(self) -> list[Kept]:
+        """The generations by name, with their live documents. Raises StoreUnavailable, as everything does before `open`."""
         ...
 
     def make_live(self, generation: str) -> None:

@@ -1,6 +1,6 @@
 """Whether what comes now is like what the index holds: an encoder that was trained on the one may not tell the other apart.
 
-    1 draw documents from the index: a run of heads from a random place on (their ids are hashes)
+    1 draw documents from the index
     2 read the vector of each one's first passage
     3 those accepted lately against the others: the squared distance of the means over the spread within
     4 over all: how unevenly passages turn up among the nearest ones of the others (hubness, Radovanović et al., 2010)
@@ -11,14 +11,13 @@ Nothing is kept between two looks: a restart forgets nothing, and several indexe
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spanstream.runtime import metrics
-from spanstream.store.points import State
+from spanstream.store.sampling import drawn
 from spanstream.store.store import Store
 
 Array = NDArray[np.float32]
@@ -26,7 +25,6 @@ LATELY_DAYS = 7.0
 SAMPLE = 2_000  # documents of one look: a tenth of a second, and 3 MB of vectors of 384 dimensions
 LEAST = 50  # of either kind; of fewer nothing is said
 NEIGHBOURS = 10
-_IDS = 1 << 128
 
 
 class Drift:
@@ -49,13 +47,8 @@ class Drift:
 
     def _drawn(self) -> tuple[Array, NDArray[np.bool_]]:
         """Vectors [n, dimension], and which are of documents accepted lately [n]."""
-        place = self._chance.randrange(_IDS)
-        marks = list(islice(self._store.scan_heads(place), SAMPLE))  # 1
-        if len(marks) < SAMPLE:  # from the begin again, as on a ring
-            marks += islice(self._store.scan_heads(0, place), SAMPLE - len(marks))
-        live = [mark.key for mark in marks if mark.state is State.LIVE and mark.passage_count]
-        heads = self._store.heads(live)
-        named = {head.passage_ids(0, 1)[0]: head for head in heads.values() if head.passage_count}
+        heads = drawn(self._store, SAMPLE, self._chance)  # 1
+        named = {head.passage_ids(0, 1)[0]: head for head in heads if head.passage_count}
         found = self._store.vectors(list(named))  # 2
         since = self._now_us() - LATELY_DAYS * 86_400e6
         recent = np.array([(named[id].accepted_at_us or named[id].indexed_at_us) >= since for id in found], bool)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from random import Random
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
-from spanstream.eventlog.errors import EventLogError, Retry
+from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
@@ -17,7 +18,8 @@ from spanstream.eventlog.provisioned import Provisioned
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import EMBEDDINGS, FAILURES
 from spanstream.indexer.drift import Drift
-from spanstream.indexer.opening import RETRY_SECONDS, Opening
+from spanstream.indexer.housekeeping import flushed, maintain
+from spanstream.indexer.opening import Opening
 from spanstream.indexer.retention import Retention, parse_retention
 from spanstream.indexer.settings import IndexerSettings
 from spanstream.indexer.sweeping import Sweeper
@@ -67,12 +69,6 @@ def build(
 
     provisioned = Provisioned(log, GROUP)
 
-    def flush() -> None:
-        try:
-            store.flush()
-        except StoreUnavailable as error:
-            raise Retry(RETRY_SECONDS, str(error)) from error
-
     edge = settings.store_url.startswith("edge:")
     rehearsal = Rehearsal("spanstream.indexer.rehearsing", {"edge": edge})
     loop = Loop(
@@ -81,15 +77,15 @@ def build(
         log.producer(),
         opening,
         observer=ConsumerObserver(GROUP),
-        flush=flush,
+        flush=flushed(store),
         commit_seconds=COMMIT_SECONDS,
         survives=rehearsal.survives,
     )
 
-    def maintain(stop: threading.Event) -> None:
+    def keep_house(stop: threading.Event) -> None:
         while not stop.wait(settings.maintenance_seconds):
             if opening.done:
-                _maintain(store, stop, settings.vacuum_hours)
+                maintain(store, stop, settings.vacuum_hours)
 
     def now_us() -> int:
         return time.time_ns() // 1000
@@ -110,14 +106,15 @@ def build(
     def expire(stop: threading.Event) -> None:
         while not stop.wait(settings.expiry_seconds):
             if opening.done:
-                _expire(retention, sweeper)
+                _tried(retention.step, "expiry_failed")
+                _tried(sweeper.step, "expiry_failed")
 
     drift = Drift(store, now_us, Random())
 
     def watch(stop: threading.Event) -> None:
         while not stop.wait(settings.drift_seconds):
             if opening.done:
-                _look(drift)
+                _tried(drift.step, "drift_unknown")
 
     def close() -> None:
         deletes.close()
@@ -126,33 +123,16 @@ def build(
 
     return ThreadService(
         "indexer",
-        [opening.run, loop.run, maintain, expire, watch],
+        [opening.run, loop.run, keep_house, expire, watch],
         live=lambda: loop.live(LIVE_SECONDS),
         unready=lambda: [*(provisioned.unready() or loop.unready()), *opening.unready()],
         closed=close,
     )
 
 
-def _expire(retention: Retention, sweeper: Sweeper) -> None:
-    for step in (retention.step, sweeper.step):
-        try:
-            step()
-        except (StoreUnavailable, StoreRejected, EventLogError) as error:  # the next look does what this one did not
-            logs.get_logger().warning("expiry_failed", detail=str(error))
-
-
-def _look(drift: Drift) -> None:
+def _tried(step: Callable[[], object], event: str) -> None:
+    """The next look does what this one did not."""
     try:
-        drift.step()
-    except (StoreUnavailable, StoreRejected) as error:
-        logs.get_logger().warning("drift_unknown", detail=str(error))
-
-
-def _maintain(store: Store, stop: threading.Event, vacuum_hours: float) -> None:
-    """The store's housekeeping until none is left."""
-    try:
-        while store.maintain() and not stop.is_set():
-            pass
-        store.vacuum(int(time.time() * 1e6 - vacuum_hours * 3.6e9))
-    except StoreUnavailable as error:
-        logs.get_logger().warning("maintenance_failed", detail=str(error))
+        step()
+    except (StoreUnavailable, StoreRejected, EventLogError) as error:
+        logs.get_logger().warning(event, detail=str(error))

@@ -98,11 +98,9 @@ def _kept(old: Encoder, new: Encoder, made: Bridge, judged: judgements.Collectio
     """NEW's questions on NEW's documents, and on OLD's over the bridge."""
     from spanstream.standalone.encoder.comparison import compare_rankings, ranking_scores
 
-    texts = [document["text"] for document in judged.documents]
-    titles = [str(document.get("title") or "") for document in judged.documents]
-    queries = encoding.vectors(new, list(judged.queries.values()), bar, "questions", query=True)
-    read = encoding.vectors(new, texts, bar, "documents, read anew", titles)
-    carried = made.apply(encoding.vectors(old, texts, bar, "documents, over the bridge", titles))
+    queries = encoding.queries(new, judged, bar, "questions")
+    read = encoding.documents(new, judged, bar, "documents, read anew")
+    carried = made.apply(encoding.documents(old, judged, bar, "documents, over the bridge"))
     return compare_rankings(ranking_scores(judged, queries, read), ranking_scores(judged, queries, carried))
 
 

@@ -71,11 +71,9 @@ def _scores(model: str, side: str, judged: judgements.Collection, bar: Progress)
     """Of each query [q], by measure."""
     from spanstream.standalone.encoder.comparison import ranking_scores
 
-    texts = [document["text"] for document in judged.documents]
-    titles = [str(document.get("title") or "") for document in judged.documents]
     with encoding.opened(model, bar) as encoder:
-        documents = encoding.vectors(encoder, texts, bar, f"{side}: documents", titles)
-        queries = encoding.vectors(encoder, list(judged.queries.values()), bar, f"{side}: queries", query=True)
+        documents = encoding.documents(encoder, judged, bar, f"{side}: documents")
+        queries = encoding.queries(encoder, judged, bar, f"{side}: queries")
     return ranking_scores(judged, queries, documents)
 
 

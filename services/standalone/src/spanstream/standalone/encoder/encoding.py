@@ -12,7 +12,7 @@ import typer
 from numpy.typing import NDArray
 
 from spanstream.encoder.encoder import Encoder, Text
-from spanstream.standalone.encoder.judgements import Pairs
+from spanstream.standalone.encoder.judgements import Collection, Pairs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,6 +86,18 @@ def vectors(
         found[start : several.stop] = [encoded.whole for encoded in encoder.encode(asked, query=query)]
         bar.update(task, completed=several.stop)
     return found
+
+
+def documents(encoder: Encoder, judged: Collection, bar: Progress, what: str) -> NDArray[np.float32]:
+    """The whole documents' vectors [n, d]."""
+    texts = [document["text"] for document in judged.documents]
+    titles = [str(document.get("title") or "") for document in judged.documents]
+    return vectors(encoder, texts, bar, what, titles)
+
+
+def queries(encoder: Encoder, judged: Collection, bar: Progress, what: str) -> NDArray[np.float32]:
+    """The judged queries' vectors [q, d]."""
+    return vectors(encoder, list(judged.queries.values()), bar, what, query=True)
 
 
 def cosines(encoder: Encoder, pairs: Pairs, bar: Progress, side: str) -> NDArray[np.float64]:

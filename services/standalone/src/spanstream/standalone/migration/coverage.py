@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -72,16 +72,3 @@ def _covered(old: Head, new: Head | None) -> bool:
         return new is not None and new.state is not State.ABSENT and new.order >= old.order
     shown = new is not None and new.state is State.LIVE
     return old.state is State.ABSENT or not shown or new.order > old.order  # type: ignore[union-attr]
-
-
-def sampled(store: Store, count: int, first: int) -> Sequence[Head]:
-    """About so many live documents, beginning at a point id, as all of them are shown: ids are hashes, hence a fair sample."""
-    marks: list[Head] = []
-    for start, end in ((first, 1 << 128), (0, first)):
-        for head in store.scan_heads(start, end):
-            if len(marks) >= count:
-                break
-            if head.state is State.LIVE:
-                marks.append(head)
-    found = store.heads([head.key for head in marks])
-    return [head for head in found.values() if head.state is State.LIVE]

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
-from secrets import randbits
+from random import SystemRandom
 from typing import Any
 
 from spanstream.encoder.encoder import Encoder
@@ -41,6 +41,7 @@ from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.standalone.operations import Options, backup
 from spanstream.store.errors import StoreError, StoreUnavailable
 from spanstream.store.generation import Generation, opened
+from spanstream.store.sampling import drawn
 from spanstream.store.store import Store
 
 log = get_logger()
@@ -116,7 +117,7 @@ class Migrations:
                 self._live.show(None)
                 self._own = own
                 return True
-            if any(each.live and each.name == migration.generation for each in around.home.generations()):
+            if around.home.generations().get(migration.generation):
                 if self._side is None:
                     self._reopened(migration, own)
                 self._show(migration.generation)
@@ -200,7 +201,7 @@ class Migrations:
         report: Told = {"coverage": asdict(covered)}
         if not covered.whole:
             return report, False
-        asked = shadow.probes(own.store, coverage.sampled(own.store, shadow.QUERIES, randbits(128)))
+        asked = shadow.probes(own.store, drawn(own.store, shadow.QUERIES, SystemRandom()))
         searchers = [Searcher(each.store, each.encoder, {}) for each in (own, new)]
         try:
             both = list(zip(searchers, (own.generation.dimension, new.generation.dimension), strict=True))
@@ -256,7 +257,7 @@ class Migrations:
             "from": {"release": own.encoder.info().release, "generation": own.generation.name},
             "to": {"release": generation.release, "generation": generation.name, "dimension": generation.dimension},
             **asdict(told),
-            "kept": [asdict(each) for each in self._around.home.generations()],
+            "kept": [asdict(each) for each in self._around.home.kept()],
         }
 
     def apply(self, encoder: str, rate: float, overlap: float, success_drop: float) -> Told:
@@ -272,7 +273,7 @@ class Migrations:
             generation = self._generation(new)
             with self._changing:
                 home = self._around.home
-                if any(each.name == generation.name for each in home.generations()):
+                if generation.name in home.generations():
                     home.drop(generation.name)  # of an earlier migration: who knows what it has missed
                 migration = Migration(
                     encoder=encoder,
@@ -347,7 +348,7 @@ class Migrations:
                 side.stop()
             record.write(self._folder, Recorded(self._recorded.encoder))
             self._recorded = record.read(self._folder)
-            if any(each.name == migration.generation for each in self._around.home.generations()):
+            if migration.generation in self._around.home.generations():
                 self._around.home.drop(migration.generation)
             if side is not None:
                 side.close()
@@ -358,7 +359,7 @@ class Migrations:
         own, migration, side = self._required(), self._recorded.migration, self._side
         told: Told = {
             "release": own.encoder.info().release,
-            "generations": [asdict(each) for each in self._around.home.generations()],
+            "generations": [asdict(each) for each in self._around.home.kept()],
             "migration": None,
         }
         if migration is None:
@@ -404,10 +405,8 @@ class Migrations:
         return migration, side
 
     def _estimate(self, own: Shown, new: Encoder, rate: float) -> Estimate:
-        documents = next(
-            (each.documents for each in self._around.home.generations() if each.name == own.generation.name), 0
-        )
-        sample = coverage.sampled(own.store, ESTIMATED, randbits(128))
+        documents = next((each.documents for each in self._around.home.kept() if each.name == own.generation.name), 0)
+        sample = drawn(own.store, ESTIMATED, SystemRandom())
         return estimate(own.store, documents, sample, new, rate)
 
     def _refuse_forgetful(self) -> None:
@@ -436,7 +435,7 @@ class Migrations:
         return migration.rate if migration is not None and migration.stage is Stage.FILLING else 0.0
 
     def _switched(self, side: Side) -> bool:
-        return any(each.live and each.name == side.shown.generation.name for each in self._around.home.generations())
+        return self._around.home.generations().get(side.shown.generation.name, False)
 
     def _required(self) -> Shown:
         if self._own is None:

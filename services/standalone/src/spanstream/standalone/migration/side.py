@@ -9,20 +9,19 @@ from dataclasses import dataclass, field
 
 from spanstream.embedder.handler import Embedding
 from spanstream.encoder.encoder import Encoder
-from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.gateway.live import Shown
 from spanstream.indexer.handler import Indexer
+from spanstream.indexer.housekeeping import flushed, maintain
 from spanstream.ingestor.blobs import Blobs
 from spanstream.ingestor.handler import Handler
 from spanstream.ingestor.parsing.parser import Parser
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime.logs import get_logger
-from spanstream.standalone.migration.backfill import RETRY_SECONDS, TOPICS, Backfill, Heads, Noting, Paced, Progress
+from spanstream.standalone.migration.backfill import TOPICS, Backfill, Heads, Noting, Paced, Progress
 from spanstream.store.compression import Compression
-from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import opened
 from spanstream.store.store import Store
 
@@ -76,7 +75,7 @@ class Side:
         """Fill, and look after the store."""
         self._threads = [
             threading.Thread(target=each, name=f"migration-{each.__name__.strip('_')}", daemon=True)
-            for each in (self._fill, self._maintain)
+            for each in (self._fill, self._keep_house)
         ]
         for thread in self._threads:
             thread.start()
@@ -101,7 +100,7 @@ class Side:
             self._noting,
             self.backfill,
             observer=self.progress,
-            flush=self._flush,
+            flush=flushed(self.shown.store),
             commit_seconds=COMMIT_SECONDS,
         )
         try:
@@ -110,25 +109,13 @@ class Side:
             log.error("migration_stopped", error=type(error).__name__, exc_info=error)
             self.problem = f"it was stopped: {error}"
 
-    def _flush(self) -> None:
+    def _keep_house(self) -> None:
         try:
-            self.shown.store.flush()
-        except StoreUnavailable as error:
-            raise Retry(RETRY_SECONDS, str(error)) from error
-
-    def _maintain(self) -> None:
-        store = self.shown.store
-        while not self._stop.wait(MAINTENANCE_SECONDS):
-            try:
-                while store.maintain() and not self._stop.is_set():
-                    pass
-                store.vacuum(int(_now_us() - self._around.vacuum_hours * 3.6e9))
-            except StoreUnavailable as error:
-                log.warning("migration_maintenance_failed", detail=str(error))
-            except BaseException as error:
-                log.error("migration_maintenance_stopped", error=type(error).__name__, exc_info=error)
-                self.problem = f"its housekeeping was stopped: {error}"
-                return
+            while not self._stop.wait(MAINTENANCE_SECONDS):
+                maintain(self.shown.store, self._stop, self._around.vacuum_hours)
+        except BaseException as error:
+            log.error("migration_maintenance_stopped", error=type(error).__name__, exc_info=error)
+            self.problem = f"its housekeeping was stopped: {error}"
 
 
 def _now_us() -> int:

@@ -40,18 +40,17 @@ class Registry:
 
     def names(self) -> list[str]:
         """Of all releases. Raises Refused where there is no registry."""
-        self._fs.invalidate_cache()  # of listings, which object stores keep
+        self._fs.invalidate_cache()
         if not self._fs.exists(self._root):
             raise Refused(f"there is no registry at {self.url}")
         found = (basename(path.rstrip("/")) for path in self._fs.ls(self._root, detail=False))
-        return sorted(name for name in found if self._fs.exists(self._path(name, manifests.FILE)))
+        return sorted(filter(self._has, found))
 
     def manifest(self, name: str) -> Manifest:
         """Raises Refused for a release that is unknown, or whose manifest is damaged."""
         manifests.refuse_name(name)
-        known = self.names()
-        if name not in known:
-            raise Refused(f"{self.url} has no release {name!r}; it has {', '.join(known) or 'none'}")
+        if not self._has(name):
+            raise Refused(f"{self.url} has no release {name!r}; it has {', '.join(self.names()) or 'none'}")
         found = _read_manifest(self._fs, self._path(name, manifests.FILE), f"the manifest of {name} in {self.url}")
         if found.release != name:
             raise Refused(f"the manifest of {name} in {self.url} is of another release, {found.release!r}")
@@ -64,7 +63,7 @@ class Registry:
         """
         name = manifest.release
         self._fs.makedirs(self._path(name), exist_ok=True)
-        if name in self.names():
+        if self._has(name):
             return self._refuse_other(manifest)
         for path, entry in manifest.files.items():  # 1
             with open(folder / path, "rb") as source:
@@ -105,6 +104,10 @@ class Registry:
         found = _sealed(self.manifest(name), seal)
         _check(self._fs, self._path(name), found, progress)
         return found
+
+    def _has(self, name: str) -> bool:
+        self._fs.invalidate_cache()  # of listings, which object stores keep
+        return bool(self._fs.exists(self._path(name, manifests.FILE)))
 
     def _refuse_other(self, manifest: Manifest) -> bool:
         if self.manifest(manifest.release) != manifest:
