@@ -99,6 +99,7 @@ def said(words: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 @pytest.mark.timeout(5400)
+@pytest.mark.promise("I21")
 def test_an_upgrade_and_a_drain_fail_no_request_and_lose_no_document(
     broker: str, qdrant: str, chart: Chart, secrets: Secrets, tmp_path: Path
 ) -> None:
