@@ -36,6 +36,11 @@ ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- if .Values.global.kafka.caSecret.name }}/etc/spanstream/kafka/ca.crt{{ end }}
 {{- end }}
 
+{{/* Where the public keys of tokens are mounted; empty where none are named. */}}
+{{- define "service.jwksFile" -}}
+{{- if .Values.global.auth.jwksSecret.name }}/etc/spanstream/jwks/jwks.json{{ end }}
+{{- end }}
+
 {{/* A volume from a Secret's one key: include "service.secretVolume" (list "name" $reference "file") */}}
 {{- define "service.secretVolume" -}}
 - name: {{ index . 0 }}
@@ -67,6 +72,10 @@ capabilities: {drop: [ALL]}
 would be taken for settings (a Service named encoder sets ENCODER_PORT). */}}
 {{- define "service.podCommon" -}}
 automountServiceAccountToken: false
+{{ include "service.podWithToken" . }}
+{{- end }}
+
+{{- define "service.podWithToken" -}}
 enableServiceLinks: false
 securityContext:
   {{- include "service.podSecurity" . | nindent 2 }}

@@ -11,8 +11,27 @@
 {{- if and (not .Values.encoder.ray.autoscaler) (ne (int .Values.encoder.ray.replicas) (int .Values.encoder.ray.maxReplicas)) }}
 {{- fail "encoder.ray.maxReplicas above encoder.ray.replicas needs encoder.ray.autoscaler: nothing else adds workers" }}
 {{- end }}
+{{- $requests := .Values.encoder.resources.requests }}
+{{- $cores := toString $requests.cpu }}
+{{- $cores = ternary (divf (trimSuffix "m" $cores) 1000 | ceil) (ceil $cores) (hasSuffix "m" $cores) }}
+{{- if gt (float64 .Values.encoder.ray.cpusPerReplica) (float64 $cores) }}
+{{- fail (printf "encoder.ray.cpusPerReplica (%v) must not exceed encoder.resources.requests.cpu (%v), which is what a worker has: no replica would ever be placed" .Values.encoder.ray.cpusPerReplica $requests.cpu) }}
+{{- end }}
+{{- if gt (float64 .Values.encoder.ray.gpusPerReplica) (float64 (index .Values.encoder.resources.limits "nvidia.com/gpu" | default 0)) }}
+{{- fail (printf "encoder.ray.gpusPerReplica (%v) must not exceed encoder.resources.limits.nvidia.com/gpu: no replica would ever be placed" .Values.encoder.ray.gpusPerReplica) }}
+{{- end }}
+{{- if not (regexMatch "^[0-9]+(Mi|Gi)$" .Values.encoder.shmSize) }}
+{{- fail (printf "encoder.shmSize (%q) must be in Mi or Gi with workload RayService: Ray's object store is in /dev/shm" .Values.encoder.shmSize) }}
+{{- end }}
 {{- if ne .Values.encoder.autoscaling.kind "none" }}
 {{- fail "encoder.autoscaling.kind must be none with workload RayService, where encoder.ray says how many there are" }}
+{{- end }}
+{{- end }}
+{{- range $name := list "ingestorApi" "gateway" }}
+{{- range $setting := list "AUTH_JWT_ISSUER" "AUTH_JWT_AUDIENCE" }}
+{{- if ne (empty $.Values.global.auth.jwksSecret.name) (not (hasKey ((index $.Values $name).settings | default dict) $setting)) }}
+{{- fail (printf "global.auth.jwksSecret.name and %s.settings.%s must be set together: no token is taken without either" $name $setting) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $name := list "ingestorApi" "ingestorWorker" "embedder" "indexer" "gateway" }}

@@ -4,14 +4,18 @@
 metadata:
   labels:
     {{- include "service.labelsOf" (list .context "encoder") | nindent 4 }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   annotations:
     checksum/config: {{ include "service.environment" .encoder | sha256sum }}
+    {{- with $values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 spec:
   {{- if and .head $values.ray.autoscaler }}
   # Of all pods this one alone has a token: Ray's autoscaler adds and removes workers through the API server.
-  enableServiceLinks: false
-  securityContext:
-    {{- include "service.podSecurity" .context | nindent 4 }}
+  {{- include "service.podWithToken" .context | nindent 2 }}
   {{- else }}
   {{- include "service.podCommon" .context | nindent 2 }}
   {{- end }}
@@ -78,4 +82,12 @@ spec:
     - name: {{ $name }}
       persistentVolumeClaim: {claimName: {{ tpl $volume.claim $.encoder }}}
     {{- end }}
+{{- end }}
+
+{{/* Ray's object store, in bytes: nine tenths of /dev/shm. By itself it takes 30 % of the memory, and where /dev/shm has less,
+it is a file below /tmp, whose growth would have the pod evicted. */}}
+{{- define "spanstream.objectStore" -}}
+{{- $size := .Values.encoder.shmSize -}}
+{{- $unit := index (dict "Mi" 1048576 "Gi" 1073741824) (substr (sub (len $size) 2 | int) (len $size) $size) -}}
+{{ div (mul (trimSuffix "Mi" $size | trimSuffix "Gi" | int) $unit 9) 10 }}
 {{- end }}

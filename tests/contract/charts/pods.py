@@ -34,6 +34,14 @@ TOGGLES: dict[str, tuple[str, ...]] = {
         "global.kafka.username=spanstream",
         "global.kafka.passwordSecret.name=kafka",
     ),
+    "tokens": (
+        "global.auth.jwksSecret.name=provider",
+        *(
+            f"{name}.settings.AUTH_JWT_{key}"
+            for name in ("ingestorApi", "gateway")
+            for key in ("ISSUER=https://id.example.com", "AUDIENCE=search")
+        ),
+    ),
     "no test": ("smoke.tokenSecret.name=",),
     "model from a claim": (
         "encoder.volumes.models.mountPath=/models",
@@ -93,7 +101,8 @@ def pods(resources: list[dict[str, Any]]) -> Iterator[Running]:
                 *(("worker", g) for g in cluster["workerGroupSpecs"]),
             ]:
                 template = group["template"]
-                yield Running(f"{name}-{role}", kind, template["metadata"]["labels"], template["spec"])
+                labels = template["metadata"]["labels"] | {"ray.io/node-type": role}  # KubeRay's own
+                yield Running(f"{name}-{role}", kind, labels, template["spec"])
 
 
 def environment(pod: Running, resources: list[dict[str, Any]]) -> dict[str, str]:

@@ -40,6 +40,7 @@ def test_pods_are_restricted(render: Render, case: tuple[str, ...]) -> None:
             options = one["spec"]["rayClusterConfig"]["autoscalerOptions"]
             assert options["securityContext"]["readOnlyRootFilesystem"] is True
             assert options["resources"]["limits"]["memory"]
+            assert {"name": "tmp", "mountPath": "/tmp"} in options["volumeMounts"]
 
 
 @each_case
@@ -67,6 +68,42 @@ def test_memory_is_limited_and_cores_are_asked_for(render: Render, case: tuple[s
         assert resources["limits"]["memory"], pod.name
         assert {"cpu", "memory"} <= set(resources["requests"]), pod.name
         assert all("sizeLimit" in volume["emptyDir"] for volume in pod.spec["volumes"] if "emptyDir" in volume)
+
+
+@each_case
+def test_rays_object_store_is_within_dev_shm(render: Render, case: tuple[str, ...]) -> None:
+    """Else it is a file below /tmp, and the pod is evicted for its size."""
+    for one in render(*case):
+        if one["kind"] == "RayService":
+            cluster = one["spec"]["rayClusterConfig"]
+            for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+                volumes = {volume["name"]: volume for volume in group["template"]["spec"]["volumes"]}
+                size = volumes["shm"]["emptyDir"]["sizeLimit"]
+                bytes_ = int(size[:-2]) << {"Mi": 20, "Gi": 30}[size[-2:]]
+                assert (
+                    75 << 20 <= int(group["rayStartParams"]["object-store-memory"]) < bytes_
+                )  # the least that Ray takes
+
+
+@pytest.mark.parametrize("profile", ["small", "gpu"])
+def test_every_pod_may_pull_its_image(render: Render, profile: str) -> None:
+    for pod in pods(render(profile, "global.image.pullSecrets={pull}")):
+        assert pod.spec["imagePullSecrets"] == [{"name": "pull"}], pod.name
+
+
+@pytest.mark.parametrize("profile", ["production", "gpu"])
+def test_every_service_takes_labels_and_annotations_for_its_pods(render: Render, profile: str) -> None:
+    aliases = ("encoder", "gateway", "ingestorApi", "ingestorWorker", "embedder", "indexer")
+    sets = [f"{alias}.{kind}.team=search" for alias in aliases for kind in ("podLabels", "podAnnotations")]
+    for one in render(profile, *sets):
+        templates = []
+        if one["kind"] == "Deployment":
+            templates = [one["spec"]["template"]]
+        elif one["kind"] == "RayService":
+            cluster = one["spec"]["rayClusterConfig"]
+            templates = [group["template"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+        for template in templates:
+            assert template["metadata"]["labels"]["team"] == template["metadata"]["annotations"]["team"] == "search"
 
 
 @each_case
@@ -114,9 +151,18 @@ def test_what_runs_more_than_once_survives_a_drain(render: Render, case: tuple[s
     resources = render(*case)
     budgets = {one["metadata"]["name"] for one in resources if one["kind"] == "PodDisruptionBudget"}
     for one in resources:
+        name = one["metadata"]["name"]
         if one["kind"] == "Deployment":
-            name = one["metadata"]["name"]
             assert (_most(name, one, resources) > 1) == (name in budgets), name
+        elif one["kind"] == "RayService":
+            (group,) = one["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+            assert (group["replicas"] > 1) == (name in budgets)
+            # A RayCluster has no scale, without which a budget of maxUnavailable lets nobody go, ever.
+            assert all(
+                budget["spec"]["minAvailable"] == group["replicas"] - 1
+                for budget in resources
+                if budget["kind"] == "PodDisruptionBudget" and budget["metadata"]["name"] == name
+            )
 
 
 def _most(name: str, deployment: dict[str, Any], resources: list[dict[str, Any]]) -> int:
@@ -166,6 +212,30 @@ def _selectors(resources: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str,
             yield one["kind"], spec["selector"]["matchLabels"]
         elif one["kind"] == "NetworkPolicy" and "smoke" not in one["metadata"]["name"]:
             yield one["kind"], spec["podSelector"]["matchLabels"]
+
+
+@each_case
+def test_a_hook_before_the_install_needs_nothing_that_comes_with_it(render: Render, case: tuple[str, ...]) -> None:
+    """Its network policy comes before it: a namespace that denies by default would hold it up for ever."""
+    resources = render(*case)
+    before = {(one["kind"], one["metadata"]["name"]): _weight(one) for one in resources if _weight(one) is not None}
+    for pod in pods(resources):
+        weight = before.get((pod.kind, pod.name))
+        if weight is None:
+            continue
+        assert "envFrom" not in pod.container
+        assert "serviceAccountName" not in pod.spec
+        assert {kind for volume in pod.spec["volumes"] for kind in volume} <= {"name", "emptyDir", "secret"}
+        if any(one["kind"] == "NetworkPolicy" for one in resources):
+            own = before[("NetworkPolicy", pod.name)]
+            assert own is not None
+            assert own < weight
+
+
+def _weight(one: dict[str, Any]) -> int | None:
+    """Of a hook before the install; None: it is none."""
+    found = one["metadata"].get("annotations") or {}
+    return int(found["helm.sh/hook-weight"]) if "pre-install" in found.get("helm.sh/hook", "") else None
 
 
 def test_nothing_secret_is_in_a_variable_or_a_config_map(render: Render) -> None:

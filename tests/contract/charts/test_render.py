@@ -59,11 +59,33 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         ("gateway.autoscaling.kind=lag", "gateway.autoscaling.kind"),
         ("indexer.autoscaling.kind=lag", "global.prometheus.url"),
         ("indexer.workload=RayService", "indexer.workload"),
+        ("global.auth.jwksSecret.name=provider", "ingestorApi.settings.AUTH_JWT_ISSUER"),
+        ("gateway.settings.AUTH_JWT_AUDIENCE=search", "gateway.settings.AUTH_JWT_AUDIENCE"),
+        ("gateway.settings.AUTH_JWKS_FILE=/tmp/keys", "AUTH_JWKS_FILE"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) -> None:
     with pytest.raises(Refused) as refused:
         chart.render("small", wrong)
+    assert named in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (
+            "encoder.ray.cpusPerReplica=3",
+            "encoder.ray.cpusPerReplica (3) must not exceed encoder.resources.requests.cpu (2)",
+        ),
+        ("encoder.resources.requests.cpu=500m", "encoder.ray.cpusPerReplica (2) must not exceed"),
+        ("encoder.ray.gpusPerReplica=1", "encoder.ray.gpusPerReplica (1) must not exceed"),
+        ("encoder.shmSize=", "encoder.shmSize"),
+        ("encoder.ray.replicas=2", "encoder.ray.maxReplicas (1)"),
+    ],
+)
+def test_a_ray_cluster_that_could_not_work_is_refused_by_name(chart: Chart, wrong: str, named: str) -> None:
+    with pytest.raises(Refused) as refused:
+        chart.render("small", "encoder.workload=RayService", wrong)
     assert named in str(refused.value)
 
 

@@ -120,6 +120,20 @@ def test_a_login_to_kafka_comes_with_the_certificates_that_it_needs(render: Rend
             assert "LOG_URL" in given
 
 
+@each_case
+def test_files_that_settings_name_are_mounted(render: Render, case: tuple[str, ...]) -> None:
+    for pod in pods(render(*case)):
+        folders = {mount["mountPath"]: mount["name"] for mount in pod.container.get("volumeMounts", [])}
+        volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
+        for name, value in environment(pod, render(*case)).items():
+            if name in ("AUTH_KEYS_FILE", "AUTH_JWKS_FILE", "LOG_CA_FILE"):
+                folder, _, file = value.rpartition("/")
+                assert file in [item["path"] for item in volumes[folders[folder]]["secret"]["items"]], (pod.name, name)
+    if "global.auth.jwksSecret.name=provider" in case:
+        given = {pod.component: environment(pod, render(*case)) for pod in pods(render(*case))}
+        assert [name for name in given if "AUTH_JWKS_FILE" in given[name]] == ["gateway", "ingestor-api"]
+
+
 def test_each_kafka_user_may_do_what_the_registry_says_of_its_service(render: Render) -> None:
     resources = render("production")
     may: dict[str, dict[str, set[str]]] = {}

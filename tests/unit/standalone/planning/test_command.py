@@ -100,7 +100,7 @@ def results(folder: Path, *, short: bool = False, **figures: Any) -> Path:
     costs = {name: value for name, value in asdict(COSTS).items() if name[:6] not in ("accept", "broker")}
     stages = {"costs": costs, "measured": "2026-01-01", "release": "r", "dtype": "d", "documents": 10, "passages": 20}
     pipeline = {"cpu_ms_per_document": {"services": 100.0, "broker": 2.0}}
-    machine = {"cores": 2, "cpu": "x", "flags": ["amx"], "commit": "c"}
+    machine = {"cores": 2, "cpu": "x", "flags": ["amx"], "memory_gib": 8, "packages": {"torch": "3"}, "commit": "c"}
     both = {"stages": {"figures": stages | figures}, "pipeline": {"figures": pipeline}}
     path = folder / "results.json"
     path.write_text(json.dumps({"machine": machine, "short": short, "results": both}))
@@ -116,7 +116,20 @@ def test_a_calibration_is_made_of_results_and_used(tmp_path: Path) -> None:
     assert made.costs.accept_document_seconds == pytest.approx(0.013)
     assert made.costs.parse_passage_seconds == pytest.approx(0.001 + 0.0065)
     assert made.costs.broker_document_seconds == 0.002
-    assert report("--calibration", str(out))["calibration"]["provenance"]["commit"] == "c"
+    told = report("--calibration", str(out))["calibration"]["provenance"]
+    assert (told["commit"], told["machine"], told["packages"]) == ("c", "2 cores of x (amx), 8 GiB", "torch 3")
+
+
+@pytest.mark.parametrize(("fact", "other"), [("cpu", "y"), ("cores", 4), ("commit", "d")])
+def test_results_of_two_machines_make_no_calibration(tmp_path: Path, fact: str, other: object) -> None:
+    path = results(tmp_path)
+    whole = json.loads(path.read_text())
+    second = tmp_path / "second.json"
+    second.write_text(json.dumps(whole | {"machine": whole["machine"] | {fact: other}}))
+    done = CliRunner().invoke(app, ["calibrate", str(path), str(second), "--out", str(tmp_path / "out.json")], env=WIDE)
+    assert done.exit_code == 2
+    assert "measured on another machine" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_results_that_say_nothing_are_refused(tmp_path: Path) -> None:

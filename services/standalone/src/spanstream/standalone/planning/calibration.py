@@ -12,6 +12,7 @@ from typing import Any
 from spanstream.standalone.planning.workload import Unplannable
 
 BENCHMARKS = ("stages", "pipeline")  # of tests/bench
+SAME = ("cpu", "cores", "memory_gib", "commit")  # of results that are put together: costs of two machines do not add up
 HOPS = 4  # of a document: the API, and three consumers
 HOP_SECONDS = 0.0004  # at least: a record of 1 kB written and read by kafka-python 3.0.12, 4,500 and 6,000 a second
 PACKAGED = "calibration.json"
@@ -82,8 +83,11 @@ def from_results(paths: Sequence[Path]) -> Calibration:
         try:
             if whole["short"]:
                 raise Unplannable(f"{path}: measured in the short form, whose figures say nothing")
+            found = {name: whole["machine"][name] for name in SAME}
+            if machine and found != {name: machine[name] for name in SAME}:
+                raise Unplannable(f"{path}: measured on another machine, or of another commit, than {paths[0]}")
             machine = whole["machine"]
-            figures |= {name: found["figures"] for name, found in whole["results"].items()}
+            figures |= {name: result["figures"] for name, result in whole["results"].items()}
         except (LookupError, TypeError, AttributeError) as error:
             raise Unplannable(f"{path}: not what python -m tests.bench writes") from error
     if missing := [name for name in BENCHMARKS if name not in figures]:
@@ -96,7 +100,8 @@ def from_results(paths: Sequence[Path]) -> Calibration:
             "measured": stages["measured"],
             "command": f"python -m tests.bench --only {' '.join(BENCHMARKS)}",
             "commit": machine["commit"],
-            "machine": f"{machine['cores']} cores of {machine['cpu']} ({', '.join(machine['flags'])})",
+            "machine": f"{machine['cores']} cores of {machine['cpu']} ({', '.join(machine['flags'])}), {machine['memory_gib']} GiB",
+            "packages": ", ".join(f"{name} {version}" for name, version in machine["packages"].items()),
             "model": f"{stages['release']} in {stages['dtype']}",
             "corpus": f"{stages['documents']:,} documents, {stages['passages']:,} passages",
         }
