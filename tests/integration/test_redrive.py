@@ -67,7 +67,9 @@ class Run:
         self.shown: dict[str, int] = {}
         self.now_us = 0
         self.sent = 0
-        handler = Handler(Blobs(f"file:{folder}"), self.parse, Cutting(), remembered_keys=100)
+        blobs = Blobs(f"file:{folder}")
+        blobs.make()
+        handler = Handler(blobs, self.parse, Cutting(), remembered_keys=100)
         self.loops = [
             self.loop("ingestor", handler, DOCUMENTS.name),
             self.loop("embedder", Embedding(ENCODER), PASSAGES.name),
