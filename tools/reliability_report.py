@@ -114,12 +114,59 @@ def _corruption(result: dict[str, Any]) -> tuple[str, str, str]:
     return f"{result['next']:,} × 1 to 64 bits", f"{len(result['wrong'])} shown ({ended})", str(result["seed"])
 
 
+def _isolation(result: dict[str, Any]) -> tuple[str, str, str]:
+    figure = (
+        f"{result['queries']:,} queries, {result['compared']:,} compared with the answer without the other tenants, "
+    )
+    figure += f"{len(result['findings'])} leaks"
+    return f"{result['hostile']:,} hostile queries of {len(result['kinds'])} kinds", figure, str(result["seed"])
+
+
+def _parsers(result: dict[str, Any]) -> tuple[str, str, str]:
+    read = sum(count for name, count in result["ended"].items() if name.endswith(" read"))
+    figure = f"{read:,} became text, {result['next'] - read:,} were refused with a reason, {len(result['wrong'])} anything else; "
+    figure += f"slowest {result['slowest']:.1f} s, the worker around them at most {result['worker_bytes'] >> 20} MiB"
+    return f"{result['next']:,} mutated files", figure, str(result["seed"])
+
+
+def _repeated(result: dict[str, Any]) -> tuple[str, str, str]:
+    return "", f"{result['next']:,} histories read again from anywhere, the same digests", f"0–{result['next'] - 1}"
+
+
+def _redriven(result: dict[str, Any]) -> tuple[str, str, str]:
+    return (
+        "",
+        f"{result['next']:,} histories of about 20 replays each, 0 documents went back",
+        f"0–{result['next'] - 1}",
+    )
+
+
+def _restored(result: dict[str, Any]) -> tuple[str, str, str]:
+    figure = f"{result['passages']:,} passages: backup {result['backup']:.0f} s, restored and caught up {result['restored']:.0f} s, "
+    return "2 × the index lost", figure + f"built from the log alone {result['rebuilt']:.0f} s; equal digests", ""
+
+
+def _overload(result: dict[str, Any]) -> tuple[str, str, str]:
+    rows = "; ".join(
+        f"{row['load']:g} × capacity: goodput {100 * row['goodput']:.0f} %, quiet tenants' p95 {row['quiet_p95_ms']} ms"
+        f" ({row['quiet_p95_ratio']:.2f} × alone), {row['quiet_refused']} of theirs refused, {row['rss_mib']} MiB"
+        for row in result["rows"]
+    )
+    return f"a noisy tenant beside 19, {result['seconds']:.0f} s each", rows, str(result["seed"])
+
+
 RUNS = {
     "simulation": Run((*PIPELINE, "I8", "I19"), "python -m tests.chaos.simulation --seeds 10000", _simulated),
     "faults": Run((*PIPELINE, "I14"), "python -m tests.chaos.faults --minutes 60", _faults),
     "full_disk": Run(("I1", "I20"), "python -m tests.chaos.full_disk --rounds 10", _full_disk),
     "corruption": Run(("I18",), "python -m tests.chaos.corruption --flips 10000", _corruption),
     "recovery": Run(("I1", "I5"), "python -m tests.chaos.recovery --kills 5", _recovery),
+    "isolation": Run(("I16",), "python -m tests.chaos.isolation --queries 100000", _isolation),
+    "parsers": Run(("I27",), "python -m tests.chaos.parsers --files 100000", _parsers),
+    "repeated": Run(("I10", "I11"), "pytest tests/chaos/test_repeated.py --long -s", _repeated),
+    "redrive": Run(("I12",), "pytest tests/integration/test_redrive.py --long -s", _redriven),
+    "restore": Run(("I11", "I24"), "pytest tests/integration/test_restore.py --long -s", _restored),
+    "overload": Run(("I15",), "python -m tests.bench.overload", _overload),
     "rehearsal": Run(("I21",), "make rehearse", _rehearsed),
 }
 

@@ -1,9 +1,10 @@
-"""`python -m tests.bench.overload [--seconds N] [--capacity N] [--out FILE]`: goodput and the quiet tenants' times under load.
+"""`python -m tests.bench.overload [--seconds N] [--capacity N] [--json FILE]`: goodput and the quiet tenants' times under load (I15).
 
-The real ingest API, parse worker, embedder and indexer in this process, on a log in memory, with an encoder that takes a fixed time
-for a text: so the capacity is known. Twenty tenants send documents over HTTP at random times; first nineteen quiet ones alone, then
-with a noisy one that brings the load to three and to ten times the capacity and heeds no Retry-After. Times are from
-sending to the embedding's being in the log. Figures, never a test: they say as much of the machine as of the product.
+The product as a process, on a Kafka of its own, with an encoder over HTTP that takes a fixed time for a text: so the capacity is known.
+Twenty tenants send documents over HTTP at random times; first nineteen quiet ones alone, then with a noisy one that brings
+the load to three and to ten times the capacity and heeds no Retry-After. Times are from sending to the embedding's being
+in the log. Prints figures and asserts none: they say as much of the machine as of the product. With `--json FILE` the
+result is written after every load, and a run that was cut off goes on where that file ends.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -20,54 +22,85 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
-from spanstream.embedder.service import build as build_embedder
-from spanstream.embedder.settings import EmbedderSettings
-from spanstream.encoder.encoder import Encoded, EncoderInfo, Text
+from spanstream.encoder import wire
+from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.hashing import HashEncoder
-from spanstream.eventlog.memory import MemoryLog
+from spanstream.eventlog.log import Log
 from spanstream.events import topics
 from spanstream.events.ids import Key
-from spanstream.indexer.service import build as build_indexer
-from spanstream.indexer.settings import IndexerSettings
-from spanstream.ingestor.service import Ingestor
-from spanstream.ingestor.service import build as build_ingestor
-from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime.key_file import create_key
-from spanstream.store.memory import MemoryStore
+from spanstream.standalone.folder import DataFolder
+from tests.chaos.cluster import Cluster
+from tests.chaos.kept import Kept
+from tests.chaos.stage import prepared
+from tests.fixtures.product import Product
 
 QUIET, NOISY = [f"quiet{number}" for number in range(19)], "noisy"
 QUIET_LOAD = 0.5  # of the capacity, all of them together
-LOADS = (3.0, 10.0)
+LOADS = (QUIET_LOAD, 3.0, 10.0)
 LIMIT = 30.0  # seconds of backlog
 RECORDS = 2  # of the embedder's poll: what is encoded together is late together
 TEXT = "One sentence of a document says that the tide comes and goes with the moon. " * 4
 LEARNING = 1 / 3  # of a run, after which it is measured
+DIMENSION = 16
+READ_SECONDS = 60.0
+SETTINGS = {"INGESTOR_BACKLOG_SECONDS": str(LIMIT), "EMBEDDER_MAX_POLL_RECORDS": str(RECORDS), "SPANS": "sentences"}
 
 
-class TimedEncoder:
+class Slow:
     """The hash encoder, one text after the other, each in `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self._encoder, self._lock = seconds, HashEncoder(16), threading.Lock()
+        self.info = HashEncoder(DIMENSION).info()
+        self._seconds, self._encoder, self._lock = seconds, HashEncoder(DIMENSION), threading.Lock()
 
-    def info(self) -> EncoderInfo:
-        return self._encoder.info()
-
-    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         with self._lock:
             time.sleep(self._seconds * len(texts))
         return self._encoder.encode(texts)
 
-    def ready(self) -> bool:
-        return True
 
-    def close(self) -> None: ...
+@contextmanager
+def served(encoder: Slow) -> Iterator[str]:
+    """Its address."""
+
+    class Answering(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            said = {
+                name: getattr(encoder.info, name) for name in ("release", "dimension", "max_tokens", "dtype", "device")
+            }
+            self._answer(json.dumps(said).encode(), "application/json")
+
+        def do_POST(self) -> None:
+            texts = wire.unpack_request(self.rfile.read(int(self.headers["content-length"])))
+            self._answer(wire.pack_response(encoder.encode(texts), DIMENSION), wire.MEDIA_TYPE)
+
+        def _answer(self, body: bytes, media_type: str) -> None:
+            self.send_response(200)
+            self.send_header("content-type", media_type)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @dataclass
@@ -76,45 +109,54 @@ class Load:
 
     sent: dict[Key, float] = field(default_factory=dict)  # accepted -> when it was sent, seconds since 1970
     answers: Counter[tuple[bool, int]] = field(default_factory=Counter)  # quiet, status
+    broken: int = 0  # no answer
     late: int = 0  # not sent, because a thousand requests were open
 
 
+@dataclass
+class Result(Kept):
+    """What is kept: `rows` by load, as many times the capacity."""
+
+    seed: int
+    capacity: float  # documents a second
+    seconds: float  # of each load
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
 @contextmanager
-def pipeline(capacity: float, folder: Path) -> Iterator[tuple[MemoryLog, str, dict[str, str]]]:
-    """The log, the API's address, and each tenant's token."""
-    log = MemoryLog()
-    log.ensure_topics(topics.ALL)
-    keys = folder / "keys.json"
-    tokens = {tenant: create_key(keys, tenant, tenant) for tenant in (*QUIET, NOISY)}
-    shared = {"log_url": "memory:", "encoder_url": "http://127.0.0.1:1"}
-    encoder = TimedEncoder(1 / capacity)
-    ingestor = build_ingestor(
-        IngestorSettings(
-            log_url="memory:",
-            blob_url=f"file:{folder}/blobs",
-            http_port=0,
-            auth_keys_file=str(keys),
-            auth_audit_file=str(folder / "audit.jsonl"),
-            backlog_seconds=LIMIT,
-        ),
-        log=log,
-    )
-    assert isinstance(ingestor, Ingestor)
-    services = [
-        build_indexer(
-            IndexerSettings(**shared, store_url="edge:unused"), log=log, store=MemoryStore(), encoder=encoder
-        ),
-        build_embedder(EmbedderSettings(**shared, max_poll_records=RECORDS), log=log, encoder=encoder),
-        ingestor,
-    ]
-    failures: list[BaseException] = []
+def pipeline(capacity: float, folder: Path) -> Iterator[tuple[Log, Product, dict[str, str]]]:
+    """The log, the product, and each tenant's token."""
+    data = DataFolder(folder / "product")
+    data.path.mkdir()
+    tokens = {tenant: create_key(data.keys, tenant, tenant) for tenant in (*QUIET, NOISY)}
     with ExitStack() as stack:
-        for service in services:
-            service.start(failures.append)
-            stack.callback(lambda service=service: service.stop(time.monotonic() + 20))
-        assert ingestor.http is not None
-        yield log, ingestor.http.url, tokens
-    assert not failures, failures
+        cluster = Cluster(folder / "kafka", nodes=1)
+        stack.callback(cluster.close)
+        cluster.start()
+        log = prepared(cluster.url)
+        stack.callback(log.close)
+        encoder = stack.enter_context(served(Slow(1 / capacity)))
+        options = ["--log-url", cluster.url, "--encoder-url", encoder, "--no-samples"]
+        options += ["--target", "ingestor,embedder,indexer,gateway"]
+        product = stack.enter_context(Product.start(data.path, *options, **SETTINGS))
+        yield log, product.wait_ready(), tokens
+
+
+def embedded(log: Log) -> dict[Key, float]:
+    """When each document's first embedding was written, seconds since 1970."""
+    ends = log.end_offsets(topics.EMBEDDINGS.name)
+    reader = log.reader(topics.EMBEDDINGS.name, dict.fromkeys(ends, 0))
+    done: dict[Key, float] = {}
+    deadline = time.monotonic() + READ_SECONDS
+    try:
+        while any(reader.positions()[partition] < end for partition, end in ends.items()):
+            assert time.monotonic() < deadline, "the log cannot be read"
+            for record in reader.poll(0.5):
+                if record.key:
+                    done.setdefault(Key.decode(record.key), record.timestamp_ms / 1000)
+    finally:
+        reader.close()
+    return done
 
 
 async def send(url: str, tokens: dict[str, str], rates: dict[str, float], seconds: float, name: str) -> Load:
@@ -128,14 +170,17 @@ async def send(url: str, tokens: dict[str, str], rates: dict[str, float], second
         key, begun = Key(tenant, "load", f"{name}-{number}"), time.time()
         headers = {"Authorization": f"Bearer {tokens[tenant]}"}
         body = {"text": f"{number} {TEXT}"}
-        answer = await client.put(f"/v1/sources/load/documents/{key.id}", json=body, headers=headers)
+        try:
+            answer = await client.put(f"/v1/sources/load/documents/{key.id}", json=body, headers=headers)
+        except httpx.TransportError:
+            load.broken += 1
+            return
         load.answers[tenant != NOISY, answer.status_code] += 1
         if answer.status_code == 202:
             load.sent[key] = begun
 
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
-        begun = time.monotonic()
-        due = begun
+        due = begun = time.monotonic()
         for number, tenant in enumerate(tenants):
             due += chance.expovariate(total)
             if due > begun + seconds:
@@ -152,17 +197,19 @@ async def send(url: str, tokens: dict[str, str], rates: dict[str, float], second
     return load
 
 
-def run(capacity: float, load: float, seconds: float) -> dict[str, Any]:
+def run(capacity: float, load: float, seconds: float, seed: int) -> dict[str, Any]:
     """One load: `seconds`, of which the first third is not looked at."""
     rates = dict.fromkeys(QUIET, QUIET_LOAD * capacity / len(QUIET)) | {NOISY: (load - QUIET_LOAD) * capacity}
     rates = {tenant: rate for tenant, rate in rates.items() if rate > 0}
-    with tempfile.TemporaryDirectory() as folder, pipeline(capacity, Path(folder)) as (log, url, tokens):
+    with (
+        tempfile.TemporaryDirectory(prefix="spanstream-overload-") as folder,
+        pipeline(capacity, Path(folder)) as (log, product, tokens),
+    ):
         begun = time.time()
-        sent = asyncio.run(send(url, tokens, rates, seconds, f"load-{load}"))
+        sent = asyncio.run(send(f"http://127.0.0.1:{product.port}", tokens, rates, seconds, f"{seed}-{load}"))
         first, last = begun + seconds * LEARNING, time.time()
-        memory = psutil.Process().memory_info().rss
-        embedded = [record for part in log.topics[topics.EMBEDDINGS.name] for record in part]
-    done = {Key.decode(record.key): record.timestamp_ms / 1000 for record in reversed(embedded) if record.key}
+        memory = psutil.Process(product.process.pid).memory_info().rss
+        done = embedded(log)
     took = sorted(
         at - sent.sent[key] for key, at in done.items() if key.tenant != NOISY and sent.sent.get(key, 0.0) >= first
     )
@@ -176,26 +223,34 @@ def run(capacity: float, load: float, seconds: float) -> dict[str, Any]:
         "noisy_accepted": sent.answers[False, 202],
         "noisy_refused": sum(n for (quiet, status), n in sent.answers.items() if not quiet and status in (429, 503)),
         "not_sent": sent.late,
+        "not_answered": sent.broken,
         "other_answers": sum(n for (_, status), n in sent.answers.items() if status not in (202, 429, 503)),
         "rss_mib": memory >> 20,
     }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=90.0, help="of each load")
     parser.add_argument("--capacity", type=float, default=30.0, help="documents a second")
-    parser.add_argument("--out", type=Path, default=Path("bench-results", "overload.json"))
-    arguments = parser.parse_args()
-    calm = run(arguments.capacity, QUIET_LOAD, arguments.seconds)
-    rows = [calm, *(run(arguments.capacity, load, arguments.seconds) for load in LOADS)]
-    for row in rows:
+    parser.add_argument("--seed", type=int, default=1, help="who sends when follows from it")
+    parser.add_argument("--json", type=Path, help="where the result is written, and read from to go on")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that everything is stopped
+    asked = Result(options.seed, options.capacity, options.seconds)
+    result = Result.saved(options.json) or asked
+    assert (result.seed, result.capacity, result.seconds) == (asked.seed, asked.capacity, asked.seconds), (
+        f"{options.json} is of another run"
+    )
+    for load in LOADS[len(result.rows) :]:
+        row = run(result.capacity, load, result.seconds, result.seed)
+        calm = result.rows[0] if result.rows else row
         if row["quiet_p95_ms"] and calm["quiet_p95_ms"]:
             row["quiet_p95_ratio"] = round(row["quiet_p95_ms"] / calm["quiet_p95_ms"], 2)
-        print(row, flush=True)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"capacity": arguments.capacity, "limit_s": LIMIT, "runs": rows}, indent=1))
+        print(f"seed {result.seed}: {row}", flush=True)
+        result.rows.append(row)
+        result.save(options.json)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

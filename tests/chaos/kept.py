@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
+
+RESULTS = Path(__file__).resolve().parents[2] / "bench-results"  # of long forms that are tests
 
 
 @dataclass
@@ -22,3 +25,19 @@ class Kept:
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+@dataclass
+class Seeds(Kept):
+    """Those before `next` held."""
+
+    next: int = 0
+
+
+def seeds(path: Path, count: int) -> Iterator[int]:
+    """Seeds up to `count` that have not held yet; each counts once the next one is asked for."""
+    kept = Seeds.saved(path) or Seeds()
+    while kept.next < count:
+        yield kept.next
+        kept.next += 1
+        kept.save(path)

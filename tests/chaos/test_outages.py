@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from spanstream.indexer.settings import IndexerSettings
 from spanstream.ingestor import service as ingestor
 from spanstream.ingestor.blobs import Blobs, BlobsUnavailable
 from spanstream.ingestor.settings import IngestorSettings
+from spanstream.runtime.service import Service
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.memory import MemoryStore
 from spanstream.store.points import State
@@ -43,7 +44,7 @@ class Away:
     port: Any
     error: Exception
     down: bool = False
-    asked: int = field(default=0, init=False)  # while it was down
+    asked: int = field(default=0, init=False)  # while it was down, or said so itself
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.port, name)
@@ -52,7 +53,11 @@ class Away:
             if self.down:
                 self.asked += 1
                 raise self.error
-            return found(*arguments, **named)
+            try:
+                return found(*arguments, **named)
+            except type(self.error):
+                self.asked += 1
+                raise
 
         return call if callable(found) else found
 
@@ -64,15 +69,22 @@ class World:
     log: MemoryLog
     store: MemoryStore
     dependencies: dict[str, Away]
+    parser: Service  # the worker that reads files
 
     def send(self, number: int) -> None:
         """A document whose text is in the blob store."""
+        self.send_to(self.log, self.dependencies["files"].port, number)
+
+    @staticmethod
+    def send_to(log: MemoryLog, blobs: Blobs, number: int) -> None:
+        """As the ingest API does."""
         key, data = Key("acme", "feed", str(number)), f"Bees dance {number} times.".encode()
         event = DocumentEvent(tenant="acme", source="feed", id=key.id, version=1, operation=OPERATION_UPSERT)
-        event.blob, event.content_type = self.dependencies["files"].port.put(key, 1, data), "text/plain"
+        event.blob, event.content_type = blobs.put(key, 1, data), "text/plain"
+        event.accepted_at_us = time.time_ns() // 1000
         event.content_hash = content_hash(title="", content_type="text/plain", body=data, metadata={}, groups=())
         message = Outgoing(DOCUMENTS.name, key.encode(), event.SerializeToString(), codec.headers(event))
-        self.log.producer().publish([message])
+        log.producer().publish([message])
 
     def live(self) -> int:
         """Documents that are shown."""
@@ -81,15 +93,20 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    log, store, encoder = MemoryLog(), MemoryStore(), HashEncoder(16)
+def volume(tmp_path: Path) -> Path:
+    """Where files are; the ingest API has made it."""
+    Blobs(f"file:{tmp_path / 'blobs'}").make()
+    return tmp_path / "blobs"
+
+
+@contextmanager
+def running(volume: Path, log: MemoryLog, store: MemoryStore) -> Iterator[World]:
+    encoder = HashEncoder(16)
     log.ensure_topics(ALL)
-    files = Away(Blobs(f"file:{tmp_path / 'blobs'}"), BlobsUnavailable("away"))
+    files = Away(Blobs(f"file:{volume}"), BlobsUnavailable("away"))
     index = Away(store, StoreUnavailable("away"))
     shared = {"log_url": "memory:", "encoder_url": "hash:16"}
-    accept = IngestorSettings(
-        log_url="memory:", blob_url=f"file:{tmp_path / 'blobs'}", roles="worker", min_free_bytes=0
-    )
+    accept = IngestorSettings(log_url="memory:", blob_url=f"file:{volume}", roles="worker", min_free_bytes=0)
     failures: list[BaseException] = []
     services = [
         indexer.build(IndexerSettings(store_url="edge:/none", **shared), log=log, store=index, encoder=encoder),  # type: ignore[arg-type]
@@ -100,8 +117,14 @@ def world(tmp_path: Path) -> Iterator[World]:
         for service in services:
             service.start(failures.append)
             stack.callback(lambda service=service: service.stop(time.monotonic() + WAIT_SECONDS))
-        yield World(log, store, {"files": files, "index": index})
+        yield World(log, store, {"files": files, "index": index}, services[-1])
     assert failures == []
+
+
+@pytest.fixture
+def world(volume: Path) -> Iterator[World]:
+    with running(volume, MemoryLog(), MemoryStore()) as made:
+        yield made
 
 
 @pytest.mark.promise("I14")
@@ -122,6 +145,33 @@ def test_an_outage_of_files_or_index_is_waited_for(world: World) -> None:
     settle(world.log)
     _until(lambda: world.live() == DOCUMENTS_SENT)
     assert dead_letters(world.log) == []
+
+
+@pytest.mark.promise("I14")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("another", [False, True], ids=["nothing", "a younger one"])
+def test_a_worker_that_starts_before_its_volume_is_mounted_waits_for_it(volume: Path, another: bool) -> None:
+    log, store, aside = MemoryLog(), MemoryStore(), volume.with_name("aside")
+    log.ensure_topics(ALL)
+    for number in range(DOCUMENTS_SENT):
+        World.send_to(log, Blobs(f"file:{volume}"), number)
+    volume.rename(aside)
+    volume.mkdir()
+    if another:
+        Blobs(f"file:{volume}").make()
+    with running(volume, log, store) as world:
+        files = world.dependencies["files"]
+        _until(lambda: files.asked >= 3)  # it was tried again, and again
+        assert dead_letters(log) == []
+        assert another or "volume" in world.parser.unready()[0]
+        for mark in volume.iterdir():
+            mark.unlink()
+        volume.rmdir()
+        aside.rename(volume)
+        settle(log)
+        _until(lambda: world.live() == DOCUMENTS_SENT)
+        assert dead_letters(log) == []
+        assert world.parser.unready() == []
 
 
 def _until(holds: Any) -> None:

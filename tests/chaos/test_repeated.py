@@ -9,6 +9,7 @@ import pytest
 
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.topics import DOCUMENTS, EMBEDDINGS, FAILURES, PASSAGES
+from tests.chaos.kept import RESULTS, seeds
 from tests.fixtures.stepped import World
 
 READ = {"ingestor": [DOCUMENTS], "embedder": [PASSAGES], "indexer": [EMBEDDINGS, FAILURES]}
@@ -48,7 +49,7 @@ def repeat(world: World, log: MemoryLog, chance: random.Random) -> None:
 @pytest.mark.promise("I10", "I11")
 @pytest.mark.timeout(3600)  # of the long form
 def test_whatever_is_delivered_again_changes_nothing(tmp_path: Path, long: bool) -> None:
-    for seed in range(1000 if long else 5):
+    for seed in seeds(RESULTS / "repeated.json", 1000) if long else range(5):
         chance, log = random.Random(seed), MemoryLog()
         world = World(tmp_path, log)
         write(world, chance)

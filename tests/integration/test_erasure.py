@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from spanstream.runtime.signing import Signer, verify
 from spanstream.standalone.folder import DataFolder
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
+from spanstream.store.points import State
 from tests.fixtures.here import DIMENSION, running
+from tests.fixtures.store import DIMENSION as STORED
+from tests.fixtures.store import head, passage
 
 SOURCE = "wiki"
 # Alike in nothing, so that no compression writes one as a part of another.
@@ -59,6 +63,28 @@ def test_no_word_of_an_erased_document_is_left_in_any_file(tmp_path: Path) -> No
     assert [passage.text for passage in store.passages(store.heads([kept])[kept])] == ["Still here."]
     store.close()
     assert files_with(data, ERASED) == {}
+
+
+@pytest.mark.promise("I28")
+def test_the_files_of_another_generation_are_not_called_clear_with_those_of_the_live_one(tmp_path: Path) -> None:
+    """Deleted in one, which then was replaced: it is cleared no more, and still there."""
+    text, word = Key("acme", SOURCE, "text"), ERASED[0]
+    store = EdgeStore(tmp_path)
+    store.open("old", STORED, Compression.NONE)
+    store.upsert_passages([replace(passage(text), text=word.decode())])
+    now_us = time.time_ns() // 1000
+    store.flip_heads([replace(head(text, state=State.DELETED, count=0), indexed_at_us=now_us)])
+    store.delete_stale([store.heads([text])[text]])
+    store.flush()
+    store.make_live("old")
+    store.open("new", STORED, Compression.NONE)
+    store.make_live("new")
+    held = store.holdings().held("acme")
+    assert (held.documents, held.tombstones, held.passages, held.elsewhere) == (0, 0, 0, {"old": 0})
+    assert files_with(tmp_path, [word])
+    assert held.uncleared == {"old": 1}
+    assert store.holdings().held("other").uncleared == {}
+    store.close()
 
 
 def test_a_document_that_has_expired_is_deleted_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

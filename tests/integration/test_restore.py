@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,22 @@ from spanstream.standalone.broker import BrokerError, LocalBroker
 from spanstream.store.compression import Compression
 from spanstream.store.edge import EdgeStore
 from spanstream.store.points import Head, Passage, State
+from tests.chaos.kept import RESULTS, Kept
 from tests.conftest import absent
 from tests.fixtures.stepped import GENERATION, World, key
 
 # kafka-python 3.0.12 forgets a socket that is still being connected when its client closes.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+
+
+@dataclass
+class Result(Kept):
+    """Seconds of each step; what came back was equal, or there is no result."""
+
+    passages: int
+    backup: float
+    restored: float  # put back and caught up
+    rebuilt: float  # from the log alone
 
 
 @contextmanager
@@ -99,7 +111,7 @@ def test_an_index_that_was_lost_comes_back_from_its_backup_and_from_the_log_alon
             before = time.monotonic()
             manifest = take(log, store, tmp_path / "taken", 1, seconds=60)
             size = sum(bytes for bytes, _ in manifest.files.values())
-            _say(f"backup of {size / 1e6:.0f} MB", before)
+            backed_up = _say(f"backup of {size / 1e6:.0f} MB", before)
             for number in range(0, documents, 10):  # recovery point 0: none of this is in the backup
                 world.put(f"d{number}", 2, text(number, 2, sentences))
             for number in range(1, documents, 40):
@@ -121,7 +133,7 @@ def test_an_index_that_was_lost_comes_back_from_its_backup_and_from_the_log_alon
             store.open_live()
             world.open_stages()
             world.flow()
-            _say(f"restored and caught up, {live.passages} passages", began, live.passages)
+            restored = _say(f"restored and caught up, {live.passages} passages", began, live.passages)
             found = world.compare()
             assert found.equal
             assert (found.heads_digest, found.passages_digest) == (live.heads_digest, live.passages_digest)
@@ -136,11 +148,13 @@ def test_an_index_that_was_lost_comes_back_from_its_backup_and_from_the_log_alon
             store.open(GENERATION.name, GENERATION.dimension, Compression.NONE)
             world.open_stages()
             world.flow()
-            _say(f"built from the log, {live.passages} passages", began, live.passages)
+            rebuilt = _say(f"built from the log, {live.passages} passages", began, live.passages)
             found = world.compare()
             assert found.equal
             assert (found.heads_digest, found.passages_digest) == (live.heads_digest, live.passages_digest)
             same(contents(store, keys), seen)
+            if long:
+                Result(live.passages, backed_up, restored, rebuilt).save(RESULTS / "restore.json")
         finally:
             world.close_stages()
             world.producer.close()
@@ -150,7 +164,9 @@ def test_an_index_that_was_lost_comes_back_from_its_backup_and_from_the_log_alon
             gc.collect()  # now, where sockets that kafka-python forgets are expected
 
 
-def _say(what: str, began: float, passages: int = 0) -> None:
+def _say(what: str, began: float, passages: int = 0) -> float:
+    """Seconds since `began`."""
     seconds = time.monotonic() - began
     rate = f", {passages / seconds:,.0f} passages/s" if passages else ""
     print(f"\n{what}: {seconds:.1f} s{rate}")
+    return round(seconds, 1)

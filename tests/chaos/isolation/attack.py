@@ -16,7 +16,7 @@ from spanstream.store.queries import Scope
 from tests.chaos.isolation.asgi import Answer
 from tests.chaos.isolation.asking import Ask, Asking
 from tests.chaos.isolation.tenants import FAILED, SLOTS, Caller, Word, callers, name, probe, told
-from tests.chaos.isolation.world import Everyone, World, bearer, filled, write_keys
+from tests.chaos.isolation.world import COMPARED, Everyone, World, bearer, filled, write_keys
 
 VOLATILE = frozenset({"took_ms", "request_id", "revision"})
 TOLERANCE = 1e-5  # of a score: the same sums in another order differ in the eighth digit
@@ -169,7 +169,11 @@ class Attack:
 
 async def _sent(world: World, caller: Caller, ask: Ask, body: Any) -> Answer:
     raw = b"" if body is None else json.dumps(body).encode()
-    return await world.search(caller, ask.method, ask.target, ask.headers, raw)
+    token = COMPARED.set(ask.compared)
+    try:
+        return await world.search(caller, ask.method, ask.target, ask.headers, raw)
+    finally:
+        COMPARED.reset(token)
 
 
 def _foreign(answer: Answer, ask: Ask, caller: Caller, sent: Set[Word]) -> Iterator[tuple[str, str]]:

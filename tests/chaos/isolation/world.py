@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,18 @@ class Store:
         return getattr(self.store, attribute)
 
 
+# Of a request whose work is compared with nothing: one with a deadline leaves the encoder at work when it is answered, which must not
+# count for the next.
+COMPARED: ContextVar[bool] = ContextVar("compared", default=True)
+
+
 class Encoder(HashEncoder):
     """Notes how many texts it is asked for."""
 
     asked = 0
 
     def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
-        self.asked += len(texts)
+        self.asked += len(texts) if COMPARED.get() else 0
         return super().encode(texts, query=query)
 
 

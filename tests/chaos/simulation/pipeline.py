@@ -81,7 +81,8 @@ class Pipeline:
         self._looked = looked
         self.log = MemoryLog(scheduler.now)
         self.log.ensure_topics([replace(topic, partitions=PARTITIONS) for topic in ALL])
-        self.blobs = Blobs("memory://simulation")  # content-addressed: runs may share it
+        self.blobs = Blobs("memory://simulation", lambda: 0)  # content-addressed: runs may share it
+        self.blobs.make()
         encoder = HashEncoder(DIMENSION)
         self.encoder = ScheduledEncoder(scheduler, encoder, spoilt)
         self.generation = Generation(encoder.info().release, DIMENSION, segmenter(CUTTING.spans))

@@ -259,9 +259,9 @@ class ScheduledBlobs:
         self._reach()
         return self._blobs.erased(of, version)
 
-    def get(self, key: str, max_bytes: int) -> bytes:
+    def get(self, key: str, max_bytes: int, accepted_at_us: int = 0) -> bytes:
         self._reach()
-        return self._blobs.get(key, max_bytes)
+        return self._blobs.get(key, max_bytes, accepted_at_us)
 
     def _reach(self) -> None:
         if self._scheduler.reach(f"{self._role}: blob") == "lost":

@@ -78,6 +78,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     log, index, free, blobs = MemoryLog(), Index(), {tmp_path: 10}, Blobs(f"file:{tmp_path}")
+    blobs.make()
     log.ensure_topics(ALL)
     acceptance = Acceptance(
         log.producer(),

@@ -294,7 +294,7 @@ def test_beyond_the_bytes_a_tenant_may_hold_at_once_a_request_is_429_and_later_o
     share = 2**20 - 1000
 
     async def crowd() -> None:
-        others = [Arriving(api, "PUT", DOCUMENT) for _ in range(room // share)]
+        others = [Arriving(api, "PUT", DOCUMENT) for _ in range(room // 2 // share)]
         for other in others:
             await other.send(b" " * share)
         late = Arriving(api, method, path)
@@ -333,7 +333,7 @@ def test_batches_hold_what_was_sent_and_not_answered_yet(tmp_path: Path) -> None
         await put.send(b'{"text": "Bees."}', more=False)
         assert put.status == 202
 
-        others = [Arriving(api, "PUT", DOCUMENT) for _ in range(room // half)]
+        others = [Arriving(api, "PUT", DOCUMENT) for _ in range(room // 2 // half)]
         for other in others:
             await other.send(b" " * half)
         await batches[0].send(b'{"id": "late", "text": "Bees."}' + b" " * half)

@@ -8,12 +8,15 @@ import pytest
 from spanstream.events.ids import Key
 from spanstream.ingestor.blobs import BlobMissing, Blobs, BlobsUnavailable, BlobTooLarge, is_key, tenant_of
 
+MADE = 1_700_000_000_000_000
 DOCUMENT, OTHER = Key("t", "s", "a/1 %"), Key("t", "s", "b")
 
 
 @pytest.fixture(params=["file", "memory"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return Blobs(f"file:{tmp_path}/deep/er" if request.param == "file" else f"memory://{tmp_path.name}")
+    made = Blobs(f"file:{tmp_path}/deep/er" if request.param == "file" else f"memory://{tmp_path.name}", lambda: MADE)
+    made.make()
+    return made
 
 
 def test_what_was_put_is_got(blobs: Blobs) -> None:
@@ -61,7 +64,7 @@ def test_what_a_crash_left_beside_its_place_is_counted_and_forgotten(tmp_path: P
 
 def test_no_file_is_left_aside(tmp_path: Path) -> None:
     key = Blobs(f"file:{tmp_path}").put(DOCUMENT, 7, b"bees")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / key]
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == {tmp_path / key, tmp_path / ".spanstream"}
 
 
 @pytest.mark.promise("I18")
@@ -86,18 +89,88 @@ def test_a_store_that_is_empty_all_at_once_is_away(tmp_path: Path) -> None:
     folder, away = tmp_path / "blobs", tmp_path / "away"
     blobs = Blobs(f"file:{folder}")
     key = blobs.put(DOCUMENT, 7, b"bees")
-    assert blobs.get(key, 4) == b"bees"
     folder.rename(away)
-    with pytest.raises(BlobsUnavailable):
-        blobs.get(key, 4)
-    folder.mkdir()  # a mount point without its volume
-    with pytest.raises(BlobsUnavailable):
-        blobs.get(key, 4)
+    for mounted in (False, True):
+        if mounted:
+            folder.mkdir()  # a mount point without its volume
+        for ask in _asks(blobs, key):
+            with pytest.raises(BlobsUnavailable):
+                ask()
+        with pytest.raises(BlobsUnavailable):
+            blobs.put(DOCUMENT, 8, b"bees")
     folder.rmdir()
     away.rename(folder)
     assert blobs.get(key, 4) == b"bees"
     with pytest.raises(BlobMissing):
         blobs.get("t/aa/bb", 10)
+
+
+def _asks(blobs: Blobs, key: str) -> list[Callable[[], object]]:
+    """What says something of blobs that are not there."""
+    return [
+        lambda: blobs.get(key, 4),
+        lambda: blobs.forget(DOCUMENT, 7),
+        lambda: blobs.erased(DOCUMENT, 7),
+        lambda: blobs.count("t"),
+    ]
+
+
+@pytest.mark.promise("I14")
+@pytest.mark.parametrize("url", ["file:{}/blobs", "memory://{}/blobs"])
+def test_whoever_starts_without_the_volume_waits_for_it(tmp_path: Path, url: str) -> None:
+    started = Blobs(url.format(tmp_path))
+    assert started.unready(make=False) == [_said(started)]
+    for ask in _asks(started, "t/aa/bb"):
+        with pytest.raises(BlobsUnavailable, match="volume"):
+            ask()
+    Blobs(url.format(tmp_path)).put(DOCUMENT, 7, b"bees")
+    assert started.unready(make=False) == []
+    with pytest.raises(BlobMissing):
+        started.get("t/aa/bb", 10)
+
+
+def _said(blobs: Blobs) -> str:
+    with pytest.raises(BlobsUnavailable) as error:
+        blobs.count("t")
+    return str(error.value)
+
+
+@pytest.mark.promise("I14")
+def test_a_store_that_is_younger_than_a_document_is_another_one(blobs: Blobs) -> None:
+    """Its volume was not mounted when the ingest API started, which made a new one in its place."""
+    with pytest.raises(BlobsUnavailable, match="younger"):
+        blobs.get("t/aa/bb", 10, MADE - 1)
+    for accepted in (0, MADE, MADE + 1):
+        with pytest.raises(BlobMissing):
+            blobs.get("t/aa/bb", 10, accepted)
+
+
+def test_a_store_is_made_once(tmp_path: Path) -> None:
+    times = iter([5, 6])
+    for _ in range(2):
+        blobs = Blobs(f"file:{tmp_path}", lambda: next(times))
+        assert blobs.unready(make=True) == []
+    assert (tmp_path / ".spanstream").read_text() == "5"
+
+
+def test_a_store_from_before_there_were_marks_has_always_been_one(tmp_path: Path) -> None:
+    key = Blobs(f"file:{tmp_path}").put(DOCUMENT, 7, b"bees")
+    (tmp_path / ".spanstream").unlink()
+    again = Blobs(f"file:{tmp_path}")
+    assert again.unready(make=False) == []
+    assert again.get(key, 4) == b"bees"
+    with pytest.raises(BlobMissing):
+        again.get("t/aa/bb", 10, 1)
+    Blobs(f"file:{tmp_path}").make()
+    assert (tmp_path / ".spanstream").read_text() == "0"
+
+
+def test_a_mark_that_nobody_can_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".spanstream").write_text("?")
+    [told] = Blobs(f"file:{tmp_path}").unready(make=True)
+    assert "damaged" in told
+    (tmp_path / ".spanstream").write_text("")  # by hand
+    assert Blobs(f"file:{tmp_path}").unready(make=True) == []
 
 
 def test_a_store_that_cannot_write_is_unavailable(tmp_path: Path) -> None:

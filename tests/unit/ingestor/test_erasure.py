@@ -38,7 +38,7 @@ from tests.unit.ingestor.failing import failed, write
 NOW = 1_700_000_000.0
 DAY = 86_400
 KEPT = dict.fromkeys((topic.name for topic in ALL), 7.0 * DAY)
-GONE = Held("g", 0, 1, 0, {}, int(NOW * 1e6), int(NOW * 1e6) + SETTLE_US + 1)
+GONE = Held("g", 0, 1, 0, {}, {}, int(NOW * 1e6), int(NOW * 1e6) + SETTLE_US + 1)
 A = Key("default", "wiki", "a")
 
 
@@ -78,6 +78,7 @@ class Bench:
         self.log = MemoryLog(lambda: NOW)
         self.log.ensure_topics([replace(topic, retention_ms=kept_ms) for topic in ALL])
         self.blobs, self.index = Blobs(f"file:{folder / 'blobs'}"), Index()
+        self.blobs.make()
         self.signer = Signer.create(folder / "key.pem")
         self.producer = Breaking(self.log.producer())
         self.acceptance = Acceptance(
@@ -128,6 +129,7 @@ def test_a_receipt_of_what_is_gone_is_signed_and_says_when_the_log_has_let_go(be
         (replace(GONE, passages=3), "index: passages"),
         (replace(GONE, elsewhere={"old": 2, "older": 0}), "index: generation old"),
         (replace(GONE, cleared_at_us=GONE.deleted_at_us), "index: files"),
+        (replace(GONE, elsewhere={"old": 0}, uncleared={"old": 1}), "index: files of generation old"),
     ],
 )
 def test_what_the_index_still_holds_is_named_and_not_called_erased(bench: Bench, held: Held, place: str) -> None:

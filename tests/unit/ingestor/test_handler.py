@@ -55,7 +55,9 @@ def event(**fields: Any) -> DocumentEvent:
 
 @pytest.fixture
 def blobs(tmp_path: Path) -> Blobs:
-    return Blobs(f"file:{tmp_path}")
+    made = Blobs(f"file:{tmp_path}")
+    made.make()
+    return made
 
 
 @pytest.fixture
@@ -220,7 +222,7 @@ def test_a_file_over_the_limit(blobs: Blobs) -> None:
 
 def test_an_unreachable_blob_store_is_no_fault_of_the_document(tmp_path: Path) -> None:
     class Down(Blobs):
-        def get(self, key: str, max_bytes: int) -> bytes:
+        def get(self, key: str, max_bytes: int, accepted_at_us: int = 0) -> bytes:
             raise BlobsUnavailable("down")
 
     handler = Handler(Down(f"file:{tmp_path}"), parse_here, Cutting(), remembered_keys=1)

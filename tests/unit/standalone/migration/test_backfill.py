@@ -121,6 +121,17 @@ def test_it_ends_with_the_same_documents_and_encodes_none_that_was_outrun(beside
     assert all("of d2" not in text and "Version 1 of d1" not in text for text in beside.encoded)
 
 
+@pytest.mark.promise("I28")
+def test_what_was_erased_is_not_written_once_more(beside: Beside) -> None:
+    """An erasure deletes documents as the version that is shown."""
+    beside.world.put("erased", 7)
+    beside.world.delete("erased", 7)
+    beside.world.flow()
+    beside.fill()
+    assert all("of erased" not in text for text in beside.encoded)
+    assert beside.new.heads([key("erased")])[key("erased")].state is State.DELETED
+
+
 def test_nothing_is_published(beside: Beside) -> None:
     topics = ("passages.v1", "embeddings.v1", "failures.v1", "matches.v1")
     before = [beside.world.log.end_offsets(topic) for topic in topics]

@@ -20,9 +20,10 @@ from spanstream.events.topics import DOCUMENTS
 from spanstream.events.topics import PASSAGES as PASSAGES_TOPIC
 from spanstream.gateway.live import Live
 from spanstream.ingestor.settings import IngestorSettings
+from spanstream.standalone.audit.reading import silent
 from spanstream.standalone.migration import record
 from spanstream.standalone.migration.handover import Handover
-from spanstream.standalone.migration.migrations import Migrations
+from spanstream.standalone.migration.migrations import Migrations, operations
 from spanstream.standalone.migration.record import MigrationRefused, Recorded, Stage
 from spanstream.standalone.migration.side import Surroundings
 from spanstream.standalone.migration.starting import filled_with, opener
@@ -372,3 +373,20 @@ def test_a_damaged_record_is_no_reason_to_guess(tmp_path: Path) -> None:
     (tmp_path / record.FILE).write_text('{"encoder": null, "migration": {"stage": "dancing"}}')
     with pytest.raises(Trouble, match="cannot be read"):
         record.read(tmp_path)
+
+
+def test_an_audit_after_the_switch_waits_for_what_fills_the_live_index(machine: Machine) -> None:
+    options = {"wait": 0.0}
+    with machine.running() as process:
+        process.apply()
+        process.reach(Stage.SWITCHED)
+        audit = operations(process.migrations)["audit"]
+        side = process.migrations._side
+        assert side is not None
+        with side.backfill.lock:  # it is late
+            machine.world.put("d0", 2)
+            machine.world.flow()
+            told = audit(machine.world.log, machine.home, options, silent)
+            assert (told["kinds"], told["undecided"]) == ({}, 1)
+        told = audit(machine.world.log, machine.home, options | {"wait": SECONDS}, silent)
+        assert told["equal"]

@@ -413,10 +413,10 @@ class EdgeEngine:
                 return sum(_count(opened.shards[each], condition) for each in both)
         return sum(_count_in(folder / each, condition) for each in both if (folder / each).exists())
 
-    def cleared_at_us(self) -> int:
+    def cleared_at_us(self, generation: str) -> int:
         """As the file says that a vacuum leaves."""
         try:
-            return int(self._cleared(self.generation).read_text())
+            return int(self._cleared(generation).read_text())
         except (FileNotFoundError, ValueError):
             return 0
 

@@ -230,12 +230,12 @@ class Engine(Protocol):
         """Each other generation that is kept -> how many of its documents and passages the condition holds for."""
         ...
 
-    def cleared_at_us(self) -> int | None:
-        """What was deleted before this moment is in none of the engine's files; None: it does not tell."""
+    def cleared_at_us(self, generation: str) -> int | None:
+        """What was deleted before this moment is in none of a generation's files; None: the engine does not tell."""
         ...
 
     def vacuum(self) -> None:
-        """Move `cleared_at_us` to now, if it tells. Called by the thread that calls `maintain`."""
+        """Move `cleared_at_us` of the open generation to now, if it tells. Called by the thread that calls `maintain`."""
         ...
 
     def maintain(self) -> bool:

@@ -20,7 +20,8 @@ _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
 class Held:
     """Numbers of points. `documents`: heads but for tombstones; `passages`: whatever their head says of them.
 
-    `elsewhere`: by each other generation that the store keeps, both together. `deleted_at_us`: when the last of the
+    `elsewhere`: by each other generation that the store keeps, both together. `uncleared`: of those generations that have any,
+    how many tombstones lie above what is still in the generation's files, if the engine tells. `deleted_at_us`: when the last of the
     tombstones was written, 0 without any. `cleared_at_us`: what was deleted more than SETTLE_US before then is in no file
     of the engine any more; None where the engine does not tell.
     """
@@ -30,6 +31,7 @@ class Held:
     tombstones: int
     passages: int
     elsewhere: Mapping[str, int] = field(default_factory=dict)
+    uncleared: Mapping[str, int] = field(default_factory=dict)
     deleted_at_us: int = 0
     cleared_at_us: int | None = None
 
@@ -48,20 +50,29 @@ class Holdings:
         times = [
             record.payload["indexed_at_us"] for record in self._engine.scroll(_DOCUMENTS, deleted, ["indexed_at_us"])
         ]
+        elsewhere = self._engine.elsewhere(kept)
         return Held(
             generation=self._engine.generation,
             documents=self._engine.count(_DOCUMENTS, kept),
             tombstones=len(times),
             passages=self._engine.count(_PASSAGES, of),
-            elsewhere=self._engine.elsewhere(kept),
+            elsewhere=elsewhere,
+            uncleared={name: count for name in elsewhere if (count := self._uncleared(name, deleted))},
             deleted_at_us=max(times, default=0),
-            cleared_at_us=self._engine.cleared_at_us(),
+            cleared_at_us=self._engine.cleared_at_us(self._engine.generation),
         )
+
+    def _uncleared(self, generation: str, deleted: StoredCondition) -> int:
+        """Of another generation."""
+        cleared = self._engine.cleared_at_us(generation)
+        if cleared is None:
+            return 0
+        return self._engine.elsewhere(_all(deleted, _missed(cleared))).get(generation, 0)  # it may just have gone
 
     def deleted_since(self, cleared_at_us: int) -> bool:
         """Whether a vacuum that began then may have missed passages of a document that is deleted by now."""
-        later = Range("indexed_at_us", gt=cleared_at_us - SETTLE_US)
-        return self._engine.count(_DOCUMENTS, _all(Match("state", (State.DELETED.value,)), later)) > 0
+        deleted = Match("state", (State.DELETED.value,))
+        return self._engine.count(_DOCUMENTS, _all(deleted, _missed(cleared_at_us))) > 0
 
     def live(self, tenant: str, source: str | None, limit: int) -> list[Head]:
         """Documents that are there to be deleted, at most so many: those of which a version failed too, as its bytes are
@@ -77,6 +88,11 @@ def _of(tenant: str, source: str | None, id: str | None) -> StoredCondition:
     """Of heads and passages alike."""
     named = (("tenant", tenant), ("source", source), ("id", id))
     return _all(*(Match(name, (value,)) for name, value in named if value is not None))
+
+
+def _missed(cleared_at_us: int) -> StoredCondition:
+    """Written after, or so shortly before, a vacuum that began then."""
+    return Range("indexed_at_us", gt=cleared_at_us - SETTLE_US)
 
 
 def _all(*parts: StoredCondition) -> StoredCondition:

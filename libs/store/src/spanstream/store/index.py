@@ -316,7 +316,7 @@ class Index:
 
     def vacuum(self, before_us: int) -> bool:
         """Take what was deleted out of the engine's files; True if anything was done."""
-        cleared = self._engine.cleared_at_us()
+        cleared = self._engine.cleared_at_us(self._engine.generation)
         if cleared is None or cleared >= before_us or not self.holdings().deleted_since(cleared):
             return False
         self._engine.vacuum()

@@ -182,7 +182,7 @@ class MemoryEngine:
             others = {name: held for name, held in self._kept.generations.items() if name != self._name}
             return {name: sum(len(_found(each.points[of], condition)) for of in both) for name, each in others.items()}
 
-    def cleared_at_us(self) -> None:
+    def cleared_at_us(self, generation: str) -> None:
         """There are no files."""
 
     def vacuum(self) -> None:

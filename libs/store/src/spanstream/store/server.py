@@ -282,7 +282,7 @@ class ServerEngine:
                         found[generation] = found.get(generation, 0) + held
         return found
 
-    def cleared_at_us(self) -> None:
+    def cleared_at_us(self, generation: str) -> None:
         """The server does not tell."""
 
     def vacuum(self) -> None:

@@ -31,8 +31,8 @@ class LiveDocument(BaseModel):
 
 
 class HoldingsResponse(BaseModel):
-    """Numbers of points, exactly. `documents` without tombstones. `elsewhere`: in each other generation that is kept. Times
-    are microseconds since 1970: when the last tombstone was written (0: there is none), and before when whatever was
+    """Numbers of points, exactly. `documents` without tombstones. `elsewhere`: in each other generation that is kept.
+    `uncleared`: tombstones in each of those above what is still in its files. Times are microseconds since 1970: when the last tombstone was written (0: there is none), and before when whatever was
     deleted is in no file of the engine any more (null: it does not tell).
     """
 
@@ -41,6 +41,7 @@ class HoldingsResponse(BaseModel):
     tombstones: int
     passages: int
     elsewhere: dict[str, int]
+    uncleared: dict[str, int]
     deleted_at_us: int
     cleared_at_us: int | None
     live: list[LiveDocument]
@@ -64,6 +65,7 @@ def router(view: Callable[[], View], authenticator: Authenticator) -> APIRouter:
             tombstones=held.tombstones,
             passages=held.passages,
             elsewhere=dict(held.elsewhere),
+            uncleared=dict(held.uncleared),
             deleted_at_us=held.deleted_at_us,
             cleared_at_us=held.cleared_at_us,
             live=[LiveDocument(source=head.key.source, id=head.key.id, version=head.newest) for head in live],

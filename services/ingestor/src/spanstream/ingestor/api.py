@@ -70,7 +70,7 @@ def router(
     writer = Annotated[Identity, Depends(authenticator.requires("write"))]
     reader = Annotated[Identity, Depends(authenticator.requires("read"))]
     max_text, max_body = settings.max_text_bytes, settings.max_body_bytes
-    budget = Budget(settings.max_held_body_bytes)
+    budget = Budget(settings.max_held_body_bytes, settings.largest_body_bytes)
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": ReceiptBody}, 200: {"model": ReceiptBody}}
 
     async def accept(request: Request, caller: Identity, document: Upsert | Delete) -> Response:

@@ -3,8 +3,13 @@
     <tenant>/<source>/<2 digits>/<hash of the id>/<version>-<hash of the bytes>
                                                  /<version>-erased
 
+    .spanstream
+
 So a document's blobs lie together, belong to no other, and can be deleted up to a version, whatever is being written.
 Where any were, an empty mark says up to which: an event that comes once more is told from one whose blob got lost.
+
+`.spanstream` says that this is the store, and since when, microseconds since 1970 (0: always). A folder without it is a
+volume that is not mounted; one that is younger than what is looked for in it is another one: both are waited for.
 """
 
 from __future__ import annotations
@@ -12,8 +17,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from posixpath import basename
@@ -29,6 +35,9 @@ HASH_BYTES = 32
 _ID_BYTES = 16
 _VERSION = re.compile(r"\.?([0-9]+)-")  # of a blob's name, and of one that a crash left beside its place
 _ERASED = re.compile(r"([0-9]+)-erased")
+_MARK = ".spanstream"
+_AWAY = f"the blob store is empty, without {_MARK}: is its volume mounted?"
+_YOUNGER = f"the blob store is younger than the document: is it another volume? If that one is lost, write 0 to {_MARK}"
 
 
 class BlobError(Exception):
@@ -60,19 +69,45 @@ def tenant_of(key: str) -> str:
 class Blobs:
     """Thread-safe. The same bytes of a version are stored once; a blob never changes."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         """`url` as fsspec takes it, `file:<folder>` for example. Raises ValueError on an unknown scheme."""
         self._fs, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
-        self._held = False  # whether this process has found anything in it
+        self._now_us = now_us
+        self._seen = False  # whether this process has found the mark
 
     @property
     def folder(self) -> Path | None:
         """Where they lie; None: on no disk of this machine."""
         return Path(self._root) if isinstance(self._fs, LocalFileSystem) else None
 
+    def make(self) -> None:
+        """Mark the store as made, if it is new. Raises BlobsUnavailable, also where this process has seen a mark before."""
+        with _reached():
+            if (since := self._since()) is None:
+                if self._seen:
+                    raise BlobsUnavailable(_AWAY)
+                since = self._now_us()
+            if not self._seen:  # the same once more, but in a store from before there were marks
+                self._write(self._path(_MARK), str(since).encode())
+        self._seen = True
+
+    def unready(self, *, make: bool) -> list[str]:
+        """Why it is not there; with `make` it is made where nothing is."""
+        if not self._seen:
+            try:
+                if make:
+                    self.make()
+                else:
+                    with _reached():
+                        self._check()
+            except BlobsUnavailable as error:
+                return [str(error)]
+        return []
+
     def put(self, of: Key, version: int, data: bytes) -> str:
         """Store, durably when it returns; the key. Raises BlobsUnavailable."""
+        self.make()
         digest = hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
         key = f"{_place(of.tenant, of.source, of.id)}/{version}-{digest}"
         with _reached():
@@ -80,8 +115,10 @@ class Blobs:
                 self._write(self._path(key), data)
         return key
 
-    def get(self, key: str, max_bytes: int) -> bytes:
-        """The bytes. Raises BlobMissing, BlobTooLarge or BlobsUnavailable; ValueError for what is no key."""
+    def get(self, key: str, max_bytes: int, accepted_at_us: int = 0) -> bytes:
+        """The bytes. `accepted_at_us`: when its event was, 0: not known. Raises BlobMissing, BlobTooLarge or BlobsUnavailable;
+        ValueError for what is no key.
+        """
         if not is_key(key):
             raise ValueError("not a blob key")
         with _reached():
@@ -89,22 +126,11 @@ class Blobs:
                 with self._fs.open(self._path(key), "rb") as file:
                     data: bytes = file.read(max_bytes + 1)
             except FileNotFoundError as error:
-                raise self._missing() from error
-        self._held = True
+                self._check(accepted_at_us)
+                raise BlobMissing("no such blob") from error
         if len(data) > max_bytes:
             raise BlobTooLarge(f"more than {max_bytes} bytes")
         return data
-
-    def _missing(self) -> BlobError:
-        """Of one blob, or of all at once: a volume that is not mounted any more is an outage."""
-        if not self._held:
-            return BlobMissing("no such blob")
-        try:
-            self._fs.invalidate_cache()
-            held = bool(self._fs.ls(self._root, detail=False))
-        except OSError:
-            held = False
-        return BlobMissing("no such blob") if held else BlobsUnavailable("the blob store is empty")
 
     def forget(self, of: Key, version: int) -> None:
         """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable.
@@ -115,6 +141,8 @@ class Blobs:
         mark = self._path(f"{place}/{version}-erased")
         with _reached():
             found = self._found(place)
+            if not found:
+                self._check()
             old = [path for path in found if (named := _VERSION.match(basename(path))) and int(named[1]) <= version]
             if old and mark not in old:
                 self._write(mark, b"")  # 1
@@ -127,18 +155,48 @@ class Blobs:
         """Whether the document's blobs were deleted up to this version or a later one. Raises BlobsUnavailable."""
         with _reached():
             found = self._found(_place(of.tenant, of.source, of.id))
+            if not found:
+                self._check()
         marks = filter(None, (_ERASED.fullmatch(basename(path)) for path in found))
         return any(int(mark[1]) >= version for mark in marks)
 
     def count(self, tenant: str, source: str | None = None, id: str | None = None) -> int:
         """How many blobs there are of a document, a source or a tenant. Raises BlobsUnavailable."""
         with _reached():
-            return sum(not _ERASED.fullmatch(basename(path)) for path in self._found(_place(tenant, source, id)))
+            found = self._found(_place(tenant, source, id))
+            if not found:
+                self._check()
+        return sum(not _ERASED.fullmatch(basename(path)) for path in found)
 
     def _found(self, place: str) -> list[str]:
         self._fs.invalidate_cache()  # of listings, which object stores keep
         found: list[str] = self._fs.find(self._path(place))
         return found
+
+    def _check(self, accepted_at_us: int = 0) -> None:
+        """Where something was not found: whether it could be. Raises BlobsUnavailable, and OSError."""
+        since = self._since()
+        if since is None:
+            raise BlobsUnavailable(_AWAY)
+        if 0 < accepted_at_us < since:
+            raise BlobsUnavailable(_YOUNGER)
+        self._seen = True
+
+    def _since(self) -> int | None:
+        """As the mark says; 0 for a store from before there were marks; None: this is none."""
+        try:
+            return int(self._fs.cat_file(self._path(_MARK)) or b"0")
+        except FileNotFoundError:
+            return 0 if self._holds_any() else None
+        except ValueError as error:
+            raise BlobsUnavailable(f"{_MARK} in the blob store is damaged: write 0 to it") from error
+
+    def _holds_any(self) -> bool:
+        self._fs.invalidate_cache()
+        try:
+            return bool(self._fs.ls(self._root, detail=False))
+        except FileNotFoundError:
+            return False
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"

@@ -1,7 +1,8 @@
 """How many bytes of request bodies are in memory at once, over all requests, and whose.
 
-A tenant may hold as many as are free, alone half of them, so that large uploads of one leave room for whoever comes: the
-dynamic thresholds of `backlog.py`.
+Room for the largest request is kept for one at a time: whoever finds none elsewhere and has no other request may have it, so that
+what is permitted gets through whatever the others send. Of the rest a tenant may hold as many as are free, alone half of them, so
+that large uploads of one leave room for whoever comes: the dynamic thresholds of `backlog.py`.
 """
 
 from __future__ import annotations
@@ -23,28 +24,48 @@ LOOK_SECONDS = 0.02  # between two looks for room
 class Budget:
     """Of one event loop. Memory is a few times as much: a body is decoded, hashed and published."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._held: Counter[str] = Counter()  # bytes by tenant; who holds none is not in it
+    def __init__(self, max_bytes: int, largest: int) -> None:
+        """`largest`: bytes that one request may need; at most as many as `max_bytes`, of which they are."""
+        self._largest = largest
+        self._shared = max_bytes - largest
+        self._held: Counter[str] = Counter()  # shared bytes by tenant; who holds none is not in it
+        self._kept_for: Share | None = None  # who holds what is kept
         from_zero(LIMITS_REFUSED, ["bytes-held"])
 
     def has_room(self, tenant: str, size: int) -> bool:
-        """Whether the tenant may hold `size` bytes more."""
-        return self._held[tenant] + size <= self._max_bytes - self._held.total()
+        """Whether the tenant may hold `size` shared bytes more."""
+        return self._held[tenant] + size <= self._shared - self._held.total()
 
-    def take(self, tenant: str, size: int) -> None:
-        """Hold `size` bytes more. Raises a Problem where there is no room: 429 for a tenant that holds its share, or 503."""
-        if not self.has_room(tenant, size):
-            if self._held[tenant] * len(self._held) < self._held.total():  # others filled it
-                raise Problem(503, "too many bytes are being received; send it again", retry_after=RETRY_SECONDS)
+    def keeps(self, share: Share, size: int) -> bool:
+        """Whether the share may hold `size` bytes more, all of them of what is kept for one request."""
+        if share.bytes + size > self._largest:
+            return False
+        return self._kept_for is share or (self._kept_for is None and self._held[share.tenant] == share.bytes)
+
+    def take(self, share: Share, size: int) -> None:
+        """Hold `size` bytes more. Raises a Problem where there is no room: 429 for a tenant that holds its part, or 503."""
+        tenant = share.tenant
+        if self._kept_for is not share and self.has_room(tenant, size):
+            self._held[tenant] += size
+        elif self.keeps(share, size):
+            self.give(share, share.bytes)
+            self._kept_for = share
+        elif self._held[tenant] * len(self._held) < self._held.total():  # others filled it
+            raise Problem(503, "too many bytes are being received; send it again", retry_after=RETRY_SECONDS)
+        else:
             LIMITS_REFUSED.labels("bytes-held").inc()
             told = "too many bytes of this tenant are being received; send it again"
             raise Problem(429, told, retry_after=RETRY_SECONDS)
-        self._held[tenant] += size
 
-    def give(self, tenant: str, size: int) -> None:
+    def give(self, share: Share, size: int) -> None:
         """Hold `size` bytes less."""
-        self._held -= Counter({tenant: size})
+        if self._kept_for is not share:
+            self._held -= Counter({share.tenant: size})
+
+    def end(self, share: Share) -> None:
+        """The share holds nothing any more."""
+        if self._kept_for is share:
+            self._kept_for = None
 
     def share(self, tenant: str) -> Share:
         """One request's share, empty at first."""
@@ -56,26 +77,29 @@ class Share:
 
     def __init__(self, budget: Budget, tenant: str) -> None:
         self._budget = budget
-        self._tenant = tenant
-        self._bytes = 0
+        self.tenant = tenant
+        self.bytes = 0
 
     def take(self, size: int) -> None:
         """Hold `size` bytes more. Raises Problem 429 or 503 where the budget has no room."""
-        self._budget.take(self._tenant, size)
-        self._bytes += size
+        self._budget.take(self, size)
+        self.bytes += size
 
     async def wait(self, size: int, seconds: float = WAIT_SECONDS) -> None:
         """Hold `size` bytes more, once there is room. Raises Problem 429 or 503 after `seconds`."""
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
-        while not self._budget.has_room(self._tenant, size) and clock() < end:
+        while not self._has_room(size) and clock() < end:
             await asyncio.sleep(LOOK_SECONDS)
         self.take(size)
 
     def give(self, size: int) -> None:
         """Hold `size` bytes less."""
-        self._budget.give(self._tenant, size)
-        self._bytes -= size
+        self._budget.give(self, size)
+        self.bytes -= size
+
+    def _has_room(self, size: int) -> bool:
+        return self._budget.has_room(self.tenant, size) or self._budget.keeps(self, size)
 
     def __enter__(self) -> Self:
         """Nothing is held yet that was not taken."""
@@ -85,4 +109,5 @@ class Share:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give everything back."""
-        self.give(self._bytes)
+        self.give(self.bytes)
+        self._budget.end(self)

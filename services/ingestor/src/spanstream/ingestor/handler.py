@@ -183,7 +183,7 @@ class Handler:
         if kind is None:
             raise ParseError(REASON_TYPE_UNSUPPORTED, "no parser for this content type")
         in_blob = event.WhichOneof("body") == "blob"
-        body = self._fetch(event.blob) if in_blob else event.text.encode()
+        body = self._fetch(event.blob, event.accepted_at_us) if in_blob else event.text.encode()
         try:
             metadata = from_struct(event.metadata)
         except InvalidMetadata as error:
@@ -199,9 +199,9 @@ class Handler:
         except ParserUnavailable as error:
             raise Retry(PARSER_RETRY_SECONDS, str(error)) from error
 
-    def _fetch(self, blob: str) -> bytes:
+    def _fetch(self, blob: str, accepted_at_us: int) -> bytes:
         try:
-            return self._reach(lambda: self._blobs.get(blob, self._cutting.file_bytes))
+            return self._reach(lambda: self._blobs.get(blob, self._cutting.file_bytes, accepted_at_us))
         except BlobTooLarge as error:
             raise ParseError(REASON_PARSE_LIMIT, str(error)) from error
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -76,10 +77,11 @@ def build(
     blobs = blobs or Blobs(settings.blob_url)
     parts: list[Service] = []
     provisioned = Provisioned(log, GROUP)
-    checks: list[Callable[[], list[str]]] = [provisioned.unready]
+    api = "api" in settings.role_names
+    checks: list[Callable[[], list[str]]] = [provisioned.unready, partial(blobs.unready, make=api)]
     if "worker" in settings.role_names:
         parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits), space or FreeSpace((), 0)))
-    if "api" in settings.role_names:
+    if api:
         space = space or FreeSpace([blobs.folder] if blobs.folder else [], settings.min_free_bytes)
         authenticator = Authenticator.from_settings(settings)
         checks.append(authenticator.unready)
@@ -173,12 +175,13 @@ def _api(
         closed.insert(0, lane.close)
         erasure = Erasure(log, blobs, holdings, acceptance, _signer(settings.receipt_key_file))
         server.include(erasure_router(erasure, lane, authenticator))
-    watch = ThreadService("ingestor-backlog", [lambda stop: _watch(backlog, Progress(log), stop)])
+    watch = ThreadService("ingestor-backlog", [lambda stop: _watch(backlog, Progress(log), blobs, stop)])
     return [watch, server] if http is None else [watch]
 
 
-def _watch(backlog: Backlog, progress: Progress, stop: threading.Event) -> None:
-    """Tell the backlog what has been applied."""
+def _watch(backlog: Backlog, progress: Progress, blobs: Blobs, stop: threading.Event) -> None:
+    """Tell the backlog what has been applied; before that make the blob store, which workers wait for."""
+    blobs.unready(make=True)
     while not stop.wait(LOOK_SECONDS):
         with suppress(EventLogError):  # then nothing is known to have moved
             backlog.applied({} if backlog.idle else progress.look())

@@ -36,8 +36,8 @@ class IngestorSettings(HttpSettings, WorkerSettings):
     max_held_body_bytes: int = Field(
         256 * 2**20,
         ge=1,
-        description="bytes of request bodies held at once, of all tenants; a tenant alone may hold half of them."
-        " Beyond, 429 or 503 with Retry-After",
+        description="bytes of request bodies held at once, of all tenants. Room for the largest is kept for one request at a time;"
+        " of the rest a tenant alone may hold half. Beyond, 429 or 503 with Retry-After",
     )
     # What may be received at once, and what the index in process wants free.
     min_free_bytes: int = Field(
@@ -93,7 +93,7 @@ class IngestorSettings(HttpSettings, WorkerSettings):
     def _related(self) -> Self:
         if not self.role_names or self.role_names - ROLES:
             raise ValueError("INGESTOR_ROLES must be api, worker or api,worker")
-        if self.max_held_body_bytes < 2 * max(self.max_file_bytes + FORM_BYTES, self.batch_bytes):
+        if self.max_held_body_bytes < 2 * self.largest_body_bytes:
             raise ValueError(
                 "INGESTOR_MAX_HELD_BODY_BYTES must hold the largest file, and the largest group of a batch, twice"
             )
@@ -115,6 +115,11 @@ class IngestorSettings(HttpSettings, WorkerSettings):
     def batch_bytes(self) -> int:
         """What a batch holds at once, whatever its length."""
         return GROUP_BYTES + BEHIND * self.max_body_bytes
+
+    @property
+    def largest_body_bytes(self) -> int:
+        """What one request may hold."""
+        return max(self.max_file_bytes + FORM_BYTES, self.max_body_bytes, self.batch_bytes)
 
     @property
     def limits(self) -> Limits:

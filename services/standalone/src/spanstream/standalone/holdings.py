@@ -28,6 +28,7 @@ class StoreHoldings:
             tombstones=held.tombstones,
             passages=held.passages,
             elsewhere=held.elsewhere,
+            uncleared=held.uncleared,
             deleted_at_us=held.deleted_at_us,
             cleared_at_us=held.cleared_at_us,
             live=[(head.key.source, head.key.id, head.newest) for head in heads],

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from spanstream.eventlog.log import Log
-from spanstream.standalone.audit.comparing import Limits, Report, compare
+from spanstream.standalone.audit.comparing import Limits, Report, Settle, compare
 from spanstream.standalone.audit.reading import Progress
 from spanstream.standalone.audit.repairing import mendable, send
+from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.audit.verdicts import MEANINGS, Difference
 from spanstream.standalone.backup.taking import take
 from spanstream.store.store import Store
@@ -21,14 +22,14 @@ Answer = dict[str, Any]
 Operation = Callable[[Log, Store, Options, Progress], Answer]
 
 
-def audit(log: Log, store: Store, options: Options, progress: Progress) -> Answer:
+def audit(log: Log, store: Store, options: Options, progress: Progress, settle: Settle = settled) -> Answer:
     """Log against index."""
     began, listed = time.monotonic(), _Listed()
-    report = compare(log, store, listed.add, limits=_limits(options), progress=progress)
+    report = compare(log, store, listed.add, limits=_limits(options), progress=progress, settle=settle)
     return _told(report, listed) | {"seconds": round(time.monotonic() - began, 1)}
 
 
-def repair(log: Log, store: Store, options: Options, progress: Progress) -> Answer:
+def repair(log: Log, store: Store, options: Options, progress: Progress, settle: Settle = settled) -> Answer:
     """Compare, send what mends the differences as they are found, and compare again. A dry run only says what would be sent."""
     began, listed, sent, unmendable = time.monotonic(), _Listed(), 0, 0
     producer = log.producer()
@@ -41,12 +42,12 @@ def repair(log: Log, store: Store, options: Options, progress: Progress) -> Answ
         sent += len(chosen) if options["dry_run"] else send(log, producer, chosen, options["rate"], progress=progress)
 
     try:
-        report = compare(log, store, mend, limits=_limits(options), progress=progress)
+        report = compare(log, store, mend, limits=_limits(options), progress=progress, settle=settle)
     finally:
         producer.close()
     answer = _told(report, listed) | {"sent": sent, "unmendable": unmendable, "dry_run": options["dry_run"]}
     if sent and not options["dry_run"]:
-        answer["after"] = audit(log, store, options, progress)
+        answer["after"] = audit(log, store, options, progress, settle)
     return answer | {"seconds": round(time.monotonic() - began, 1)}
 
 

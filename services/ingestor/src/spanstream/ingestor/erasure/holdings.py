@@ -26,6 +26,7 @@ class Held:
     tombstones: int
     passages: int
     elsewhere: Mapping[str, int] = field(default_factory=dict)
+    uncleared: Mapping[str, int] = field(default_factory=dict)
     deleted_at_us: int = 0
     cleared_at_us: int | None = None
     live: Sequence[tuple[str, str, int]] = ()  # source, id, version
@@ -71,6 +72,7 @@ def _held(body: Mapping[str, Any]) -> Held:
         tombstones=body["tombstones"],
         passages=body["passages"],
         elsewhere=body["elsewhere"],
+        uncleared=body["uncleared"],
         deleted_at_us=body["deleted_at_us"],
         cleared_at_us=body["cleared_at_us"],
         live=[(row["source"], row["id"], row["version"]) for row in body["live"]],

@@ -29,6 +29,9 @@ NOT_LOOKED_AT = (
 )
 _SERVER = "The files of the Qdrant server: what it has deleted stays there until its optimizer writes the segment anew."
 _FILES = "what was deleted is taken out of the files once in INDEXER_VACUUM_HOURS"
+_OTHER_FILES = (
+    "deleted there and still in its files: they go with it, or once in INDEXER_VACUUM_HOURS while it is written"
+)
 _FOR_EVER = "this topic keeps its records for ever: give it a retention"
 
 
@@ -108,6 +111,9 @@ def _places(seen: Seen, now: float) -> Iterator[Place]:
     for name, found in held.elsewhere.items():
         note = "an index that is not the live one: remove it" if found else ""
         yield Place(place=f"index: generation {name}", found=found, note=note)
+    for name, tombstones in held.uncleared.items():
+        if tombstones:
+            yield Place(place=f"index: files of generation {name}", found=None, note=_OTHER_FILES)
     if held.cleared_at_us is not None:
         cleared = not held.deleted_at_us or held.cleared_at_us > held.deleted_at_us + SETTLE_US
         yield Place(place="index: files", found=0 if cleared else None, note="" if cleared else _FILES)

@@ -78,16 +78,22 @@ class Resolved:
 
 def read(record: Record) -> Letter | Resolved | None:
     """What a record of the dead-letter topic says; None where it says not whose it is, which is then nobody's."""
+    found = opened(record)
+    return found and found[1]
+
+
+def opened(record: Record) -> tuple[FailureEvent, Letter | Resolved] | None:
+    """The same with the event, which holds the record that failed."""
     try:
         event, key = decode_failure(record.value), Key.decode(record.key or b"")
     except (Undecodable, InvalidKey):
         return None
     origin = Origin(sys.intern(event.topic), event.partition, event.offset)
     if event.resolution:
-        return Resolved(key, event.resolution, origin, event.version)
+        return event, Resolved(key, event.resolution, origin, event.version)
     if (event.tenant, event.source, event.id) != key or event.key != record.key:
         return None
-    return Letter(
+    letter = Letter(
         key=Key(sys.intern(key.tenant), sys.intern(key.source), key.id),
         origin=origin,
         place=(record.partition, record.offset),
@@ -103,6 +109,7 @@ def read(record: Record) -> Letter | Resolved | None:
         replays=replays(event),
         groups=_groups(event, key),
     )
+    return event, letter
 
 
 def _groups(event: FailureEvent, key: Key) -> tuple[str, ...] | None:

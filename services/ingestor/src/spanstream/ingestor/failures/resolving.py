@@ -16,7 +16,7 @@ from spanstream.events.topics import FAILURES
 from spanstream.events.v1.failure_pb2 import RESOLUTION_DISCARDED, RESOLUTION_REPLAYED, FailureEvent, Resolution
 from spanstream.ingestor.failures.again import again
 from spanstream.ingestor.failures.following import POLL_SECONDS, RECORDS, Following
-from spanstream.ingestor.failures.letter import Letter, read
+from spanstream.ingestor.failures.letter import Letter, opened
 from spanstream.runtime import metrics
 
 SLICE_SECONDS = 2.0  # of one call, so that callers take turns and a person sees progress
@@ -84,11 +84,12 @@ class Resolving:
         return len(letters)
 
     def _send(self, batch: Sequence[tuple[Letter, Record]]) -> int:
-        same = [(letter, record) for letter, record in batch if read(record) == letter]
-        self._following.remove({letter for letter, _ in batch} - {letter for letter, _ in same})  # the topic is another
-        messages = [again(codec.decode_failure(record.value)) for _, record in same]
+        found = [(letter, opened(record)) for letter, record in batch]
+        same = {letter: each[0] for letter, each in found if each is not None and each[1] == letter}
+        self._following.remove({letter for letter, _ in batch} - same.keys())  # the topic is another
+        messages = [again(event) for event in same.values()]
         self._producer.publish([message for message in messages if message is not None], PUBLISH_SECONDS)
-        self._resolve([letter for letter, _ in same], RESOLUTION_REPLAYED)
+        self._resolve(list(same), RESOLUTION_REPLAYED)
         return len(same)
 
     def _resolve(self, letters: Sequence[Letter], kind: Resolution) -> None:

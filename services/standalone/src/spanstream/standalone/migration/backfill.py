@@ -1,7 +1,8 @@
 """Fills a generation beside the live one, and keeps it current: one consumer of documents.v1, which is kept for ever.
 
     1 dead letters of the services go to the new heads as to the live ones, so that after the switch nobody asks in vain
-    2 leave out events that a live head has outrun: a newer one is in the log, and is seen in its turn
+    2 leave out events that a live head has outrun: what came later is in the log, and is seen in its turn. So nothing that was
+      erased is written once more, be it for a moment
     3 parse and cut, 4 embed with the new release, 5 index: the services' own handlers, one after another, in memory
 
 The order of versions makes doing it again change nothing, and lets live updates come at any time: it runs as the
@@ -24,8 +25,10 @@ from spanstream.events import codec
 from spanstream.events.codec import reason_name
 from spanstream.events.ids import Key
 from spanstream.events.topics import DOCUMENTS, EMBEDDINGS, FAILURES, PASSAGES
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
+from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.store.errors import StoreUnavailable
-from spanstream.store.points import Head
+from spanstream.store.points import Head, State
 
 TOPICS = (DOCUMENTS.name, FAILURES.name)
 RETRY_SECONDS = 1.0
@@ -59,22 +62,23 @@ class Backfill:
 
     def _wanted(self, records: Sequence[Record]) -> list[Record]:
         events = [codec.envelope(record.topic, record.value) for record in records]
-        keys = {
-            (record.topic, record.partition, record.offset): (Key(event.tenant, event.source, event.id), event.version)
-            for record, event in zip(records, events, strict=True)
-            if event is not None
-        }
+        keys = [event and Key(event.tenant, event.source, event.id) for event in events]
         try:
-            heads = self._live(list(dict.fromkeys(key for key, _ in keys.values())))
+            heads = self._live(list(dict.fromkeys(key for key in keys if key)))
         except StoreUnavailable as error:
             raise Retry(RETRY_SECONDS, str(error)) from error
 
-        def outrun(record: Record) -> bool:
-            key, version = keys.get((record.topic, record.partition, record.offset), (None, 0))
-            head = heads.get(key) if key else None
-            return head is not None and head.version > version
+        def outrun(event: DocumentEvent | PassageEvent | None, head: Head | None) -> bool:
+            if event is None or head is None:
+                return False
+            erased = head.state is State.DELETED and event.operation != OPERATION_DELETE
+            return head.version > event.version or (erased and head.version == event.version)
 
-        return [record for record in records if not outrun(record)]
+        return [
+            record
+            for record, event, key in zip(records, events, keys, strict=True)
+            if not outrun(event, heads.get(key) if key else None)
+        ]
 
 
 def _portions(records: Sequence[Record]) -> Iterator[list[Record]]:

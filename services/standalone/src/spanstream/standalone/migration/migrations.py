@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
 from spanstream.eventlog.errors import EventLogError
+from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS
 from spanstream.gateway.live import Live, Shown
 from spanstream.gateway.search import Searcher
@@ -34,11 +36,12 @@ from spanstream.runtime.logs import get_logger
 from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.migration import coverage, record, shadow
+from spanstream.standalone.migration.backfill import TOPICS
 from spanstream.standalone.migration.estimate import DOCUMENTS as ESTIMATED
 from spanstream.standalone.migration.estimate import Estimate, estimate
 from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Stage
 from spanstream.standalone.migration.side import Side, Surroundings
-from spanstream.standalone.operations import Options, backup
+from spanstream.standalone.operations import Options, audit, backup, repair
 from spanstream.store.errors import StoreError, StoreUnavailable
 from spanstream.store.generation import Generation, opened
 from spanstream.store.sampling import drawn
@@ -394,6 +397,12 @@ class Migrations:
             )
         return backup(self._around.log, self._around.home, options, progress)
 
+    def settle(self, events: Log, seconds: float, progress: Progress) -> Mapping[int, int]:
+        """As `settled`, for an audit of what is live: after the switch that is what a consumer of its own fills."""
+        migration = self._recorded.migration
+        switched = migration is not None and migration.stage in (Stage.SWITCHED, Stage.RETIRED)
+        return settled(events, seconds, progress, more=[(migration.group, TOPICS)] if migration and switched else ())
+
     def _at(self, stage: Stage) -> tuple[Migration, Side]:
         migration, side = self._recorded.migration, self._side
         if migration is None or side is None:
@@ -459,5 +468,7 @@ def operations(migrations: Migrations) -> dict[str, Callable[..., Told]]:
         "migrate rollback": lambda log, store, options, progress: migrations.rollback(options["wait"]),
         "migrate retire": lambda log, store, options, progress: migrations.retire(),
         "migrate cancel": lambda log, store, options, progress: migrations.cancel(),
+        "audit": partial(audit, settle=migrations.settle),
+        "repair": partial(repair, settle=migrations.settle),
         "backup": lambda log, store, options, progress: migrations.backup(options, progress),
     }
