@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -309,6 +310,19 @@ def test_ingest_files_uses_relative_paths_as_ids_and_reports_the_unreadable(conn
     assert script.requests[0].content == b"%PDF-"
     assert report.counts == sdk.Progress(accepted=1, searchable=1, failed=2)
     assert [(failure.id, failure.stage) for failure in report.failures] == [("b.pdf", "accept"), ("gone.pdf", "read")]
+
+
+def test_a_file_whose_name_is_not_unicode_fails_alone_and_by_its_name(connect: Connect, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.pdf")
+    rows = {"line": 1, "id": None, "problem": {"status": 422, "detail": "not valid UTF-8"}}
+    script = Script(httpx.Response(200, content=json.dumps(rows)), httpx.Response(202, json=receipt("b.pdf")), statuses)
+    (tmp_path / "b.pdf").write_bytes(b"%PDF-")
+    items = [sdk.Document(name, "words"), sdk.File(name, tmp_path / "b.pdf"), sdk.File("b.pdf", tmp_path / "b.pdf")]
+    report = connect(script).ingest("docs", items)
+    assert report.counts == sdk.Progress(accepted=1, searchable=1, failed=2)
+    assert [failure.id for failure in report.failures] == [name, name]
+    with pytest.raises(sdk.Invalid, match="Unicode"):
+        connect(Script()).delete("docs", name)
 
 
 def test_ingest_stops_at_a_refusal_that_concerns_everything(connect: Connect, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -94,3 +96,13 @@ def test_progress_bar_counts_searchable_documents() -> None:
         bar(Progress(accepted=9, searchable=4, failed=2))
     assert "4/10" in stream.getvalue()
     assert "9 accepted, 2 failed" in stream.getvalue()
+
+
+def test_the_name_of_a_file_that_is_not_unicode_is_shown_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"caf\xe9.pdf")
+    output.write_json({"id": name, "title": "Glück"})
+    told = capsys.readouterr().out
+    assert json.loads(told) == {"id": name, "title": "Glück"}
+    assert "Glück" in told
+    told.encode()
+    assert output.clean(name) == "caf\ufffd.pdf"

@@ -63,6 +63,7 @@ def test_a_new_key_never_replaces_one(tmp_path: Path) -> None:
         ["receipt"],
         ["receipt", "a"],
         ["receipt", "a/b", "--source", "b"],
+        ["receipt", "a/b", "--out", "/there/is/no/such/folder/receipt.json"],
     ],
 )
 def test_it_must_be_said_what_is_meant(words: list[str]) -> None:

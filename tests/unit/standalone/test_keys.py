@@ -107,6 +107,7 @@ def test_damaged_file_is_said_and_left_alone(file: Path) -> None:
     for wish in (["create", "ops"], ["list"], ["rotate", "one"], ["revoke", "one"]):
         done = RUNNER.invoke(keys, [*wish, "--file", str(file)])
         assert done.exit_code == 2
+        assert "the keys file: Invalid JSON" in done.output
         assert "canary" not in done.output
     assert file.read_text().endswith('"canary"')
 

@@ -104,7 +104,7 @@ def test_a_release_that_is_not_good_enough_ends_with_one(tmp_path: Path) -> None
 def test_a_refusal_is_told_in_a_line(tmp_path: Path) -> None:
     with answering(tmp_path, {"apply": MigrationRefused("it is live already")}):
         done = run(tmp_path, "apply", "new")
-    assert done.exit_code == 3
+    assert done.exit_code == 4
     assert done.output.splitlines()[-1] == "it is live already"
 
 

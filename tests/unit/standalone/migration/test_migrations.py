@@ -150,14 +150,14 @@ def test_to_go_back_while_the_services_are_behind_says_so(machine: Machine) -> N
         assert machine.live == GENERATION.name
 
 
-@pytest.mark.parametrize("encoder", ["hash:16", "/there/is/no/such/folder"])
+@pytest.mark.parametrize("encoder", ["hash:16", "hash:x", "/there/is/no/such/folder"])
 def test_what_cannot_be_moved_to_is_refused_and_nothing_is_changed(machine: Machine, encoder: str) -> None:
     def load(name: str) -> Encoder:
         raise FileNotFoundError(f"no such folder: {name}")
 
     with machine.running(load=load) as process:
         for ask in (lambda: process.apply(encoder), lambda: process.migrations.plan(encoder, 0.0)):
-            with pytest.raises(MigrationRefused, match=r"live release already|no such folder"):
+            with pytest.raises(MigrationRefused, match=r"live release already|cannot be opened"):
                 ask()
         assert process.migrations.status()["migration"] is None
         assert list(machine.home.generations()) == [GENERATION.name]
@@ -176,8 +176,7 @@ def test_a_second_migration_is_refused_and_so_is_what_does_not_fit_the_stage(mac
             process.migrations.rollback(0.0)
         process.apply()
         process.reach(Stage.SWITCHED)
-        with pytest.raises(MigrationRefused, match="nothing to do"):
-            process.apply()
+        assert process.apply()["migration"]["stage"] == "switched"  # called again to look on, it was quicker
         with pytest.raises(MigrationRefused, match="roll back first"):
             process.migrations.cancel()
         with pytest.raises(MigrationRefused, match="between two generations"):

@@ -93,6 +93,12 @@ def test_an_impossible_load_is_refused_by_name() -> None:
     done = plan("--availability", "1")
     assert done.exit_code == 2
     assert "availability" in done.stderr
+    assert plan("--tenants", "0").exit_code == 2
+
+
+def test_values_and_json_are_not_asked_at_once() -> None:
+    done = plan("--values", "--json")
+    assert (done.exit_code, done.stdout) == (2, "")
 
 
 def results(folder: Path, *, short: bool = False, **figures: Any) -> Path:

@@ -141,6 +141,17 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(published: Registry
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
+def test_the_folder_that_one_is_in_is_not_replaced(
+    published: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for out in (Path("."), tmp_path / "empty"):
+        with pytest.raises(Refused, match="name one in it"):
+            published.fetch("bees-1", out, None, quiet)
+    assert published.fetch("bees-1", Path("here"), None, quiet) == (made(), True)
+
+
 def test_what_there_is_not_is_said(published: Registry, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="has no release 'wasps-1'; it has bees-1"):
         published.manifest("wasps-1")

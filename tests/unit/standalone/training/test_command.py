@@ -102,11 +102,14 @@ def test_what_cannot_be_done_is_said(told: str, said: str, recipe: Path, texts: 
     assert said in " ".join(done.output.replace("│", " ").split())
 
 
-def test_one_document_is_too_little(recipe: Path, tmp_path: Path) -> None:
+def test_one_document_is_too_little_and_more_are_read_anew(recipe: Path, texts: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("All alone.")
     done = run(tmp_path / "one.txt", "--recipe", recipe, "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "different passages to learn from" in " ".join(done.output.replace("│", " ").split())
+    more = run(tmp_path / "one.txt", texts, "--recipe", recipe, "--out", tmp_path / "out")
+    assert more.exit_code == 0, more.output
+    assert json.loads((tmp_path / "out" / "training.json").read_text())["passages"] == 41
 
 
 def test_judged_queries_are_learnt_by_half_and_judged_by_half(recipe: Path, texts: Path, tmp_path: Path) -> None:

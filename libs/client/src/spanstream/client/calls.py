@@ -39,7 +39,8 @@ def batch(source: str, lines: Sequence[bytes]) -> Request:
 
 
 def upload(source: str, file: File) -> Request:
-    """Upsert a file as it is. Reads it: may raise OSError."""
+    """Upsert a file as it is. Reads it: may raise OSError; raises Invalid for an id that is not Unicode."""
+    _part(file.id)
     params = _given(id=file.id, title=file.title or None, version=file.version)
     headers = {"content-type": file.content_type or "application/octet-stream"}
     return Request(
@@ -218,7 +219,10 @@ def _part(name: str) -> str:
     """A source or an id as one part of a path; raises Invalid for what a URL cannot carry there."""
     if name in ("", ".", ".."):
         raise errors.Invalid(422, "the name of a source and the id of a document must not be empty, '.' or '..'")
-    return quote(name, safe="")
+    try:
+        return quote(name, safe="")
+    except UnicodeEncodeError as error:  # a file's name may be any bytes
+        raise errors.Invalid(422, "the name of a source and the id of a document must be Unicode") from error
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from spanstream.client import calls, flows
-from spanstream.client.documents import File, Line
+from spanstream.client.documents import Document, File, Line, Record
 from spanstream.client.effects import Flow, Next, Sleep
 from spanstream.client.errors import NotSettled, Refused, Unavailable
 from spanstream.client.pending import Tally
@@ -41,7 +41,7 @@ class Ingestion:
         self._room = max(0, in_flight - self._records)
         self._tally = Tally(wait)
         self._batch: list[bytes] = []
-        self._places: list[str] = []  # of each line of the batch
+        self._places: list[str] = []  # of each line of the batch; of a document its id
         self._bytes = 0
         self._lines = 0  # read so far
         self._moved = self._asked = clock()
@@ -61,7 +61,7 @@ class Ingestion:
                     yield from self._send()
                 self._lines += 1
                 self._batch.append(line)
-                self._places.append(item.place if isinstance(item, Line) else "")
+                self._places.append(_place(item))
                 self._bytes += len(line)
             yield from self._look(self._room)
         yield from self._send()
@@ -84,8 +84,8 @@ class Ingestion:
                 settled.add(number - 1)
                 if isinstance(outcome, Refused):
                     place = places[number - 1]
-                    name = id or ("" if place else f"line {numbers[number - 1]}")
-                    outcomes.append(calls.refused(self._source, name, outcome, place))
+                    name = id or place or f"line {numbers[number - 1]}"
+                    outcomes.append(calls.refused(self._source, name, outcome, "" if place == name else place))
                 else:
                     outcomes.append(outcome)
             self._note(outcomes)
@@ -140,3 +140,10 @@ class Ingestion:
     def _tell(self) -> None:
         if self._on_progress is not None:
             self._on_progress(self._tally.progress())
+
+
+def _place(item: Document | Line | Record) -> str:
+    """What names it where the server cannot."""
+    if isinstance(item, Line):
+        return item.place
+    return item.id if isinstance(item, Document) else ""

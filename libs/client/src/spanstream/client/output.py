@@ -34,8 +34,8 @@ def consoles() -> tuple[Console, Console]:
 
 def write_json(value: Any) -> None:
     """One JSON document on standard output."""
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, default=_plain)
-    sys.stdout.write("\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_plain)
+    sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")  # half a character as JSON spells it
 
 
 def hits(result: SearchResult, *, marks: bool) -> Group:

@@ -64,6 +64,8 @@ def receipt(
         source, slash, id = document.partition("/")
         if not (source and slash and id):
             raise typer.BadParameter(f"name a document as SOURCE/ID, not {document}")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):  # before all is read back
+        raise typer.BadParameter(f"{out} cannot be written", param_hint="--out")
     with _connect(url) as client:
         found = client.erasure_receipt(source, id)
     text = json.dumps(found, indent=2)

@@ -123,7 +123,8 @@ def _refused() -> Iterator[None]:
         yield
     except ValidationError as error:
         told = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)
+            f"{'.'.join(map(str, each['loc'])) or 'the keys file'}: {each['msg']}"
+            for each in error.errors(include_input=False)
         )
         raise typer.BadParameter(told) from error
     except OSError as error:

@@ -13,7 +13,7 @@ from spanstream.client import config as client_config
 from spanstream.client import output
 from spanstream.standalone.commands import Data, Json
 
-REFUSED, UNREACHABLE = 1, 3  # exit codes
+NOT_GOOD, UNREACHABLE, REFUSED = 1, 3, 4  # exit codes
 LOOK_SECONDS = 1.0
 OVERLAP, SUCCESS_DROP = 0.2, 0.05
 _FILLING = "filling"
@@ -85,7 +85,7 @@ def apply(
         told = _watched(told, data, quiet=as_json)
     _show(told, as_json)
     if wait and (told["migration"] is None or told["migration"]["stage"] != "switched"):
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(NOT_GOOD)
 
 
 @app.command()
@@ -157,7 +157,7 @@ def _asked(what: str, options: Mapping[str, Any], data: Path | None) -> dict[str
         raise typer.Exit(UNREACHABLE) from error
     except control.Refused as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(UNREACHABLE) from error
+        raise typer.Exit(REFUSED) from error
 
 
 def _watched(

@@ -303,7 +303,9 @@ class Migrations:
                 f"a migration to {migration.release} is there already ({migration.stage.value}): go on with it, cancel it, or"
                 " retire the old generation first"
             )
-        if migration.stage in (Stage.SWITCHED, Stage.RETIRED):
+        if migration.stage is Stage.SWITCHED:
+            return  # it took over before whoever looks on had called again
+        if migration.stage is Stage.RETIRED:
             raise MigrationRefused(f"{migration.release} is the live release already: there is nothing to do")
         again = replace(
             migration, rate=rate, overlap=overlap, success_drop=success_drop, stage=Stage.FILLING, report=None

@@ -28,10 +28,8 @@ def opener(load: Callable[[str], Encoder]) -> Callable[[str], Encoder]:
     def opened(encoder: str) -> Encoder:
         from spanstream.representations.errors import RepresentationError
 
-        if is_address(encoder):
-            return open_encoder(encoder)
         try:
-            return load(encoder)
+            return open_encoder(encoder) if is_address(encoder) else load(encoder)
         except (RepresentationError, OSError, ValueError) as error:
             raise MigrationRefused(f"{encoder} cannot be opened: {error}") from error
 

@@ -36,7 +36,7 @@ def capacity(
     tokens_per_document: Annotated[
         float, typer.Option("--tokens-per-document", metavar="NUMBER", help="Words are about three quarters of it.")
     ] = _DEFAULT.tokens_per_document,
-    tenants: Annotated[int, typer.Option("--tenants", metavar="NUMBER", help="Of equal size.")] = 1,
+    tenants: Annotated[int, typer.Option("--tenants", metavar="NUMBER", min=1, help="Of equal size.")] = 1,
     largest_tenant: Annotated[
         float | None,
         typer.Option("--largest-tenant", metavar="SHARE", help="Its share of all; default: one of --tenants."),
@@ -84,13 +84,15 @@ def capacity(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Partitions, pods, GPUs, Qdrant nodes, memory, disk and network for a load, each with its reason."""
+    if values and as_json:
+        raise typer.BadParameter("one of them: the JSON has the values too", param_hint="--values, --json")
     try:
         workload = Workload(
             documents=documents,
             documents_per_second=documents_per_second,
             queries_per_second=queries_per_second,
             tokens_per_document=tokens_per_document,
-            largest_tenant=1 / max(1, tenants) if largest_tenant is None else largest_tenant,
+            largest_tenant=1 / tenants if largest_tenant is None else largest_tenant,
             peak_factor=peak_factor,
             log_days=log_days,
             file_bytes=file_bytes,

@@ -89,6 +89,8 @@ class Registry:
                 raise Refused(f"{out} holds something else already")
             verify_folder(out, None, progress)
             return found, False
+        if out.resolve() == Path.cwd():  # an empty one is replaced: whoever stands in it would see nothing come
+            raise Refused(f"{out} is the folder that you are in: name one in it")
         aside = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
         aside.mkdir(parents=True)
         try:

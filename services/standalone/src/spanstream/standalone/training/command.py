@@ -111,10 +111,17 @@ def _judged(recipe: Recipe, learnt: Exam | None, judged: Exam | None, paths: boo
 
 
 def _learn(recipe: Recipe, out: Path, bar: Progress) -> None:
+    from spanstream.representations.training.errors import CorpusUnsuitable
+    from spanstream.representations.training.stream import refuse_unsuitable
     from spanstream.representations.training.student import student
     from spanstream.representations.training.trainer import train as trained_on
     from spanstream.standalone.training import outcome, spool
 
+    try:
+        refuse_unsuitable(spool.source(out))
+    except CorpusUnsuitable:
+        (out / spool.FILE).unlink()  # or the same command, asked with more documents, would go on with these
+        raise
     loading = bar.add_task(f"loading {recipe.start}", total=None)
     learner = student(recipe.start)
     bar.remove_task(loading)
