@@ -22,7 +22,7 @@ from spanstream.gateway.live import Live
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.standalone.migration import record
 from spanstream.standalone.migration.handover import Handover
-from spanstream.standalone.migration.migrations import Migrations
+from spanstream.standalone.migration.migrations import Migrations, operations
 from spanstream.standalone.migration.record import MigrationRefused, Recorded, Stage
 from spanstream.standalone.migration.side import Surroundings
 from spanstream.standalone.migration.starting import filled_with, opener
@@ -88,7 +88,7 @@ class Process:
 
     def apply(self, encoder: str = NEW, **more: float) -> Told:
         gates = {"rate": 0.0, "overlap": 0.0, "success_drop": 1.0} | more
-        return self.migrations.apply(encoder, **gates)
+        return self.migrations.apply(encoder, gates)
 
     def until(self, wanted: Callable[[], bool]) -> None:
         deadline = time.monotonic() + SECONDS
@@ -239,6 +239,20 @@ def test_a_new_index_that_is_not_written_any_more_gives_way_to_the_old_one(machi
         assert told["migration"]["problem"] == "it was stopped: the disk is damaged"
         assert (machine.live, process.live()) == (GENERATION.name, None)
     assert process.died == []
+
+
+def test_what_is_not_given_again_stays_as_it_was(machine: Machine) -> None:
+    def chosen(told: Told) -> list[float]:
+        return [told["migration"][name] for name in ("rate", "overlap", "success_drop")]
+
+    with machine.running() as process:
+        assert chosen(process.migrations.apply(NEW, {"rate": 0.1})) == [0.1, 0.2, 0.05]
+        assert chosen(process.migrations.apply(NEW, {"overlap": 0.0})) == [0.1, 0.0, 0.05]
+        ask = operations(process.migrations)["migrate apply"]
+        options = {"encoder": NEW, "rate": None, "overlap": None, "success_drop": 1.0}
+        assert chosen(ask(machine.world.log, machine.home, options, lambda *_: None)) == [0.1, 0.0, 1.0]
+        process.migrations.apply(NEW, {"rate": 0.0})
+        process.reach(Stage.SWITCHED)
 
 
 def test_a_log_that_forgets_cannot_fill_a_new_index(machine: Machine) -> None:

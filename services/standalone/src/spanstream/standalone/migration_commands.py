@@ -15,7 +15,6 @@ from spanstream.standalone.commands import Data, Json
 
 REFUSED, UNREACHABLE = 1, 3  # exit codes
 LOOK_SECONDS = 1.0
-OVERLAP, SUCCESS_DROP = 0.2, 0.05
 _FILLING = "filling"
 
 app = typer.Typer(
@@ -29,15 +28,15 @@ Release = Annotated[
     ),
 ]
 Rate = Annotated[
-    float,
+    float | None,
     typer.Option("--rate", metavar="NUMBER", min=0, help="Documents a second at most, 0.1 at least; 0: unbounded."),
 ]
 
 
 @app.command()
-def plan(release: Release, rate: Rate = 0.0, data: Data = None, as_json: Json = False) -> None:
+def plan(release: Release, rate: Rate = None, data: Data = None, as_json: Json = False) -> None:
     """What moving there will cost: documents, texts, bytes and hours. Changes nothing."""
-    told = _asked("plan", {"encoder": _named(release), "rate": _checked(rate)}, data)
+    told = _asked("plan", {"encoder": _named(release), "rate": _checked(rate) or 0.0}, data)
     if as_json:
         output.write_json(told)
         return
@@ -59,25 +58,31 @@ def plan(release: Release, rate: Rate = 0.0, data: Data = None, as_json: Json = 
 @app.command()
 def apply(
     release: Release,
-    rate: Rate = 0.0,
+    rate: Rate = None,
     overlap: Annotated[
-        float,
-        typer.Option("--overlap", metavar="SHARE", min=0, max=1, help="Of the first ten hits that both must find."),
-    ] = OVERLAP,
-    success_drop: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--success-drop", metavar="SHARE", min=0, max=1, help="By which fewer sentences may find their document."
+            "--overlap", metavar="SHARE", min=0, max=1, help="Of the first ten hits that both must find; at first 0.2."
         ),
-    ] = SUCCESS_DROP,
+    ] = None,
+    success_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--success-drop",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="By which fewer sentences may find their document; at first 0.05.",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show how it goes, until it is done.")] = True,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Fill an index of the new release beside the live one, compare both, and switch. Nothing is stopped.
 
-    The running Spanstream does it: this command may be ended, and called again to look on. After a crash the next start goes
-    on. Exit code 1: the new index was not good enough, or could not be filled; the old one goes on.
+    The running Spanstream does it: this command may be ended, and called again to look on; options that are not given stay as
+    they were. After a crash the next start goes on. Exit code 1: the new index was not good enough, or could not be filled; the old one goes on.
     """
     options = {"encoder": _named(release), "rate": _checked(rate), "overlap": overlap, "success_drop": success_drop}
     told = _asked("apply", options, data)
@@ -138,8 +143,8 @@ def _named(release: str) -> str:
     return str(path.absolute()) if path.exists() else release
 
 
-def _checked(rate: float) -> float:
-    if 0 < rate < 0.1:
+def _checked(rate: float | None) -> float | None:
+    if rate is not None and 0 < rate < 0.1:
         raise typer.BadParameter("0, or 0.1 at least", param_hint="--rate")
     return rate
 

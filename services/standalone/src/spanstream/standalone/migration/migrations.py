@@ -50,6 +50,7 @@ LOOK_SECONDS = 0.5
 REOPEN_SECONDS = 10.0  # after the new generation could not be opened
 SWITCH_SECONDS = 10.0  # that documents may wait for the switch; then it is tried again later
 COVER_SECONDS = 30.0  # for documents that are on their way while both generations are compared
+GIVEN = ("rate", "overlap", "success_drop")  # what a person may set of a migration
 Told = dict[str, Any]
 
 
@@ -260,12 +261,15 @@ class Migrations:
             "kept": [asdict(each) for each in self._around.home.kept()],
         }
 
-    def apply(self, encoder: str, rate: float, overlap: float, success_drop: float) -> Told:
-        """Begin, or go on with, the migration to this release; its thread does the rest."""
+    def apply(self, encoder: str, given: Mapping[str, float]) -> Told:
+        """Begin, or go on with, the migration to this release; its thread does the rest.
+
+        `given`: of `rate`, `overlap` and `success_drop`; what is not stays as it was.
+        """
         own = self._required()
         if self._recorded.migration is not None:
             with self._changing:
-                self._resume(self._recorded.migration, encoder, rate, overlap, success_drop)
+                self._resume(_with(self._recorded.migration, given), encoder)
             return self.status()
         self._refuse_forgetful()
         new = self._new_encoder(encoder)
@@ -282,10 +286,8 @@ class Migrations:
                     old_release=own.encoder.info().release,
                     old_generation=own.generation.name,
                     group=f"migrate-{uuid.uuid4().hex[:12]}",
-                    rate=rate,
-                    overlap=overlap,
-                    success_drop=success_drop,
                 )
+                migration = _with(migration, given)
                 self._write(migration)
                 self._opened(migration, own, new)
         except BaseException:
@@ -294,7 +296,7 @@ class Migrations:
             raise
         return self.status()
 
-    def _resume(self, migration: Migration, encoder: str, rate: float, overlap: float, success_drop: float) -> None:
+    def _resume(self, migration: Migration, encoder: str) -> None:
         if encoder != migration.encoder:
             raise MigrationRefused(
                 f"a migration to {migration.release} is there already ({migration.stage.value}): go on with it, cancel it, or"
@@ -302,9 +304,7 @@ class Migrations:
             )
         if migration.stage in (Stage.SWITCHED, Stage.RETIRED):
             raise MigrationRefused(f"{migration.release} is the live release already: there is nothing to do")
-        again = replace(
-            migration, rate=rate, overlap=overlap, success_drop=success_drop, stage=Stage.FILLING, report=None
-        )
+        again = replace(migration, stage=Stage.FILLING, report=None)
         side = self._side
         if side is None or side.problem:
             if side is not None:
@@ -448,12 +448,21 @@ class Migrations:
         self._recorded = recorded
 
 
+def _with(migration: Migration, given: Mapping[str, float]) -> Migration:
+    return replace(
+        migration,
+        rate=given.get("rate", migration.rate),
+        overlap=given.get("overlap", migration.overlap),
+        success_drop=given.get("success_drop", migration.success_drop),
+    )
+
+
 def operations(migrations: Migrations) -> dict[str, Callable[..., Told]]:
     """By what is asked over the socket."""
     return {
         "migrate plan": lambda log, store, options, progress: migrations.plan(options["encoder"], options["rate"]),
         "migrate apply": lambda log, store, options, progress: migrations.apply(
-            options["encoder"], options["rate"], options["overlap"], options["success_drop"]
+            options["encoder"], {name: value for name, value in options.items() if name in GIVEN and value is not None}
         ),
         "migrate status": lambda log, store, options, progress: migrations.status(),
         "migrate rollback": lambda log, store, options, progress: migrations.rollback(options["wait"]),

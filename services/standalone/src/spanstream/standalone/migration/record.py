@@ -42,9 +42,9 @@ class Migration:
     old_release: str
     old_generation: str
     group: str
-    rate: float
-    overlap: float
-    success_drop: float
+    rate: float = 0.0
+    overlap: float = 0.2
+    success_drop: float = 0.05
     stage: Stage = Stage.FILLING
     report: Mapping[str, Any] | None = None
 
