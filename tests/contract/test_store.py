@@ -841,8 +841,7 @@ def test_a_dropped_generation_is_gone_and_can_be_begun_anew(store: Store) -> Non
     fill(beside, "a")
     store.drop("next")
     assert store.kept() == [Kept(GENERATION, True, 1)]
-    with pytest.raises(StoreRejected, match="no generation next"):
-        store.drop("next")
+    store.drop("next")  # as after a crash that nobody knows how far it came
     anew = store.beside()
     anew.open("next", 2 * DIMENSION, Compression.NONE)
     assert anew.count(Scope("acme")) == 0

@@ -64,7 +64,10 @@ class Store(Protocol):
         ...
 
     def drop(self, generation: str) -> None:
-        """Remove one with all that it holds; stores that are open on it answer no more. Raises StoreRejected for the live one."""
+        """Remove one with all that it holds, or what is left of it after a crash; stores that are open on it answer no more.
+
+        Idempotent. Raises StoreRejected for the live one.
+        """
         ...
 
     def upsert_passages(self, passages: Sequence[Passage]) -> None:
