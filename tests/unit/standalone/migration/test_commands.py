@@ -33,11 +33,26 @@ MOVED: dict[str, Any] = {
         "waits_for": "",
         "problem": "",
         "report": {
-            "coverage": {"live": 7, "lacking": 0, "stale": 0},
+            "coverage": {
+                "live": 7,
+                "lacking": 0,
+                "stale": 1,
+                "named": [{"tenant": "acme", "source": "wiki", "id": "d[3]\n"}],
+            },
             "shadow": {"queries": 5, "overlap": 0.8, "old_success": 1.0, "new_success": 1.0},
         },
     },
     "settled": True,
+}
+
+
+PLANNED: dict[str, Any] = {
+    "from": {"release": "old"},
+    "to": {"release": "new", "dimension": 8},
+    **dict.fromkeys(("documents", "passages", "characters", "tokens", "vectors"), 7),
+    "vector_bytes": 5_000_000,
+    "documents_per_second": 3.5,
+    "hours": 0.1,
 }
 
 
@@ -88,11 +103,23 @@ def test_what_was_done_is_shown_to_people_and_as_json(tmp_path: Path, words: tup
         read = run(tmp_path, *words, "--json")
     assert (shown.exit_code, read.exit_code) == (0, 0), shown.output + read.output
     assert "Live: new" in shown.output
+    assert "    acme/wiki/d[3]" in shown.output
     assert "100% found" in shown.output.replace("\n", " ")
     assert (
         json.loads(read.output[read.output.index("{") :]) == MOVED
     )  # behind a line of the log, which is this process's here
     assert [each["ask"] for each in asked] == [words[0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [(None, "not known here"), (4_000_000, "Make room first"), (6_000_000, "6.0 MB of the index's disk")],
+)
+def test_a_plan_says_whether_the_disk_has_room(tmp_path: Path, free: int | None, told: str) -> None:
+    with answering(tmp_path, {"plan": PLANNED | {"free_bytes": free}}):
+        done = run(tmp_path, "plan", "new")
+    assert done.exit_code == 0
+    assert told in " ".join(done.output.split())
 
 
 def test_a_release_that_is_not_good_enough_ends_with_one(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from spanstream.standalone.migration import record
 from spanstream.standalone.migration.handover import Handover
 from spanstream.standalone.migration.migrations import Migrations, operations
 from spanstream.standalone.migration.record import MigrationRefused, Recorded, Stage
+from spanstream.standalone.migration.room import Room
 from spanstream.standalone.migration.side import Surroundings
 from spanstream.standalone.migration.starting import filled_with, opener
 from spanstream.standalone.trouble import Trouble
@@ -44,10 +45,12 @@ class Machine:
     folder: Path
     home: MemoryStore
     world: World
+    free: int = 1 << 40  # bytes of the disk
 
     def around(self, home: Store | None = None, load: Callable[[str], Encoder] = open_encoder) -> Surroundings:
         settings = IngestorSettings.read(LOG_URL="memory:", BLOB_URL=f"file:{self.folder}")
-        return Surroundings(self.world.log, home or self.home, settings, PASSAGES, None, 24.0, opener(load))
+        room = Room(self.folder, 512 << 20, lambda _: self.free)
+        return Surroundings(self.world.log, home or self.home, settings, PASSAGES, None, 24.0, opener(load), room)
 
     def process(self, home: Store | None = None, encoder: Encoder = ENCODER, **more: Any) -> Process:
         live = Live() if record.read(self.folder).migration is None else Live("being opened")
@@ -125,7 +128,7 @@ def test_it_fills_compares_switches_and_goes_back_and_forth(machine: Machine) ->
         process.apply()
         told = process.reach(Stage.SWITCHED)
         assert told["release"] == "hash-24"
-        assert told["migration"]["report"]["coverage"] == {"live": 7, "lacking": 0, "stale": 0}
+        assert told["migration"]["report"]["coverage"] == {"live": 7, "lacking": 0, "stale": 0, "named": []}
         assert told["migration"]["report"]["shadow"]["new_success"] == 1.0
         shown = process.live()
         assert shown is not None
@@ -262,6 +265,27 @@ def test_a_log_that_forgets_cannot_fill_a_new_index(machine: Machine) -> None:
     assert record.read(machine.folder) == Recorded()
 
 
+def test_a_disk_without_room_for_a_second_index_is_refused_and_one_that_has_just_enough_is_not(
+    machine: Machine,
+) -> None:
+    with machine.running() as process:
+        needed = process.migrations.plan(NEW, 0.0)["vector_bytes"]
+        machine.free = (512 << 20) + needed - 1
+        with pytest.raises(MigrationRefused, match="Make room"):
+            process.apply()
+        assert list(machine.home.generations()) == [GENERATION.name]
+        machine.free += 1
+        process.apply()
+        machine.free = 0  # what has begun waits for the store to have room
+        process.apply()
+        process.reach(Stage.SWITCHED)
+
+
+def test_of_a_servers_disks_nothing_is_known() -> None:
+    room = Room(None, 1)
+    assert (room.left(), room.lack(1 << 60)) == (None, "")
+
+
 def test_one_that_is_cancelled_leaves_nothing_and_can_be_begun_again(machine: Machine) -> None:
     with machine.running() as process:
         process.apply(success_drop=-0.5)
@@ -279,6 +303,7 @@ def test_a_plan_counts_and_measures_and_changes_nothing(machine: Machine) -> Non
         assert (told["documents"], told["to"]["release"], told["to"]["dimension"]) == (7, "hash-24", 24)
         assert told["vectors"] > told["passages"] >= 7
         assert told["vector_bytes"] == told["vectors"] * 24 * 2
+        assert told["free_bytes"] == (1 << 40) - (512 << 20)
         assert told["characters"] > 7 * 1000
         assert process.migrations.plan(NEW, 0.1)["hours"] == pytest.approx(7 / 0.1 / 3600, abs=1e-4)
         assert list(machine.home.generations()) == [GENERATION.name]

@@ -50,7 +50,8 @@ def plan(release: Release, rate: Rate = None, data: Data = None, as_json: Json =
         f"About {told['vectors']:,} new vectors: {told['vector_bytes'] / 1e6:,.1f} MB, beside the old ones until these are"
         " retired.\n"
         f"{told['documents_per_second']} documents a second were measured here just now: {told['hours']:.2f} hours, and"
-        " longer while other documents come in.",
+        " longer while other documents come in.\n"
+        f"{_room(told['free_bytes'], told['vector_bytes'])}",
         markup=False,
     )
 
@@ -135,6 +136,13 @@ def cancel(data: Data = None, as_json: Json = False) -> None:
     _show(_asked("cancel", {}, data), as_json)
 
 
+def _room(free: int | None, needed: int) -> str:
+    if free is None:
+        return "How much room the disks of the index server have is not known here: look there first."
+    room = f"{free / 1e6:,.1f} MB of the index's disk may be filled"
+    return f"{room}: too few, so apply refuses. Make room first." if free < needed else f"{room}."
+
+
 def _named(release: str) -> str:
     """A path as the running process finds it too; of a folder that `train` or `releases fetch` wrote its release file."""
     path = Path(release)
@@ -209,6 +217,8 @@ def _show(told: Mapping[str, Any], as_json: bool) -> None:
             f"  compared: {covered['live']:,} documents, {covered['lacking']:,} lacking, {covered['stale']:,} stale",
             markup=False,
         )
+        for each in covered.get("named", ()):
+            out.print("    " + output.line("/".join((each["tenant"], each["source"], each["id"]))), markup=False)
         if asked := report.get("shadow"):
             out.print(
                 f"  of {asked['queries']} sentences {asked['old_success']:.0%} found their document before,"

@@ -35,7 +35,7 @@ from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.migration import coverage, record, shadow
 from spanstream.standalone.migration.estimate import DOCUMENTS as ESTIMATED
-from spanstream.standalone.migration.estimate import Estimate, estimate
+from spanstream.standalone.migration.estimate import Estimate, estimate, vector_bytes
 from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Stage
 from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.standalone.operations import Options, backup
@@ -199,7 +199,8 @@ class Migrations:
     def _compared(self, migration: Migration, side: Side) -> tuple[Told, bool]:
         own, new = self._required(), side.shown
         covered = coverage.cover(own.store, new.store, COVER_SECONDS, sleep=self._pause)
-        report: Told = {"coverage": asdict(covered)}
+        named = [key._asdict() for key in covered.named]
+        report: Told = {"coverage": asdict(covered) | {"named": named}}
         if not covered.whole:
             return report, False
         asked = shadow.probes(own.store, drawn(own.store, shadow.QUERIES, SystemRandom()))
@@ -258,6 +259,7 @@ class Migrations:
             "from": {"release": own.encoder.info().release, "generation": own.generation.name},
             "to": {"release": generation.release, "generation": generation.name, "dimension": generation.dimension},
             **asdict(told),
+            "free_bytes": self._around.room.left(),
             "kept": [asdict(each) for each in self._around.home.kept()],
         }
 
@@ -275,10 +277,9 @@ class Migrations:
         new = self._new_encoder(encoder)
         try:
             generation = self._generation(new)
+            self._refuse_without_room(own, generation.dimension)
             with self._changing:
-                home = self._around.home
-                if generation.name in home.generations():
-                    home.drop(generation.name)  # of an earlier migration: who knows what it has missed
+                self._around.home.drop(generation.name)  # of an earlier migration: who knows what it has missed
                 migration = Migration(
                     encoder=encoder,
                     release=generation.release,
@@ -348,8 +349,7 @@ class Migrations:
                 side.stop()
             record.write(self._folder, Recorded(self._recorded.encoder))
             self._recorded = record.read(self._folder)
-            if migration.generation in self._around.home.generations():
-                self._around.home.drop(migration.generation)
+            self._around.home.drop(migration.generation)
             if side is not None:
                 side.close()
         return self.status()
@@ -405,9 +405,18 @@ class Migrations:
         return migration, side
 
     def _estimate(self, own: Shown, new: Encoder, rate: float) -> Estimate:
-        documents = next((each.documents for each in self._around.home.kept() if each.name == own.generation.name), 0)
         sample = drawn(own.store, ESTIMATED, SystemRandom())
-        return estimate(own.store, documents, sample, new, rate)
+        return estimate(own.store, self._documents(own), sample, new, rate)
+
+    def _documents(self, own: Shown) -> int:
+        return next((each.documents for each in self._around.home.kept() if each.name == own.generation.name), 0)
+
+    def _refuse_without_room(self, own: Shown, dimension: int) -> None:
+        """Where the vectors alone do not fit on the disk."""
+        sample = drawn(own.store, ESTIMATED, SystemRandom())
+        needed = vector_bytes(own.store, self._documents(own), sample, dimension)
+        if words := self._around.room.lack(needed):
+            raise MigrationRefused(words)
 
     def _refuse_forgetful(self) -> None:
         """What the log has forgotten nobody can read again."""
