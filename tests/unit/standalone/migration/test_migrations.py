@@ -27,7 +27,7 @@ from spanstream.standalone.migration.record import MigrationRefused, Recorded, S
 from spanstream.standalone.migration.room import Room
 from spanstream.standalone.migration.side import Surroundings
 from spanstream.standalone.migration.starting import filled_with, opener
-from spanstream.standalone.trouble import Trouble
+from spanstream.standalone.trouble import Trouble, explain
 from spanstream.store.memory import MemoryStore
 from spanstream.store.store import Store
 from tests.fixtures.stepped import ENCODER, GENERATION, World, key
@@ -46,11 +46,13 @@ class Machine:
     home: MemoryStore
     world: World
     free: int = 1 << 40  # bytes of the disk
+    replaces: str = ""
 
     def around(self, home: Store | None = None, load: Callable[[str], Encoder] = open_encoder) -> Surroundings:
         settings = IngestorSettings.read(LOG_URL="memory:", BLOB_URL=f"file:{self.folder}")
         room = Room(self.folder, 512 << 20, lambda _: self.free)
-        return Surroundings(self.world.log, home or self.home, settings, PASSAGES, None, 24.0, opener(load), room)
+        of = (self.world.log, home or self.home, settings, PASSAGES, None, 24.0, opener(load), room)
+        return Surroundings(*of, self.replaces)
 
     def process(self, home: Store | None = None, encoder: Encoder = ENCODER, **more: Any) -> Process:
         live = Live() if record.read(self.folder).migration is None else Live("being opened")
@@ -380,6 +382,28 @@ def test_other_encoders_than_those_on_record_are_refused_at_the_start(machine: M
         assert isinstance(process.died[0], MigrationRefused)
         assert len(machine.world.store.generations()) == 2
         process.stop()
+
+
+def test_a_start_with_another_encoder_than_the_indexs_is_refused_and_says_how_to_move_it(machine: Machine) -> None:
+    with machine.running():
+        pass
+    before = machine.home.kept()
+    process = machine.process(encoder=HashEncoder(8))
+    process.start()
+    process.until(lambda: False)
+    process.stop()
+    trouble = explain(process.died[0])
+    assert "7 documents" in trouble.what
+    assert "spanstream migrate apply" in trouble.advice
+    assert f"INDEXER_REPLACES_GENERATION={GENERATION.name}" in trouble.advice
+    assert machine.home.kept() == before
+    machine.replaces = GENERATION.name
+    process = machine.process(encoder=HashEncoder(8))
+    process.start()
+    process.until(lambda: not process.migrations.unready())
+    process.stop()
+    assert process.died == []
+    assert machine.home.generations()[GENERATION.name] is False
 
 
 def test_at_the_start_after_a_retirement_the_services_go_on_with_the_new_generation(machine: Machine) -> None:

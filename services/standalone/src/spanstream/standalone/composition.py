@@ -286,7 +286,15 @@ def _around(plan: Plan, configs: dict[str, Any], log: Log, home: Store) -> Surro
     load = opener(lambda model: _load(EncoderSettings.read(model=model)))
     room = Room(_index_folder(plan), configs["ingestor"].min_free_bytes)
     return Surroundings(
-        log, home, configs["ingestor"], segmenter(own.spans), own.store_compression, own.vacuum_hours, load, room
+        log,
+        home,
+        configs["ingestor"],
+        segmenter(own.spans),
+        own.store_compression,
+        own.vacuum_hours,
+        load,
+        room,
+        own.replaces_generation,
     )
 
 

@@ -111,10 +111,12 @@ class Migrations:
         try:
             if migration is not None:
                 self._check(self._encoder, migration.old_generation, migration.old_release)
-            generation = opened(self._store, self._encoder.info(), around.segmenter, around.compression)
+            info = self._encoder.info()
+            if migration is None:  # what it is a view of becomes live, or that is refused
+                opened(around.home, info, around.segmenter, around.compression, around.replaces)
+            generation = opened(self._store, info, around.segmenter, around.compression)
             own = Shown(generation, self._store, self._encoder)
             if migration is None:
-                around.home.make_live(generation.name)
                 self._live.show(None)
                 self._own = own
                 return True

@@ -46,6 +46,7 @@ class Surroundings:
     vacuum_hours: float
     open_encoder: OpenEncoder = field(repr=False)
     room: Room = field(repr=False)
+    replaces: str = ""  # the generation that another one may take the place of without a migration
 
 
 class Side:
