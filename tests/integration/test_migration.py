@@ -11,16 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from spanstream.client import Client
 from spanstream.client.documents import Document
-from spanstream.standalone import control
+from spanstream.standalone import control, upkeep_commands
 from tests.fixtures import here
 
 SECONDS = 120.0
 WORDS = ["amber", "basalt", "cedar", "delta", "ember", "fjord", "garnet", "heron", "indigo", "jasper", "kelp", "larch"]
 OLD, NEW = "hash:48", "hash:80"
 GATES: dict[str, Any] = {"rate": 0.0, "overlap": 0.1, "success_drop": 0.5}
+
+
+app = typer.Typer()
+app.command()(upkeep_commands.restore)
 
 
 def ask(folder: Path, what: str, **options: Any) -> dict[str, Any]:
@@ -163,3 +169,30 @@ def test_a_live_index_moves_to_another_release_and_back_while_it_is_asked_and_wr
         receipt = client.put("wiki", Document(id="new", text="A quince ripens late."))
         client.wait_searchable([receipt], timeout=SECONDS)
         assert "new" in [hit.id for hit in client.search("a quince ripens late").hits]
+
+
+def test_a_backup_from_before_a_migration_is_put_back_on_purpose_only_and_then_needs_its_encoder(
+    tmp_path: Path,
+) -> None:
+    taken, data = str(tmp_path / "taken"), tmp_path
+    restore = [taken, "--data", str(data), "--log-url", f"memory:{data}"]
+    with here.running(data, OLD) as product, product.client() as client:
+        assert client.ingest("wiki", [Document(id="d", text=text(1, 0))]).counts.failed == 0
+        made = control.ask(data, "backup", {"folder": taken, "wait": SECONDS}, lambda *_: None)
+        assert "hash-48" in made["generation"]
+        apply(data)
+        until(data, at("switched"))
+        ask(data, "retire")
+    with here.running(data, OLD):
+        until(data, lambda told: told["release"] == "hash-80" and told["migration"] is None)
+    refused = CliRunner().invoke(app, restore)
+    assert refused.exit_code == 3
+    assert "--other-release" in refused.output
+    with here.running(data, OLD):
+        until(data, lambda told: told["release"] == "hash-80")
+    done = CliRunner().invoke(app, [*restore, "--other-release"])
+    assert done.exit_code == 0, done.output
+    with pytest.raises(AssertionError, match="INDEXER_REPLACES_GENERATION"), here.running(data, NEW):
+        pass
+    with here.running(data, OLD) as product, product.client() as client:
+        assert [hit.id for hit in client.search("by the water").hits] == ["d"]

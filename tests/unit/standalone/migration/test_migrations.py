@@ -427,7 +427,7 @@ def test_at_the_start_after_a_retirement_the_services_go_on_with_the_new_generat
     machine.home.open_live()
     assert [(each.live, each.documents) for each in machine.home.kept()] == [(True, 8)]
     assert all(machine.world.log.committed("embedder", PASSAGES_TOPIC.name)[n] == end for n, end in ends.items())
-    assert record.read(machine.folder) == Recorded(encoder=NEW)
+    assert record.read(machine.folder) == Recorded(encoder=NEW, generation=recorded.migration.generation)
     assert filled_with(record.read(machine.folder)) == NEW
 
 

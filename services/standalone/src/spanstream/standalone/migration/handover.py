@@ -47,7 +47,7 @@ class Handover:
             self._move(group, topic, self._log.end_offsets(topic))
         self._home.make_live(of.generation)  # 3; it is, unless a backup of the old one was put back
         self._home.drop(of.old_generation)
-        record.write(self._folder, Recorded(encoder=of.encoder))  # 4
+        record.write(self._folder, Recorded(encoder=of.encoder, generation=of.generation))  # 4
         log.info("handover_done", release=of.release)
 
     def _move(

@@ -349,7 +349,7 @@ class Migrations:
             self._side = None
             if side is not None:
                 side.stop()
-            record.write(self._folder, Recorded(self._recorded.encoder))
+            record.write(self._folder, replace(self._recorded, migration=None))
             self._recorded = record.read(self._folder)
             self._around.home.drop(migration.generation)
             if side is not None:

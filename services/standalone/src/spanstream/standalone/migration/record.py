@@ -51,10 +51,18 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """`encoder`: of the generation that the services fill, None: as the settings say."""
+    """`encoder`: of the generation that the services fill, None: as the settings say. `generation`: its name, where it was
+    moved to.
+    """
 
     encoder: str | None = None
     migration: Migration | None = None
+    generation: str | None = None
+
+    @property
+    def filled(self) -> str | None:
+        """The generation that the services fill, as far as is known here."""
+        return self.migration.old_generation if self.migration else self.generation
 
 
 def read(folder: Path) -> Recorded:
@@ -63,7 +71,7 @@ def read(folder: Path) -> Recorded:
         found = json.loads((folder / FILE).read_text())
         told = found["migration"]
         migration = None if told is None else Migration(**{**told, "stage": Stage(told["stage"])})
-        return Recorded(found["encoder"], migration)
+        return Recorded(found["encoder"], migration, found.get("generation"))
     except FileNotFoundError:
         return Recorded()
     except (OSError, ValueError, KeyError, TypeError) as error:
