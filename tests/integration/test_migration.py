@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from spanstream.client import Client
 from spanstream.client.documents import Document
+from spanstream.encoder.encoder import Text
+from spanstream.encoder.hashing import HashEncoder
+from spanstream.representations.bridge import fit
 from spanstream.standalone import control, upkeep_commands
 from tests.fixtures import here
 
@@ -135,6 +139,31 @@ def traffic(product: here.Here, documents: int) -> Iterator[Traffic]:
             yield made
         finally:
             made.end()
+
+
+def bridge(folder: Path) -> str:
+    """Between both, fitted on texts like those of the documents."""
+    texts = [Text(text(number, number), np.zeros((0, 2), np.int32)) for number in range(300)]
+    old, new = (np.stack([each.whole for each in HashEncoder(size).encode(texts)]) for size in (48, 80))
+    path = folder / "bridge.safetensors"
+    fit(old, new, source="hash-48", target="hash-80")[0].save(path)
+    return str(path)
+
+
+def test_over_a_bridge_nothing_fails_and_nothing_is_stale_while_the_new_index_is_filled(tmp_path: Path) -> None:
+    with here.running(tmp_path, OLD) as product, traffic(product, 24) as load:
+        load.goes_on()
+        told = apply(tmp_path, rate=1.0, bridge=bridge(tmp_path))
+        assert (told["release"], told["migration"]["bridge_used"]) == ("hash-48", True)
+        load.goes_on()
+        assert ask(tmp_path, "status")["migration"]["bridge_used"]
+        apply(tmp_path)
+        told = until(tmp_path, at("switched"))
+        assert (told["release"], told["migration"]["bridge_used"]) == ("hash-80", False)
+        assert told["migration"]["report"]["bridge"]["queries"] > 0
+        load.goes_on()
+        load.end()
+        assert load.wrong == []
 
 
 @pytest.mark.promise("I23")

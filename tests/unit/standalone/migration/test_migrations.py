@@ -10,16 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from spanstream.encoder.encoder import Encoded, Encoder, Text
+from spanstream.encoder.encoder import Encoded, Encoder, EncoderInfo, Text
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.events.segmenter import PASSAGES
 from spanstream.events.topics import DOCUMENTS
 from spanstream.events.topics import PASSAGES as PASSAGES_TOPIC
-from spanstream.gateway.live import Live
+from spanstream.gateway.live import Live, Shown
+from spanstream.gateway.meanings import Words
+from spanstream.gateway.question import Mode, Question
+from spanstream.gateway.search import Searcher
 from spanstream.ingestor.settings import IngestorSettings
+from spanstream.representations.bridge import Bridge
 from spanstream.standalone.migration import record
 from spanstream.standalone.migration.handover import Handover
 from spanstream.standalone.migration.migrations import Migrations, operations
@@ -29,6 +35,7 @@ from spanstream.standalone.migration.side import Surroundings
 from spanstream.standalone.migration.starting import filled_with, opener
 from spanstream.standalone.trouble import Trouble, explain
 from spanstream.store.memory import MemoryStore
+from spanstream.store.queries import Scope
 from spanstream.store.store import Store
 from tests.fixtures.stepped import ENCODER, GENERATION, World, key
 from tests.unit.indexer.stores import Faulty, Killed
@@ -91,7 +98,7 @@ class Process:
         self._stop.set()
         self._thread.join()
 
-    def apply(self, encoder: str = NEW, **more: float) -> Told:
+    def apply(self, encoder: str = NEW, **more: Any) -> Told:
         gates = {"rate": 0.0, "overlap": 0.0, "success_drop": 1.0} | more
         return self.migrations.apply(encoder, gates)
 
@@ -216,6 +223,128 @@ def test_a_release_whose_vectors_mean_nothing_does_not_take_over_though_words_fi
         told = process.reach(Stage.REFUSED)
         assert told["migration"]["report"]["shadow"]["new_success"] < 0.8
         assert machine.live == GENERATION.name
+
+
+class Turned(HashEncoder):
+    """The same vectors in other directions, of twice as many components: over a bridge nothing is lost."""
+
+    TURN = np.linalg.qr(np.random.default_rng(0).standard_normal((32, 16)))[0].T.astype(np.float32)
+
+    def __init__(self) -> None:
+        super().__init__(16)
+        self.asked: list[str] = []
+
+    def info(self) -> EncoderInfo:
+        return replace(super().info(), release="turned", dimension=32)
+
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        self.asked += [text.text for text in texts if query]
+        found = super().encode(texts)
+        return [replace(each, whole=each.whole @ self.TURN, ranges=each.ranges @ self.TURN) for each in found]
+
+
+def bridge(folder: Path, weight: NDArray[np.float32] = Turned.TURN, target: str = "turned") -> str:
+    path = folder / f"bridge-to-{target}-{weight.shape[1]}.safetensors"
+    Bridge(weight, np.full(weight.shape[1], 0.5, np.float32), ENCODER.info().release, target, 1).save(path)
+    return str(path)
+
+
+def found(shown: Shown, text: str) -> list[str]:
+    searcher = Searcher(shown.store, shown.encoder, {})
+    question = Question(Words(text), mode=Mode.DENSE, limit=3, spans_per_passage=0)
+    try:
+        answer = searcher.search(Scope("acme"), question, shown.generation.dimension)
+    finally:
+        searcher.close()
+    return [hit.head.key.id for hit in answer.hits]
+
+
+def test_over_a_bridge_the_new_release_answers_from_the_old_vectors_until_its_own_are_there(machine: Machine) -> None:
+    release = Turned()
+    with machine.running(load=lambda _: release) as process:
+        told = process.apply("release", bridge=bridge(machine.folder), rate=0.1)
+        assert told["migration"]["bridge_used"]
+        over = told["migration"]["over_bridge"]
+        assert (over["queries"], over["overlap"], over["new_success"]) == (7, 1.0, over["old_success"])
+        shown = process.live()
+        assert shown is not None
+        assert shown.generation.name not in machine.home.generations()  # of its own, for cursors
+        assert (shown.generation.release, shown.generation.dimension) == ("turned-over-hash-16", 16)
+        own = Shown(GENERATION, machine.world.store, ENCODER)
+        asked = len(release.asked)
+        question = [Text("the moon and the tide", np.zeros((0, 2), np.int32))]
+        vectors = [each.encoder.encode(question, query=True)[0].whole for each in (shown, own)]
+        assert np.allclose(*vectors, atol=1e-5)
+        assert len(release.asked) == asked + 1
+        assert machine.live == GENERATION.name
+        machine.world.put("late", text="Quinces ripen late.")
+        machine.world.flow()
+        assert found(shown, "Quinces ripen late.")[0] == "late"
+        process.apply("release", rate=0.0)
+        told = process.reach(Stage.SWITCHED)
+        assert told["migration"]["report"]["bridge"]["overlap"] == 1.0
+        assert not told["migration"]["bridge_used"]
+        shown = process.live()
+        assert shown is not None
+        assert shown.generation.release == "turned"
+        process.migrations.rollback(5.0)
+        assert process.live() is None
+    assert process.died == []
+
+
+def test_a_bridge_is_crossed_again_after_a_crash_and_not_where_it_is_gone(machine: Machine) -> None:
+    path = bridge(machine.folder)
+    with machine.running(load=lambda _: Turned()) as process:
+        process.apply("release", bridge=path, rate=0.1)
+    with machine.running(load=lambda _: Turned()) as process:
+        process.until(lambda: process.live() is not None)
+        assert process.migrations.status()["migration"]["bridge_used"]
+    Path(path).unlink()
+    with machine.running(load=lambda _: Turned()) as process:
+        process.until(lambda: "events" in process.migrations.status()["migration"])
+        assert process.live() is None
+        record_kept = process.migrations.status()["migration"]
+        assert (record_kept["stage"], record_kept["bridge_used"]) == ("filling", False)
+    assert process.died == []
+
+
+def test_when_the_new_release_is_not_good_enough_or_is_given_up_the_old_one_answers(machine: Machine) -> None:
+    with machine.running(load=lambda _: Turned()) as process:
+        process.apply("release", bridge=bridge(machine.folder), rate=0.1)
+        assert process.live() is not None
+        process.migrations.cancel()
+        assert process.live() is None
+        process.apply("release", bridge=bridge(machine.folder), overlap=0.0, success_drop=0.0)
+        machine.free = 1 << 40
+        process.reach(Stage.SWITCHED)
+        process.migrations.rollback(5.0)
+        assert process.migrations._side is not None
+        process.apply("release", rate=0.1)
+        process.until(lambda: process.migrations.status()["migration"]["stage"] == Stage.SWITCHED.value)
+    assert process.died == []
+
+
+def test_a_bridge_that_loses_too_much_or_leads_elsewhere_is_refused_and_nothing_is_changed(machine: Machine) -> None:
+    for number in range(60):  # enough for chance to find little; each with words of its own
+        machine.world.put(f"d{number}", 9, " ".join(f"word{number}{letter}" for letter in "abcdefgh"))
+    machine.world.flow()
+    wrong = np.roll(Turned.TURN, 1, axis=0) * -1
+    noise = machine.folder / "noise"
+    noise.write_bytes(b"no bridge")
+    with machine.running(load=lambda _: Turned()) as process:
+        for path, why in (
+            (bridge(machine.folder, target="another"), "to another, not from"),
+            (bridge(machine.folder, Turned.TURN[:, :20]), "not from"),
+            (str(noise), "no bridge"),
+            (str(machine.folder / "nowhere"), "cannot be used"),
+        ):
+            with pytest.raises(MigrationRefused, match=why):
+                process.apply("release", bridge=path)
+        with pytest.raises(MigrationRefused, match="too much is lost"):
+            process.apply("release", bridge=bridge(machine.folder, wrong), success_drop=0.05)
+        assert process.live() is None
+        assert list(machine.home.generations()) == [GENERATION.name]
+    assert record.read(machine.folder) == Recorded()
 
 
 def test_without_the_new_release_the_old_index_answers_and_the_migration_can_be_cancelled(machine: Machine) -> None:

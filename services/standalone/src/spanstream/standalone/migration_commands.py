@@ -76,6 +76,14 @@ def apply(
             help="By which fewer sentences may find their document; at first 0.05.",
         ),
     ] = None,
+    bridge: Annotated[
+        Path | None,
+        typer.Option(
+            "--bridge",
+            metavar="FILE",
+            help="Made by `encoder bridge OLD NEW`: the new release answers from now on, over the old index.",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show how it goes, until it is done.")] = True,
     data: Data = None,
     as_json: Json = False,
@@ -85,7 +93,13 @@ def apply(
     The running Spanstream does it: this command may be ended, and called again to look on; options that are not given stay as
     they were. After a crash the next start goes on. Exit code 1: the new index was not good enough, or could not be filled; the old one goes on.
     """
-    options = {"encoder": _named(release), "rate": _checked(rate), "overlap": overlap, "success_drop": success_drop}
+    options = {
+        "encoder": _named(release),
+        "rate": _checked(rate),
+        "overlap": overlap,
+        "success_drop": success_drop,
+        "bridge": str(bridge.absolute()) if bridge else None,
+    }
     told = _asked("apply", options, data)
     if wait:
         told = _watched(told, data, quiet=as_json)
@@ -211,6 +225,14 @@ def _show(told: Mapping[str, Any], as_json: bool) -> None:
             out.print(f"  {count:,} events failed: {name}", markup=False)
     for line in filter(None, (now.get("waits_for"), now["problem"])):
         out.print(f"  {line}", markup=False)
+    if now.get("bridge_used"):
+        out.print("  the new release answers over the bridge, from the old index", markup=False)
+    if over := now.get("over_bridge"):
+        out.print(
+            f"  over the bridge {over['new_success']:.0%} of {over['queries']} sentences find their document,"
+            f" {over['old_success']:.0%} with the old release; {over['overlap']:.0%} of the first ten are the same",
+            markup=False,
+        )
     if report := now["report"]:
         covered = report["coverage"]
         out.print(
@@ -223,5 +245,11 @@ def _show(told: Mapping[str, Any], as_json: bool) -> None:
             out.print(
                 f"  of {asked['queries']} sentences {asked['old_success']:.0%} found their document before,"
                 f" {asked['new_success']:.0%} now; {asked['overlap']:.0%} of the first ten are the same",
+                markup=False,
+            )
+        if over := report.get("bridge"):
+            out.print(
+                f"  the bridge: {over['old_success']:.0%} of {over['queries']} sentences over it, {over['new_success']:.0%} in"
+                f" the new index; {over['overlap']:.0%} of the first ten are the same",
                 markup=False,
             )

@@ -5,7 +5,8 @@ Its service's thread brings it on:
     1 the generation that the services fill is open; the new one too, if that is the one that the store says is live
     2 searches are answered from that one
     3 with a migration on record, the new one is opened, if it is not yet, and kept current
-    4 while it is being filled: once it is a look behind at most, compare; if it is good enough, switch
+    4 while it is being filled: over a bridge, if there is one, answers are already the new release's, from the old generation;
+      once it is a look behind at most, compare; if it is good enough, switch
 
 The switch: hold the services' indexer, so that nothing new is shown; wait until the new generation has all events that there
 are; make it live in the store, durably; answer from it. So nobody who has seen a document's version meets an older one.
@@ -34,6 +35,7 @@ from spanstream.runtime.logs import get_logger
 from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.migration import coverage, record, shadow
+from spanstream.standalone.migration.bridged import bridged
 from spanstream.standalone.migration.estimate import DOCUMENTS as ESTIMATED
 from spanstream.standalone.migration.estimate import Estimate, estimate, vector_bytes
 from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Stage
@@ -50,7 +52,7 @@ LOOK_SECONDS = 0.5
 REOPEN_SECONDS = 10.0  # after the new generation could not be opened
 SWITCH_SECONDS = 10.0  # that documents may wait for the switch; then it is tried again later
 COVER_SECONDS = 30.0  # for documents that are on their way while both generations are compared
-GIVEN = ("rate", "overlap", "success_drop")  # what a person may set of a migration
+GIVEN = ("rate", "overlap", "success_drop", "bridge")  # what a person may set of a migration
 Told = dict[str, Any]
 
 
@@ -83,6 +85,7 @@ class Migrations:
         self._side: Side | None = None
         self._problem = ""  # why there is none although a migration is on record
         self._open_at = 0.0  # not before
+        self._bridged: Shown | None = None  # the generation that the services fill, asked by the new release
         self._goal: Mapping[int, int] | None = None  # the ends of the log at the last look
         self._changing = threading.RLock()
         self._stop = threading.Event()
@@ -158,6 +161,11 @@ class Migrations:
         except BaseException:
             encoder.close()
             raise
+        if migration.stage is Stage.FILLING and migration.bridge is not None:
+            try:
+                self._cross(self._over(migration.bridge, own, encoder))
+            except MigrationRefused as error:  # the old release answers as before
+                log.warning("migration_without_bridge", detail=str(error))
 
     def _look(self) -> None:
         """Steps 3 and 4."""
@@ -173,6 +181,8 @@ class Migrations:
                 log.error("migration_goes_back", detail=side.problem)
                 self._show(self._required().generation.name)
                 self._write(replace(migration, stage=Stage.ROLLED_BACK))
+            elif self._bridged is not None:
+                self._cross(None)
             return
         if migration.stage is not Stage.FILLING:
             return
@@ -184,6 +194,8 @@ class Migrations:
             self._write(replace(migration, report=report, stage=Stage.FILLING if good else Stage.REFUSED))
             if good:
                 self._switch(side)
+            else:
+                self._cross(None)
         except (EncoderError, StoreError, EventLogError, OSError) as error:  # the last: no room for the record
             log.warning("migration_waits", detail=str(error))
         except _Stopping:
@@ -210,6 +222,10 @@ class Migrations:
         try:
             both = list(zip(searchers, (own.generation.dimension, new.generation.dimension), strict=True))
             verdict = shadow.ask(asked, both[0], both[1])
+            if over := self._bridged:
+                searchers.append(Searcher(over.store, over.encoder, {}))
+                bridge = shadow.ask(asked, (searchers[2], over.generation.dimension), both[1])
+                report["bridge"] = asdict(bridge)
         finally:
             for searcher in searchers:
                 searcher.close()
@@ -234,10 +250,40 @@ class Migrations:
         assert self._recorded.migration is not None
         self._write(replace(self._recorded.migration, stage=Stage.SWITCHED))
 
+    def _over(self, path: str, own: Shown, new: Encoder) -> Shown:
+        """The generation that the services fill as the new release asks it: its name is another one, for cursors."""
+        encoder = bridged(path, own.encoder.info(), new)
+        return Shown(self._generation(encoder), own.store, encoder)
+
+    def _measured(self, own: Shown, over: Shown, migration: Migration) -> Told:
+        """What is lost over the bridge. Raises MigrationRefused where that is too much."""
+        asked = shadow.probes(own.store, drawn(own.store, shadow.QUERIES, SystemRandom()))
+        searchers = [Searcher(own.store, each.encoder, {}) for each in (own, over)]
+        try:
+            verdict = shadow.ask(asked, *((each, own.generation.dimension) for each in searchers))
+        finally:
+            for searcher in searchers:
+                searcher.close()
+        if not verdict.good(migration.overlap, migration.success_drop):
+            raise MigrationRefused(
+                f"over the bridge {verdict.new_success:.0%} of {verdict.queries} sentences find their document,"
+                f" {verdict.old_success:.0%} without, and {verdict.overlap:.0%} of the first ten are the same: too much is"
+                " lost. Apply without --bridge; the old release answers meanwhile"
+            )
+        return asdict(verdict)
+
+    def _cross(self, over: Shown | None) -> None:
+        """Ask the generation that the services fill over a bridge from now on, or not any more; unless another one is live."""
+        if self._side is not None and self._switched(self._side):
+            return
+        self._bridged = over
+        self._live.show(over)
+        log.info("migration_bridge", used=over is not None)
+
     def _show(self, generation: str) -> None:
         """Durably, and then at once."""
         self._around.home.make_live(generation)
-        side = self._side
+        side, self._bridged = self._side, None
         self._live.show(side.shown if side and side.shown.generation.name == generation else None)
         log.info("generation_live", generation=generation)
 
@@ -265,10 +311,10 @@ class Migrations:
             "kept": [asdict(each) for each in self._around.home.kept()],
         }
 
-    def apply(self, encoder: str, given: Mapping[str, float]) -> Told:
+    def apply(self, encoder: str, given: Mapping[str, Any]) -> Told:
         """Begin, or go on with, the migration to this release; its thread does the rest.
 
-        `given`: of `rate`, `overlap` and `success_drop`; what is not stays as it was.
+        `given`: of `rate`, `overlap`, `success_drop` and `bridge`; what is not stays as it was.
         """
         own = self._required()
         if self._recorded.migration is not None:
@@ -281,7 +327,6 @@ class Migrations:
             generation = self._generation(new)
             self._refuse_without_room(own, generation.dimension)
             with self._changing:
-                self._around.home.drop(generation.name)  # of an earlier migration: who knows what it has missed
                 migration = Migration(
                     encoder=encoder,
                     release=generation.release,
@@ -291,8 +336,15 @@ class Migrations:
                     group=f"migrate-{uuid.uuid4().hex[:12]}",
                 )
                 migration = _with(migration, given)
+                over = None
+                if migration.bridge is not None:
+                    over = self._over(migration.bridge, own, new)
+                    migration = replace(migration, over_bridge=self._measured(own, over, migration))
+                self._around.home.drop(generation.name)  # of an earlier migration: who knows what it has missed
                 self._write(migration)
                 self._opened(migration, own, new)
+                if over is not None:
+                    self._cross(over)
         except BaseException:
             if self._side is None:
                 new.close()
@@ -308,14 +360,20 @@ class Migrations:
         if migration.stage in (Stage.SWITCHED, Stage.RETIRED):
             raise MigrationRefused(f"{migration.release} is the live release already: there is nothing to do")
         again = replace(migration, stage=Stage.FILLING, report=None)
-        side = self._side
+        side, own = self._side, self._required()
         if side is None or side.problem:
             if side is not None:
+                self._cross(None)
                 side.stop()
                 side.close()
                 self._side = None
-            self._opened(again, self._required(), self._new_encoder(encoder))
+            side = self._opened(again, own, self._new_encoder(encoder))
+        over = None
+        if again.bridge is not None:
+            over = self._over(again.bridge, own, side.shown.encoder)
+            again = replace(again, over_bridge=self._measured(own, over, again))
         self._write(again)
+        self._cross(over)
 
     def rollback(self, seconds: float) -> Told:
         """The old generation answers again. `settled`: whether it had all that the new one shows, within `seconds`."""
@@ -349,6 +407,7 @@ class Migrations:
             self._side = None
             if side is not None:
                 side.stop()
+            self._cross(None)
             record.write(self._folder, replace(self._recorded, migration=None))
             self._recorded = record.read(self._folder)
             self._around.home.drop(migration.generation)
@@ -368,7 +427,7 @@ class Migrations:
             return told
         kept = {each["name"]: each for each in told["generations"]}
         shown: Told = asdict(migration) | {"stage": migration.stage.value}
-        shown["problem"] = self._problem
+        shown["problem"], shown["bridge_used"] = self._problem, self._bridged is not None
         shown["documents"] = kept.get(migration.generation, {}).get("documents", 0)
         shown["old_documents"] = kept.get(migration.old_generation, {}).get("documents", 0)
         if side is not None:
@@ -459,12 +518,13 @@ class Migrations:
         self._recorded = recorded
 
 
-def _with(migration: Migration, given: Mapping[str, float]) -> Migration:
+def _with(migration: Migration, given: Mapping[str, Any]) -> Migration:
     return replace(
         migration,
         rate=given.get("rate", migration.rate),
         overlap=given.get("overlap", migration.overlap),
         success_drop=given.get("success_drop", migration.success_drop),
+        bridge=given.get("bridge", migration.bridge),
     )
 
 

@@ -33,7 +33,8 @@ class Migration:
     """`encoder`: where the new release is, as `migrate apply` was told. `group`: of the consumer that fills it.
 
     `rate`: documents a second, 0: unbounded. `overlap`, `success_drop`: what it has to reach, see `shadow.Verdict`.
-    `report`: of the last comparison.
+    `bridge`: the file with the map from the old release's vectors to the new one's, over which the new release asks the old
+    generation meanwhile. `over_bridge`: a `shadow.Verdict` on that. `report`: of the last comparison.
     """
 
     encoder: str
@@ -45,6 +46,8 @@ class Migration:
     rate: float = 0.0
     overlap: float = 0.2
     success_drop: float = 0.05
+    bridge: str | None = None
+    over_bridge: Mapping[str, Any] | None = None
     stage: Stage = Stage.FILLING
     report: Mapping[str, Any] | None = None
 
