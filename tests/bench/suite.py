@@ -17,6 +17,7 @@ from tests.bench import (
     freshness,
     growth,
     lexical,
+    migration,
     pipeline,
     querying,
     reingest,
@@ -40,6 +41,7 @@ ALONE = {
     "writing": writing.measure,
     "vectors": vectors.measure,
     "stages": stages.measure,
+    "migration": migration.measure,
 }
 NAMES = ("encoder", "spans", *ALONE, "growth", "pipeline", "freshness", "reingest")
 CAPACITY_DOCUMENTS, SHORT_CAPACITY_DOCUMENTS = 500, 20  # that say how much freshness may be loaded

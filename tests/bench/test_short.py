@@ -52,7 +52,13 @@ def test_short_form_of_serving() -> None:
     assert figures["priority"].keys() == {serving.DEFAULT}
 
 
-@pytest.mark.parametrize("name", [name for name in suite.ALONE if name != "serving"])
+def test_short_form_of_migration() -> None:
+    figures = short_form("migration")["migration"]["figures"]
+    assert figures["to_bare_encoder"]["ratio"] > 0
+    assert figures["searches"].keys() == {"without", "beside", "paced"}
+
+
+@pytest.mark.parametrize("name", [name for name in suite.ALONE if name not in ("serving", "migration")])
 def test_short_form_of_searches(name: str) -> None:
     result = short_form(name)[name]
     assert result["figures"]

@@ -288,6 +288,19 @@ os.kill(os.getpid(), signal.SIGKILL)
     store.close()
 
 
+def test_half_a_generation_is_dropped_and_nothing_else_is(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path)
+    store.open("g", DIMENSION, Compression.NONE)
+    (tmp_path / "next" / "documents").mkdir(parents=True)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for none in ("", "standing", "live", "never"):
+        store.drop(none)
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+    store.drop("next")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name for name in before if name != "next"]
+    store.close()
+
+
 def test_what_is_beside_is_closed_with_the_store_and_the_folder_is_free(tmp_path: Path) -> None:
     store = opened(tmp_path)
     beside = store.beside()

@@ -104,6 +104,23 @@ def scripted(status: int, result: Any, passages: list[int] | None = None) -> Ite
     thread.join()
 
 
+@pytest.mark.parametrize("left", ["documents-next", "passages-next"])
+def test_half_a_generation_is_none_and_is_dropped_whole(left: str) -> None:
+    client = QdrantClient(":memory:")
+    store = ServerStore(client)
+    store.open("g", DIMENSION, Compression.NONE)
+    store.beside().open("next", DIMENSION, Compression.NONE)
+    client.delete_collection("passages-next" if left == "documents-next" else "documents-next")
+    assert store.generations() == {"g": True}
+    for _ in range(2):
+        store.drop("next")
+        assert not client.collection_exists(left)
+    client.delete_collection("passages-g")
+    with pytest.raises(StoreRejected, match="live"):
+        store.drop("g")
+    assert client.collection_exists("documents-g")
+
+
 @pytest.mark.parametrize(
     ("status", "result", "error"),
     [

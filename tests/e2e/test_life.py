@@ -48,6 +48,20 @@ def test_over_a_kill_and_a_stop_in_the_middle_of_much_work_everything_stays(tmp_
     assert "Traceback" not in message
 
 
+def test_another_encoder_than_the_indexs_is_refused_and_the_way_is_told(tmp_path: Path) -> None:
+    with Product.start(tmp_path, "--no-samples", "--encoder-url", "hash:64") as product:
+        product.wait_ready()
+        assert product.run("ingest", "-", "--source", "ferry", input=LINE).returncode == 0
+        product.stop(seconds=120)
+    done = command(tmp_path, "up", "--no-samples", "--port", "0", "--admin-port", "0", "--encoder-url", "hash:32")
+    assert done.returncode == 1
+    message = " ".join(done.stderr.decode().replace("│", "").split())
+    assert "holds 1 documents in generation hash-64-64-" in message
+    assert "spanstream migrate plan RELEASE" in message
+    assert "INDEXER_REPLACES_GENERATION=hash-64-64-" in message
+    assert "Traceback" not in message
+
+
 def test_a_wrong_release_file_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     release = tmp_path / "release.yaml"
     release.write_text("release: mine-1\nmodel_name_or_path: minilm\npoling: {}\n")

@@ -7,9 +7,13 @@ import pytest
 
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import Fatal, Retry
+from spanstream.events.ids import Key
 from spanstream.indexer.opening import Opening
 from spanstream.store.errors import StoreCorrupt, StoreRejected, StoreUnavailable
+from spanstream.store.memory import MemoryStore
+from spanstream.store.points import State
 from spanstream.store.store import Store
+from tests.fixtures.store import DIMENSION, head
 
 
 class Closed:
@@ -18,8 +22,44 @@ class Closed:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
+    def replaced(self, generation: str) -> None:
+        return None
+
     def open(self, *given: object) -> None:
         raise self._error
+
+
+def filled() -> MemoryStore:
+    """Its live generation holds a document."""
+    store = MemoryStore()
+    opened(store, HashEncoder(DIMENSION), "rules@1")
+    store.flip_heads([head(Key("acme", "wiki", "d"))])
+    return store
+
+
+def opened(store: Store, encoder: HashEncoder, segmenter: str, replaces: str = "") -> str:
+    opening = Opening(store, encoder, segmenter, None, 1.0, threading.Lock(), replaces)
+    opening([])
+    assert opening.done
+    return next(name for name, live in store.generations().items() if live)
+
+
+def test_an_index_with_documents_is_not_replaced_by_one_of_another_release_unless_that_is_said() -> None:
+    store = filled()
+    before = store.kept()
+    for encoder, segmenter in ((HashEncoder(DIMENSION), "rules@2"), (HashEncoder(8), "rules@1")):
+        for replaces in ("", "hash-8-8-rules-1"):
+            with pytest.raises(Fatal, match=f"(?s)1 documents in generation {before[0].name}.*migrate apply"):
+                opened(store, encoder, segmenter, replaces)
+    assert store.kept() == before
+    assert opened(store, HashEncoder(DIMENSION), "rules@1") == before[0].name
+    assert opened(store, HashEncoder(8), "rules@1", replaces=before[0].name) != before[0].name
+
+
+def test_an_index_without_documents_is_no_obstacle() -> None:
+    store = filled()
+    store.flip_heads([head(Key("acme", "wiki", "d"), 2, state=State.DELETED)])
+    assert "rules-2" in opened(store, HashEncoder(DIMENSION), "rules@2")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,27 @@ def test_a_rotation_is_found_from_few_texts_and_holds_for_others() -> None:
     assert (made.source, made.target, made.rows) == ("old@1", "new@2", 40)
 
 
+def test_questions_rank_the_old_vectors_as_they_rank_carried_ones() -> None:
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(24, 12)))[0].T.astype(np.float32)
+    made = Bridge(turn, np.full(24, 0.3, np.float32), "old@1", "new@2", 1)
+    old, asked = some(50, 12), some(5, 24, seed=9)
+    plain = asked @ (old @ turn + made.bias).T
+    assert made.questions(asked).shape == (5, 12)
+    np.testing.assert_allclose(np.linalg.norm(made.questions(asked), axis=1), 1, atol=1e-5)
+    assert (np.argsort(made.questions(asked) @ old.T) == np.argsort(plain)).all()
+    assert made.questions(asked[:0]).shape == (0, 12)
+    with pytest.raises(TransformMismatch, match=r"questions of 24 dimensions, not of shape \[5, 12\]"):
+        made.questions(old[:5])
+
+
+def test_it_is_read_as_it_was_saved_however_it_lay_in_memory(tmp_path: Path) -> None:
+    made = Bridge(some(24, 12).T, some(1, 24)[0], "old@1", "new@2", 1)
+    made.save(tmp_path / "bridge")
+    read = Bridge.load(tmp_path / "bridge")
+    assert (read.weight == made.weight).all()
+    assert (read.bias == made.bias).all()
+
+
 @pytest.mark.parametrize("dimension", [12, 24, 30])
 def test_what_is_no_rotation_is_mapped_better_by_an_affine_map(dimension: int) -> None:
     shape = np.random.default_rng(3).normal(size=(24, dimension)) * np.linspace(0.1, 3, 24)[:, None]

@@ -16,6 +16,7 @@ from spanstream.events.topics import ALL, DOCUMENTS, EMBEDDINGS, FAILURES
 from spanstream.standalone.backup.manifest import FILE, Manifest, Unfit, check_files, read, write
 from spanstream.standalone.backup.restoring import plan, restore
 from spanstream.standalone.backup.taking import take
+from spanstream.store import snapshots
 from spanstream.store.compression import Compression
 from spanstream.store.engine import Collection
 from spanstream.store.index import Index
@@ -41,6 +42,7 @@ class Kept(MemoryEngine):
         (folder / "inner").mkdir()
         (folder / "inner" / "points").write_bytes(bytes(range(256)) * 40)
         (folder / "name").write_text(name)
+        snapshots.write(folder, snapshots.Told("memory", self.generation, "1.0"))
         self.taken[name] = {collection: dict(points) for collection, points in self.points.items()}
 
     def restore(self, folder: Path) -> None:
@@ -99,6 +101,35 @@ def test_a_backup_older_than_the_embeddings_is_caught_up_from_the_documents(worl
     start(world, tmp_path / "taken", _Expired(world.log, EMBEDDINGS.name))
     assert world.compare().equal
     assert world.store.heads([key("d2")])[key("d2")].version == 2
+
+
+def test_a_backup_of_another_generation_than_the_one_that_is_there_is_put_back_only_where_that_is_said(
+    world: World, tmp_path: Path
+) -> None:
+    backup(world, taken := tmp_path / "taken")
+    stop(world)
+    there = Index(Kept())
+    there.open("other", 8, Compression.NONE)
+    there.close()
+    before = {topic: world.log.committed("indexer", topic) for topic in (EMBEDDINGS.name, FAILURES.name)}
+    for store, filled in ((there, None), (Index(Kept()), "other")):
+        with pytest.raises(Unfit, match=f"generation {GENERATION.name}.*--other-release"):
+            restore(world.log, store, taken, filled=filled)
+    assert there.generations() == {"other": True}
+    assert {topic: world.log.committed("indexer", topic) for topic in before} == before
+    restore(world.log, there, taken, other=True)
+    assert there.generations()[GENERATION.name]
+
+
+def test_what_is_between_two_generations_takes_back_the_one_that_the_services_fill(
+    world: World, tmp_path: Path
+) -> None:
+    backup(world, taken := tmp_path / "taken")
+    stop(world)
+    there = Index(Kept())
+    there.open("new", 8, Compression.NONE)
+    restore(world.log, there, taken, filled=GENERATION.name)
+    assert there.generations()[GENERATION.name]
 
 
 def test_where_a_restore_goes_on_follows_from_what_the_log_still_holds(world: World, tmp_path: Path) -> None:

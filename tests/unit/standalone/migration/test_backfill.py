@@ -175,7 +175,7 @@ def test_what_the_new_release_refuses_is_noted_there_counted_and_lacking(beside:
     before = beside.world.log.end_offsets(FAILURES.name)
     progress = beside.fill(encoder=Picky(24))
     assert progress.failed == {"EMBED_INVALID": 1}
-    assert beside.covered() == Coverage(6, 1, 0)
+    assert beside.covered() == Coverage(6, 1, 0, (key("odd"),))
     failure = beside.new.heads([key("odd")])[key("odd")].failure
     assert failure is not None
     assert failure.reason == "EMBED_INVALID"
@@ -206,7 +206,8 @@ def test_a_deleted_document_that_is_still_shown_is_stale(beside: Beside) -> None
     beside.world.delete("d4", 5)
     beside.world.put("d5", 6)
     beside.world.flow()
-    assert beside.covered() == Coverage(4, 1, 1)
+    found = beside.covered()
+    assert (found.live, found.lacking, found.stale, set(found.named)) == (4, 1, 1, {key("d4"), key("d5")})
     assert not beside.covered().whole
 
 

@@ -32,12 +32,30 @@ MOVED: dict[str, Any] = {
         "failed": {"EMPTY_TEXT": 1},
         "waits_for": "",
         "problem": "",
+        "bridge_used": True,
+        "over_bridge": {"queries": 5, "overlap": 0.7, "old_success": 1.0, "new_success": 0.9},
         "report": {
-            "coverage": {"live": 7, "lacking": 0, "stale": 0},
+            "coverage": {
+                "live": 7,
+                "lacking": 0,
+                "stale": 1,
+                "named": [{"tenant": "acme", "source": "wiki", "id": "d[3]\n"}],
+            },
+            "bridge": {"queries": 5, "overlap": 0.6, "old_success": 0.8, "new_success": 1.0},
             "shadow": {"queries": 5, "overlap": 0.8, "old_success": 1.0, "new_success": 1.0},
         },
     },
     "settled": True,
+}
+
+
+PLANNED: dict[str, Any] = {
+    "from": {"release": "old"},
+    "to": {"release": "new", "dimension": 8},
+    **dict.fromkeys(("documents", "passages", "characters", "tokens", "vectors"), 7),
+    "vector_bytes": 5_000_000,
+    "documents_per_second": 3.5,
+    "hours": 0.1,
 }
 
 
@@ -88,11 +106,27 @@ def test_what_was_done_is_shown_to_people_and_as_json(tmp_path: Path, words: tup
         read = run(tmp_path, *words, "--json")
     assert (shown.exit_code, read.exit_code) == (0, 0), shown.output + read.output
     assert "Live: new" in shown.output
+    assert "    acme/wiki/d[3]" in shown.output
+    told = " ".join(shown.output.split())
+    assert "the new release answers over the bridge" in told
+    assert "over the bridge 90% of 5 sentences find their document, 100% with the old release; 70%" in told
+    assert "the bridge: 80% of 5 sentences over it, 100% in the new index; 60%" in told
     assert "100% found" in shown.output.replace("\n", " ")
     assert (
         json.loads(read.output[read.output.index("{") :]) == MOVED
     )  # behind a line of the log, which is this process's here
     assert [each["ask"] for each in asked] == [words[0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [(None, "not known here"), (4_000_000, "Make room first"), (6_000_000, "6.0 MB of the index's disk")],
+)
+def test_a_plan_says_whether_the_disk_has_room(tmp_path: Path, free: int | None, told: str) -> None:
+    with answering(tmp_path, {"plan": PLANNED | {"free_bytes": free}}):
+        done = run(tmp_path, "plan", "new")
+    assert done.exit_code == 0
+    assert told in " ".join(done.output.split())
 
 
 def test_a_release_that_is_not_good_enough_ends_with_one(tmp_path: Path) -> None:
@@ -106,6 +140,17 @@ def test_a_refusal_is_told_in_a_line(tmp_path: Path) -> None:
         done = run(tmp_path, "apply", "new")
     assert done.exit_code == 4
     assert done.output.splitlines()[-1] == "it is live already"
+
+
+def test_what_is_not_given_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with answering(tmp_path, {"apply": MOVED}) as asked:
+        run(tmp_path, "apply", "new")
+        run(tmp_path, "apply", "new", "--bridge", "bridge.safetensors", "--rate", "2")
+    nothing = {"rate": None, "overlap": None, "success_drop": None, "bridge": None}
+    assert asked[0] == {"ask": "apply", "encoder": "new"} | nothing
+    given = {"rate": 2.0, "bridge": str(tmp_path / "bridge.safetensors")}
+    assert asked[1] == {"ask": "apply", "encoder": "new"} | nothing | given
 
 
 def test_a_path_is_told_as_the_running_process_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

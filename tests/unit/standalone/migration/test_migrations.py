@@ -10,25 +10,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from spanstream.encoder.encoder import Encoded, Encoder, Text
+from spanstream.encoder.encoder import Encoded, Encoder, EncoderInfo, Text
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.events.segmenter import PASSAGES
 from spanstream.events.topics import DOCUMENTS
 from spanstream.events.topics import PASSAGES as PASSAGES_TOPIC
-from spanstream.gateway.live import Live
+from spanstream.gateway.live import Live, Shown
+from spanstream.gateway.meanings import Words
+from spanstream.gateway.question import Mode, Question
+from spanstream.gateway.search import Searcher
 from spanstream.ingestor.settings import IngestorSettings
+from spanstream.representations.bridge import Bridge
 from spanstream.standalone.audit.reading import silent
 from spanstream.standalone.migration import record
 from spanstream.standalone.migration.handover import Handover
 from spanstream.standalone.migration.migrations import Migrations, operations
 from spanstream.standalone.migration.record import MigrationRefused, Recorded, Stage
+from spanstream.standalone.migration.room import Room
 from spanstream.standalone.migration.side import Surroundings
 from spanstream.standalone.migration.starting import filled_with, opener
-from spanstream.standalone.trouble import Trouble
+from spanstream.standalone.trouble import Trouble, explain
 from spanstream.store.memory import MemoryStore
+from spanstream.store.queries import Scope
 from spanstream.store.store import Store
 from tests.fixtures.stepped import ENCODER, GENERATION, World, key
 from tests.unit.indexer.stores import Faulty, Killed
@@ -45,10 +53,14 @@ class Machine:
     folder: Path
     home: MemoryStore
     world: World
+    free: int = 1 << 40  # bytes of the disk
+    replaces: str = ""
 
     def around(self, home: Store | None = None, load: Callable[[str], Encoder] = open_encoder) -> Surroundings:
         settings = IngestorSettings.read(LOG_URL="memory:", BLOB_URL=f"file:{self.folder}")
-        return Surroundings(self.world.log, home or self.home, settings, PASSAGES, None, 24.0, opener(load))
+        room = Room(self.folder, 512 << 20, lambda _: self.free)
+        of = (self.world.log, home or self.home, settings, PASSAGES, None, 24.0, opener(load), room)
+        return Surroundings(*of, self.replaces)
 
     def process(self, home: Store | None = None, encoder: Encoder = ENCODER, **more: Any) -> Process:
         live = Live() if record.read(self.folder).migration is None else Live("being opened")
@@ -87,9 +99,9 @@ class Process:
         self._stop.set()
         self._thread.join()
 
-    def apply(self, encoder: str = NEW, **more: float) -> Told:
+    def apply(self, encoder: str = NEW, **more: Any) -> Told:
         gates = {"rate": 0.0, "overlap": 0.0, "success_drop": 1.0} | more
-        return self.migrations.apply(encoder, **gates)
+        return self.migrations.apply(encoder, gates)
 
     def until(self, wanted: Callable[[], bool]) -> None:
         deadline = time.monotonic() + SECONDS
@@ -126,7 +138,7 @@ def test_it_fills_compares_switches_and_goes_back_and_forth(machine: Machine) ->
         process.apply()
         told = process.reach(Stage.SWITCHED)
         assert told["release"] == "hash-24"
-        assert told["migration"]["report"]["coverage"] == {"live": 7, "lacking": 0, "stale": 0}
+        assert told["migration"]["report"]["coverage"] == {"live": 7, "lacking": 0, "stale": 0, "named": []}
         assert told["migration"]["report"]["shadow"]["new_success"] == 1.0
         shown = process.live()
         assert shown is not None
@@ -213,6 +225,128 @@ def test_a_release_whose_vectors_mean_nothing_does_not_take_over_though_words_fi
         assert machine.live == GENERATION.name
 
 
+class Turned(HashEncoder):
+    """The same vectors in other directions, of twice as many components: over a bridge nothing is lost."""
+
+    TURN = np.linalg.qr(np.random.default_rng(0).standard_normal((32, 16)))[0].T.astype(np.float32)
+
+    def __init__(self) -> None:
+        super().__init__(16)
+        self.asked: list[str] = []
+
+    def info(self) -> EncoderInfo:
+        return replace(super().info(), release="turned", dimension=32)
+
+    def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+        self.asked += [text.text for text in texts if query]
+        found = super().encode(texts)
+        return [replace(each, whole=each.whole @ self.TURN, ranges=each.ranges @ self.TURN) for each in found]
+
+
+def bridge(folder: Path, weight: NDArray[np.float32] = Turned.TURN, target: str = "turned") -> str:
+    path = folder / f"bridge-to-{target}-{weight.shape[1]}.safetensors"
+    Bridge(weight, np.full(weight.shape[1], 0.5, np.float32), ENCODER.info().release, target, 1).save(path)
+    return str(path)
+
+
+def found(shown: Shown, text: str) -> list[str]:
+    searcher = Searcher(shown.store, shown.encoder, {})
+    question = Question(Words(text), mode=Mode.DENSE, limit=3, spans_per_passage=0)
+    try:
+        answer = searcher.search(Scope("acme"), question, shown.generation.dimension)
+    finally:
+        searcher.close()
+    return [hit.head.key.id for hit in answer.hits]
+
+
+def test_over_a_bridge_the_new_release_answers_from_the_old_vectors_until_its_own_are_there(machine: Machine) -> None:
+    release = Turned()
+    with machine.running(load=lambda _: release) as process:
+        told = process.apply("release", bridge=bridge(machine.folder), rate=0.1)
+        assert told["migration"]["bridge_used"]
+        over = told["migration"]["over_bridge"]
+        assert (over["queries"], over["overlap"], over["new_success"]) == (7, 1.0, over["old_success"])
+        shown = process.live()
+        assert shown is not None
+        assert shown.generation.name not in machine.home.generations()  # of its own, for cursors
+        assert (shown.generation.release, shown.generation.dimension) == ("turned-over-hash-16", 16)
+        own = Shown(GENERATION, machine.world.store, ENCODER)
+        asked = len(release.asked)
+        question = [Text("the moon and the tide", np.zeros((0, 2), np.int32))]
+        vectors = [each.encoder.encode(question, query=True)[0].whole for each in (shown, own)]
+        assert np.allclose(*vectors, atol=1e-5)
+        assert len(release.asked) == asked + 1
+        assert machine.live == GENERATION.name
+        machine.world.put("late", text="Quinces ripen late.")
+        machine.world.flow()
+        assert found(shown, "Quinces ripen late.")[0] == "late"
+        process.apply("release", rate=0.0)
+        told = process.reach(Stage.SWITCHED)
+        assert told["migration"]["report"]["bridge"]["overlap"] == 1.0
+        assert not told["migration"]["bridge_used"]
+        shown = process.live()
+        assert shown is not None
+        assert shown.generation.release == "turned"
+        process.migrations.rollback(5.0)
+        assert process.live() is None
+    assert process.died == []
+
+
+def test_a_bridge_is_crossed_again_after_a_crash_and_not_where_it_is_gone(machine: Machine) -> None:
+    path = bridge(machine.folder)
+    with machine.running(load=lambda _: Turned()) as process:
+        process.apply("release", bridge=path, rate=0.1)
+    with machine.running(load=lambda _: Turned()) as process:
+        process.until(lambda: process.live() is not None)
+        assert process.migrations.status()["migration"]["bridge_used"]
+    Path(path).unlink()
+    with machine.running(load=lambda _: Turned()) as process:
+        process.until(lambda: "events" in process.migrations.status()["migration"])
+        assert process.live() is None
+        record_kept = process.migrations.status()["migration"]
+        assert (record_kept["stage"], record_kept["bridge_used"]) == ("filling", False)
+    assert process.died == []
+
+
+def test_when_the_new_release_is_not_good_enough_or_is_given_up_the_old_one_answers(machine: Machine) -> None:
+    with machine.running(load=lambda _: Turned()) as process:
+        process.apply("release", bridge=bridge(machine.folder), rate=0.1)
+        assert process.live() is not None
+        process.migrations.cancel()
+        assert process.live() is None
+        process.apply("release", bridge=bridge(machine.folder), overlap=0.0, success_drop=0.0)
+        machine.free = 1 << 40
+        process.reach(Stage.SWITCHED)
+        process.migrations.rollback(5.0)
+        assert process.migrations._side is not None
+        process.apply("release", rate=0.1)
+        process.until(lambda: process.migrations.status()["migration"]["stage"] == Stage.SWITCHED.value)
+    assert process.died == []
+
+
+def test_a_bridge_that_loses_too_much_or_leads_elsewhere_is_refused_and_nothing_is_changed(machine: Machine) -> None:
+    for number in range(60):  # enough for chance to find little; each with words of its own
+        machine.world.put(f"d{number}", 9, " ".join(f"word{number}{letter}" for letter in "abcdefgh"))
+    machine.world.flow()
+    wrong = np.roll(Turned.TURN, 1, axis=0) * -1
+    noise = machine.folder / "noise"
+    noise.write_bytes(b"no bridge")
+    with machine.running(load=lambda _: Turned()) as process:
+        for path, why in (
+            (bridge(machine.folder, target="another"), "to another, not from"),
+            (bridge(machine.folder, Turned.TURN[:, :20]), "not from"),
+            (str(noise), "no bridge"),
+            (str(machine.folder / "nowhere"), "cannot be used"),
+        ):
+            with pytest.raises(MigrationRefused, match=why):
+                process.apply("release", bridge=path)
+        with pytest.raises(MigrationRefused, match="too much is lost"):
+            process.apply("release", bridge=bridge(machine.folder, wrong), success_drop=0.05)
+        assert process.live() is None
+        assert list(machine.home.generations()) == [GENERATION.name]
+    assert record.read(machine.folder) == Recorded()
+
+
 def test_without_the_new_release_the_old_index_answers_and_the_migration_can_be_cancelled(machine: Machine) -> None:
     with machine.running(load=lambda _: HashEncoder(24)) as process:
         process.apply("release", success_drop=-0.5)
@@ -241,11 +375,46 @@ def test_a_new_index_that_is_not_written_any_more_gives_way_to_the_old_one(machi
     assert process.died == []
 
 
+def test_what_is_not_given_again_stays_as_it_was(machine: Machine) -> None:
+    def chosen(told: Told) -> list[float]:
+        return [told["migration"][name] for name in ("rate", "overlap", "success_drop")]
+
+    with machine.running() as process:
+        assert chosen(process.migrations.apply(NEW, {"rate": 0.1})) == [0.1, 0.2, 0.05]
+        assert chosen(process.migrations.apply(NEW, {"overlap": 0.0})) == [0.1, 0.0, 0.05]
+        ask = operations(process.migrations)["migrate apply"]
+        options = {"encoder": NEW, "rate": None, "overlap": None, "success_drop": 1.0}
+        assert chosen(ask(machine.world.log, machine.home, options, lambda *_: None)) == [0.1, 0.0, 1.0]
+        process.migrations.apply(NEW, {"rate": 0.0})
+        process.reach(Stage.SWITCHED)
+
+
 def test_a_log_that_forgets_cannot_fill_a_new_index(machine: Machine) -> None:
     machine.world.log._kept[DOCUMENTS.name] = 86_400.0
     with machine.running() as process, pytest.raises(MigrationRefused, match=r"keeps documents for 1\.0 days only"):
         process.apply()
     assert record.read(machine.folder) == Recorded()
+
+
+def test_a_disk_without_room_for_a_second_index_is_refused_and_one_that_has_just_enough_is_not(
+    machine: Machine,
+) -> None:
+    with machine.running() as process:
+        needed = process.migrations.plan(NEW, 0.0)["vector_bytes"]
+        machine.free = (512 << 20) + needed - 1
+        with pytest.raises(MigrationRefused, match="Make room"):
+            process.apply()
+        assert list(machine.home.generations()) == [GENERATION.name]
+        machine.free += 1
+        process.apply()
+        machine.free = 0  # what has begun waits for the store to have room
+        process.apply()
+        process.reach(Stage.SWITCHED)
+
+
+def test_of_a_servers_disks_nothing_is_known() -> None:
+    room = Room(None, 1)
+    assert (room.left(), room.lack(1 << 60)) == (None, "")
 
 
 def test_one_that_is_cancelled_leaves_nothing_and_can_be_begun_again(machine: Machine) -> None:
@@ -265,6 +434,7 @@ def test_a_plan_counts_and_measures_and_changes_nothing(machine: Machine) -> Non
         assert (told["documents"], told["to"]["release"], told["to"]["dimension"]) == (7, "hash-24", 24)
         assert told["vectors"] > told["passages"] >= 7
         assert told["vector_bytes"] == told["vectors"] * 24 * 2
+        assert told["free_bytes"] == (1 << 40) - (512 << 20)
         assert told["characters"] > 7 * 1000
         assert process.migrations.plan(NEW, 0.1)["hours"] == pytest.approx(7 / 0.1 / 3600, abs=1e-4)
         assert list(machine.home.generations()) == [GENERATION.name]
@@ -343,6 +513,28 @@ def test_other_encoders_than_those_on_record_are_refused_at_the_start(machine: M
         process.stop()
 
 
+def test_a_start_with_another_encoder_than_the_indexs_is_refused_and_says_how_to_move_it(machine: Machine) -> None:
+    with machine.running():
+        pass
+    before = machine.home.kept()
+    process = machine.process(encoder=HashEncoder(8))
+    process.start()
+    process.until(lambda: False)
+    process.stop()
+    trouble = explain(process.died[0])
+    assert "7 documents" in trouble.what
+    assert "spanstream migrate apply" in trouble.advice
+    assert f"INDEXER_REPLACES_GENERATION={GENERATION.name}" in trouble.advice
+    assert machine.home.kept() == before
+    machine.replaces = GENERATION.name
+    process = machine.process(encoder=HashEncoder(8))
+    process.start()
+    process.until(lambda: not process.migrations.unready())
+    process.stop()
+    assert process.died == []
+    assert machine.home.generations()[GENERATION.name] is False
+
+
 def test_at_the_start_after_a_retirement_the_services_go_on_with_the_new_generation(machine: Machine) -> None:
     with machine.running() as process:
         process.apply()
@@ -364,7 +556,7 @@ def test_at_the_start_after_a_retirement_the_services_go_on_with_the_new_generat
     machine.home.open_live()
     assert [(each.live, each.documents) for each in machine.home.kept()] == [(True, 8)]
     assert all(machine.world.log.committed("embedder", PASSAGES_TOPIC.name)[n] == end for n, end in ends.items())
-    assert record.read(machine.folder) == Recorded(encoder=NEW)
+    assert record.read(machine.folder) == Recorded(encoder=NEW, generation=recorded.migration.generation)
     assert filled_with(record.read(machine.folder)) == NEW
 
 

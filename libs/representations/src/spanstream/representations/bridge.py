@@ -48,11 +48,25 @@ class Bridge:
             )
         return _unit(vectors @ self.weight + self.bias)
 
+    def questions(self, vectors: Array) -> Array:
+        """Unit vectors [n, old dimension] that rank old vectors as `vectors` [n, new dimension] rank these carried over.
+
+        q·(x W + b) is (q Wᵀ)·x + q·b, of which the second is the same for every x. Lengths of carried vectors, which `apply` makes
+        equal, are left as they are: shorter ones, which the map knows less of, come a little later. Raises TransformMismatch.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != self.weight.shape[1]:
+            raise TransformMismatch(
+                f"the bridge is for questions of {self.weight.shape[1]} dimensions, not of shape {list(vectors.shape)}"
+            )
+        return _unit(vectors @ self.weight.T)
+
     def save(self, path: Path) -> None:
         """Write one safetensors file, whole or not at all. Raises OSError."""
         header = {"format": _FORMAT, "source": self.source, "target": self.target, "rows": self.rows}
         new = path.with_name(f"{path.name}.new")
-        new.write_bytes(save({"weight": self.weight, "bias": self.bias}, {_HEADER: json.dumps(header)}))
+        arrays = {"weight": self.weight, "bias": self.bias}  # of which safetensors takes the memory as it lies
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        new.write_bytes(save(whole, {_HEADER: json.dumps(header)}))
         new.replace(path)
 
     @classmethod

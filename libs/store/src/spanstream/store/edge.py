@@ -294,16 +294,15 @@ class EdgeEngine:
     def drop(self, generation: str) -> None:
         """1 close it, 2 take its name away, so that it is there or not, 3 remove its files."""
         with self._home.opening, _translated(self._folder):
-            kept = self.generations()
-            if generation not in kept:
-                raise StoreRejected(f"the index has no generation {generation}")
-            if kept[generation]:
+            if generation == self._live():
                 raise StoreRejected(f"generation {generation} is the live one: make another one live first")
             if generation in self._home.opened:
                 self._home.release(self._home.opened[generation])  # 1
             folder = self._home.generation(generation)
             gone = folder.with_name(folder.name + DROPPED)
             shutil.rmtree(gone, ignore_errors=True)
+            if not generation or generation == STANDING or not folder.is_dir():
+                return
             os.replace(folder, gone)  # 2
             sync_folder(self._folder)
             shutil.rmtree(gone, ignore_errors=True)  # 3

@@ -15,6 +15,10 @@ class StoreRejected(StoreError):
     """The store refuses this very request (400, 409, 422): trying again is useless, reject the record."""
 
 
+class OtherIndex(StoreRejected):
+    """Another generation is live here, and holds documents: a person must say what becomes of it; the message says how."""
+
+
 class TooLarge(StoreRejected):
     """The answer would take more than a request may; the message says how to ask for less."""
 

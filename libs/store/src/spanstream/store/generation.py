@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spanstream.store.compression import Compression
-from spanstream.store.errors import StoreRejected
+from spanstream.store.errors import OtherIndex, StoreRejected
 from spanstream.store.lexical import LEXICAL_VERSION
 from spanstream.store.store import Store
 
@@ -46,13 +46,24 @@ class Info(Protocol):
         ...
 
 
-def opened(store: Store, info: Info, segmenter: str, override: Compression | None) -> Generation:
+def opened(store: Store, info: Info, segmenter: str, override: Compression | None, replaces: str = "") -> Generation:
     """Open the store's generation for this encoder and a segmenter.
+
+    It takes no other one's place that holds documents, or OtherIndex is raised, unless `replaces` is the name of that one.
 
     It is compressed as `override` says, or without one as the encoder's release does. That is no part of the generation:
     the vectors are the same. Raises StoreUnavailable, or StoreRejected for a precision that is not known.
     """
     generation = Generation(info.release, info.dimension, segmenter)
+    held = store.replaced(generation.name)
+    if held is not None and held.name != replaces:
+        raise OtherIndex(
+            f"the index holds {held.documents:,} documents in generation {held.name}, and this start would show another one"
+            f" without them, {generation.name}: the encoder's release, SPANS or the version is not what it was made with\n"
+            "Start with what it was made with. Then `spanstream migrate plan RELEASE` and `spanstream migrate apply RELEASE`"
+            " move it to another release while it answers (docs/migration.md). To show the other generation all the same, and"
+            f" ingest everything again: INDEXER_REPLACES_GENERATION={held.name}; the old one is kept, and answers nothing"
+        )
     store.open(generation.name, generation.dimension, _compression(info.precision) if override is None else override)
     return generation
 

@@ -57,8 +57,9 @@ _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
 class Index:
     """The store port; see `store.Store` for what each method promises."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, *, alone: bool = True) -> None:
+        """`alone`: else it is beside another one."""
+        self._engine, self._alone = engine, alone
         self._begin()
 
     def open(self, generation: str, dimension: int, compression: Compression) -> None:
@@ -74,7 +75,7 @@ class Index:
 
     def beside(self) -> Index:
         """Another one on the same engine's place."""
-        return Index(self._engine.beside())
+        return Index(self._engine.beside(), alone=False)
 
     def generations(self) -> dict[str, bool]:
         """Of each name whether it is live."""
@@ -85,6 +86,19 @@ class Index:
         held = self._engine.elsewhere(conditions.live())
         held[self._engine.generation] = self._engine.count(_DOCUMENTS, conditions.live())
         return [Kept(name, live, held.get(name, 0)) for name, live in sorted(self._engine.generations().items())]
+
+    def replaced(self, generation: str) -> Kept | None:
+        """Counted in the live one, which is opened as it is for that."""
+        live = next((name for name, live in self._engine.generations().items() if live), None)
+        if not self._alone or live in (None, generation):
+            return None
+        beside = self._engine.beside()
+        try:
+            name = beside.open_live()
+            documents = beside.count(_DOCUMENTS, conditions.live())
+        finally:
+            beside.close()
+        return Kept(name, True, documents) if documents else None
 
     def make_live(self, generation: str) -> None:
         """Another generation takes this one's place."""

@@ -104,11 +104,10 @@ class MemoryEngine:
     def drop(self, generation: str) -> None:
         """Those who have it open find nothing in it."""
         with self._kept.lock:
-            if generation not in self._kept.generations:
-                raise StoreRejected(f"the index has no generation {generation}")
             if generation == self._kept.live:
                 raise StoreRejected(f"generation {generation} is the live one: make another one live first")
-            self._kept.generations.pop(generation).points.clear()
+            if generation in self._kept.generations:
+                self._kept.generations.pop(generation).points.clear()
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order."""

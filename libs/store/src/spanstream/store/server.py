@@ -151,15 +151,14 @@ class ServerEngine:
             self._compression = _compression(codes) or Compression.NONE
 
     def drop(self, generation: str) -> None:
-        """The documents first: a generation is there as long as it has both."""
-        kept = self.generations()
-        if kept.get(generation, False):
-            raise StoreRejected(f"generation {generation} is the live one: make another one live first")
+        """The documents first: a generation is there as long as it has both. Of one that is not, what there is."""
         with _translated():
-            if generation not in kept:
-                raise StoreRejected(f"the index has no generation {generation}")
+            if generation == self._live():
+                raise StoreRejected(f"generation {generation} is the live one: make another one live first")
             for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
-                self._client.delete_collection(self._name(collection, generation))
+                name = self._name(collection, generation)
+                if self._client.collection_exists(name):
+                    self._client.delete_collection(name)
 
     def write(self, collection: Collection, operations: Sequence[Operation]) -> None:
         """Apply operations in order, several per call."""

@@ -45,5 +45,13 @@ def read(folder: Path, kind: str, engine: str) -> Told:
     return told
 
 
+def generation(folder: Path) -> str:
+    """Of which generation it is, whatever adapter made it. Raises StoreRejected for a folder without a snapshot."""
+    try:
+        return str(json.loads((folder / FILE).read_text())["generation"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise StoreRejected(f"{folder} holds no snapshot that can be read: {type(error).__name__}") from error
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2])

@@ -56,6 +56,12 @@ class Store(Protocol):
         """The generations by name, with their live documents. Raises StoreUnavailable, as everything does before `open`."""
         ...
 
+    def replaced(self, generation: str) -> Kept | None:
+        """What `open` of this one would take the place of: the live generation, where it is another one and holds live
+        documents. None for a store beside, which makes nothing live. Asked before `open`.
+        """
+        ...
+
     def make_live(self, generation: str) -> None:
         """Make one that is kept the live one, atomically and durably; this store is a view of it from then on.
 
@@ -64,7 +70,10 @@ class Store(Protocol):
         ...
 
     def drop(self, generation: str) -> None:
-        """Remove one with all that it holds; stores that are open on it answer no more. Raises StoreRejected for the live one."""
+        """Remove one with all that it holds, or what is left of it after a crash; stores that are open on it answer no more.
+
+        Idempotent. Raises StoreRejected for the live one.
+        """
         ...
 
     def upsert_passages(self, passages: Sequence[Passage]) -> None:

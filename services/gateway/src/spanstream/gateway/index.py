@@ -8,7 +8,7 @@ from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
 from spanstream.runtime.logs import get_logger
 from spanstream.store.compression import Compression
-from spanstream.store.errors import StoreUnavailable
+from spanstream.store.errors import OtherIndex, StoreUnavailable
 from spanstream.store.generation import Generation, opened
 from spanstream.store.store import Store
 
@@ -40,7 +40,7 @@ class Index:
         while not stop.is_set():
             try:
                 generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression)
-            except (EncoderError, StoreUnavailable) as error:
+            except (EncoderError, StoreUnavailable, OtherIndex) as error:  # the last: the indexer decides what is live
                 self._waits_for = f"the index is not open yet: {error}"
                 stop.wait(RETRY_SECONDS)
             else:

@@ -31,12 +31,14 @@ class Opening:
         compression: Compression | None,
         standing_seconds: float,
         lock: threading.Lock,
+        replaces: str = "",
     ) -> None:
         """`compression`: of the index, in place of the release's. `standing_seconds`: between two looks for changed queries.
-        `lock` is held while records are handled.
+        `lock` is held while records are handled. `replaces`: the generation that this one may take the place of.
         """
         self._standing_seconds = standing_seconds
         self._segmenter = segmenter
+        self._replaces = replaces
         self._compression = compression
         self._store = store
         self._encoder = encoder
@@ -78,7 +80,7 @@ class Opening:
 
     def _open(self) -> Indexer:
         try:
-            generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression)
+            generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression, self._replaces)
         except (EncoderError, StoreUnavailable) as error:
             self._waits_for = f"the index is not open yet: {error}"
             raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error

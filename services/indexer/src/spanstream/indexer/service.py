@@ -64,6 +64,7 @@ def build(
         settings.store_compression,
         settings.standing_seconds,
         indexing or threading.Lock(),
+        settings.replaces_generation,
     )
     consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
 

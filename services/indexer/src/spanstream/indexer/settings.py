@@ -25,6 +25,11 @@ class IndexerSettings(LogSettings):
         validation_alias="STORE_COMPRESSION",
         description="codes of the vectors in memory; unset: as the encoder's release says. The same for all services",
     )
+    replaces_generation: str = Field(
+        "",
+        description="the generation of the index, by its name, that may be replaced by an empty one of another release; others"
+        " that hold documents are not: move them with `spanstream migrate`",
+    )
     encoder_url: str = Field(
         validation_alias="ENCODER_URL", description="asked once for the encoder's release; nothing is encoded here"
     )

@@ -215,7 +215,7 @@ def _services(
         filling: Encoder = local if local is not None else open_encoder(plan.encoder_url)
         if local is None:
             resources.append(filling)
-        migrations = Migrations(folder.path, _around(configs, log, home), store, filling, indexing, live)
+        migrations = Migrations(folder.path, _around(plan, configs, log, home), store, filling, indexing, live)
         services.append(ThreadService("migrations", [migrations.run], unready=migrations.unready))
         more = operations(migrations)
     elif recorded.migration is not None:
@@ -268,18 +268,33 @@ def _space(plan: Plan, configs: dict[str, Any], folder: DataFolder) -> FreeSpace
         return None
     filled = [folder.blobs]
     filled += [folder.kafka] if plan.log_url is None else []
-    filled += [Path(plan.store_url.removeprefix(EDGE))] if plan.store_url.startswith(EDGE) else []
+    filled += [index] if (index := _index_folder(plan)) else []
     return FreeSpace(filled, configs["ingestor"].min_free_bytes)
 
 
-def _around(configs: dict[str, Any], log: Log, home: Store) -> Surroundings:
+def _index_folder(plan: Plan) -> Path | None:
+    """Of the engine in process; None: the index is on a server."""
+    return Path(plan.store_url.removeprefix(EDGE)).expanduser() if plan.store_url.startswith(EDGE) else None
+
+
+def _around(plan: Plan, configs: dict[str, Any], log: Log, home: Store) -> Surroundings:
     """What a migration makes the new generation with."""
+    from spanstream.standalone.migration.room import Room
     from spanstream.standalone.migration.side import Surroundings
 
     own = configs["indexer"]
     load = opener(lambda model: _load(EncoderSettings.read(model=model)))
+    room = Room(_index_folder(plan), configs["ingestor"].min_free_bytes)
     return Surroundings(
-        log, home, configs["ingestor"], segmenter(own.spans), own.store_compression, own.vacuum_hours, load
+        log,
+        home,
+        configs["ingestor"],
+        segmenter(own.spans),
+        own.store_compression,
+        own.vacuum_hours,
+        load,
+        room,
+        own.replaces_generation,
     )
 
 

@@ -15,7 +15,6 @@ from spanstream.standalone.commands import Data, Json
 
 NOT_GOOD, UNREACHABLE, REFUSED = 1, 3, 4  # exit codes
 LOOK_SECONDS = 1.0
-OVERLAP, SUCCESS_DROP = 0.2, 0.05
 _FILLING = "filling"
 
 app = typer.Typer(
@@ -29,15 +28,15 @@ Release = Annotated[
     ),
 ]
 Rate = Annotated[
-    float,
+    float | None,
     typer.Option("--rate", metavar="NUMBER", min=0, help="Documents a second at most, 0.1 at least; 0: unbounded."),
 ]
 
 
 @app.command()
-def plan(release: Release, rate: Rate = 0.0, data: Data = None, as_json: Json = False) -> None:
+def plan(release: Release, rate: Rate = None, data: Data = None, as_json: Json = False) -> None:
     """What moving there will cost: documents, texts, bytes and hours. Changes nothing."""
-    told = _asked("plan", {"encoder": _named(release), "rate": _checked(rate)}, data)
+    told = _asked("plan", {"encoder": _named(release), "rate": _checked(rate) or 0.0}, data)
     if as_json:
         output.write_json(told)
         return
@@ -51,7 +50,8 @@ def plan(release: Release, rate: Rate = 0.0, data: Data = None, as_json: Json = 
         f"About {told['vectors']:,} new vectors: {told['vector_bytes'] / 1e6:,.1f} MB, beside the old ones until these are"
         " retired.\n"
         f"{told['documents_per_second']} documents a second were measured here just now: {told['hours']:.2f} hours, and"
-        " longer while other documents come in.",
+        " longer while other documents come in.\n"
+        f"{_room(told['free_bytes'], told['vector_bytes'])}",
         markup=False,
     )
 
@@ -59,27 +59,47 @@ def plan(release: Release, rate: Rate = 0.0, data: Data = None, as_json: Json = 
 @app.command()
 def apply(
     release: Release,
-    rate: Rate = 0.0,
+    rate: Rate = None,
     overlap: Annotated[
-        float,
-        typer.Option("--overlap", metavar="SHARE", min=0, max=1, help="Of the first ten hits that both must find."),
-    ] = OVERLAP,
-    success_drop: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--success-drop", metavar="SHARE", min=0, max=1, help="By which fewer sentences may find their document."
+            "--overlap", metavar="SHARE", min=0, max=1, help="Of the first ten hits that both must find; at first 0.2."
         ),
-    ] = SUCCESS_DROP,
+    ] = None,
+    success_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--success-drop",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="By which fewer sentences may find their document; at first 0.05.",
+        ),
+    ] = None,
+    bridge: Annotated[
+        Path | None,
+        typer.Option(
+            "--bridge",
+            metavar="FILE",
+            help="Made by `encoder bridge OLD NEW`: the new release answers from now on, over the old index.",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show how it goes, until it is done.")] = True,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
     """Fill an index of the new release beside the live one, compare both, and switch. Nothing is stopped.
 
-    The running Spanstream does it: this command may be ended, and called again to look on. After a crash the next start goes
-    on. Exit code 1: the new index was not good enough, or could not be filled; the old one goes on.
+    The running Spanstream does it: this command may be ended, and called again to look on; options that are not given stay as
+    they were. After a crash the next start goes on. Exit code 1: the new index was not good enough, or could not be filled; the old one goes on.
     """
-    options = {"encoder": _named(release), "rate": _checked(rate), "overlap": overlap, "success_drop": success_drop}
+    options = {
+        "encoder": _named(release),
+        "rate": _checked(rate),
+        "overlap": overlap,
+        "success_drop": success_drop,
+        "bridge": str(bridge.absolute()) if bridge else None,
+    }
     told = _asked("apply", options, data)
     if wait:
         told = _watched(told, data, quiet=as_json)
@@ -130,6 +150,13 @@ def cancel(data: Data = None, as_json: Json = False) -> None:
     _show(_asked("cancel", {}, data), as_json)
 
 
+def _room(free: int | None, needed: int) -> str:
+    if free is None:
+        return "How much room the disks of the index server have is not known here: look there first."
+    room = f"{free / 1e6:,.1f} MB of the index's disk may be filled"
+    return f"{room}: too few, so apply refuses. Make room first." if free < needed else f"{room}."
+
+
 def _named(release: str) -> str:
     """A path as the running process finds it too; of a folder that `train` or `releases fetch` wrote its release file."""
     path = Path(release)
@@ -138,8 +165,8 @@ def _named(release: str) -> str:
     return str(path.absolute()) if path.exists() else release
 
 
-def _checked(rate: float) -> float:
-    if 0 < rate < 0.1:
+def _checked(rate: float | None) -> float | None:
+    if rate is not None and 0 < rate < 0.1:
         raise typer.BadParameter("0, or 0.1 at least", param_hint="--rate")
     return rate
 
@@ -198,15 +225,31 @@ def _show(told: Mapping[str, Any], as_json: bool) -> None:
             out.print(f"  {count:,} events failed: {name}", markup=False)
     for line in filter(None, (now.get("waits_for"), now["problem"])):
         out.print(f"  {line}", markup=False)
+    if now.get("bridge_used"):
+        out.print("  the new release answers over the bridge, from the old index", markup=False)
+    if over := now.get("over_bridge"):
+        out.print(
+            f"  over the bridge {over['new_success']:.0%} of {over['queries']} sentences find their document,"
+            f" {over['old_success']:.0%} with the old release; {over['overlap']:.0%} of the first ten are the same",
+            markup=False,
+        )
     if report := now["report"]:
         covered = report["coverage"]
         out.print(
             f"  compared: {covered['live']:,} documents, {covered['lacking']:,} lacking, {covered['stale']:,} stale",
             markup=False,
         )
+        for each in covered.get("named", ()):
+            out.print("    " + output.line("/".join((each["tenant"], each["source"], each["id"]))), markup=False)
         if asked := report.get("shadow"):
             out.print(
                 f"  of {asked['queries']} sentences {asked['old_success']:.0%} found their document before,"
                 f" {asked['new_success']:.0%} now; {asked['overlap']:.0%} of the first ten are the same",
+                markup=False,
+            )
+        if over := report.get("bridge"):
+            out.print(
+                f"  the bridge: {over['old_success']:.0%} of {over['queries']} sentences over it, {over['new_success']:.0%} in"
+                f" the new index; {over['overlap']:.0%} of the first ten are the same",
                 markup=False,
             )

@@ -13,7 +13,9 @@ from spanstream.standalone.audit.reading import Progress
 from spanstream.standalone.audit.repairing import mendable, send
 from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.audit.verdicts import MEANINGS, Difference
+from spanstream.standalone.backup.manifest import STORE
 from spanstream.standalone.backup.taking import take
+from spanstream.store.snapshots import generation
 from spanstream.store.store import Store
 
 SHOWN = 1_000  # differences that are told one by one; all are counted
@@ -61,6 +63,7 @@ def backup(log: Log, store: Store, options: Options, progress: Progress) -> Answ
         "files": len(manifest.files),
         "bytes": sum(size for size, _ in manifest.files.values()),
         "seal": manifest.seal,
+        "generation": generation(folder / STORE),
         "seconds": round(time.monotonic() - began, 1),
     }
 

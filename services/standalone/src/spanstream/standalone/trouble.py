@@ -41,7 +41,7 @@ def explain(error: BaseException) -> Trouble:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if type(error).__name__ == "Fatal" and error.__cause__ is not None:
         return explain(error.__cause__)
-    if kinds & {"BrokerError", "StoreCorrupt", "RepresentationError", "MigrationRefused"}:
+    if kinds & {"BrokerError", "StoreCorrupt", "RepresentationError", "MigrationRefused", "OtherIndex"}:
         what, _, advice = _sentence(error).partition("\n")
         return Trouble(what, advice)
     if "PositionGone" in kinds:

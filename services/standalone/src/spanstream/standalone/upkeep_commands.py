@@ -114,6 +114,7 @@ def backup(
     out, _ = output.consoles()
     size = answer["bytes"] / 1e6
     out.print(f"{answer['folder']}: {answer['files']} files, {size:,.1f} MB, in {answer['seconds']} s", markup=False)
+    out.print(f"Generation, whose release every start needs: {answer['generation']}", markup=False, soft_wrap=True)
     out.print(f"Seal, to be noted elsewhere: {answer['seal']}", markup=False, soft_wrap=True)
 
 
@@ -122,6 +123,13 @@ def restore(
     seal: Annotated[
         str | None, typer.Option("--seal", metavar="HASH", help="That `backup` printed; another backup is refused.")
     ] = None,
+    other_release: Annotated[
+        bool,
+        typer.Option(
+            "--other-release",
+            help="Although it was made with another release of the encoder than the index that is there.",
+        ),
+    ] = False,
     data: Data = None,
     log_url: LogUrl = None,
     store_url: StoreUrl = None,
@@ -129,12 +137,21 @@ def restore(
 ) -> None:
     """Put a backup in the index's place; the services must be stopped. At their next start they catch up from the log.
 
-    Standing queries are as of the backup. Nothing is changed where the backup is damaged, of another log or too old.
+    Standing queries are as of the backup. Nothing is changed where the backup is damaged, of another log, of another release of
+    the encoder, or too old.
     """
     from spanstream.standalone.backup import restoring
+    from spanstream.standalone.migration import record
 
+    place = data or client_config.data_folder()
     with _explained(), _neighbours(data, log_url, store_url) as (log, store), _progress(quiet=as_json) as progress:
-        moves = restoring.restore(log, store, folder, seal=seal, progress=progress)
+        ours = data is not None or store_url is None  # else nothing here is about that index
+        recorded = record.read(place) if ours else record.Recorded()
+        moves = restoring.restore(
+            log, store, folder, seal=seal, filled=recorded.filled, other=other_release, progress=progress
+        )
+        if other_release and recorded != record.Recorded():  # from now on as the settings say
+            record.write(place, record.Recorded())
     if as_json:
         rows: list[dict[str, Any]] = [
             {"group": group, "topic": topic, "positions": dict(at)} for (group, topic), at in moves.items()
@@ -144,6 +161,8 @@ def restore(
     out, _ = output.consoles()
     groups = ", ".join(f"{group} on {topic}" for group, topic in moves)
     out.print(f"Restored. Catching up begins when the services start: {groups}.", markup=False)
+    if other_release:
+        out.print("Start with the ENCODER_MODEL (or ENCODER_URL) and SPANS that it was made with; others are refused.")
     out.print("Then hold it against the log: spanstream audit", markup=False)
 
 

@@ -1,6 +1,6 @@
 """Puts a backup in place and sets the log back to where it was taken: what came since is applied again.
 
-    1 the backup is whole, and of this very log, which still goes on from where it was taken
+    1 the backup is whole, of the generation that is there, and of this very log, which still goes on from where it was taken
     2 the groups go back
     3 the snapshot takes the index's place
 
@@ -17,6 +17,7 @@ from spanstream.events.topics import DOCUMENTS
 from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.backup.manifest import STORE, Manifest, Unfit, check_files, read
 from spanstream.standalone.backup.taking import INDEXED, INDEXER
+from spanstream.store.snapshots import generation
 from spanstream.store.store import Store
 
 PARSER = "ingestor"
@@ -29,16 +30,36 @@ def restore(
     folder: Path,
     *,
     seal: str | None = None,
+    filled: str | None = None,
+    other: bool = False,
     progress: Progress = silent,
 ) -> Moves:
-    """Where the groups go on. `store` is not open. Raises Unfit, and what log and store do."""
+    """Where the groups go on. `store` is not open. Raises Unfit, and what log and store do.
+
+    `filled`: the generation that the services fill, None: the one that is live. `other`: the backup may be of another one.
+    """
     manifest = read(folder, seal)  # 1
     check_files(folder, manifest, lambda done, total: progress("bytes", done, total))
+    if not other:
+        _refuse_other(generation(folder / STORE), filled or _live(store))
     moves = plan(log, manifest)
     for (group, topic), positions in moves.items():  # 2
         log.move(group, topic, positions)
     store.restore(folder / STORE)  # 3
     return moves
+
+
+def _live(store: Store) -> str | None:
+    return next((name for name, live in store.generations().items() if live), None)
+
+
+def _refuse_other(needed: str, there: str | None) -> None:
+    if there not in (None, needed):
+        raise Unfit(
+            f"the backup is of generation {needed}, made with another release of the encoder (or other SPANS) than the index"
+            f" that is there, {there}: after it every start would need that release. If you have it and mean to go back to"
+            " it: --other-release. Else take a newer backup, or build anew. Nothing was changed"
+        )
 
 
 def plan(log: Log, manifest: Manifest) -> Moves:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from spanstream.events.ids import Key
 from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.store.points import Head, State
 from spanstream.store.store import Store
@@ -14,16 +15,18 @@ from spanstream.store.store import Store
 BATCH = 500  # heads of one question
 LOOK_SECONDS = 0.5
 MOST = 10_000  # documents that are looked at again; of more it is only said that they lack
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """Documents. `lacking`: live ones that the new generation shows in another version, or not at all; `stale`: deleted ones
-    that it still shows."""
+    that it still shows. `named`: the first NAMED of both, for whoever looks after them."""
 
     live: int
     lacking: int
     stale: int
+    named: Sequence[Key] = ()
 
     @property
     def whole(self) -> bool:
@@ -56,7 +59,8 @@ def cover(
         sleep(LOOK_SECONDS)
         differing = list(_differing(old.heads([head.key for head in differing]).values(), new))
     lacking = sum(head.state is State.LIVE for head in differing)
-    return Coverage(live, lacking, len(differing) - lacking)
+    named = tuple(head.key for head in differing[:NAMED])
+    return Coverage(live, lacking, len(differing) - lacking, named)
 
 
 def _differing(heads: Iterable[Head], new: Store) -> Iterator[Head]:

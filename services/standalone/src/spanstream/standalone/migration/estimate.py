@@ -47,7 +47,7 @@ def estimate(
     read = [store.passages(head) for head in sample]
     flat = [passage for passages in read for passage in passages]
     each = documents / max(1, len(sample))
-    vectors = round(each * (len(sample) + len(flat) + sum(len(passage.span_offsets) for passage in flat)))
+    vectors = _vectors(documents, read)
     measured = _speed(read, encoder, clock)
     speed = min(measured, rate) if rate else measured
     return Estimate(
@@ -60,6 +60,17 @@ def estimate(
         documents_per_second=round(measured, 2),
         hours=round(documents / speed / 3600, 4) if speed else 0.0,
     )
+
+
+def vector_bytes(store: Store, documents: int, sample: Sequence[Head], dimension: int) -> int:
+    """As in an Estimate, which nothing is encoded for. Raises what the store does."""
+    return _vectors(documents, [store.passages(head) for head in sample]) * dimension * COMPONENT_BYTES
+
+
+def _vectors(documents: int, sample: Sequence[Sequence[Passage]]) -> int:
+    """Of so many documents like these: one of each document, passage and span."""
+    found = len(sample) + sum(1 + len(passage.span_offsets) for passages in sample for passage in passages)
+    return round(documents / max(1, len(sample)) * found)
 
 
 def _speed(documents: Sequence[Sequence[Passage]], encoder: Encoder, clock: Callable[[], float]) -> float:

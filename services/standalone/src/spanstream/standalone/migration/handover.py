@@ -21,7 +21,6 @@ from spanstream.runtime.logs import get_logger
 from spanstream.runtime.service import Report
 from spanstream.standalone.migration import record
 from spanstream.standalone.migration.record import Migration, Recorded
-from spanstream.store.errors import StoreRejected
 from spanstream.store.store import Store
 
 log = get_logger()
@@ -46,11 +45,9 @@ class Handover:
         self._move("indexer", FAILURES.name, self._log.committed(of.group, FAILURES.name))
         for group, topic in (("embedder", PASSAGES.name), ("indexer", EMBEDDINGS.name)):  # 2
             self._move(group, topic, self._log.end_offsets(topic))
-        try:
-            self._home.drop(of.old_generation)  # 3
-        except StoreRejected as error:  # it is gone: this was begun before
-            log.info("handover", detail=str(error))
-        record.write(self._folder, Recorded(encoder=of.encoder))  # 4
+        self._home.make_live(of.generation)  # 3; it is, unless a backup of the old one was put back
+        self._home.drop(of.old_generation)
+        record.write(self._folder, Recorded(encoder=of.encoder, generation=of.generation))  # 4
         log.info("handover_done", release=of.release)
 
     def _move(

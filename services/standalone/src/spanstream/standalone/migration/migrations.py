@@ -5,7 +5,8 @@ Its service's thread brings it on:
     1 the generation that the services fill is open; the new one too, if that is the one that the store says is live
     2 searches are answered from that one
     3 with a migration on record, the new one is opened, if it is not yet, and kept current
-    4 while it is being filled: once it is a look behind at most, compare; if it is good enough, switch
+    4 while it is being filled: over a bridge, if there is one, answers are already the new release's, from the old generation;
+      once it is a look behind at most, compare; if it is good enough, switch
 
 The switch: hold the services' indexer, so that nothing new is shown; wait until the new generation has all events that there
 are; make it live in the store, durably; answer from it. So nobody who has seen a document's version meets an older one.
@@ -37,8 +38,9 @@ from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.migration import coverage, record, shadow
 from spanstream.standalone.migration.backfill import TOPICS
+from spanstream.standalone.migration.bridged import bridged
 from spanstream.standalone.migration.estimate import DOCUMENTS as ESTIMATED
-from spanstream.standalone.migration.estimate import Estimate, estimate
+from spanstream.standalone.migration.estimate import Estimate, estimate, vector_bytes
 from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Stage
 from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.standalone.operations import Options, audit, backup, repair
@@ -53,6 +55,7 @@ LOOK_SECONDS = 0.5
 REOPEN_SECONDS = 10.0  # after the new generation could not be opened
 SWITCH_SECONDS = 10.0  # that documents may wait for the switch; then it is tried again later
 COVER_SECONDS = 30.0  # for documents that are on their way while both generations are compared
+GIVEN = ("rate", "overlap", "success_drop", "bridge")  # what a person may set of a migration
 Told = dict[str, Any]
 
 
@@ -85,6 +88,7 @@ class Migrations:
         self._side: Side | None = None
         self._problem = ""  # why there is none although a migration is on record
         self._open_at = 0.0  # not before
+        self._bridged: Shown | None = None  # the generation that the services fill, asked by the new release
         self._goal: Mapping[int, int] | None = None  # the ends of the log at the last look
         self._changing = threading.RLock()
         self._stop = threading.Event()
@@ -113,10 +117,12 @@ class Migrations:
         try:
             if migration is not None:
                 self._check(self._encoder, migration.old_generation, migration.old_release)
-            generation = opened(self._store, self._encoder.info(), around.segmenter, around.compression)
+            info = self._encoder.info()
+            if migration is None:  # what it is a view of becomes live, or that is refused
+                opened(around.home, info, around.segmenter, around.compression, around.replaces)
+            generation = opened(self._store, info, around.segmenter, around.compression)
             own = Shown(generation, self._store, self._encoder)
             if migration is None:
-                around.home.make_live(generation.name)
                 self._live.show(None)
                 self._own = own
                 return True
@@ -158,6 +164,11 @@ class Migrations:
         except BaseException:
             encoder.close()
             raise
+        if migration.stage is Stage.FILLING and migration.bridge is not None:
+            try:
+                self._cross(self._over(migration.bridge, own, encoder))
+            except MigrationRefused as error:  # the old release answers as before
+                log.warning("migration_without_bridge", detail=str(error))
 
     def _look(self) -> None:
         """Steps 3 and 4."""
@@ -173,6 +184,8 @@ class Migrations:
                 log.error("migration_goes_back", detail=side.problem)
                 self._show(self._required().generation.name)
                 self._write(replace(migration, stage=Stage.ROLLED_BACK))
+            elif self._bridged is not None:
+                self._cross(None)
             return
         if migration.stage is not Stage.FILLING:
             return
@@ -184,6 +197,8 @@ class Migrations:
             self._write(replace(migration, report=report, stage=Stage.FILLING if good else Stage.REFUSED))
             if good:
                 self._switch(side)
+            else:
+                self._cross(None)
         except (EncoderError, StoreError, EventLogError, OSError) as error:  # the last: no room for the record
             log.warning("migration_waits", detail=str(error))
         except _Stopping:
@@ -201,7 +216,8 @@ class Migrations:
     def _compared(self, migration: Migration, side: Side) -> tuple[Told, bool]:
         own, new = self._required(), side.shown
         covered = coverage.cover(own.store, new.store, COVER_SECONDS, sleep=self._pause)
-        report: Told = {"coverage": asdict(covered)}
+        named = [key._asdict() for key in covered.named]
+        report: Told = {"coverage": asdict(covered) | {"named": named}}
         if not covered.whole:
             return report, False
         asked = shadow.probes(own.store, drawn(own.store, shadow.QUERIES, SystemRandom()))
@@ -209,6 +225,10 @@ class Migrations:
         try:
             both = list(zip(searchers, (own.generation.dimension, new.generation.dimension), strict=True))
             verdict = shadow.ask(asked, both[0], both[1])
+            if over := self._bridged:
+                searchers.append(Searcher(over.store, over.encoder, {}))
+                bridge = shadow.ask(asked, (searchers[2], over.generation.dimension), both[1])
+                report["bridge"] = asdict(bridge)
         finally:
             for searcher in searchers:
                 searcher.close()
@@ -233,10 +253,40 @@ class Migrations:
         assert self._recorded.migration is not None
         self._write(replace(self._recorded.migration, stage=Stage.SWITCHED))
 
+    def _over(self, path: str, own: Shown, new: Encoder) -> Shown:
+        """The generation that the services fill as the new release asks it: its name is another one, for cursors."""
+        encoder = bridged(path, own.encoder.info(), new)
+        return Shown(self._generation(encoder), own.store, encoder)
+
+    def _measured(self, own: Shown, over: Shown, migration: Migration) -> Told:
+        """What is lost over the bridge. Raises MigrationRefused where that is too much."""
+        asked = shadow.probes(own.store, drawn(own.store, shadow.QUERIES, SystemRandom()))
+        searchers = [Searcher(own.store, each.encoder, {}) for each in (own, over)]
+        try:
+            verdict = shadow.ask(asked, *((each, own.generation.dimension) for each in searchers))
+        finally:
+            for searcher in searchers:
+                searcher.close()
+        if not verdict.good(migration.overlap, migration.success_drop):
+            raise MigrationRefused(
+                f"over the bridge {verdict.new_success:.0%} of {verdict.queries} sentences find their document,"
+                f" {verdict.old_success:.0%} without, and {verdict.overlap:.0%} of the first ten are the same: too much is"
+                " lost. Apply without --bridge; the old release answers meanwhile"
+            )
+        return asdict(verdict)
+
+    def _cross(self, over: Shown | None) -> None:
+        """Ask the generation that the services fill over a bridge from now on, or not any more; unless another one is live."""
+        if self._side is not None and self._switched(self._side):
+            return
+        self._bridged = over
+        self._live.show(over)
+        log.info("migration_bridge", used=over is not None)
+
     def _show(self, generation: str) -> None:
         """Durably, and then at once."""
         self._around.home.make_live(generation)
-        side = self._side
+        side, self._bridged = self._side, None
         self._live.show(side.shown if side and side.shown.generation.name == generation else None)
         log.info("generation_live", generation=generation)
 
@@ -260,24 +310,26 @@ class Migrations:
             "from": {"release": own.encoder.info().release, "generation": own.generation.name},
             "to": {"release": generation.release, "generation": generation.name, "dimension": generation.dimension},
             **asdict(told),
+            "free_bytes": self._around.room.left(),
             "kept": [asdict(each) for each in self._around.home.kept()],
         }
 
-    def apply(self, encoder: str, rate: float, overlap: float, success_drop: float) -> Told:
-        """Begin, or go on with, the migration to this release; its thread does the rest."""
+    def apply(self, encoder: str, given: Mapping[str, Any]) -> Told:
+        """Begin, or go on with, the migration to this release; its thread does the rest.
+
+        `given`: of `rate`, `overlap`, `success_drop` and `bridge`; what is not stays as it was.
+        """
         own = self._required()
         if self._recorded.migration is not None:
             with self._changing:
-                self._resume(self._recorded.migration, encoder, rate, overlap, success_drop)
+                self._resume(_with(self._recorded.migration, given), encoder)
             return self.status()
         self._refuse_forgetful()
         new = self._new_encoder(encoder)
         try:
             generation = self._generation(new)
+            self._refuse_without_room(own, generation.dimension)
             with self._changing:
-                home = self._around.home
-                if generation.name in home.generations():
-                    home.drop(generation.name)  # of an earlier migration: who knows what it has missed
                 migration = Migration(
                     encoder=encoder,
                     release=generation.release,
@@ -285,19 +337,24 @@ class Migrations:
                     old_release=own.encoder.info().release,
                     old_generation=own.generation.name,
                     group=f"migrate-{uuid.uuid4().hex[:12]}",
-                    rate=rate,
-                    overlap=overlap,
-                    success_drop=success_drop,
                 )
+                migration = _with(migration, given)
+                over = None
+                if migration.bridge is not None:
+                    over = self._over(migration.bridge, own, new)
+                    migration = replace(migration, over_bridge=self._measured(own, over, migration))
+                self._around.home.drop(generation.name)  # of an earlier migration: who knows what it has missed
                 self._write(migration)
                 self._opened(migration, own, new)
+                if over is not None:
+                    self._cross(over)
         except BaseException:
             if self._side is None:
                 new.close()
             raise
         return self.status()
 
-    def _resume(self, migration: Migration, encoder: str, rate: float, overlap: float, success_drop: float) -> None:
+    def _resume(self, migration: Migration, encoder: str) -> None:
         if encoder != migration.encoder:
             raise MigrationRefused(
                 f"a migration to {migration.release} is there already ({migration.stage.value}): go on with it, cancel it, or"
@@ -307,17 +364,21 @@ class Migrations:
             return  # it took over before whoever looks on had called again
         if migration.stage is Stage.RETIRED:
             raise MigrationRefused(f"{migration.release} is the live release already: there is nothing to do")
-        again = replace(
-            migration, rate=rate, overlap=overlap, success_drop=success_drop, stage=Stage.FILLING, report=None
-        )
-        side = self._side
+        again = replace(migration, stage=Stage.FILLING, report=None)
+        side, own = self._side, self._required()
         if side is None or side.problem:
             if side is not None:
+                self._cross(None)
                 side.stop()
                 side.close()
                 self._side = None
-            self._opened(again, self._required(), self._new_encoder(encoder))
+            side = self._opened(again, own, self._new_encoder(encoder))
+        over = None
+        if again.bridge is not None:
+            over = self._over(again.bridge, own, side.shown.encoder)
+            again = replace(again, over_bridge=self._measured(own, over, again))
         self._write(again)
+        self._cross(over)
 
     def rollback(self, seconds: float) -> Told:
         """The old generation answers again. `settled`: whether it had all that the new one shows, within `seconds`."""
@@ -351,10 +412,10 @@ class Migrations:
             self._side = None
             if side is not None:
                 side.stop()
-            record.write(self._folder, Recorded(self._recorded.encoder))
+            self._cross(None)
+            record.write(self._folder, replace(self._recorded, migration=None))
             self._recorded = record.read(self._folder)
-            if migration.generation in self._around.home.generations():
-                self._around.home.drop(migration.generation)
+            self._around.home.drop(migration.generation)
             if side is not None:
                 side.close()
         return self.status()
@@ -371,7 +432,7 @@ class Migrations:
             return told
         kept = {each["name"]: each for each in told["generations"]}
         shown: Told = asdict(migration) | {"stage": migration.stage.value}
-        shown["problem"] = self._problem
+        shown["problem"], shown["bridge_used"] = self._problem, self._bridged is not None
         shown["documents"] = kept.get(migration.generation, {}).get("documents", 0)
         shown["old_documents"] = kept.get(migration.old_generation, {}).get("documents", 0)
         if side is not None:
@@ -416,9 +477,18 @@ class Migrations:
         return migration, side
 
     def _estimate(self, own: Shown, new: Encoder, rate: float) -> Estimate:
-        documents = next((each.documents for each in self._around.home.kept() if each.name == own.generation.name), 0)
         sample = drawn(own.store, ESTIMATED, SystemRandom())
-        return estimate(own.store, documents, sample, new, rate)
+        return estimate(own.store, self._documents(own), sample, new, rate)
+
+    def _documents(self, own: Shown) -> int:
+        return next((each.documents for each in self._around.home.kept() if each.name == own.generation.name), 0)
+
+    def _refuse_without_room(self, own: Shown, dimension: int) -> None:
+        """Where the vectors alone do not fit on the disk."""
+        sample = drawn(own.store, ESTIMATED, SystemRandom())
+        needed = vector_bytes(own.store, self._documents(own), sample, dimension)
+        if words := self._around.room.lack(needed):
+            raise MigrationRefused(words)
 
     def _refuse_forgetful(self) -> None:
         """What the log has forgotten nobody can read again."""
@@ -459,12 +529,22 @@ class Migrations:
         self._recorded = recorded
 
 
+def _with(migration: Migration, given: Mapping[str, Any]) -> Migration:
+    return replace(
+        migration,
+        rate=given.get("rate", migration.rate),
+        overlap=given.get("overlap", migration.overlap),
+        success_drop=given.get("success_drop", migration.success_drop),
+        bridge=given.get("bridge", migration.bridge),
+    )
+
+
 def operations(migrations: Migrations) -> dict[str, Callable[..., Told]]:
     """By what is asked over the socket."""
     return {
         "migrate plan": lambda log, store, options, progress: migrations.plan(options["encoder"], options["rate"]),
         "migrate apply": lambda log, store, options, progress: migrations.apply(
-            options["encoder"], options["rate"], options["overlap"], options["success_drop"]
+            options["encoder"], {name: value for name, value in options.items() if name in GIVEN and value is not None}
         ),
         "migrate status": lambda log, store, options, progress: migrations.status(),
         "migrate rollback": lambda log, store, options, progress: migrations.rollback(options["wait"]),

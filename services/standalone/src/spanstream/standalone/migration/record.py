@@ -33,7 +33,8 @@ class Migration:
     """`encoder`: where the new release is, as `migrate apply` was told. `group`: of the consumer that fills it.
 
     `rate`: documents a second, 0: unbounded. `overlap`, `success_drop`: what it has to reach, see `shadow.Verdict`.
-    `report`: of the last comparison.
+    `bridge`: the file with the map from the old release's vectors to the new one's, over which the new release asks the old
+    generation meanwhile. `over_bridge`: a `shadow.Verdict` on that. `report`: of the last comparison.
     """
 
     encoder: str
@@ -42,19 +43,29 @@ class Migration:
     old_release: str
     old_generation: str
     group: str
-    rate: float
-    overlap: float
-    success_drop: float
+    rate: float = 0.0
+    overlap: float = 0.2
+    success_drop: float = 0.05
+    bridge: str | None = None
+    over_bridge: Mapping[str, Any] | None = None
     stage: Stage = Stage.FILLING
     report: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """`encoder`: of the generation that the services fill, None: as the settings say."""
+    """`encoder`: of the generation that the services fill, None: as the settings say. `generation`: its name, where it was
+    moved to.
+    """
 
     encoder: str | None = None
     migration: Migration | None = None
+    generation: str | None = None
+
+    @property
+    def filled(self) -> str | None:
+        """The generation that the services fill, as far as is known here."""
+        return self.migration.old_generation if self.migration else self.generation
 
 
 def read(folder: Path) -> Recorded:
@@ -63,7 +74,7 @@ def read(folder: Path) -> Recorded:
         found = json.loads((folder / FILE).read_text())
         told = found["migration"]
         migration = None if told is None else Migration(**{**told, "stage": Stage(told["stage"])})
-        return Recorded(found["encoder"], migration)
+        return Recorded(found["encoder"], migration, found.get("generation"))
     except FileNotFoundError:
         return Recorded()
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -21,6 +21,7 @@ from spanstream.ingestor.parsing.parser import Parser
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime.logs import get_logger
 from spanstream.standalone.migration.backfill import TOPICS, Backfill, Heads, Noting, Paced, Progress
+from spanstream.standalone.migration.room import Room
 from spanstream.store.compression import Compression
 from spanstream.store.generation import opened
 from spanstream.store.store import Store
@@ -44,6 +45,8 @@ class Surroundings:
     compression: Compression | None
     vacuum_hours: float
     open_encoder: OpenEncoder = field(repr=False)
+    room: Room = field(repr=False)
+    replaces: str = ""  # the generation that another one may take the place of without a migration
 
 
 class Side:
