@@ -1,0 +1,60 @@
+"""The short form of the measurement of training: that it measures what it says. Its long form is `python -m tests.quality.training`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spanstream.standalone.gate.rules import NDCG, SPANS
+from tests.quality import training
+from tests.unit.representations.tiny import LINES, build
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two small sets, one with answers."""
+    for name in ("medline", "xquad"):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        texts = [" ".join(f"{line} It is {name} {n}." for line in LINES) for n in range(40)]
+        corpus = ({"_id": str(n), "title": f"Part {n}", "text": text} for n, text in enumerate(texts))
+        (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
+        queries = ({"_id": f"q{n}", "text": f"which is {name} {n}"} for n in range(25))
+        (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+        (folder / "qrels.tsv").write_text("query\tdocument\tgrade\n" + "".join(f"q{n}\t{n}\t1\n" for n in range(25)))
+    answers = "".join(f"q{n}\t{n}\t0\t{len(LINES[0])}\n" for n in range(25))
+    (folder / "spans.tsv").write_text(f"query\tdocument\tstart\tend\n{answers}")
+    return tmp_path / "data"
+
+
+def test_what_is_measured_is_not_measured_again(data: Path, tmp_path: Path) -> None:
+    model = str(build(tmp_path / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True))
+    only, out = ("medline", "xquad"), tmp_path / "out.json"
+    asked = training.exams(data, only)
+    assert list(asked) == ["medline", "xquad", "xquad, without titles"]
+
+    going = training.work(training.Book(out, 2, model), asked, only, 2, 2, model)
+    assert "medline/0 on medline" in next(line for line in going if line.startswith("medline/0 on"))
+    del going  # stopped, with one look at a trained model written
+
+    book = training.Book(out, 2, model)
+    lines = list(training.work(book, asked, only, 2, 2, model))
+    assert lines[0].startswith("medline/0 on xquad")
+    assert sum("training" in line for line in lines) == 3
+    assert not list(training.work(training.Book(out, 2, model), asked, only, 2, 2, model))
+
+    rows = {(row.read, row.asked, row.measure): row for row in training.rows(book, asked, only, 2)}
+    assert len(rows) == 2 * 5
+    row = rows["xquad", "xquad", SPANS]
+    assert row.trained - row.start == pytest.approx(row.difference.value)
+    assert sum(row.differences) / 2 == pytest.approx(row.difference.value)
+    start, after, more = training.macro(book, [("medline", "medline"), ("xquad", "xquad")], 2)
+    here = [rows[name, name, NDCG] for name in only]
+    assert start == pytest.approx(sum(row.start for row in here) / 2)
+    assert after == pytest.approx(sum(row.trained for row in here) / 2)
+    assert more.value == pytest.approx(100 * (after / start - 1))
+    assert "| all | sets not read |" in training.table(book, asked, only, 2)
+    with pytest.raises(SystemExit, match="is of 2 steps"):
+        training.Book(out, 3, model)
