@@ -50,7 +50,7 @@ def kept(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("start", range(0, SEEDS, PART))
-@pytest.mark.promise("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I19", "I30")
+@pytest.mark.promise("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I19", "I26", "I30")
 def test_every_promise_is_kept(start: int) -> None:
     for seed in range(start, start + PART):
         kept(Plan.of(seed))
