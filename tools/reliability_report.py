@@ -146,18 +146,23 @@ def _restored(result: dict[str, Any]) -> tuple[str, str, str]:
     return "2 × the index lost", figure + f"built from the log alone {result['rebuilt']:.0f} s; equal digests", ""
 
 
+def _migrated(result: dict[str, Any]) -> tuple[str, str, str]:
+    figure = f"{result['queries']:,} searches and {result['writes']:,} writes meanwhile, 0 mixed, stale or failed"
+    return f"{result['switches']} × another generation live", figure, ""
+
+
 def _overload(result: dict[str, Any]) -> tuple[str, str, str]:
     rows = "; ".join(
         f"{row['load']:g} × capacity: goodput {100 * row['goodput']:.0f} %, quiet tenants' p95 {row['quiet_p95_ms']} ms"
-        f" ({row['quiet_p95_ratio']:.2f} × alone), {row['quiet_refused']} of theirs refused, {row['rss_mib']} MiB"
+        f" ({row.get('quiet_p95_ratio', 0.0):.2f} × alone), {row['quiet_refused']} of theirs refused, {row['rss_mib']} MiB"
         for row in result["rows"]
     )
     return f"a noisy tenant beside 19, {result['seconds']:.0f} s each", rows, str(result["seed"])
 
 
 RUNS = {
-    "simulation": Run((*PIPELINE, "I8", "I19"), "python -m tests.chaos.simulation --seeds 10000", _simulated),
-    "faults": Run((*PIPELINE, "I14"), "python -m tests.chaos.faults --minutes 60", _faults),
+    "simulation": Run((*PIPELINE, "I8", "I19", "I26"), "python -m tests.chaos.simulation --seeds 10000", _simulated),
+    "faults": Run((*PIPELINE, "I14", "I19", "I26"), "python -m tests.chaos.faults --minutes 60", _faults),
     "full_disk": Run(("I1", "I20"), "python -m tests.chaos.full_disk --rounds 10", _full_disk),
     "corruption": Run(("I18",), "python -m tests.chaos.corruption --flips 10000", _corruption),
     "recovery": Run(("I1", "I5"), "python -m tests.chaos.recovery --kills 5", _recovery),
@@ -167,6 +172,7 @@ RUNS = {
     "redrive": Run(("I12",), "pytest tests/integration/test_redrive.py --long -s", _redriven),
     "restore": Run(("I11", "I24"), "pytest tests/integration/test_restore.py --long -s", _restored),
     "overload": Run(("I15",), "python -m tests.bench.overload", _overload),
+    "migration": Run(("I23",), "pytest tests/integration/test_migration.py --long -s", _migrated),
     "rehearsal": Run(("I21",), "make rehearse", _rehearsed),
 }
 

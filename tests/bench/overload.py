@@ -164,7 +164,9 @@ async def send(url: str, tokens: dict[str, str], rates: dict[str, float], second
     load, chance, running = Load(), random.Random(name), set[asyncio.Task[None]]()
     total = sum(rates.values())
     tenants = chance.choices(list(rates), list(rates.values()), k=int(2 * total * seconds) + 100)
-    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=1000)
+    limits = httpx.Limits(
+        max_connections=1000, max_keepalive_connections=1000, keepalive_expiry=1
+    )  # before the server does
 
     async def put(client: httpx.AsyncClient, tenant: str, number: int) -> None:
         key, begun = Key(tenant, "load", f"{name}-{number}"), time.time()

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import structlog
 
+from spanstream.ingestor.blobs import Blobs
 from tests.chaos.simulation.__main__ import Result, main
-from tests.chaos.simulation.mutants import MUTANTS, Mutant
+from tests.chaos.simulation.mutants import MUTANTS, Mutant, always
 from tests.chaos.simulation.plan import Action, Plan
 from tests.chaos.simulation.run import run
 from tests.chaos.simulation.scheduler import Fault
@@ -49,7 +50,7 @@ def kept(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("start", range(0, SEEDS, PART))
-@pytest.mark.promise("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I19", "I30")
+@pytest.mark.promise("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I19", "I26", "I30")
 def test_every_promise_is_kept(start: int) -> None:
     for seed in range(start, start + PART):
         kept(Plan.of(seed))
@@ -97,6 +98,13 @@ def test_passages_that_are_written_after_the_delete_and_lack_others_leave_nothin
     actions = (Action("put", 0, None, 3, None, OTHER), Action("delete", 0, 0, 3))
     faults = (Fault("freeze", "indexer: write passages", 4, 32), Fault("freeze", "ingestor: publish", 3, 90))
     kept(plan(*actions, faults=faults, workers=2))
+
+
+def test_a_blob_store_without_its_volume_is_waited_for() -> None:
+    unmounted = plan(Action("put", 0, 0, FEED, 1, OTHER), faults=(Fault("empty", "ingestor: blob", 1),))
+    kept(unmounted)
+    with Mutant("a blob that is not found is missing", ((Blobs, "_check", always(None)),)).planted():
+        assert "refused" in run(unmounted).kinds
 
 
 # --- The simulation itself ---

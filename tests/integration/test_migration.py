@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from spanstream.encoder.encoder import Text
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.representations.bridge import fit
 from spanstream.standalone import control, upkeep_commands
+from tests.chaos.kept import RESULTS, Kept
 from tests.fixtures import here
 
 SECONDS = 120.0
@@ -87,7 +89,7 @@ class Traffic:
     def goes_on(self, queries: int = 12, writes: int = 2) -> None:
         """Wait for so many more."""
         wanted = (self.queries + queries, self.writes + writes)
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + SECONDS + queries
         while self.queries < wanted[0] or self.writes < wanted[1]:
             assert not self.wrong, self.wrong
             assert time.monotonic() < deadline
@@ -166,29 +168,41 @@ def test_over_a_bridge_nothing_fails_and_nothing_is_stale_while_the_new_index_is
         assert load.wrong == []
 
 
+@dataclass
+class Result(Kept):
+    """Nothing was wrong with any answer, or there is no result."""
+
+    switches: int
+    queries: int
+    writes: int
+
+
+@pytest.mark.timeout(7200)  # of the long form, and of a busy machine
 @pytest.mark.promise("I23")
 def test_a_live_index_moves_to_another_release_and_back_while_it_is_asked_and_written(
     tmp_path: Path, long: bool
 ) -> None:
-    flips = 20 if long else 1
+    flips, queries = (20, 2_500) if long else (1, 12)
     with here.running(tmp_path, OLD) as product, traffic(product, 400 if long else 24) as load:
-        load.goes_on()
+        load.goes_on(queries)
         apply(tmp_path)
         told = until(tmp_path, at("switched"))
         assert told["release"] == "hash-80"
         assert told["migration"]["report"]["coverage"]["lacking"] == 0
         for _ in range(flips):
-            load.goes_on()
+            load.goes_on(queries)
             told = ask(tmp_path, "rollback", wait=60.0)
             assert (told["release"], told["settled"]) == ("hash-48", True)
-            load.goes_on()
+            load.goes_on(queries)
             apply(tmp_path)
             told = until(tmp_path, at("switched"))
-        load.goes_on()
+        load.goes_on(queries)
         assert ask(tmp_path, "retire")["migration"]["stage"] == "retired"
-        load.goes_on()
+        load.goes_on(queries)
         load.end()
         assert load.wrong == []
+        if long:
+            Result(2 * flips + 1, load.queries, load.writes).save(RESULTS / "migration.json")
         shown = {f"d{number}" for number, edition in load.shown.items() if edition >= 0}
     with here.running(tmp_path, OLD) as product, product.client() as client:
         told = until(tmp_path, lambda told: True)

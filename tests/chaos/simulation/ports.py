@@ -242,27 +242,25 @@ class ScheduledEncoder:
 
 
 class ScheduledBlobs:
-    """The blob store as one role sees it."""
+    """The blob store as one role sees it. A fault `empty`: its volume is not mounted."""
 
     def __init__(self, scheduler: Scheduler, role: str, blobs: Blobs) -> None:
         self._scheduler, self._role, self._blobs = scheduler, role, blobs
 
     def put(self, of: Key, version: int, data: bytes) -> str:
-        self._reach()
-        return self._blobs.put(of, version, data)
+        return self._reach().put(of, version, data)
 
     def forget(self, of: Key, version: int) -> None:
-        self._reach()
-        self._blobs.forget(of, version)
+        self._reach().forget(of, version)
 
     def erased(self, of: Key, version: int) -> bool:
-        self._reach()
-        return self._blobs.erased(of, version)
+        return self._reach().erased(of, version)
 
     def get(self, key: str, max_bytes: int, accepted_at_us: int = 0) -> bytes:
-        self._reach()
-        return self._blobs.get(key, max_bytes, accepted_at_us)
+        return self._reach().get(key, max_bytes, accepted_at_us)
 
-    def _reach(self) -> None:
-        if self._scheduler.reach(f"{self._role}: blob") == "lost":
+    def _reach(self) -> Blobs:
+        fault = self._scheduler.reach(f"{self._role}: blob")
+        if fault == "lost":
             raise BlobsUnavailable("lost")
+        return Blobs("memory://simulation-without-its-volume") if fault == "empty" else self._blobs

@@ -29,6 +29,7 @@ def test_headers_are_optional_for_direct_producers() -> None:
     assert decode(DocumentEvent, KEY.encode(), event().SerializeToString()) == event()
 
 
+@pytest.mark.promise("I22")
 def test_unknown_fields_of_a_newer_schema_are_accepted() -> None:
     extra = bytes([0b11111010, 0x06, 1, 65])  # field 111, one byte
     assert decode(DocumentEvent, KEY.encode(), event().SerializeToString() + extra).id == "i"

@@ -62,7 +62,7 @@ class Backfill:
 
     def _wanted(self, records: Sequence[Record]) -> list[Record]:
         events = [codec.envelope(record.topic, record.value) for record in records]
-        keys = [event and Key(event.tenant, event.source, event.id) for event in events]
+        keys = [None if event is None else Key(event.tenant, event.source, event.id) for event in events]
         try:
             heads = self._live(list(dict.fromkeys(key for key in keys if key)))
         except StoreUnavailable as error:
