@@ -393,9 +393,9 @@ class Migrations:
             if migration.stage in (Stage.SWITCHED, Stage.RETIRED) or (side is not None and self._switched(side)):
                 raise MigrationRefused(f"{migration.release} is live: roll back first")
             self._side = None
+            self._cross(None)
             if side is not None:
                 side.stop()
-            self._cross(None)
             record.write(self._folder, replace(self._recorded, migration=None))
             self._recorded = record.read(self._folder)
             self._around.home.drop(migration.generation)
