@@ -19,6 +19,9 @@ class Noting:
     def __init__(self) -> None:
         self.opened: list[tuple[Any, ...]] = []
 
+    def replaced(self, generation: str) -> None:
+        return None
+
     def open(self, *given: Any) -> None:
         self.opened.append(given)
 

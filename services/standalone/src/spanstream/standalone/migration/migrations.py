@@ -32,7 +32,6 @@ from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS
 from spanstream.gateway.live import Live, Shown
-from spanstream.gateway.search import Searcher
 from spanstream.runtime.logs import get_logger
 from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.audit.settled import settled
@@ -220,20 +219,15 @@ class Migrations:
         report: Told = {"coverage": asdict(covered) | {"named": named}}
         if not covered.whole:
             return report, False
-        asked = shadow.probes(own.store, drawn(own.store, shadow.QUERIES, SystemRandom()))
-        searchers = [Searcher(each.store, each.encoder, {}) for each in (own, new)]
-        try:
-            both = list(zip(searchers, (own.generation.dimension, new.generation.dimension), strict=True))
-            verdict = shadow.ask(asked, both[0], both[1])
-            if over := self._bridged:
-                searchers.append(Searcher(over.store, over.encoder, {}))
-                bridge = shadow.ask(asked, (searchers[2], over.generation.dimension), both[1])
-                report["bridge"] = asdict(bridge)
-        finally:
-            for searcher in searchers:
-                searcher.close()
+        asked = self._probes(own)
+        verdict = shadow.ask(asked, own, new)
+        if self._bridged is not None:
+            report["bridge"] = asdict(shadow.ask(asked, self._bridged, new))
         report["shadow"] = asdict(verdict)
         return report, verdict.good(migration.overlap, migration.success_drop)
+
+    def _probes(self, own: Shown) -> list[shadow.Probe]:
+        return shadow.probes(own.store, drawn(own.store, shadow.QUERIES, SystemRandom()))
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
@@ -260,13 +254,7 @@ class Migrations:
 
     def _measured(self, own: Shown, over: Shown, migration: Migration) -> Told:
         """What is lost over the bridge. Raises MigrationRefused where that is too much."""
-        asked = shadow.probes(own.store, drawn(own.store, shadow.QUERIES, SystemRandom()))
-        searchers = [Searcher(own.store, each.encoder, {}) for each in (own, over)]
-        try:
-            verdict = shadow.ask(asked, *((each, own.generation.dimension) for each in searchers))
-        finally:
-            for searcher in searchers:
-                searcher.close()
+        verdict = shadow.ask(self._probes(own), own, over)
         if not verdict.good(migration.overlap, migration.success_drop):
             raise MigrationRefused(
                 f"over the bridge {verdict.new_success:.0%} of {verdict.queries} sentences find their document,"
@@ -410,9 +398,9 @@ class Migrations:
             if migration.stage in (Stage.SWITCHED, Stage.RETIRED) or (side is not None and self._switched(side)):
                 raise MigrationRefused(f"{migration.release} is live: roll back first")
             self._side = None
+            self._cross(None)
             if side is not None:
                 side.stop()
-            self._cross(None)
             record.write(self._folder, replace(self._recorded, migration=None))
             self._recorded = record.read(self._folder)
             self._around.home.drop(migration.generation)

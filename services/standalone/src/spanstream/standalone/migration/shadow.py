@@ -8,8 +8,10 @@ the evaluation gate of the training says. Here it keeps a release away that is b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from spanstream.gateway.live import Shown
 from spanstream.gateway.meanings import Words
 from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.search import Searcher
@@ -64,14 +66,18 @@ def probes(store: Store, heads: Sequence[Head]) -> list[Probe]:
     return found
 
 
-def ask(asked: Sequence[Probe], old: tuple[Searcher, int], new: tuple[Searcher, int]) -> Verdict:
-    """Each generation by its searcher and dimension. Raises what a search raises."""
+def ask(asked: Sequence[Probe], old: Shown, new: Shown) -> Verdict:
+    """Both are searched as requests are. Raises what a search raises."""
     overlaps, successes = [], [0, 0]
-    for probe in asked:
-        both = [_found(searcher, dimension, probe, Mode.HYBRID) for searcher, dimension in (old, new)]
-        overlaps.append(len(both[0] & both[1]) / max(1, len(both[0]), len(both[1])))
-        for side, (searcher, dimension) in enumerate((old, new)):
-            successes[side] += (probe.source, probe.id) in _found(searcher, dimension, probe, Mode.DENSE)
+    with ExitStack() as stack:
+        sides = [(Searcher(each.store, each.encoder, {}), each.generation.dimension) for each in (old, new)]
+        for searcher, _ in sides:
+            stack.callback(searcher.close)
+        for probe in asked:
+            both = [_found(searcher, dimension, probe, Mode.HYBRID) for searcher, dimension in sides]
+            overlaps.append(len(both[0] & both[1]) / max(1, len(both[0]), len(both[1])))
+            for side, (searcher, dimension) in enumerate(sides):
+                successes[side] += (probe.source, probe.id) in _found(searcher, dimension, probe, Mode.DENSE)
     count = len(asked)
     if not count:
         return Verdict(0, 1.0, 1.0, 1.0)
