@@ -14,7 +14,7 @@ TESTS = Path(__file__).with_name("alerts.yaml")
 
 
 def promtool(*arguments: str) -> None:
-    done = subprocess.run([tool("promtool"), *arguments], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([tool("promtool"), *arguments], capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
