@@ -388,12 +388,7 @@ class Migrations:
 
     def backup(self, options: Options, progress: Progress) -> Told:
         """As without migrations, of the generation that the services fill: from their positions a restore catches up."""
-        migration = self._recorded.migration
-        if migration is not None and migration.stage in (Stage.SWITCHED, Stage.RETIRED):
-            raise MigrationRefused(
-                f"the index is between two generations: {migration.release} is live, and {migration.old_release} is what the"
-                " services fill. Retire or roll back first"
-            )
+        record.refuse_backup(self._recorded)
         return backup(self._around.log, self._around.home, options, progress)
 
     def _at(self, stage: Stage) -> tuple[Migration, Side]:
