@@ -136,9 +136,11 @@ class Migrations:
     def _check(self, encoder: Encoder, generation: str, release: str) -> None:
         """Before anything is made for it."""
         if self._generation(encoder).name != generation:
+            now = encoder.info().release
+            changed = f"which is {now} now" if now != release else "and SPANS is another now"
             raise MigrationRefused(
-                f"a migration is on record, and one of its encoders was {release}, which is {encoder.info().release} now. Put"
-                " that release back, and start with the ENCODER_MODEL and SPANS that there were"
+                f"a migration is on record, and one of its encoders was {release}, {changed}. Put that back, and start with the"
+                " ENCODER_MODEL and SPANS that there were"
             )
 
     def _opened(self, migration: Migration, own: Shown, encoder: Encoder) -> Side:
