@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -199,6 +200,19 @@ def test_deletion_of_an_unknown_document_is_accepted_with_a_warning(server: Serv
     assert done.exit_code == 0
     assert done.stdout == "accepted  kb/a\n"
     assert "knew no such document" in done.stderr
+
+
+def test_ctrl_c_says_how_much_was_accepted(server: Server, tmp_path: Path) -> None:
+    class Interrupting(dict[tuple[str, str], Any]):
+        def __getitem__(self, asked: tuple[str, str]) -> tuple[int, Any]:
+            signal.raise_signal(signal.SIGINT)
+            return 503, {"detail": "not now"}
+
+    server.answers = Interrupting()
+    (tmp_path / "a.md").write_text("words")
+    done = run("ingest", str(tmp_path / "a.md"))
+    assert done.exit_code == cli.INTERRUPTED
+    assert "0 documents were accepted for certain" in " ".join(done.stderr.split())
 
 
 def test_folder_without_documents_says_what_is_looked_for(server: Server, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from spanstream.client import AsyncClient, Client, Invalid, NotFound, NotSettled, Resolution, cli
+from spanstream.client.cli import INTERRUPTED
 from spanstream.client.dead_letters import STALLED
-from spanstream.client.failures import INTERRUPTED, app
+from spanstream.client.failures import app
 from tests.unit.client.server import Clock, Script, problem
 
 URL = "http://search.test"

@@ -191,6 +191,8 @@ def test_without_an_index_there_is_no_receipt(bench: Bench) -> None:
     [
         ({"id": "a"}, "body.source"),
         ({"source": "WIKI"}, "body.source"),
+        ({"source": ""}, "body.source"),
+        ({"source": "wiki", "id": ""}, "body.id"),
         ({"source": "wiki", "id": ".."}, "body.id"),
         ({"source": "wiki", "id": "x" * 600}, "body.id"),
         ({"sauce": "wiki"}, "body.sauce"),

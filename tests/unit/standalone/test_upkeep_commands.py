@@ -12,6 +12,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from spanstream.standalone import upkeep_commands
+from spanstream.standalone.migration import record
+from spanstream.standalone.migration.record import Migration, Recorded, Stage
 from tests.fixtures.asked import answering
 from tests.fixtures.stepped import World
 
@@ -76,6 +78,29 @@ def test_what_cannot_be_done_is_a_line_and_exit_code_3(world: World, tmp_path: P
     done = run(tmp_path, "backup", str(tmp_path / "taken"))
     assert done.exit_code == 3
     assert "no snapshots" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("stage", "command", "told"),
+    [
+        (Stage.SWITCHED, "backup", "between two generations"),
+        (Stage.RETIRED, "backup", "between two generations"),
+        (Stage.RETIRED, "restore", "start Spanstream once"),
+    ],
+)
+def test_a_stopped_one_is_not_copied_or_replaced_in_the_midst_of_a_migration(
+    stage: Stage, command: str, told: str, tmp_path: Path
+) -> None:
+    names = {name: name for name in ("encoder", "release", "generation", "old_release", "old_generation", "group")}
+    migration = Migration(**names, rate=0.0, overlap=0.2, success_drop=0.05, stage=stage)  # type: ignore[arg-type]
+    record.write(tmp_path, Recorded(migration=migration))
+    wait = ["--wait", "0"] if command == "backup" else []
+    done = CliRunner(env={"LOG_URL": "", "STORE_URL": "", "COLUMNS": "200"}).invoke(
+        app, [command, str(tmp_path / "copy"), "--data", str(tmp_path), *wait]
+    )
+    assert done.exit_code == 3, done.output
+    assert told in done.stderr
+    assert not (tmp_path / "kafka").exists()
 
 
 def test_without_a_spanstream_it_says_what_to_name(tmp_path: Path) -> None:

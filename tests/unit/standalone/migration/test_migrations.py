@@ -535,6 +535,20 @@ def test_a_start_with_another_encoder_than_the_indexs_is_refused_and_says_how_to
     assert machine.home.generations()[GENERATION.name] is False
 
 
+def test_other_spans_than_those_on_record_are_named(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply()
+        process.reach(Stage.SWITCHED)
+    found = record.read(machine.folder).migration
+    assert found is not None
+    record.write(machine.folder, Recorded(None, replace(found, old_generation="of-other-spans")))
+    process = machine.process()
+    process.start()
+    process.until(lambda: False)
+    assert "SPANS is another now" in str(process.died[0])
+    process.stop()
+
+
 def test_at_the_start_after_a_retirement_the_services_go_on_with_the_new_generation(machine: Machine) -> None:
     with machine.running() as process:
         process.apply()

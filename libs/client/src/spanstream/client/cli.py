@@ -29,6 +29,7 @@ from spanstream.client.options import SearchOptions
 from spanstream.client.results import Failure, Progress, Report
 
 FAILED, USAGE, UNREACHABLE, REFUSED = 1, 2, 3, 4
+INTERRUPTED = 130  # as a shell says it of Ctrl-C
 PLUGINS = "spanstream.commands"
 FILTER_HELP = (
     """A condition as JSON: '{"field": "metadata.lang", "in": ["en"]}', also eq, gte, gt, lte, lt; '"""
@@ -105,7 +106,13 @@ def ingest(
                 kinds = " ".join(sorted(files.TEXT.keys() | files.BINARY.keys() | files.RECORDS))
                 err.print(f"nothing to ingest in {name}; these are looked for: {kinds}", markup=False, style="yellow")
             with output.IngestProgress(err, chosen, total, quiet=as_json) as bar:
-                report = _add(report, client.ingest(chosen, items, wait=wait, on_progress=bar))
+                try:
+                    report = _add(report, client.ingest(chosen, items, wait=wait, on_progress=bar))
+                except KeyboardInterrupt:
+                    count = report.counts.accepted + bar.counts.accepted
+                    told = f"{count} documents were accepted for certain; ingest the same again for the rest."
+                    err.print(told, markup=False, style="yellow")
+                    raise typer.Exit(INTERRUPTED) from None
     if as_json:
         output.write_json({"counts": report.counts, "skipped": skipped, "failures": report.failures})
     else:

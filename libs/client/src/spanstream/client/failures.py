@@ -13,11 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from spanstream.client import output
-from spanstream.client.cli import FAILED, Json, Url, _connect
+from spanstream.client.cli import FAILED, INTERRUPTED, Json, Url, _connect
 from spanstream.client.dead_letters import DeadLetters, FailureGroup, Resolution, Selection
 from spanstream.client.workbench import RATE
 
-INTERRUPTED = 130  # as a shell says it of Ctrl-C
 LINE_SECONDS = 2.0  # between two lines of progress where there is no terminal
 
 app = typer.Typer(

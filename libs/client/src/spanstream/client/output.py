@@ -121,6 +121,7 @@ class IngestProgress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console, self._title, self._total, self._quiet, self._clock = console, title, total, quiet, clock
+        self.counts = Progress()  # the last
         self._last = clock()
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -136,6 +137,7 @@ class IngestProgress:
 
     def __call__(self, counts: Progress) -> None:
         """Show these counts."""
+        self.counts = counts
         total = self._total if self._total is not None else counts.accepted
         others = f"{counts.accepted} accepted" + (f", {counts.failed} failed" if counts.failed else "")
         self._bar.update(self._task, completed=counts.searchable, total=total, others=others)

@@ -24,7 +24,8 @@ class Breadth(BaseModel):
         """Raises Problem 422, or 403 for a caller that does not see all of it: numbers would tell of the rest."""
         if self.id is not None and self.source is None:
             raise misfit(("body.source", "is missing: an id is one of a source"))
-        key_of(caller.tenant, self.source or "x", self.id or "x", "body.id", "body.source")
+        source, id = ("x" if each is None else each for each in (self.source, self.id))
+        key_of(caller.tenant, source, id, "body.id", "body.source")
         if caller.groups is not None:
             raise Problem(403, "this key is bound to groups of documents")
         if caller.sources is not None and self.source not in caller.sources:

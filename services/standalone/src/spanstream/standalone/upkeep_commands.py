@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -144,9 +144,12 @@ def restore(
     from spanstream.standalone.migration import record
 
     place = data or client_config.data_folder()
-    with _explained(), _neighbours(data, log_url, store_url) as (log, store), _progress(quiet=as_json) as progress:
+    with _explained(), ExitStack() as stack:
         ours = data is not None or store_url is None  # else nothing here is about that index
         recorded = record.read(place) if ours else record.Recorded()
+        record.refuse_restore(recorded)
+        log, store = stack.enter_context(_neighbours(data, log_url, store_url))
+        progress = stack.enter_context(_progress(quiet=as_json))
         moves = restoring.restore(
             log, store, folder, seal=seal, filled=recorded.filled, other=other_release, progress=progress
         )
@@ -171,6 +174,7 @@ def _asked(
 ) -> dict[str, Any]:
     """Answered by the Spanstream that runs on the data folder, else here."""
     from spanstream.standalone import control
+    from spanstream.standalone.migration import record
     from spanstream.standalone.operations import OPERATIONS
 
     with _explained(), _progress(quiet=quiet) as progress:
@@ -179,6 +183,8 @@ def _asked(
                 return control.ask(data or client_config.data_folder(), what, options, progress)
             except control.NobodyThere:
                 pass
+        if what == "backup" and store_url is None:
+            record.refuse_backup(record.read(data or client_config.data_folder()))
         with _neighbours(data, log_url, store_url) as (log, store):
             store.open_live()
             return OPERATIONS[what](log, store, options, progress)
@@ -204,6 +210,7 @@ def _explained() -> Iterator[None]:
     from spanstream.runtime.settings import SettingsError
     from spanstream.standalone.backup.manifest import Unfit
     from spanstream.standalone.control import Refused
+    from spanstream.standalone.migration.record import MigrationRefused
     from spanstream.standalone.trouble import Trouble
     from spanstream.store.errors import StoreError
 
@@ -212,7 +219,7 @@ def _explained() -> Iterator[None]:
     except Trouble as trouble:
         typer.echo(f"{trouble.what} {trouble.advice}", err=True)
         raise typer.Exit(UNREACHABLE) from trouble
-    except (EventLogError, StoreError, Unfit, Refused, SettingsError, Unusable, OSError) as error:
+    except (EventLogError, StoreError, Unfit, Refused, MigrationRefused, SettingsError, Unusable, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(UNREACHABLE) from error
 

@@ -144,9 +144,11 @@ class Migrations:
     def _check(self, encoder: Encoder, generation: str, release: str) -> None:
         """Before anything is made for it."""
         if self._generation(encoder).name != generation:
+            now = encoder.info().release
+            changed = f"which is {now} now" if now != release else "and SPANS is another now"
             raise MigrationRefused(
-                f"a migration is on record, and one of its encoders was {release}, which is {encoder.info().release} now. Put"
-                " that release back, and start with the ENCODER_MODEL and SPANS that there were"
+                f"a migration is on record, and one of its encoders was {release}, {changed}. Put that back, and start with the"
+                " ENCODER_MODEL and SPANS that there were"
             )
 
     def _opened(self, migration: Migration, own: Shown, encoder: Encoder) -> Side:
@@ -440,12 +442,7 @@ class Migrations:
 
     def backup(self, options: Options, progress: Progress) -> Told:
         """As without migrations, of the generation that the services fill: from their positions a restore catches up."""
-        migration = self._recorded.migration
-        if migration is not None and migration.stage in (Stage.SWITCHED, Stage.RETIRED):
-            raise MigrationRefused(
-                f"the index is between two generations: {migration.release} is live, and {migration.old_release} is what the"
-                " services fill. Retire or roll back first"
-            )
+        record.refuse_backup(self._recorded)
         return backup(self._around.log, self._around.home, options, progress)
 
     def settle(self, events: Log, seconds: float, progress: Progress) -> Mapping[int, int]:

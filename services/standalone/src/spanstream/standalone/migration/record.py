@@ -89,5 +89,25 @@ def write(folder: Path, recorded: Recorded) -> None:
     write_atomically(folder / FILE, json.dumps(asdict(recorded), indent=1))
 
 
+def refuse_backup(recorded: Recorded) -> None:
+    """Raise MigrationRefused while what is live is not what the services fill: from their positions it could not catch up."""
+    migration = recorded.migration
+    if migration is not None and migration.stage in (Stage.SWITCHED, Stage.RETIRED):
+        raise MigrationRefused(
+            f"the index is between two generations: {migration.release} is live, and {migration.old_release} is what the"
+            " services fill. Retire or roll back first"
+        )
+
+
+def refuse_restore(recorded: Recorded) -> None:
+    """Raise MigrationRefused while the next start would remove an index that a backup brings back."""
+    migration = recorded.migration
+    if migration is not None and migration.stage is Stage.RETIRED:
+        raise MigrationRefused(
+            f"{migration.old_release} is retired, and the next start removes its index: start Spanstream once, which ends"
+            " that, stop it, and restore a backup that was taken since"
+        )
+
+
 class MigrationRefused(Exception):
     """This is not done, and nothing was changed; the message says why, and what can be."""
