@@ -69,6 +69,20 @@ def test_killed_at_any_step_it_comes_to_the_same(
     assert torch.equal(weights(again.student), weights(whole.student))
 
 
+def test_what_learns_beside_the_model_goes_on_too_and_is_gone_at_the_end(
+    folder: Path, documents: list[Document], tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, objectives={"denoising": {}, "layers": {"layers": [1, 2]}}, rank=2)
+    whole = run(folder, documents, tmp_path / "whole", recipe)
+    with pytest.raises(Killed):
+        run(folder, documents, tmp_path / "killed", recipe, die_after=6)
+    again = run(folder, documents, tmp_path / "killed", recipe)
+    assert [look.total for look in again.looks] == [look.total for look in whole.looks]
+    assert torch.equal(weights(again.student), weights(whole.student))
+    assert whole.looks[-1].losses["denoising"] < whole.looks[0].losses["denoising"]
+    assert list(whole.student.network.state_dict()) == list(student(str(folder)).network.state_dict())
+
+
 def test_it_goes_on_in_the_numbers_it_began_with(folder: Path, documents: list[Document], tmp_path: Path) -> None:
     def begun(out: Path, *, mixed: bool, die_after: int | None = None) -> Trained:
         def tell(step: int, loss: float) -> None:
