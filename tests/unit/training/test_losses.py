@@ -9,11 +9,13 @@ import torch
 from torch.nn.functional import normalize
 
 from spanstream.representations.training.losses import (
+    agreement,
     at_prefixes,
     decorrelation,
     distance,
     group_contrast,
     info_nce,
+    reconstruction,
     suspects,
 )
 
@@ -83,3 +85,17 @@ def test_gradients_are_those_of_the_formula(loss: str) -> None:
         "decorrelation": lambda a, b: decorrelation(a + b),
     }
     assert torch.autograd.gradcheck(calls[loss], (left, right))
+
+
+def test_agreement_is_the_divergence_of_preferences() -> None:
+    like = torch.tensor([[math.log(3), 0.0], [0.0, 0.0]])  # 3 : 1, 1 : 1
+    scores = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
+    wanted = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert float(agreement(scores, like)) == pytest.approx(wanted / 2)
+    assert float(agreement(like, like)) == pytest.approx(0, abs=1e-7)
+
+
+def test_reconstruction_is_the_surprise_of_real_tokens() -> None:
+    logits = torch.log(torch.tensor([[[1.0, 2.0, 1.0], [2.0, 1.0, 1.0]], [[1.0, 1.0, 6.0], [9.0, 9.0, 9.0]]]))
+    tokens, real = torch.tensor([[1, 0], [2, 0]]), torch.tensor([[True, True], [True, False]])
+    assert float(reconstruction(logits, tokens, real)) == pytest.approx(-(2 * math.log(1 / 2) + math.log(3 / 4)) / 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -10,9 +11,16 @@ import pytest
 import torch
 
 from spanstream.encoder.encoder import Text
-from spanstream.representations.training.objective import Document, Objective, Sight
+from spanstream.representations.errors import ModelUnsupported
+from spanstream.representations.local import LocalEncoder, open_local
+from spanstream.representations.release import Release
+from spanstream.representations.training.objective import Assisted, Document, Objective, Sight
 from spanstream.representations.training.objectives import OBJECTIVES
+from spanstream.representations.training.objectives.denoising import Decoder
+from spanstream.representations.training.objectives.layers import Layers
 from spanstream.representations.training.student import Student, Vectors, student
+from spanstream.representations.training.views import alone, in_context
+from tests.unit.representations.tiny import LINES
 
 EACH = pytest.mark.parametrize("name", sorted(OBJECTIVES))
 
@@ -28,7 +36,17 @@ def loss(objective: Objective, learner: Student, before: Student, documents: lis
     draw = objective.draw(documents, Random(0))
     with torch.no_grad():
         start = before.encode([*draw.texts, *draw.reference])
-    return draw.loss(Sight(learner.encode(draw.texts), lambda: start))
+    return draw.loss(Sight(learner.encode(draw.texts, draw.layers), lambda: start, assistant(objective, learner)))
+
+
+def assistant(objective: Objective, learner: Student) -> torch.nn.Module | None:
+    torch.manual_seed(0)
+    return objective.assistant(learner) if isinstance(objective, Assisted) else None
+
+
+def of(name: str) -> Objective:
+    """As a recipe has it that names no more, if the model is large enough for that."""
+    return OBJECTIVES[name](layers=(1, 2)) if name == "layers" else OBJECTIVES[name]()
 
 
 @EACH
@@ -37,8 +55,8 @@ def test_a_loss_is_finite_falls_by_a_step_and_is_the_same_for_the_same_seed(
 ) -> None:
     fresh = replace(student(str(folder)), mixed=False)
     fresh.network.eval()
-    start = loss(OBJECTIVES[name](), fresh, learner, documents[:8])
-    assert loss(OBJECTIVES[name](), fresh, learner, documents[:8]).item() == start.item()
+    start = loss(of(name), fresh, learner, documents[:8])
+    assert loss(of(name), fresh, learner, documents[:8]).item() == start.item()
     if name == "keep":  # nothing has moved
         assert start.item() == pytest.approx(0, abs=1e-6)
         return
@@ -50,16 +68,18 @@ def test_a_loss_is_finite_falls_by_a_step_and_is_the_same_for_the_same_seed(
                 parameter -= 1e-3 * parameter.grad / length**0.5
     if name == "dropout":  # without dropout both readings of a text are the same already
         return
-    assert loss(OBJECTIVES[name](), fresh, learner, documents[:8]).item() < start.item()
+    assert loss(of(name), fresh, learner, documents[:8]).item() < start.item()
 
 
 @EACH
 def test_documents_without_anything_to_learn_from_break_nothing(name: str, learner: Student) -> None:
     bare = [Document("a", "", ((0, 1),)), Document("b", "", ((0, 1),))]
-    draw = OBJECTIVES[name]().draw(bare, Random(0))
+    objective = of(name)
+    draw = objective.draw(bare, Random(0))
     if draw.texts:
-        vectors = learner.encode([*draw.texts, *draw.reference])
-        assert torch.isfinite(draw.loss(Sight(vectors[: len(draw.texts)], lambda: vectors)))
+        vectors = learner.encode([*draw.texts, *draw.reference], draw.layers)
+        sight = Sight(vectors[: len(draw.texts)], lambda: vectors, assistant(objective, learner))
+        assert torch.isfinite(draw.loss(sight))
 
 
 def test_sentences_are_compared_with_every_sentence_of_the_batch(documents: list[Document]) -> None:
@@ -98,10 +118,49 @@ def test_pairs_count_hard_negatives_and_not_what_answers_too() -> None:
     assert float(loss) == pytest.approx(float(torch.tensor([1.0, 0.0, 1.0]).logsumexp(0)) - 1)  # without `both`
 
 
-def test_vectors_are_those_of_the_encoder(learner: Student, documents: list[Document]) -> None:
-    from spanstream.representations.local import LocalEncoder
-    from spanstream.representations.training.views import alone, in_context
+def test_early_vectors_are_those_of_a_release_that_ends_there(folder: Path, learner: Student) -> None:
+    texts = [alone(line) for line in LINES]
+    with torch.no_grad():
+        ours = learner.encode(texts, layers=(1, 3))
+    encoder = open_local(Release("early", str(folder), dtype="float32", layers=(1,)))
+    for found, wanted in zip(ours, encoder.encode(texts), strict=True):
+        torch.testing.assert_close(found.early[0], torch.from_numpy(wanted.whole), atol=2e-5, rtol=0)
+        torch.testing.assert_close(found.early[1], found.whole)
+    encoder.close()
+    with pytest.raises(ModelUnsupported, match="layers \\[4\\] of a model that has 3"):
+        learner.encode(texts, layers=(4,))
 
+
+def test_lower_layers_learn_to_find_and_to_agree() -> None:
+    unit = torch.eye(2)
+    passage = Document("a b", "", ((0, 1), (2, 3)))
+    draw = Layers(layers=(1,), dimensions=(), temperature=1.0).draw([passage], Random(0))
+    # Sentence, its words, sentence, its words: by the last layer each finds its own, by the first one the other's.
+    now = [
+        Vectors(unit[k], torch.empty(0, 2), unit[[k if place % 2 else 1 - k]]) for place, k in enumerate((0, 0, 1, 1))
+    ]
+    right, wrong = math.log(math.e + 1) - 1, math.log(math.e + 1)
+    share = math.e / (math.e + 1)  # of an anchor's mass that its own candidate has, by the last layer
+    disagreement = share * 1 + (1 - share) * -1  # each log-ratio of the softmaxes is 1 or -1
+    assert float(draw.loss(Sight(now, list))) == pytest.approx((right + wrong + disagreement) / 2)
+
+
+def test_the_decoder_sees_the_vector_and_what_stands_before(learner: Student) -> None:
+    torch.manual_seed(0)
+    decoder = Decoder(learner)
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    vector = torch.randn(1, learner.model.width)
+    with torch.no_grad():
+        found = decoder.logits(tokens, vector)
+        later = decoder.logits(torch.tensor([[5, 6, 9, 9]]), vector)
+        other = decoder.logits(tokens, -vector)
+    torch.testing.assert_close(found[:, :3], later[:, :3])  # of the third token, by the first two
+    assert not torch.allclose(found[:, 3], later[:, 3])
+    assert not torch.allclose(found[:, 0], other[:, 0])
+    assert not [name for name in decoder.state_dict() if "words" in name]
+
+
+def test_vectors_are_those_of_the_encoder(learner: Student, documents: list[Document]) -> None:
     long = Document(" ".join(each.text for each in documents), "A title", documents[0].sentences)
     texts: list[Text] = [in_context(each) for each in [*documents[:5], long]] + [alone("a b"), alone("")]
     encoder = LocalEncoder(learner.model)

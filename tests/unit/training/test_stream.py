@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import pytest
@@ -22,6 +23,28 @@ def test_epochs_hold_everything_once_but_what_is_held_out(documents: list[Docume
     assert first != second
     assert first == list(islice(batches(lambda: documents, 10, seed=0), len(first)))
     assert first != list(islice(batches(lambda: documents, 10, seed=1), len(first)))
+
+
+def test_no_more_passages_are_in_memory_than_an_epoch_is_shuffled_among() -> None:
+    alive = most = 0
+
+    class Counted(Document):
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    def source() -> Iterator[Document]:
+        nonlocal alive, most
+        for number in range(30_000):
+            alive += 1
+            most = max(most, alive)
+            yield Counted(f"This is {number}.")
+
+    refuse_unsuitable(source)
+    assert len(held_out(source)) == 200
+    for _ in islice(batches(source, 50, seed=0), 700):  # more than an epoch
+        pass
+    assert 10_000 <= most < 10_500
 
 
 def test_a_passage_left_over_alone_is_left_out(documents: list[Document]) -> None:

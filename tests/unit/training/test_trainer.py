@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from spanstream.encoder.encoder import Text
 from spanstream.representations.model import load
 from spanstream.representations.training import checkpoint
 from spanstream.representations.training.errors import CheckpointInvalid, TrainingFailed
 from spanstream.representations.training.objective import Document
 from spanstream.representations.training.recipe import Recipe
-from spanstream.representations.training.student import Student, student
+from spanstream.representations.training.student import Student, Vectors, student
 from spanstream.representations.training.trainer import Trained, train
 
 RECIPE = Recipe(
@@ -65,6 +69,20 @@ def test_killed_at_any_step_it_comes_to_the_same(
     assert torch.equal(weights(again.student), weights(whole.student))
 
 
+def test_what_learns_beside_the_model_goes_on_too_and_is_gone_at_the_end(
+    folder: Path, documents: list[Document], tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, objectives={"denoising": {}, "layers": {"layers": [1, 2]}}, rank=2)
+    whole = run(folder, documents, tmp_path / "whole", recipe)
+    with pytest.raises(Killed):
+        run(folder, documents, tmp_path / "killed", recipe, die_after=6)
+    again = run(folder, documents, tmp_path / "killed", recipe)
+    assert [look.total for look in again.looks] == [look.total for look in whole.looks]
+    assert torch.equal(weights(again.student), weights(whole.student))
+    assert whole.looks[-1].losses["denoising"] < whole.looks[0].losses["denoising"]
+    assert list(whole.student.network.state_dict()) == list(student(str(folder)).network.state_dict())
+
+
 def test_it_goes_on_in_the_numbers_it_began_with(folder: Path, documents: list[Document], tmp_path: Path) -> None:
     def begun(out: Path, *, mixed: bool, die_after: int | None = None) -> Trained:
         def tell(step: int, loss: float) -> None:
@@ -113,6 +131,49 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path: Path) -> None:
         checkpoint.save(tmp_path, RECIPE, {"steps": 2})
     (tmp_path / f"{checkpoint.FILE}.new").rmdir()
     assert checkpoint.restore(tmp_path, RECIPE) == {"steps": 1}
+
+
+@contextmanager
+def no_room(size: int) -> Iterator[None]:
+    """No file grows beyond `size` bytes, as on a disk that fills up."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_ends_it_and_it_goes_on_when_there_is_room(
+    folder: Path, documents: list[Document], tmp_path: Path
+) -> None:
+    whole = run(folder, documents, tmp_path / "whole")
+    with pytest.raises(Killed):
+        run(folder, documents, tmp_path / "full", die_after=5)
+    with no_room(10_000), pytest.raises(TrainingFailed, match="checkpoint cannot be written"):
+        run(folder, documents, tmp_path / "full")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == [checkpoint.FILE]
+    again = run(folder, documents, tmp_path / "full")
+    assert torch.equal(weights(again.student), weights(whole.student))
+    with no_room(10_000), pytest.raises((TrainingFailed, OSError), match=r"model cannot be written|too large"):
+        again.student.save(tmp_path / "model")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+@pytest.mark.parametrize("look", [True, False])
+def test_memory_that_does_not_suffice_is_said(
+    error: Exception, look: bool, folder: Path, documents: list[Document], tmp_path: Path
+) -> None:
+    class Small(Student):
+        def encode(self, texts: Sequence[Text], layers: Sequence[int] = ()) -> list[Vectors]:
+            if look or self.network.training:
+                raise error
+            return super().encode(texts, layers)
+
+    whole = student(str(folder))
+    small = Small(whole.folder, whole.model, whole.network)
+    with pytest.raises(TrainingFailed, match=r"a step of \d passages does not fit in memory: make batch smaller"):
+        train(RECIPE, small, lambda: documents, tmp_path)
 
 
 def test_what_was_learnt_is_a_model_that_loads(folder: Path, documents: list[Document], tmp_path: Path) -> None:

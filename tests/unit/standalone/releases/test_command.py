@@ -56,6 +56,16 @@ def said(done: Result) -> str:
     return " ".join(done.output.replace("│", " ").split())
 
 
+def test_a_folder_that_an_older_version_trained_is_refused_by_what_it_lacks(world: Path, tmp_path: Path) -> None:
+    report = json.loads((world / "bees" / outcome.REPORT).read_text())
+    for lacking in ("corpus", "start_fingerprint"):
+        del report[lacking]
+    (tmp_path / outcome.REPORT).write_text(json.dumps(report))
+    refused = run("publish", tmp_path, "--registry", tmp_path / "registry")
+    assert refused.exit_code == 2
+    assert "trained by an older version, which did not keep start_fingerprint, corpus: train again" in said(refused)
+
+
 def test_a_release_is_judged_and_published_only_if_it_passed(world: Path) -> None:
     bees, registry = world / "bees", world / "registry"
     unjudged = run("publish", bees, "--registry", registry)

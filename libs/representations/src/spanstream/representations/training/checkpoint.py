@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def save(folder: Path, recipe: Recipe, state: dict[str, Any]) -> None:
     """Replace the checkpoint. Raises TrainingFailed where the disk does not take it; then the old one stays."""
     new = folder / f"{FILE}.new"
     try:
-        torch.save({"recipe": asdict(recipe), **state}, new)
+        torch.save(_on_processor({"recipe": asdict(recipe), **state}), new)
         with open(new, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(new, folder / FILE)
@@ -42,3 +43,14 @@ def restore(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     if told != asdict(recipe):
         raise CheckpointInvalid(f"{path} is of another recipe; train into another folder, or remove it")
     return state
+
+
+def _on_processor(value: Any) -> Any:
+    """The same with its tensors in this process' memory, so that it can be read where there is no such device."""
+    if isinstance(value, torch.Tensor):
+        return value.cpu()
+    if isinstance(value, Mapping):
+        return {key: _on_processor(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on_processor(each) for each in value)
+    return value

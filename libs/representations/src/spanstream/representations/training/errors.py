@@ -19,3 +19,11 @@ class TrainingFailed(RepresentationError):
 
 class CheckpointInvalid(RepresentationError):
     """A checkpoint of another recipe or corpus, or damaged: train into another folder."""
+
+
+class DeviceUnavailable(RepresentationError):
+    """No such device on this machine: name another one, or none."""
+
+
+class WorkersUnavailable(RepresentationError):
+    """Several workers were asked for, and they cannot be started: the message says what is missing."""

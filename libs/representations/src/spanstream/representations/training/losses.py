@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, kl_div, normalize
+
+_NOT_COUNTED = -100
 
 
 def info_nce(
@@ -21,8 +23,8 @@ def info_nce(
     """
     scores = anchors @ candidates.T / temperature
     if left_out is not None:
-        scores = scores.masked_fill(left_out, float("-inf"))
-    return cross_entropy(scores, own)
+        scores = scores.masked_fill(left_out.to(scores.device), float("-inf"))
+    return cross_entropy(scores, own.to(scores.device))
 
 
 def group_contrast(wholes: torch.Tensor, parts: torch.Tensor, owner: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -31,9 +33,10 @@ def group_contrast(wholes: torch.Tensor, parts: torch.Tensor, owner: torch.Tenso
     `owner` [n] names each part's text (group-wise contrastive loss of COSTA, Ma et al., 2022).
     """
     scores = wholes @ parts.T / temperature
-    own = owner == torch.arange(len(wholes))[:, None]
+    owner = owner.to(scores.device)
+    own = owner == torch.arange(len(wholes), device=scores.device)[:, None]
     others = scores.masked_fill(own, float("-inf")).logsumexp(dim=1)
-    at = torch.arange(len(parts))
+    at = torch.arange(len(parts), device=scores.device)
     mine = scores[owner, at]
     return (torch.logaddexp(mine, others[owner]) - mine).mean()
 
@@ -67,6 +70,24 @@ def at_prefixes(
     ).mean()
 
 
+def agreement(scores: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """How far what each anchor prefers, by `scores` [n, m], is from what it prefers by `like` [n, m], which does not learn.
+
+    Kullback-Leibler divergence of softmaxes, the mean over anchors (2D Matryoshka, Li et al., 2024).
+    """
+    return kl_div(scores.log_softmax(dim=1), like.detach().log_softmax(dim=1), log_target=True, reduction="batchmean")
+
+
+def reconstruction(logits: torch.Tensor, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    """How surprising the tokens [n, length] are by `logits` [n, length, vocabulary], the mean over those that are `real`.
+
+    (Cross-entropy of TSDAE, Wang et al., 2021.)
+    """
+    return cross_entropy(
+        logits.flatten(0, 1), tokens.masked_fill(~real, _NOT_COUNTED).flatten(), ignore_index=_NOT_COUNTED
+    )
+
+
 def suspects(anchors: torch.Tensor, candidates: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
     """[n, m] bool: candidates that these vectors put nearer to an anchor than its `own` [n].
 
@@ -74,4 +95,4 @@ def suspects(anchors: torch.Tensor, candidates: torch.Tensor, own: torch.Tensor)
     a model that knows nothing yet they are chance, and a part of what it can learn from stays.
     """
     cosines = anchors @ candidates.T
-    return cosines > cosines.gather(1, own[:, None])
+    return cosines > cosines.gather(1, own[:, None].to(cosines.device))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
 from spanstream.encoder.encoder import Text
-from spanstream.representations.training.student import Vectors
+from spanstream.representations.training.student import Student, Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +30,23 @@ class Document:
 
 class Sight(NamedTuple):
     """The vectors of what was drawn: the student's, and on demand those that the model gave before it learnt, of the
-    texts and then of the `reference`.
+    texts and then of the `reference`; and the objective's assistant, if it has one.
     """
 
     now: list[Vectors]
     start: Callable[[], list[Vectors]]
+    assistant: Callable[..., torch.Tensor] | None = None
 
 
 class Draw(NamedTuple):
     """`texts` to encode, and the loss of their vectors, a scalar; nothing to learn from is an empty list. `reference`:
-    what only the model before it learnt reads.
+    what only the model before it learnt reads. `layers`: after which the whole of a text is pooled too, from 1.
     """
 
     texts: list[Text]
     loss: Callable[[Sight], torch.Tensor]
     reference: Sequence[Text] = ()
+    layers: tuple[int, ...] = ()
 
 
 class Objective(Protocol):
@@ -52,4 +54,13 @@ class Objective(Protocol):
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """From one batch; the same `chance` draws the same."""
+        ...
+
+
+@runtime_checkable
+class Assisted(Protocol):
+    """An objective with something beside the model that learns, and is thrown away at the end."""
+
+    def assistant(self, student: Student) -> torch.nn.Module:
+        """Made before the first step; draws from torch's generator."""
         ...

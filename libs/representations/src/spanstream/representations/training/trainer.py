@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import islice
@@ -21,10 +23,13 @@ import torch
 from spanstream.encoder.encoder import Text
 from spanstream.representations.training import adapters, checkpoint
 from spanstream.representations.training.errors import TrainingFailed
-from spanstream.representations.training.objective import Document, Sight
+from spanstream.representations.training.objective import Assisted, Document, Sight
 from spanstream.representations.training.recipe import Recipe
 from spanstream.representations.training.stream import Source, batches, held_out, refuse_unsuitable
 from spanstream.representations.training.student import Student, Vectors
+from spanstream.representations.training.team import ALONE, Team
+
+ASSISTANT = "assistant_"  # before an objective's name, in the network while it learns
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +55,45 @@ Progress = Callable[[int, float], None]
 
 
 def train(
-    recipe: Recipe, student: Student, source: Source, folder: Path, *, progress: Progress = lambda step, loss: None
+    recipe: Recipe,
+    student: Student,
+    source: Source,
+    folder: Path,
+    *,
+    progress: Progress = lambda step, loss: None,
+    team: Team = ALONE,
 ) -> Trained:
     """Learn from `source`, which gives the same passages each time it is called; go on from a checkpoint in `folder`.
 
-    `progress(step, loss)` is called after each step. Raises RecipeInvalid, CorpusUnsuitable, CheckpointInvalid and
-    TrainingFailed.
+    `progress(step, loss)` is called after each step. Of a `team` all call it with the same, and all get the same; the first
+    one has the folder. Raises RecipeInvalid, CorpusUnsuitable, CheckpointInvalid and TrainingFailed.
     """
     refuse_unsuitable(source)
-    return _Run(recipe, student, held_out(source), folder).through(source, progress)
+    with _deterministic(student.device):
+        return _Run(recipe, student, held_out(source), folder, team).through(source, progress)
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """A GPU adds in any order unless it is told not to; a processor does not."""
+    if device.type == "cpu":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read at the first product
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 class _Run:
-    def __init__(self, recipe: Recipe, student: Student, apart: list[Document], folder: Path) -> None:
+    def __init__(self, recipe: Recipe, student: Student, apart: list[Document], folder: Path, team: Team) -> None:
         self._recipe = recipe
         self._mixed = recipe.mixed()
+        self._team = team
+        student = replace(student, mixed=team.told(student.mixed))
         self._student = student
         self._start = replace(student, network=copy.deepcopy(student.network).eval())
         for module in student.network.modules():
@@ -73,10 +102,14 @@ class _Run:
         if recipe.rank:
             torch.manual_seed(Random(f"{recipe.seed}/adapters").getrandbits(63))
             adapters.adapt(student.network, recipe.rank)
+        for name, (_, objective) in self._mixed.items():
+            if isinstance(objective, Assisted):
+                torch.manual_seed(Random(f"{recipe.seed}/{name}").getrandbits(63))
+                student.network.add_module(ASSISTANT + name, objective.assistant(student).to(student.device))
         self._apart = apart
         self._folder = folder
-        learning = [each for each in student.network.parameters() if each.requires_grad]
-        self._optimizer = torch.optim.AdamW(learning, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self._learning = [each for each in student.network.parameters() if each.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._learning, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self._best: dict[str, Any] = {}
         self._trained = Trained(student)
 
@@ -92,50 +125,83 @@ class _Run:
             progress(trained.steps, loss)
             if trained.steps % recipe.evaluate_every == 0 or trained.steps == recipe.steps:
                 self._look()
-                self._keep()
+                if self._team.rank == 0:
+                    self._keep()
         self._student.network.load_state_dict(self._best)
+        for name in [name for name, _ in self._student.network.named_children() if name.startswith(ASSISTANT)]:
+            delattr(self._student.network, name)
         adapters.merge(self._student.network)
         self._student.network.eval()
         return trained
 
     def _step(self, documents: Sequence[Document]) -> float:
         number = self._trained.steps
-        torch.manual_seed(Random(f"{self._recipe.seed}/dropout/{number}").getrandbits(63))
+        apart = f"/{self._team.rank}" if self._team.rank else ""  # the first one draws what one alone does
+        torch.manual_seed(Random(f"{self._recipe.seed}/dropout/{number}{apart}").getrandbits(63))
         self._student.network.train()
         for group in self._optimizer.param_groups:
             group["lr"] = self._recipe.rate(number)
         self._optimizer.zero_grad()
-        try:
-            total, _ = self._losses(documents, Random(f"{self._recipe.seed}/{number}"))
+        with _within_memory(len(documents)):
+            total, each = self._losses(documents, Random(f"{self._recipe.seed}/{number}"))
             if not math.isfinite(float(total.detach())):
                 raise TrainingFailed(f"the loss of step {number + 1} is no number: make learning_rate smaller")
-            if not total.requires_grad:
+            if not each:
                 raise TrainingFailed("no objective of the recipe finds anything to learn from in these passages")
-            total.backward()  # type: ignore[no-untyped-call]
-        except (MemoryError, RuntimeError) as error:
-            if not _of_memory(error):
-                raise
-            raise TrainingFailed(f"a step of {len(documents)} passages does not fit: make batch smaller") from error
-        torch.nn.utils.clip_grad_norm_(self._student.network.parameters(), self._recipe.clip)
-        self._optimizer.step()
+            if total.requires_grad:  # else a worker without a text of its own
+                total.backward()  # type: ignore[no-untyped-call]
+            self._team.average(self._learning)
+            torch.nn.utils.clip_grad_norm_(self._learning, self._recipe.clip)
+            self._optimizer.step()
         return float(total.detach())
 
     def _losses(self, documents: Sequence[Document], chance: Random) -> tuple[torch.Tensor, dict[str, float]]:
         """The weighted sum, and each."""
         draws = {name: objective.draw(documents, chance) for name, (_, objective) in self._mixed.items()}
-        now = _once(self._student, [draw.texts for draw in draws.values()])
+        layers = tuple(sorted({layer for draw in draws.values() for layer in draw.layers}))
+        now = [
+            [each._replace(early=each.early[[layers.index(layer) for layer in draw.layers]]) for each in vectors]
+            for draw, vectors in zip(
+                draws.values(),
+                self._once(self._student, [draw.texts for draw in draws.values()], layers),
+                strict=True,
+            )
+        ]
         start = cache(partial(self._before, [[*draw.texts, *draw.reference] for draw in draws.values()]))
         total, each = torch.zeros(()), dict[str, float]()
         for number, (name, draw) in enumerate(draws.items()):
             if draw.texts:
-                loss = draw.loss(Sight(now[number], lambda number=number: start()[number]))  # type: ignore[misc]
+                assistant = getattr(self._student.network, ASSISTANT + name, None)
+                sight = Sight(now[number], lambda number=number: start()[number], assistant)  # type: ignore[misc]
+                loss = draw.loss(sight)
                 total = total + self._mixed[name][0] * loss
                 each[name] = float(loss.detach())
         return total, each
 
     def _before(self, drawn: Sequence[Sequence[Text]]) -> list[list[Vectors]]:
         with torch.no_grad():
-            return _once(self._start, drawn)
+            return self._once(self._start, drawn)
+
+    def _once(
+        self, student: Student, drawn: Sequence[Sequence[Text]], layers: tuple[int, ...] = ()
+    ) -> list[list[Vectors]]:
+        """The vectors of each draw's texts. A text that several draws have is encoded once; one that a draw has twice, twice,
+        for it may be dropout that tells them apart.
+        """
+        texts, places = list[Text](), dict[tuple[object, ...], int]()
+        found: list[list[int]] = []
+        for draw in drawn:
+            seen: Counter[tuple[object, ...]] = Counter()
+            found.append([])
+            for text in draw:
+                same = (text.text, text.context, text.context_ranges, text.ranges.tobytes())
+                seen[same] += 1
+                place = places.setdefault((*same, seen[same]), len(texts))
+                if place == len(texts):
+                    texts.append(text)
+                found[-1].append(place)
+        vectors = self._team.encode(student, texts, layers)
+        return [[vectors[place] for place in draw] for draw in found]
 
     def _look(self) -> None:
         """At what is held out; what was best so far is kept."""
@@ -144,7 +210,8 @@ class _Run:
         parts = [self._apart[at : at + size] for at in range(0, len(self._apart), size)]
         with torch.no_grad():
             for part in parts:
-                loss, each = self._losses(part, Random(self._recipe.seed))
+                with _within_memory(len(part)):
+                    loss, each = self._losses(part, Random(self._recipe.seed))
                 total += float(loss.detach()) / len(parts)
                 for name, value in each.items():
                     sums[name] = sums.get(name, 0.0) + value / len(parts)
@@ -173,7 +240,7 @@ class _Run:
         checkpoint.save(self._folder, self._recipe, state | now)
 
     def _restore(self) -> None:
-        state = checkpoint.restore(self._folder, self._recipe)
+        state = self._team.told(checkpoint.restore(self._folder, self._recipe) if self._team.rank == 0 else None)
         if state is None:
             return
         # As it began: the same result, whatever is faster by now.
@@ -186,26 +253,17 @@ class _Run:
         self._best = state["best"]
 
 
+@contextmanager
+def _within_memory(passages: int) -> Iterator[None]:
+    """Says what to do where memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _of_memory(error):
+            raise
+        raise TrainingFailed(f"a step of {passages} passages does not fit in memory: make batch smaller") from error
+
+
 def _of_memory(error: Exception) -> bool:
     """On a CPU torch says it in words alone."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
-def _once(student: Student, drawn: Sequence[Sequence[Text]]) -> list[list[Vectors]]:
-    """The vectors of each draw's texts. A text that several draws have is encoded once; one that a draw has twice, twice,
-    for it may be dropout that tells them apart.
-    """
-    texts, places = list[Text](), dict[tuple[object, ...], int]()
-    found: list[list[int]] = []
-    for draw in drawn:
-        seen: Counter[tuple[object, ...]] = Counter()
-        found.append([])
-        for text in draw:
-            same = (text.text, text.context, text.context_ranges, text.ranges.tobytes())
-            seen[same] += 1
-            place = places.setdefault((*same, seen[same]), len(texts))
-            if place == len(texts):
-                texts.append(text)
-            found[-1].append(place)
-    vectors = student.encode(texts)
-    return [[vectors[place] for place in draw] for draw in found]

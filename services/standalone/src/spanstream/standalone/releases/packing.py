@@ -27,6 +27,8 @@ def packed(folder: Path, bar: Progress) -> Manifest:
         raise Refused(f"{folder} is no release's folder: `spanstream train --out {folder}` would make one")
     if (folder / spool.FILE).exists():
         raise Refused(f"the training in {folder} has not ended: the same `spanstream train` goes on with it")
+    if lacking := [key for key in ("start_fingerprint", "corpus") if key not in report]:
+        raise Refused(f"{folder} was trained by an older version, which did not keep {', '.join(lacking)}: train again")
     gate = _passed(folder)
     release = read_release(folder / outcome.RELEASE)
     manifests.refuse_name(release.name)

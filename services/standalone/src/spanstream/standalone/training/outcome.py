@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from spanstream.representations.errors import RepresentationError
 from spanstream.representations.model import fingerprint
 from spanstream.representations.modules import read_modules
 from spanstream.representations.training import checkpoint
@@ -25,6 +26,12 @@ from spanstream.standalone.training import curves, spool
 
 MODEL, RELEASE, REPORT, CURVES = "model", "release.yaml", "training.json", "training.png"
 NOT_OFFERED, GATE, CARD = "not-offered.yaml", "gate.json", "README.md"
+
+_KEYS = ("release", "model", "start", "passages", "steps", "kept", "looks", "recipe")  # that all who read it need
+
+
+class OutcomeInvalid(RepresentationError):
+    """A training's folder that is damaged or of another version: train again."""
 
 
 def write(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -56,11 +63,20 @@ def write(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What a training wrote in this folder; None where none has. Raises OSError and ValueError."""
-    if not (folder / REPORT).is_file():
+    """What a training wrote in this folder; None where none has. Raises OSError and OutcomeInvalid."""
+    path = folder / REPORT
+    if not path.is_file():
         return None
-    report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    return report
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise OutcomeInvalid(f"{path} is damaged: {error}") from error
+    lacking = [key for key in _KEYS if key not in report] if isinstance(report, dict) else _KEYS
+    if lacking:
+        raise OutcomeInvalid(
+            f"{path} lacks {', '.join(lacking)}: another version wrote it; train again into another folder"
+        )
+    return dict(report)
 
 
 def release(folder: Path) -> Path:

@@ -57,8 +57,10 @@ def source(folder: Path) -> Source:
 
 def count(folder: Path) -> Counted:
     """How many there are."""
-    every = [len(each.queries) for each in _read(folder, whole=False)]
-    return Counted(len(every), sum(each > 0 for each in every), sum(every))
+    passages = asked = pairs = 0
+    for each in _read(folder, whole=False):
+        passages, asked, pairs = passages + 1, asked + bool(each.queries), pairs + len(each.queries)
+    return Counted(passages, asked, pairs)
 
 
 def by_document(folder: Path) -> bool:
