@@ -274,7 +274,7 @@ def test_over_a_bridge_the_new_release_answers_from_the_old_vectors_until_its_ow
         asked = len(release.asked)
         question = [Text("the moon and the tide", np.zeros((0, 2), np.int32))]
         vectors = [each.encoder.encode(question, query=True)[0].whole for each in (shown, own)]
-        assert np.allclose(*vectors, atol=1e-5)
+        assert np.allclose(vectors[0], vectors[1], atol=1e-5)
         assert len(release.asked) == asked + 1
         assert machine.live == GENERATION.name
         machine.world.put("late", text="Quinces ripen late.")
