@@ -250,14 +250,17 @@ class ScheduledBlobs:
     def put(self, of: Key, version: int, data: bytes) -> str:
         return self._reach().put(of, version, data)
 
+    def existed(self, accepted_at_us: int) -> None:
+        self._reach().existed(accepted_at_us)
+
     def forget(self, of: Key, version: int) -> None:
         self._reach().forget(of, version)
 
     def erased(self, of: Key, version: int) -> bool:
         return self._reach().erased(of, version)
 
-    def get(self, key: str, max_bytes: int, accepted_at_us: int = 0) -> bytes:
-        return self._reach().get(key, max_bytes, accepted_at_us)
+    def get(self, key: str, max_bytes: int) -> bytes:
+        return self._reach().get(key, max_bytes)
 
     def _reach(self) -> Blobs:
         fault = self._scheduler.reach(f"{self._role}: blob")

@@ -222,7 +222,7 @@ def test_a_file_over_the_limit(blobs: Blobs) -> None:
 
 def test_an_unreachable_blob_store_is_no_fault_of_the_document(tmp_path: Path) -> None:
     class Down(Blobs):
-        def get(self, key: str, max_bytes: int, accepted_at_us: int = 0) -> bytes:
+        def get(self, key: str, max_bytes: int) -> bytes:
             raise BlobsUnavailable("down")
 
     handler = Handler(Down(f"file:{tmp_path}"), parse_here, Cutting(), remembered_keys=1)
@@ -348,12 +348,15 @@ def test_later_stages_are_told_of_a_blob(handler: Handler, blobs: Blobs) -> None
 @pytest.mark.promise("I28")
 def test_an_event_that_is_read_once_more_after_its_delete_is_no_failure(handler: Handler, blobs: Blobs) -> None:
     """A dead letter would keep the title of what was erased."""
-    upsert = record(event(version=1, title="On bees", blob=blobs.put(KEY, 1, b"Bees.")))
+    before = 1  # the store was made, by a clock that was ahead
+    upsert = record(event(version=1, title="On bees", blob=blobs.put(KEY, 1, b"Bees."), accepted_at_us=before))
     delete = record(event(version=2, operation=OPERATION_DELETE))
     assert len(passages(handler([upsert, delete]))) == 2
     assert [each.version for each in passages(handler([upsert, delete]))] == [2]
-    lost = event(version=3, blob=blobs.put(KEY, 3, b"Bees.")[:-1])
-    assert reason(handler([record(lost)])) == REASON_BLOB_MISSING
+    lost = blobs.put(KEY, 3, b"Bees.")[:-1]
+    assert reason(handler([record(event(version=3, blob=lost))])) == REASON_BLOB_MISSING
+    with pytest.raises(Retry, match="younger"):
+        handler([record(event(version=3, blob=lost, accepted_at_us=before))])
 
 
 def test_the_moment_of_expiry_is_handed_on_and_must_be_one(handler: Handler) -> None:

@@ -115,10 +115,8 @@ class Blobs:
                 self._write(self._path(key), data)
         return key
 
-    def get(self, key: str, max_bytes: int, accepted_at_us: int = 0) -> bytes:
-        """The bytes. `accepted_at_us`: when its event was, 0: not known. Raises BlobMissing, BlobTooLarge or BlobsUnavailable;
-        ValueError for what is no key.
-        """
+    def get(self, key: str, max_bytes: int) -> bytes:
+        """The bytes. Raises BlobMissing, BlobTooLarge or BlobsUnavailable; ValueError for what is no key."""
         if not is_key(key):
             raise ValueError("not a blob key")
         with _reached():
@@ -126,11 +124,16 @@ class Blobs:
                 with self._fs.open(self._path(key), "rb") as file:
                     data: bytes = file.read(max_bytes + 1)
             except FileNotFoundError as error:
-                self._check(accepted_at_us)
+                self._check()
                 raise BlobMissing("no such blob") from error
         if len(data) > max_bytes:
             raise BlobTooLarge(f"more than {max_bytes} bytes")
         return data
+
+    def existed(self, accepted_at_us: int) -> None:
+        """Of what is missing: raises BlobsUnavailable where the store was made after its event was accepted. 0: that is not known."""
+        with _reached():
+            self._check(accepted_at_us)
 
     def forget(self, of: Key, version: int) -> None:
         """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable.

@@ -122,6 +122,7 @@ class Handler:
         except BlobMissing as error:
             if self._reach(lambda: self._blobs.erased(codec.key_of(event), event.version)):
                 return []  # read once more after its delete: the index shows that, or will
+            self._reach(lambda: self._blobs.existed(event.accepted_at_us))
             raise ParseError(REASON_BLOB_MISSING, "the blob store has no such blob") from error
         text = normalise(parsed.text)
         self._check_text(text)
@@ -183,7 +184,7 @@ class Handler:
         if kind is None:
             raise ParseError(REASON_TYPE_UNSUPPORTED, "no parser for this content type")
         in_blob = event.WhichOneof("body") == "blob"
-        body = self._fetch(event.blob, event.accepted_at_us) if in_blob else event.text.encode()
+        body = self._fetch(event.blob) if in_blob else event.text.encode()
         try:
             metadata = from_struct(event.metadata)
         except InvalidMetadata as error:
@@ -199,9 +200,9 @@ class Handler:
         except ParserUnavailable as error:
             raise Retry(PARSER_RETRY_SECONDS, str(error)) from error
 
-    def _fetch(self, blob: str, accepted_at_us: int) -> bytes:
+    def _fetch(self, blob: str) -> bytes:
         try:
-            return self._reach(lambda: self._blobs.get(blob, self._cutting.file_bytes, accepted_at_us))
+            return self._reach(lambda: self._blobs.get(blob, self._cutting.file_bytes))
         except BlobTooLarge as error:
             raise ParseError(REASON_PARSE_LIMIT, str(error)) from error
 

@@ -39,13 +39,13 @@ class Looking(Blobs):
         super().__init__(url)
         self._seconds = seconds
 
-    def get(self, key: str, max_bytes: int, accepted_at_us: int = 0) -> bytes:
+    def get(self, key: str, max_bytes: int) -> bytes:
         """As the base class, in a thread that may be left behind."""
         found: Future[bytes] = Future()
 
         def look() -> None:
             try:
-                found.set_result(super(Looking, self).get(key, max_bytes, accepted_at_us))
+                found.set_result(super(Looking, self).get(key, max_bytes))
             except (BlobError, ValueError, MemoryError) as error:
                 found.set_exception(error)
 
