@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from spanstream.representations.errors import ReleaseInvalid
 from spanstream.representations.model import fingerprint
 from spanstream.representations.modules import read_modules
 from spanstream.representations.training import checkpoint
@@ -56,11 +57,17 @@ def write(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What a training wrote in this folder; None where none has. Raises OSError and ValueError."""
-    if not (folder / REPORT).is_file():
-        return None
-    report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-    return report
+    """What a training wrote in this folder; None where none has. Raises OSError and ReleaseInvalid."""
+    return parsed(folder / REPORT) if (folder / REPORT).is_file() else None
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    """What one of these files says. Raises OSError, and ReleaseInvalid where it was cut or changed."""
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ReleaseInvalid(f"{path} is damaged: put it back, or train into another folder") from error
+    return told
 
 
 def release(folder: Path) -> Path:
