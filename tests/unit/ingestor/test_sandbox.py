@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -103,6 +104,11 @@ def test_real_formats_pass_through_the_real_child() -> None:
         assert refusal(sandbox, files.bomb(300 * 2**20), Kind.DOCX) == REASON_PARSE_LIMIT
     finally:
         sandbox.close()
+
+
+def test_ctrl_c_in_a_terminal_is_not_for_the_child(sandbox: Sandbox) -> None:
+    child = int(sandbox.parse(Kind.PDF, b"a").text)
+    assert os.getpgid(child) == child
 
 
 def test_closing_twice_is_closing_once(sandbox: Sandbox) -> None:

@@ -16,6 +16,9 @@ from spanstream.encoder.http import HttpEncoder
 from spanstream.standalone import composition
 from spanstream.standalone.composition import Plan
 from spanstream.standalone.folder import DataFolder
+from spanstream.standalone.migration import record
+from spanstream.standalone.migration.record import Recorded
+from spanstream.standalone.trouble import Trouble
 
 
 class Asked(ThreadingHTTPServer):
@@ -49,6 +52,13 @@ def qdrant() -> Iterator[Asked]:
 
 def plan(target: str, store_url: str, encoder_url: str) -> Plan:
     return Plan(frozenset({target}), "127.0.0.1", 0, 0, "memory:", store_url, encoder_url)
+
+
+def test_a_release_that_the_index_was_moved_to_and_that_is_gone_is_named(tmp_path: Path) -> None:
+    record.write(tmp_path, Recorded(encoder=str(tmp_path / "bees" / "release.yaml")))
+    with pytest.raises(Trouble, match=r"moved to .*release\.yaml, which is not there") as told:
+        composition.build(plan("gateway", f"edge:{tmp_path}", "hash:16"), DataFolder(tmp_path), lambda message: None)
+    assert "Put that release back" in told.value.advice
 
 
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")  # it does not leave this machine

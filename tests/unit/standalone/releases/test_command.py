@@ -107,6 +107,22 @@ def test_a_release_is_judged_and_published_only_if_it_passed(world: Path) -> Non
     assert "is not what was judged any more" in said(other)
 
 
+def test_what_a_training_left_is_damaged_is_said(tmp_path: Path) -> None:
+    (tmp_path / outcome.REPORT).write_text('{"release": "bee')
+    for done in (run("publish", tmp_path, "--registry", "r"), run("evaluate", tmp_path, of=encoder)):
+        assert done.exit_code == 2
+        assert "training.json is damaged" in said(done)
+    (tmp_path / outcome.REPORT).write_text("{}")
+    (tmp_path / outcome.GATE).write_text("")
+    assert "gate.json is damaged" in said(run("publish", tmp_path, "--registry", "r"))
+
+
+def test_a_judgement_that_could_not_be_written_is_not_begun(tmp_path: Path) -> None:
+    done = run("evaluate", "a", "--against", "b", "--out", tmp_path / "none" / "j.json", of=encoder)
+    assert done.exit_code == 2
+    assert "is no file in a folder that exists" in said(done)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -82,6 +81,7 @@ class Rehearsal:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=os.environ | _FEW | {"TMPDIR": self._folder.name},
+            process_group=0,  # Ctrl-C in a terminal is for us, who end it, also while it starts
         )
         theirs.close()
         self._connection = ours
@@ -97,7 +97,6 @@ class Rehearsal:
 def main() -> None:
     """The child: answer until the parent goes."""
     connection, asked = Connection(int(sys.argv[1])), json.loads(sys.argv[2])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent ends us
     for kind, bound in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
         with suppress(OSError, ValueError):  # what a system does not know is left as it is
             resource.setrlimit(kind, (bound, bound))

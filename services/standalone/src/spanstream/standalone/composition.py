@@ -162,6 +162,11 @@ def _as_recorded(plan: Plan, encoder: str | None) -> tuple[Plan, dict[str, str]]
         )
     if is_address(encoder):
         return replace(plan, targets=plan.targets - {"encoder"}, encoder_url=encoder), {}
+    if Path(encoder).is_absolute() and not Path(encoder).exists():
+        raise Trouble(
+            f"The index was moved to {encoder}, which is not there any more.",
+            "Put that release back there: no other one can read this index, whatever ENCODER_MODEL says.",
+        )
     return replace(plan, targets=plan.targets | {"encoder"}, encoder_url=IN_PROCESS), {"model": encoder}
 
 

@@ -12,7 +12,7 @@ from typing import IO
 from spanstream.client import config
 from spanstream.client.errors import Unusable
 from spanstream.runtime.identity import DEFAULT_TENANT, SCOPES
-from spanstream.runtime.key_file import create_key
+from spanstream.runtime.key_file import create_key, read_keys
 from spanstream.runtime.signing import Signer
 from spanstream.standalone.calling import elsewhere
 from spanstream.standalone.trouble import Trouble
@@ -94,9 +94,10 @@ class DataFolder:
             saved = config.read(self.path).get("api_key")
         except Unusable:
             saved = None  # the file is written anew
-        if saved and self.keys.exists():
-            return saved
         try:
+            if saved and self.keys.exists():
+                read_keys(self.keys)  # services would wait for it to be mended, and nobody told to
+                return saved
             return create_key(self.keys, KEY_ID, DEFAULT_TENANT, SCOPES)
         except (ValueError, KeyError) as error:
             raise Trouble(

@@ -18,6 +18,7 @@ from spanstream.runtime.service import Service
 from spanstream.standalone import calling, samples
 
 TICK_SECONDS = 0.05
+TELL_SECONDS = 30.0  # between two lines of what a start waits for
 
 
 class Welcome:
@@ -87,10 +88,16 @@ class Welcome:
         self._console.print("\nStopping …", style="dim")
 
     def _await(self, stop: threading.Event) -> bool:
+        tell_at = self._began + TELL_SECONDS
         with self._console.status("Starting Kafka, the index and the model …"):
-            while any(service.unready() for service in self._services):
+            while waits := [reason for service in self._services for reason in service.unready()]:
                 if stop.wait(TICK_SECONDS):
                     return False
+                if time.monotonic() >= tell_at:
+                    tell_at = time.monotonic() + TELL_SECONDS
+                    self._console.print(
+                        f"Not ready yet: {'; '.join(dict.fromkeys(waits))}", style="yellow", markup=False
+                    )
         self._console.print(f"Ready after {time.monotonic() - self._began:.1f} s.", style="bold green")
         return True
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -70,7 +69,6 @@ def main() -> None:
     connection, limits = Connection(int(sys.argv[1])), Limits(**orjson.loads(sys.argv[2]))
     os.environ.clear()  # addresses and keys of the parent are none of a parser's business
     _confine(limits)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent ends us
     warming.warm(limits)
     connection.send_bytes(READY)
     _silence()

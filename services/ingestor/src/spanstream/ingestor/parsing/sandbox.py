@@ -85,7 +85,10 @@ class Sandbox:
             ours, theirs = Pipe()
             limits = orjson.dumps(asdict(self._limits)).decode()
             command = [sys.executable, "-m", self._module, str(theirs.fileno()), limits]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            # A group of its own: Ctrl-C in a terminal is for us, who end it, also while it starts.
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, process_group=0
+            )
             theirs.close()
             self._connection = ours
             try:

@@ -47,6 +47,8 @@ def evaluate(
         from spanstream.standalone.releases import manifest
         from spanstream.standalone.training import outcome
 
+        if out is not None and (not out.absolute().parent.is_dir() or (out.exists() and not out.is_file())):
+            raise typer.BadParameter(f"{out} is no file in a folder that exists", param_hint="--out")
         trained = outcome.read(Path(candidate))
         base = against or (trained["recipe"]["start"] if trained else None)
         if base is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +50,7 @@ def _passed(folder: Path) -> dict[str, Any]:
     """What the gate said. Raises Refused unless the release passed it."""
     if not (folder / outcome.GATE).is_file():
         raise Refused(f"{folder} has not been judged: {_AGAIN.format(folder)}")
-    gate: dict[str, Any] = json.loads((folder / outcome.GATE).read_text(encoding="utf-8"))
+    gate = outcome.parsed(folder / outcome.GATE)
     if not gate["passed"] or not (folder / outcome.RELEASE).is_file():
         failed = [f"{each['rule']} ({each['reason']})" for each in gate["rules"] if each["status"] == Status.FAILED]
         raise Refused(f"{folder} did not pass the evaluation gate: {'; '.join(failed)}")

@@ -67,16 +67,21 @@ def read(folder: Path) -> dict[str, Any] | None:
     path = folder / REPORT
     if not path.is_file():
         return None
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise OutcomeInvalid(f"{path} is damaged: {error}") from error
-    lacking = [key for key in _KEYS if key not in report] if isinstance(report, dict) else _KEYS
+    report = parsed(path)
+    lacking = [key for key in _KEYS if key not in report]
     if lacking:
         raise OutcomeInvalid(
             f"{path} lacks {', '.join(lacking)}: another version wrote it; train again into another folder"
         )
-    return dict(report)
+    return report
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    """What one of these files says. Raises OSError, and OutcomeInvalid where it was cut or changed."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise OutcomeInvalid(f"{path} is damaged: put it back, or train into another folder") from error
 
 
 def release(folder: Path) -> Path:
