@@ -102,6 +102,33 @@ def test_what_cannot_be_done_is_said(told: str, said: str, recipe: Path, texts: 
     assert said in " ".join(done.output.replace("│", " ").split())
 
 
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
+    recipe: Path, texts: Path, tmp_path: Path
+) -> None:
+    done = run(texts, "--recipe", recipe, "--out", tmp_path / "out", "--device", "cuda:99")
+    assert done.exit_code == 2
+    assert "no device cuda:99 here" in " ".join(done.output.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_texts_that_are_all_the_same_are_too_little(recipe: Path, tmp_path: Path) -> None:
+    record = {"text": "It is what it is."}
+    (tmp_path / "same.jsonl").write_text("\n".join(json.dumps({"_id": str(n), **record}) for n in range(60)))
+    done = run(tmp_path / "same.jsonl", "--recipe", recipe, "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "different passages to learn from; 20 are needed" in " ".join(done.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [("{", "damaged"), ('{"release": "a"}', "lacks model, start, passages"), ("[]", "lacks release")],
+)
+def test_the_folder_of_another_version_or_a_damaged_one_is_said(written: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / outcome.REPORT).write_text(written)
+    with pytest.raises(outcome.OutcomeInvalid, match=said):
+        outcome.read(tmp_path)
+
+
 def test_one_document_is_too_little_and_more_are_read_anew(recipe: Path, texts: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("All alone.")
     done = run(tmp_path / "one.txt", "--recipe", recipe, "--out", tmp_path / "out")

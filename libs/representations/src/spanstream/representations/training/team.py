@@ -36,7 +36,7 @@ class Team:
         found = dict(zip(mine, student.encode([texts[number] for number in mine], layers), strict=True))
         counts = [1 + len(text.ranges) + len(layers) for text in texts]
         every = torch.zeros(sum(counts), student.model.width, device=student.device)
-        parts = every.split(counts)
+        parts = torch.split(every, counts)
         for number, vectors in found.items():
             parts[number].copy_(torch.cat([vectors.whole[None], vectors.ranges, vectors.early]).detach())
         distributed.all_reduce(every)  # all but one worker add nothing to a row
@@ -72,7 +72,7 @@ class Team:
         """What flows back through these does so on one worker only: it counts `size` times in the mean."""
         for each in vectors:
             if each.requires_grad:
-                each.register_hook(lambda gradient: gradient * self.size)
+                each.register_hook(lambda gradient: gradient * self.size)  # type: ignore[no-untyped-call]
         return vectors
 
 

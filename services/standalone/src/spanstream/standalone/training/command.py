@@ -36,6 +36,10 @@ def train(
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="NUMBER", min=1, help="At most so many; default: the recipe's.")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option("--device", metavar="NAME", help="Of torch: cpu, cuda, cuda:1 …; auto: a GPU where there is one."),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Teach an encoder your own documents, without labels: a new release, how the training went, and whether it is better.
@@ -44,21 +48,29 @@ def train(
     the passages.
     """
     from spanstream.representations.training.recipe import Recipe, read_recipe
+    from spanstream.representations.training.student import device_of
     from spanstream.standalone.encoder.encoding import told
 
     with told():
+        device_of(device)  # refused before anything is read
         wanted = read_recipe(recipe) if recipe else Recipe()
         if steps is not None:
             wanted = replace(wanted, steps=steps)
         try:
-            _train(out, paths or [], wanted, data, similarity, as_json)
+            _train(out, paths or [], wanted, data, similarity, device, as_json)
         except KeyboardInterrupt:
             typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
             raise typer.Exit(130) from None
 
 
 def _train(
-    out: Path, paths: list[str], recipe: Recipe, data: Path | None, similarity: Path | None, as_json: bool
+    out: Path,
+    paths: list[str],
+    recipe: Recipe,
+    data: Path | None,
+    similarity: Path | None,
+    device: str,
+    as_json: bool,
 ) -> None:
     from spanstream.standalone.encoder.encoding import counted, progress
     from spanstream.standalone.encoder.texts import Reader
@@ -89,7 +101,7 @@ def _train(
             texts = counted(reader.passages(), bar) if paths or judged is None else ()
             spool.write(chain(spool.documents(texts), _judged(recipe, learnt, judged, bool(paths), bar)), out)
         if not (out / outcome.MODEL).exists():
-            _learn(recipe, out, bar)
+            _learn(recipe, out, device, bar)
         exam = judged or pseudo.exam(spool.source(out), spool.held_out(out))
         start = (outcome.read(out) or {})["recipe"]["start"]
         judgement = evaluating.evaluate(start, str(outcome.release(out)), exam, pairs, bar)
@@ -110,7 +122,7 @@ def _judged(recipe: Recipe, learnt: Exam | None, judged: Exam | None, paths: boo
         yield from labels.plain(judged)
 
 
-def _learn(recipe: Recipe, out: Path, bar: Progress) -> None:
+def _learn(recipe: Recipe, out: Path, device: str, bar: Progress) -> None:
     from spanstream.representations.training.errors import CorpusUnsuitable
     from spanstream.representations.training.stream import refuse_unsuitable
     from spanstream.representations.training.student import student
@@ -123,7 +135,7 @@ def _learn(recipe: Recipe, out: Path, bar: Progress) -> None:
         (out / spool.FILE).unlink()  # or the same command, asked with more documents, would go on with these
         raise
     loading = bar.add_task(f"loading {recipe.start}", total=None)
-    learner = student(recipe.start)
+    learner = student(recipe.start, device)
     bar.remove_task(loading)
     passages = spool.source(out)
     task = bar.add_task("training", total=recipe.steps)
