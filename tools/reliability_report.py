@@ -121,6 +121,7 @@ RUNS = {
     "corruption": Run(("I18",), "python -m tests.chaos.corruption --flips 10000", _corruption),
     "recovery": Run(("I1", "I5"), "python -m tests.chaos.recovery --kills 5", _recovery),
     "rehearsal": Run(("I21",), "make rehearse", _rehearsed),
+    "rehearsal_production": Run(("I21",), "make rehearse", _rehearsed),
 }
 
 
