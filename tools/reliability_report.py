@@ -174,6 +174,7 @@ RUNS = {
     "overload": Run(("I15",), "python -m tests.bench.overload", _overload),
     "migration": Run(("I23",), "pytest tests/integration/test_migration.py --long -s", _migrated),
     "rehearsal": Run(("I21",), "make rehearse", _rehearsed),
+    "rehearsal_production": Run(("I21",), "make rehearse", _rehearsed),
 }
 
 

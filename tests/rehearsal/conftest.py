@@ -14,6 +14,8 @@ from spanstream.standalone.broker import BrokerError, LocalBroker
 from tests.conftest import absent
 from tests.fixtures.product import free_port
 from tests.rehearsal import addresses
+from tests.rehearsal.guarded import GuardedBroker
+from tests.rehearsal.manifests import of_kind
 from tests.rehearsal.qdrant import serving
 from tools.helm import Chart, find
 
@@ -46,6 +48,26 @@ def broker(long: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         absent(f"a local Kafka ({error})")
     yield made.url.removeprefix("kafka://")
     made.stop(time.monotonic() + 10)
+    assert not died
+
+
+@pytest.fixture(scope="module")
+def guarded(long: bool, chart: Chart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]:
+    """A Kafka that asks for a login, with the topics and the users of the production profile, for the long form."""
+    if not long:
+        pytest.skip("`make rehearse` alone: a second broker")
+    resources = chart.render("production")
+    made = GuardedBroker(tmp_path_factory.mktemp("guarded"))
+    died: list[BaseException] = []
+    try:
+        made.start(died.append)
+    except BrokerError as error:
+        absent(f"a local Kafka ({error})")
+    try:
+        made.apply(of_kind(resources, "KafkaTopic").values(), of_kind(resources, "KafkaUser").values())
+        yield made
+    finally:
+        made.stop(time.monotonic() + 10)
     assert not died
 
 

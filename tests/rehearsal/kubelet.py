@@ -205,7 +205,7 @@ class _Check:
 
 def _ask(address: str, probe: Probe, patience: float) -> tuple[int, str]:
     """Status and body; (0, "") without an answer. Not through httpx, whose clients take longer to make than this takes."""
-    connection = http.client.HTTPConnection(address, probe.port, timeout=probe.timeout * patience)
+    connection = http.client.HTTPConnection(probe.host or address, probe.port, timeout=probe.timeout * patience)
     try:
         connection.request("GET", probe.path)
         answer = connection.getresponse()

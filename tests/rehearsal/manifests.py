@@ -45,6 +45,7 @@ class Probe:
     period: float
     timeout: float
     failures: int
+    host: str = ""  # empty: the pod itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class Template:
             found.get("periodSeconds", 10),
             found.get("timeoutSeconds", 1),
             found.get("failureThreshold", 3),
+            get.get("host", ""),
         )
 
     def port(self, name: str | int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,7 @@ from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log, Outgoing
 from spanstream.eventlog.opening import open_log
 from spanstream.events.ids import Key
-from spanstream.standalone.broker import BrokerError
-from tests.conftest import absent
 from tests.rehearsal.guarded import GuardedBroker
-from tests.rehearsal.manifests import of_kind
-from tools.helm import Chart
 
 SECONDS = 60.0
 # What each service publishes to, what its group reads, and something that is none of its business.
@@ -51,24 +46,8 @@ class Door:
 
 
 @pytest.fixture(scope="module")
-def door(long: bool, chart: Chart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    if not long:
-        pytest.skip("`make rehearse` alone: a second broker")
-    resources = chart.render("production")
-    users = of_kind(resources, "KafkaUser")
-    folder = tmp_path_factory.mktemp("guarded")
-    broker = GuardedBroker(folder / "kafka")
-    died: list[BaseException] = []
-    try:
-        broker.start(died.append)
-    except BrokerError as error:
-        absent(f"a local Kafka ({error})")
-    try:
-        broker.apply(of_kind(resources, "KafkaTopic").values(), users.values())
-        yield Door(broker, folder)
-    finally:
-        broker.stop(time.monotonic() + 10)
-    assert not died
+def door(guarded: GuardedBroker, tmp_path_factory: pytest.TempPathFactory) -> Door:
+    return Door(guarded, tmp_path_factory.mktemp("door"))
 
 
 @pytest.mark.parametrize("service", WORK)

@@ -1,4 +1,4 @@
-"""The small profile of charts/spanstream as processes: installed, tested, upgraded under load and drained (`make rehearse`)."""
+"""charts/spanstream as processes: installed, tested, upgraded under load and drained (`make rehearse`), small and for production."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ from tests.chaos import checker
 from tests.conftest import ROOT
 from tests.rehearsal.cluster import Cluster
 from tests.rehearsal.conftest import STORE_KEY, Secrets
+from tests.rehearsal.guarded import GuardedBroker
 from tests.rehearsal.index import look
 from tests.rehearsal.load import Load, last_versions, settled
+from tests.rehearsal.manifests import of_kind
 from tests.rehearsal.result import Result, by_service
 from tools.helm import Chart
 
-PROFILE = "small"
+# What production has more of than this machine has cores for: three of each API and of the encoder are two, its four threads one.
+# What scales from none has two, as in every rehearsal.
+SCALED_DOWN = (
+    *(f"{name}.autoscaling.minReplicas=2" for name in ("ingestorApi", "encoder", "gateway")),
+    "encoder.settings.ENCODER_THREADS=1",
+)
 SMOKE_SECONDS = 600
 PATIENCE = 10.0  # twelve services share this machine's cores, of which each has its own where it is deployed
 ENCODER, GATEWAY, INGEST = "spanstream-encoder:8082", "spanstream-gateway:8080", "spanstream-ingestor-api:8081"
@@ -44,7 +51,7 @@ def url(cluster: Cluster, place: str) -> str:
     return f"http://{cluster.hosts[name]}:{port}"
 
 
-def rehearse(cluster: Cluster, render: Render, token: str, store: str) -> Result:
+def rehearse(profile: str, cluster: Cluster, render: Render, token: str, store: str) -> Result:
     """1 install, 2 `helm test`, 3 upgrade all services under load, 4 drain a node, 5 count what failed, and what is in the index."""
     cluster.install(render())  # 1
     cluster.wait_available()
@@ -78,7 +85,7 @@ def rehearse(cluster: Cluster, render: Render, token: str, store: str) -> Result
     versions = last_versions(load.history)
     load.history.final = look(store, STORE_KEY, info, versions, 10**9)
     return Result(
-        PROFILE,
+        profile,
         round(loaded, 1),
         os.cpu_count() or 0,
         load.counts,
@@ -104,10 +111,35 @@ def test_an_upgrade_and_a_drain_fail_no_request_and_lose_no_document(
     broker: str, qdrant: str, chart: Chart, secrets: Secrets, tmp_path: Path
 ) -> None:
     def render(*more: str) -> list[Any]:
-        return chart.render(PROFILE, f"smoke.seconds={SMOKE_SECONDS}", *more)
+        return chart.render("small", f"smoke.seconds={SMOKE_SECONDS}", *more)
 
-    with running(tmp_path / "pods", secrets, {"kafka:9092": broker, "qdrant:6333": qdrant}) as cluster:
-        result = rehearse(cluster, render, secrets["spanstream-keys"]["token"], f"http://{qdrant}")
+    neighbours = {"kafka:9092": broker, "qdrant:6333": qdrant}
+    rehearsed("small", render, neighbours, secrets, tmp_path, "rehearsal.json")
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+@pytest.mark.timeout(5400)
+def test_in_production_with_a_login_to_kafka_it_is_the_same(
+    guarded: GuardedBroker, qdrant: str, chart: Chart, secrets: Secrets, tmp_path: Path
+) -> None:
+    """Kafka asks each service for its own user, and allows it what the chart's KafkaUsers say."""
+
+    def render(*more: str) -> list[Any]:
+        return chart.render("production", f"smoke.seconds={SMOKE_SECONDS}", *SCALED_DOWN, *more)
+
+    secrets["events-cluster-ca-cert"] = {"ca.crt": guarded.certificate}
+    secrets |= {name: {"password": guarded.password(name)} for name in of_kind(render(), "KafkaUser")}
+    neighbours = {"events-kafka-bootstrap.kafka:9093": guarded.guarded, "qdrant.qdrant:6333": qdrant}
+    rehearsed("production", render, neighbours, secrets, tmp_path, "rehearsal_production.json")
+
+
+def rehearsed(
+    profile: str, render: Render, neighbours: Mapping[str, str], secrets: Secrets, folder: Path, kept: str
+) -> None:
+    """0 failed requests, 0 lost documents, 0 restarts; the result is kept in a file of this name."""
+    (store,) = [address for name, address in neighbours.items() if name.startswith("qdrant")]
+    with running(folder / "pods", secrets, neighbours) as cluster:
+        result = rehearse(profile, cluster, render, secrets["spanstream-keys"]["token"], f"http://{store}")
     said(str(result))
     assert (result.failed, result.violations, result.restarts) == ({"writes": 0, "searches": 0}, [], 0)
-    result.save(ROOT / "bench-results/rehearsal.json")
+    result.save(ROOT / "bench-results" / kept)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from spanstream.eventlog.provisioned import used_by
+from spanstream.ingestor.service import WORKERS
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render
 from tests.contract.charts.pods import CASES, IDS, Running, environment, pods
@@ -158,6 +160,22 @@ def test_each_kafka_user_may_do_what_the_registry_says_of_its_service(render: Re
         if "LOG_URL" in given:
             assert given["LOG_USERNAME"] == pod.name
             assert pod.component in may
+
+
+def test_each_kafka_user_sees_the_topics_that_its_service_waits_for(render: Render) -> None:
+    """What a user may not describe is not there for it: such a service is never ready."""
+    waits = {
+        "ingestor-api": used_by("ingestor"),
+        "ingestor-worker": WORKERS,
+        "embedder": used_by("embedder"),
+        "indexer": used_by("indexer"),
+    }
+    users = [one for one in render("production") if one["kind"] == "KafkaUser"]
+    assert len(users) == len(waits)
+    for one in users:
+        acls = one["spec"]["authorization"]["acls"]
+        seen = {acl["resource"]["name"] for acl in acls if "Describe" in acl["operations"]}
+        assert {topic.name for topic in waits[one["metadata"]["name"].removeprefix("spanstream-")]} <= seen
 
 
 def test_ray_is_told_of_an_application_that_exists(render: Render) -> None:

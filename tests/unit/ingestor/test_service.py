@@ -4,6 +4,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from spanstream.eventlog.memory import MemoryLog
 from spanstream.events import topics
 from spanstream.ingestor.parsing.parsed import Limits, ParserUnavailable
@@ -30,3 +32,14 @@ def test_a_worker_whose_parsers_do_not_start_ends(tmp_path: Path) -> None:
     assert reported.wait(20)
     service.stop(time.monotonic() + 5)
     assert [type(error) for error in errors] == [ParserUnavailable]
+
+
+@pytest.mark.parametrize(("roles", "missing"), [("worker", []), ("api,worker", ["embeddings.v1"])])
+def test_a_worker_waits_for_no_topic_that_the_api_alone_writes(tmp_path: Path, roles: str, missing: list[str]) -> None:
+    """Its login to the log may not see them."""
+    log = MemoryLog()
+    log.ensure_topics([topics.DOCUMENTS, topics.PASSAGES, topics.FAILURES])
+    settings = IngestorSettings(log_url="memory:", blob_url=f"file:{tmp_path}", roles=roles, http_port=0)
+    service = build(settings, log=log)
+    assert [name for name in ("embeddings.v1",) if name in str(service.unready())] == missing
+    service.stop(time.monotonic() + 5)

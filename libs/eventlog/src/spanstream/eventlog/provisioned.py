@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log
-from spanstream.events.topics import ALL
+from spanstream.events.topics import ALL, Topic
+
+
+def used_by(service: str) -> list[Topic]:
+    """The topics that a service reads or writes, as the registry has them."""
+    return [topic for topic in ALL if service in topic.consumers + topic.producers]
 
 
 class Provisioned:
     """Asks the log until all is well, and then no more: topics lose no partitions, and an outage is not this one's to tell."""
 
-    def __init__(self, log: Log, service: str) -> None:
-        """The topics that `service` reads or writes, as the registry has them."""
+    def __init__(self, log: Log, topics: Sequence[Topic]) -> None:
+        """`topics`: no other than this process reads or writes, because a broker may hide the rest from it."""
         self._log = log
-        self._topics = [topic for topic in ALL if service in topic.consumers + topic.producers]
+        self._topics = topics
         self._well = False
 
     def unready(self) -> list[str]:

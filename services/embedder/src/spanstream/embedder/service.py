@@ -10,7 +10,7 @@ from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
-from spanstream.eventlog.provisioned import Provisioned
+from spanstream.eventlog.provisioned import Provisioned, used_by
 from spanstream.events.topics import PASSAGES
 from spanstream.runtime import tracing
 from spanstream.runtime.consumer import ConsumerObserver
@@ -63,7 +63,7 @@ def build(
             )
         )
 
-    provisioned = Provisioned(log, GROUP)
+    provisioned = Provisioned(log, used_by(GROUP))
 
     def unassigned() -> list[str]:
         # A group with more members than partitions leaves some without; one that reads makes the worker ready.

@@ -14,7 +14,7 @@ from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
-from spanstream.eventlog.provisioned import Provisioned
+from spanstream.eventlog.provisioned import Provisioned, used_by
 from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import EMBEDDINGS, FAILURES
 from spanstream.indexer.drift import Drift
@@ -68,7 +68,7 @@ def build(
     )
     consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
 
-    provisioned = Provisioned(log, GROUP)
+    provisioned = Provisioned(log, used_by(GROUP))
 
     edge = settings.store_url.startswith("edge:")
     rehearsal = Rehearsal("spanstream.indexer.rehearsing", {"edge": edge})

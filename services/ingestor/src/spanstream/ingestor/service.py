@@ -16,8 +16,8 @@ from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.loop import Loop
 from spanstream.eventlog.opening import open_log
-from spanstream.eventlog.provisioned import Provisioned
-from spanstream.events.topics import DOCUMENTS
+from spanstream.eventlog.provisioned import Provisioned, used_by
+from spanstream.events.topics import DOCUMENTS, FAILURES, PASSAGES
 from spanstream.ingestor.acceptance import Acceptance
 from spanstream.ingestor.api import router
 from spanstream.ingestor.backlog import Backlog
@@ -49,6 +49,7 @@ from spanstream.runtime.settings import SettingsError
 from spanstream.runtime.signing import KeyUnreadable, Signer
 
 GROUP = "ingestor"
+WORKERS = (DOCUMENTS, PASSAGES, FAILURES)  # topics: the role has a login of its own, to which the others are not there
 LOOK_SECONDS = 1.0  # between two looks at how far the pipeline has come
 ERASURES_WAITING = 8  # requests of operators that wait for their turn
 LIVE_SECONDS = 300.0  # without a poll it hangs: a poll takes 120 s, and what its last document adds to that
@@ -76,8 +77,8 @@ def build(
         closed.append(log.close)
     blobs = blobs or Blobs(settings.blob_url)
     parts: list[Service] = []
-    provisioned = Provisioned(log, GROUP)
     api = "api" in settings.role_names
+    provisioned = Provisioned(log, used_by(GROUP) if api else WORKERS)
     checks: list[Callable[[], list[str]]] = [provisioned.unready, partial(blobs.unready, make=api)]
     if "worker" in settings.role_names:
         parts.append(_worker(settings, log, blobs, parser or Parser(settings.limits), space or FreeSpace((), 0)))
