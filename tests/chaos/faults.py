@@ -24,6 +24,7 @@ from spanstream.eventlog.errors import LogUnavailable
 from spanstream.eventlog.kafka import KafkaLog
 from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS
+from tests.chaos.clocks import DAY_SECONDS
 from tests.chaos.cluster import Cluster
 from tests.chaos.kept import Kept
 from tests.chaos.proxy import Mode
@@ -162,6 +163,18 @@ def product_frozen(ground: Ground) -> None:
     product.process.send_signal(signal.SIGCONT)
 
 
+def clocks_apart(ground: Ground) -> None:
+    """All start again, ingest and index with a clock a day ahead or behind, the embedders with the opposite; then with right ones."""
+    wrong = ground.chance.choice((-DAY_SECONDS, DAY_SECONDS))
+    for seconds in (wrong, 0):
+        ground.stage.clocks(seconds, -seconds)
+        ground.stage.kill()
+        for embedder in ground.stage.embedders:
+            embedder.kill()
+        ground.stage.start()
+        ground.seconds(1, 10)
+
+
 FAULTS: dict[str, Callable[[Ground], None]] = {
     "leader killed": leader_killed,
     "node frozen": node_frozen,
@@ -175,6 +188,7 @@ FAULTS: dict[str, Callable[[Ground], None]] = {
     "rebalance storm": rebalance_storm,
     "ingest, index and search killed": product_killed,
     "ingest, index and search frozen": product_frozen,
+    "clocks a day apart": clocks_apart,
 }
 
 

@@ -20,6 +20,7 @@ from spanstream.store.engine import Collection
 from spanstream.store.queries import Match
 from tests.chaos import witness
 from tests.chaos.checker import Violation, check
+from tests.chaos.clocks import ahead
 from tests.chaos.history import DeadLetter, Look, Settled
 from tests.chaos.simulation.pipeline import COMMITTED
 from tests.chaos.traffic import Client, World
@@ -67,6 +68,12 @@ class Stage:
             if not embedder.running:
                 embedder.start()
         self.start_product()
+
+    def clocks(self, product: int, embedders: int) -> None:
+        """How many seconds they are ahead from their next start on."""
+        self._variables |= ahead(product)
+        for embedder in self.embedders:
+            embedder.environment |= ahead(embedders)
 
     def start_product(self) -> None:
         """Start it, or start it again; returns once every part of it is ready."""

@@ -21,7 +21,7 @@ class Worker:
         self.deaths = 0  # by itself
         self._module, self._folder = module, folder
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("SPANSTREAM_")}
-        self._environment = inherited | variables | {"LOG_MEMBER": name}
+        self.environment = inherited | variables | {"LOG_MEMBER": name}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -33,7 +33,7 @@ class Worker:
         assert not self.running
         self._folder.mkdir(parents=True, exist_ok=True)
         with open(self._folder / f"{self.name}.log", "ab") as lines:
-            environment = self._environment | {"ADMIN_PORT": str(free_port())}
+            environment = self.environment | {"ADMIN_PORT": str(free_port())}
             command = [sys.executable, "-m", self._module]
             self._process = subprocess.Popen(command, env=environment, stdout=lines, stderr=lines)
 

@@ -641,3 +641,22 @@ def test_a_topic_tells_how_long_it_keeps_a_record(cluster: Cluster) -> None:
     assert kept is not None
     # Kafka deletes whole segments, which by default may take a week more to end.
     assert 7 * 86_400 <= kept <= 2 * 7 * 86_400 + 3600
+
+
+@pytest.mark.promise("I19")
+@pytest.mark.parametrize("days", [-3650, 1])
+def test_a_record_is_stamped_by_the_logs_clock_whatever_its_writers_says(kafka_url: str, days: int) -> None:
+    """Kafka alone. By the writer's it would be refused from an hour ahead on, and deleted at once where it says long ago."""
+    log = open_log(kafka_url)
+    topic = f"test-{uuid.uuid4().hex}"
+    log.ensure_topics([Topic(topic, "", 1, 7 * 86_400_000, 1 << 20, (), (), None)])
+    said_ms = time.time_ns() // 1_000_000 + days * 86_400_000
+    producer = KafkaProducer(bootstrap_servers=[kafka_url.removeprefix("kafka://")])
+    producer.send(topic, b"value", timestamp_ms=said_ms).get(DEADLINE)
+    producer.close()
+    reader = log.reader(topic, {0: 0})
+    records: list[Record] = []
+    until(lambda: bool(records.extend(reader.poll(0.1)) or records))
+    reader.close()
+    log.close()
+    assert abs(records[0].timestamp_ms - said_ms) > 43_200_000

@@ -592,7 +592,10 @@ def _partitions(admin: KafkaAdminClient, topic: str) -> list[TopicPartition]:
 
 
 def _new_topic(topic: Topic) -> dict[str, Any]:
+    # The brokers' clocks, not the writers': one that is ahead by an hour would be refused everything, and one that is behind would
+    # have its records deleted early.
     configs = {"retention.ms": str(topic.retention_ms), "max.message.bytes": str(topic.max_message_bytes)}
+    configs["message.timestamp.type"] = "LogAppendTime"
     return {"num_partitions": topic.partitions, "configs": configs}
 
 

@@ -18,7 +18,9 @@ Headers = tuple[tuple[str, bytes], ...]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as read. `timestamp_ms` is when the broker or the producer stamped it."""
+    """One record as read. `timestamp_ms`: when the log took it, by its own clock; or what the writer said, in a topic that was
+    made otherwise than by `ensure_topics`.
+    """
 
     topic: str
     partition: int

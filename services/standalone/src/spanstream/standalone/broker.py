@@ -78,6 +78,8 @@ num.recovery.threads.per.data.dir=2
 log.cleaner.dedupe.buffer.size=8388608
 # no second controller listens for signs of life: write none when idle
 metadata.max.idle.interval.ms=0
+# also of topics that were made before they said so themselves
+log.message.timestamp.type=LogAppendTime
 # the first member of a group gets its partitions at once
 group.initial.rebalance.delay.ms=0
 # a group that was away for years still resumes where it was
