@@ -162,7 +162,7 @@ def _overload(result: dict[str, Any]) -> tuple[str, str, str]:
 
 RUNS = {
     "simulation": Run((*PIPELINE, "I8", "I19", "I26"), "python -m tests.chaos.simulation --seeds 10000", _simulated),
-    "faults": Run((*PIPELINE, "I14", "I26"), "python -m tests.chaos.faults --minutes 60", _faults),
+    "faults": Run((*PIPELINE, "I14", "I19", "I26"), "python -m tests.chaos.faults --minutes 60", _faults),
     "full_disk": Run(("I1", "I20"), "python -m tests.chaos.full_disk --rounds 10", _full_disk),
     "corruption": Run(("I18",), "python -m tests.chaos.corruption --flips 10000", _corruption),
     "recovery": Run(("I1", "I5"), "python -m tests.chaos.recovery --kills 5", _recovery),
