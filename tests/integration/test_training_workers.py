@@ -27,6 +27,7 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")
 def test_two_workers_train_as_one_does(tmp_path: Path) -> None:
     model = build(tmp_path / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True)
     recipe, texts = tmp_path / "recipe.yaml", tmp_path / "texts.jsonl"
