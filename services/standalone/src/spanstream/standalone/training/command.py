@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from spanstream.standalone.gate.evaluating import Judgement
     from spanstream.standalone.gate.exam import Exam
 
+    Told = Callable[[int, float], None]  # of a step and its loss
+    Learner = Callable[[Recipe, Path, Told], None]
+
 
 def train(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the model and its release file go.")],
@@ -40,6 +43,12 @@ def train(
         str,
         typer.Option("--device", metavar="NAME", help="Of torch: cpu, cuda, cuda:1 …; auto: a GPU where there is one."),
     ] = "auto",
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", metavar="NUMBER", min=1, help="Processes that share each step, by Ray; say one a GPU."
+        ),
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Teach an encoder your own documents, without labels: a new release, how the training went, and whether it is better.
@@ -48,19 +57,43 @@ def train(
     the passages.
     """
     from spanstream.representations.training.recipe import Recipe, read_recipe
-    from spanstream.representations.training.student import device_of
     from spanstream.standalone.encoder.encoding import told
 
     with told():
-        device_of(device)  # refused before anything is read
         wanted = read_recipe(recipe) if recipe else Recipe()
         if steps is not None:
             wanted = replace(wanted, steps=steps)
         try:
-            _train(out, paths or [], wanted, data, similarity, device, as_json)
+            _train(out, paths or [], wanted, data, similarity, _learner(device, workers), as_json)
         except KeyboardInterrupt:
             typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
             raise typer.Exit(130) from None
+
+
+def _learner(device: str, workers: int) -> Learner:
+    """What learns from the passages in a folder and writes there what came out. Raises DeviceUnavailable and
+    WorkersUnavailable.
+    """
+    from spanstream.representations.training.errors import WorkersUnavailable
+    from spanstream.representations.training.student import device_of, student
+    from spanstream.representations.training.trainer import train as trained_on
+    from spanstream.standalone.training import outcome, spool
+
+    if workers > 1:
+        try:
+            from spanstream.standalone.training import workers as several
+        except ImportError as error:
+            message = "--workers needs Ray Train: pip install 'spanstream-standalone[train]'"
+            raise WorkersUnavailable(message) from error
+        return lambda recipe, out, tell: several.learn(recipe, out, device, workers, tell)
+
+    device_of(device)  # refused before anything is read
+
+    def alone(recipe: Recipe, out: Path, tell: Told) -> None:
+        trained = trained_on(recipe, student(recipe.start, device), spool.source(out), out, progress=tell)
+        outcome.write(trained, recipe, out)
+
+    return alone
 
 
 def _train(
@@ -69,7 +102,7 @@ def _train(
     recipe: Recipe,
     data: Path | None,
     similarity: Path | None,
-    device: str,
+    learner: Learner,
     as_json: bool,
 ) -> None:
     from spanstream.standalone.encoder.encoding import counted, progress
@@ -101,7 +134,7 @@ def _train(
             texts = counted(reader.passages(), bar) if paths or judged is None else ()
             spool.write(chain(spool.documents(texts), _judged(recipe, learnt, judged, bool(paths), bar)), out)
         if not (out / outcome.MODEL).exists():
-            _learn(recipe, out, device, bar)
+            _learn(recipe, out, learner, bar)
         exam = judged or pseudo.exam(spool.source(out), spool.held_out(out))
         start = (outcome.read(out) or {})["recipe"]["start"]
         judgement = evaluating.evaluate(start, str(outcome.release(out)), exam, pairs, bar)
@@ -122,28 +155,22 @@ def _judged(recipe: Recipe, learnt: Exam | None, judged: Exam | None, paths: boo
         yield from labels.plain(judged)
 
 
-def _learn(recipe: Recipe, out: Path, device: str, bar: Progress) -> None:
+def _learn(recipe: Recipe, out: Path, learner: Learner, bar: Progress) -> None:
     from spanstream.representations.training.errors import CorpusUnsuitable
     from spanstream.representations.training.stream import refuse_unsuitable
-    from spanstream.representations.training.student import student
-    from spanstream.representations.training.trainer import train as trained_on
-    from spanstream.standalone.training import outcome, spool
+    from spanstream.standalone.training import spool
 
     try:
         refuse_unsuitable(spool.source(out))
     except CorpusUnsuitable:
         (out / spool.FILE).unlink()  # or the same command, asked with more documents, would go on with these
         raise
-    loading = bar.add_task(f"loading {recipe.start}", total=None)
-    learner = student(recipe.start, device)
-    bar.remove_task(loading)
-    passages = spool.source(out)
-    task = bar.add_task("training", total=recipe.steps)
+    task = bar.add_task(f"loading {recipe.start}", total=recipe.steps)
 
     def tell(step: int, loss: float) -> None:
         bar.update(task, completed=step, description=f"training, loss {loss:.3f}")
 
-    outcome.write(trained_on(recipe, learner, passages, out, progress=tell), recipe, out)
+    learner(recipe, out, tell)
     bar.remove_task(task)  # it may have stopped early
 
 
