@@ -343,7 +343,7 @@ def test_without_an_encoder_a_search_by_meaning_is_503(api: Api, mode: str) -> N
 )
 @pytest.mark.parametrize("why", ["down", "unopened"])
 def test_without_a_store_everything_is_503(empty: Corpus, method: str, path: str, body: Any, why: str) -> None:
-    api = Api(empty, store=Faulty(empty.store, at=1, error=StoreUnavailable("down")))
+    api = Api(empty, store=Faulty(empty.store, at=2, error=StoreUnavailable("down")))
     if why == "unopened":
         api.index._generation = None
     answer = api.client.request(method, path, json=body)

@@ -312,7 +312,7 @@ class Migrations:
         own = self._required()
         if self._recorded.migration is not None:
             with self._changing:
-                self._resume(_with(self._recorded.migration, given), encoder)
+                self._resume(replace(self._recorded.migration, **given), encoder)
             return self.status()
         self._refuse_forgetful()
         new = self._new_encoder(encoder)
@@ -328,7 +328,7 @@ class Migrations:
                     old_generation=own.generation.name,
                     group=f"migrate-{uuid.uuid4().hex[:12]}",
                 )
-                migration = _with(migration, given)
+                migration = replace(migration, **given)
                 over = None
                 if migration.bridge is not None:
                     over = self._over(migration.bridge, own, new)
@@ -512,16 +512,6 @@ class Migrations:
         recorded = replace(self._recorded, migration=migration)
         record.write(self._folder, recorded)
         self._recorded = recorded
-
-
-def _with(migration: Migration, given: Mapping[str, Any]) -> Migration:
-    return replace(
-        migration,
-        rate=given.get("rate", migration.rate),
-        overlap=given.get("overlap", migration.overlap),
-        success_drop=given.get("success_drop", migration.success_drop),
-        bridge=given.get("bridge", migration.bridge),
-    )
 
 
 def operations(migrations: Migrations) -> dict[str, Callable[..., Told]]:
