@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +284,25 @@ def test_ingest_reads_no_further_while_as_many_as_allowed_are_pending(
     report = connect(script).ingest("docs", items, **options)
     assert allowed * 0.9 <= script.most <= allowed
     assert report.counts.searchable == 3 * allowed
+
+
+def test_lines_that_come_slowly_wait_a_second_for_each_other(connect: Connect) -> None:
+    clock = Clock()
+
+    def slowly() -> Iterator[dict[str, str]]:
+        for number in range(5):
+            yield {"id": str(number)}
+            clock.now += 0.4
+
+    def accepted(request: httpx.Request) -> httpx.Response:
+        ids = [json.loads(line)["id"] for line in request.content.splitlines()]
+        rows = [{"line": number} | receipt(id) for number, id in enumerate(ids, 1)]
+        return httpx.Response(200, content="\n".join(map(json.dumps, rows)))
+
+    script = Script(accepted, accepted)
+    report = connect(script, clock).ingest("docs", slowly(), wait=False)
+    assert report.counts.accepted == 5
+    assert [len(request.content.splitlines()) for request in script.requests] == [4, 1]
 
 
 def test_ingest_gives_up_when_nothing_moves(connect: Connect) -> None:

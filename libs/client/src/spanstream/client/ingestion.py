@@ -12,6 +12,7 @@ from spanstream.client.pending import Tally
 from spanstream.client.results import Failure, Progress, Receipt, Report
 
 BATCH_RECORDS, BATCH_BYTES = 500, 4 << 20  # of one request; what is in memory at once
+BATCH_SECONDS = 1.0  # that the first of a batch waits for others while they come slowly
 IN_FLIGHT = 4000  # documents accepted but not settled, at most, unless the caller says otherwise
 POLL_SECONDS = 0.25  # between two questions about what is pending
 UNFIT = frozenset({400, 409, 413, 415, 422})  # the fault of one file; other refusals concern all of them
@@ -43,6 +44,7 @@ class Ingestion:
         self._batch: list[bytes] = []
         self._places: list[str] = []  # of each line of the batch; of a document its id
         self._bytes = 0
+        self._begun = 0.0  # when the first of the batch came
         self._lines = 0  # read so far
         self._moved = self._asked = clock()
 
@@ -59,10 +61,14 @@ class Ingestion:
                 line = calls.line(item)
                 if len(self._batch) == self._records or (self._batch and self._bytes + len(line) > BATCH_BYTES):
                     yield from self._send()
+                if not self._batch:
+                    self._begun = self._clock()
                 self._lines += 1
                 self._batch.append(line)
                 self._places.append(_place(item))
                 self._bytes += len(line)
+                if self._clock() - self._begun >= BATCH_SECONDS:
+                    yield from self._send()
             yield from self._look(self._room)
         yield from self._send()
         yield from self._look(0)
