@@ -245,9 +245,9 @@ def test_a_source_is_deleted_at_the_versions_that_are_shown(bench: Bench) -> Non
 @pytest.mark.promise("I25")
 def test_the_audit_log_tells_of_deletes_also_where_the_log_failed_half_way(bench: Bench) -> None:
     bench.index.answer = replace(GONE, live=[("wiki", "a", 3), ("talk", "b", 5)])
-    assert bench.client.post("/v1/erasures", json={}).status_code == 200
+    assert bench.client.post("/v1/erasures", json={"source": None}).status_code == 200
     bench.producer.breaks = True
-    assert bench.client.post("/v1/erasures", json={}).status_code == 503
+    assert bench.client.post("/v1/erasures", json={"source": None}).status_code == 503
     lines = [json.loads(line) for line in bench.audit_file.read_text().splitlines()]
     assert [(line["source"], line["id"], line["version"], line["status"]) for line in lines if "id" in line] == [
         ("wiki", "a", 3, 202),
@@ -260,13 +260,20 @@ def test_the_audit_log_tells_of_deletes_also_where_the_log_failed_half_way(bench
 def test_erasures_are_bounded_by_what_waits_to_be_applied(bench: Bench) -> None:
     bench.acceptance.backlog = Backlog(1e9, most_open=1)
     bench.index.answer = replace(GONE, live=[("wiki", "a", 3), ("wiki", "b", 5)])
-    answers = [bench.client.post("/v1/erasures", json={}) for _ in range(2)]
+    answers = [bench.client.post("/v1/erasures", json={"source": None}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 429]
     assert "retry-after" in answers[1].headers
 
 
 def test_where_nothing_is_left_nothing_is_deleted(bench: Bench) -> None:
-    assert bench.client.post("/v1/erasures", json={}).json() == {"deleted": 0}
+    assert bench.client.post("/v1/erasures", json={"source": None}).json() == {"deleted": 0}
+
+
+def test_all_of_a_tenant_is_deleted_only_where_that_is_said(bench: Bench) -> None:
+    bench.index.answer = replace(GONE, live=[("wiki", "a", 3)])
+    answer = bench.client.post("/v1/erasures", json={})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body.source")
+    assert not any(bench.log.topics[DOCUMENTS.name])
 
 
 def test_one_document_is_deleted_at_its_own_address(bench: Bench) -> None:

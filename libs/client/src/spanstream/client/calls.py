@@ -56,7 +56,7 @@ def upload(source: str, file: File) -> Request:
 
 def erase(source: str | None) -> Request:
     """Delete what a source holds, or the tenant."""
-    return Request("POST", "/v1/erasures", True, {}, _JSON, _encode(_given(source=source)), timeout=120)
+    return Request("POST", "/v1/erasures", True, {}, _JSON, _encode({"source": source}), timeout=120)
 
 
 def erasure_receipt(source: str | None, id: str | None) -> Request:

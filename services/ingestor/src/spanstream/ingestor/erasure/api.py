@@ -86,14 +86,16 @@ def router(erasure: Erasure, lane: Lane, authenticator: Authenticator) -> APIRou
     @routes.post(
         "",
         summary="Delete all of a source or of the tenant",
-        description="At most 1,000 documents a request, each as the newest version that is applied or failed: what is newer stays.",
+        description="At most 1,000 documents a request, each as the newest version that is applied or failed: what is newer stays."
+        " A source of null, said, means all of the tenant.",
         responses=responses(400, 413, 415),
     )
     async def delete(request: Request, body: Breadth, caller: Identity = operator) -> Deletion:
         body.check(caller)
         if body.id is not None:
             raise misfit(("body.id", "is not taken here: delete a document by its own address"))
-
+        if "source" not in body.model_fields_set:  # nobody deletes all by leaving something out
+            raise misfit(("body.source", "is missing: name one, or null for all of the tenant"))
         return Deletion(
             deleted=await _in(lane, lambda: erasure.delete(_who(request, caller), body.source, trail(request)))
         )
