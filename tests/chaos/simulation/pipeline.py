@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain
 
+from fsspec.implementations.memory import MemoryFileSystem
+
 from spanstream.embedder.handler import Embedding
 from spanstream.embedder.service import GROUP as EMBEDDER
 from spanstream.encoder.hashing import HashEncoder
@@ -81,7 +83,10 @@ class Pipeline:
         self._looked = looked
         self.log = MemoryLog(scheduler.now)
         self.log.ensure_topics([replace(topic, partitions=PARTITIONS) for topic in ALL])
-        self.blobs = Blobs("memory://simulation", lambda: 0)  # content-addressed: runs may share it
+        files = MemoryFileSystem()  # one of all runs of a process
+        for folder in files.glob("/simulation*"):
+            files.rm(folder, recursive=True)
+        self.blobs = Blobs("memory://simulation", lambda: 0)
         self.blobs.make()
         encoder = HashEncoder(DIMENSION)
         self.encoder = ScheduledEncoder(scheduler, encoder, spoilt)
