@@ -44,7 +44,9 @@ def test_two_workers_train_as_one_does(tmp_path: Path) -> None:
     assert [look["total"] for look in other["looks"]] == pytest.approx(
         [look["total"] for look in one["looks"]], abs=0.02
     )
-    assert (one["kept"], one["passages"]) == (other["kept"], other["passages"])
+    assert one["passages"] == other["passages"]
+    for each in (one, other):  # which of two looks that are almost equal is the best may differ: sums are rounded apart
+        assert each["kept"] == min(each["looks"], key=lambda look: look["total"])["step"]
     weights = [
         torch.cat([each.flatten() for each in student(str(out / outcome.MODEL), "cpu").network.parameters()])
         for out in (alone, two)
