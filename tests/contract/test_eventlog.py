@@ -422,8 +422,7 @@ def test_rewind_and_pause_then_resume_starts_at_the_first_record(cluster: Cluste
 
 
 class Member:
-    """A consumer polling in a thread of its own, as every member must: kafka-python 3.0.12 throws away a join that
-    completes while nobody polls, and begins it again."""
+    """A consumer that polls in a thread of its own."""
 
     def __init__(self, consumer: Consumer) -> None:
         self.seen: list[Record] = []
@@ -468,6 +467,27 @@ def test_two_members_share_the_partitions_and_a_closed_ones_move_to_the_other(cl
     assert sorted(values(stays.seen + leaves.seen), key=str) == sorted(
         [value for _, value in numbered(30)] * 2, key=str
     )
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5])
+def test_a_member_with_no_time_to_wait_lets_another_one_in(cluster: Cluster, group: str, pause: float) -> None:
+    topic = cluster.topic()
+    busy = cluster.log.consumer(group, [topic])
+    try:
+        until(lambda: busy.poll(0.1) == [] and len(busy.assignment()) == 3)
+        comes = Member(cluster.log.consumer(group, [topic]))
+        try:
+
+            def shared() -> bool:
+                busy.poll(0.0)
+                time.sleep(pause)  # works
+                return bool(comes.held) and bool(busy.assignment()) and len(comes.held | busy.assignment()) == 3
+
+            until(shared)
+        finally:
+            comes.close()
+    finally:
+        busy.close()
 
 
 def test_a_killed_process_is_succeeded_at_once_by_the_next_of_its_name(kafka_url: str, group: str) -> None:

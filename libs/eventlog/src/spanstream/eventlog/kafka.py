@@ -378,8 +378,8 @@ class Consumer:
         deadline = time.monotonic() + wait
         try:
             client = self._connected()
+            _go_on_joining(client)
             batches = client.poll(timeout_ms=max(1, int(wait * 1000)), max_records=self._max_records)
-            _keep_joining(client)
         except NoOffsetForPartitionError as error:  # the group has committed nothing there yet
             client.seek_to_beginning(*error.args[0])
             return self.poll(max(0.0, deadline - time.monotonic()))
@@ -561,15 +561,29 @@ def _connection(brokers: Mapping[str, Any]) -> Mapping[str, Any]:
     return brokers
 
 
-def _keep_joining(client: KafkaConsumer) -> None:
-    """Let the next poll finish a join that this one began and had no time for.
+def _go_on_joining(client: KafkaConsumer) -> None:
+    """Let the next poll take the answer to a join that another one began and had no time for.
 
     kafka-python 3.0.12 forgets such a join if a change of metadata was what began it: its reason to join is gone as
-    soon as the leader has assigned, nobody takes the answer, and the member sits without partitions for ever.
+    soon as the leader has assigned, nobody takes the answer, and the member sits without partitions for ever. And one
+    that ended between two polls it begins anew: a member that always works, and never waits in a poll, keeps its group
+    rebalancing for as long, and those that joined without partitions.
     """
     coordinator = client._coordinator
     if coordinator.rebalance_in_progress():
         coordinator.request_rejoin()
+    if coordinator._join_task is not None:
+        coordinator._join_task = _Join(coordinator._join_task)
+
+
+class _Join:
+    """A join that is to be waited for, whether it has ended or not."""
+
+    is_done = False
+
+    def __init__(self, future: Any) -> None:
+        self.add_callback = future.add_callback  # called at once where it has ended
+        self.add_errback = future.add_errback
 
 
 def _record(raw: Any) -> Record:
