@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 from structlog.testing import capture_logs
 
+from spanstream.runtime import tracing
 from spanstream.runtime.audit import AuditLog, verify
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import GuardedRoute, trail
@@ -158,6 +159,17 @@ def test_what_ends_in_an_error_may_have_been_done_and_is_told(server: Server) ->
     assert server.http.post("/busy").status_code == 503
     assert [said(line, "event", "status") for line in server.lines()] == [("write", None), ("write", 503)]
     assert CANARY not in server.audit_file.read_text()
+
+
+def test_the_id_of_an_answer_finds_it_in_log_and_audit_log(server: Server) -> None:
+    tracing.configure("test")
+    trace = "c" * 32
+    with capture_logs() as logged:
+        broken = server.http.post("/broken", headers={"traceparent": f"00-{trace}-{'d' * 16}-01"}).json()
+    denied = server.http.post("/replay", headers=server.bearer(server.reader)).json()
+    assert broken["request_id"] == trace
+    assert [line["request"] for line in server.lines()] == [trace, denied["request_id"]]
+    assert [line["trace_id"] for line in logged if line["event"] == "request_failed"] == [trace]
 
 
 def test_what_was_refused_for_its_form_changed_nothing_and_is_not_told(server: Server) -> None:

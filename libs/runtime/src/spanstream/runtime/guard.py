@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from spanstream.runtime import parameters, problems
+from spanstream.runtime import parameters, problems, tracing
 from spanstream.runtime.audit import AuditLog, AuditUnavailable
 from spanstream.runtime.auth import Identity, Refused, Required
 from spanstream.runtime.limits import Admitted
@@ -31,7 +30,7 @@ class Trail:
         """`event` none: nothing, unless it is denied. `fields`: of all its lines."""
         self._audit = audit
         self._event = event
-        self._fields: dict[str, Any] = {"request": uuid.uuid4().hex, **(fields or {})}
+        self._fields: dict[str, Any] = {"request": tracing.request_id(), **(fields or {})}
 
     def note(self, **fields: Any) -> None:
         """Say more in the lines of this request."""

@@ -33,8 +33,8 @@ def application(title: str, version: str = "0.1.0") -> FastAPI:
     # Spans are ours (`_Traced`): FastAPI's own would hold queries of URLs, ids, and the words of exceptions.
     app = FastAPIOffline(title=title, version=version, telemetry=dict.fromkeys(("tracing", "metrics", "logs"), False))
     problems.install(app)
-    app.add_middleware(_Traced)
     app.add_middleware(_Guarded)
+    app.add_middleware(_Traced)
     app.add_middleware(SecurityHeaders)
     return app
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
+from spanstream.runtime import tracing
 from spanstream.runtime.headers import DEFAULTS
 from spanstream.runtime.logs import get_logger
 
@@ -85,7 +85,7 @@ class WrongField(BaseModel):
 
 
 class ProblemBody(BaseModel):
-    """What is wrong (RFC 9457). `title` is the last word of `type`; `request_id` finds the request in the server's log."""
+    """What is wrong (RFC 9457). `title` is the last word of `type`; `request_id` finds the request in log (`trace_id`), audit log (`request`) and traces."""
 
     type: str
     title: str
@@ -107,7 +107,7 @@ def response(problem: Problem) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
-    body = problem.body() | {"request_id": uuid.uuid4().hex}
+    body = problem.body() | {"request_id": tracing.request_id()}
     return JSONResponse(body, problem.status, headers, media_type=MEDIA_TYPE)
 
 
@@ -165,9 +165,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        log.error(
-            "request_failed", path=request.scope["route"].path if "route" in request.scope else "", exc_info=error
-        )
+        path = request.scope["route"].path if "route" in request.scope else ""
+        log.error("request_failed", trace_id=tracing.request_id(), path=path, exc_info=error)  # the span has ended
         return response(Problem(500, "an unexpected error; it has been logged"))
 
 

@@ -5,9 +5,11 @@ A span tells its name, when it was, and what kind of error ended it: never an er
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
@@ -20,6 +22,9 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 Headers = Sequence[tuple[str, bytes]]
 
 EXPORT_SECONDS = 3.0  # for one batch, with all its repeats: a stop waits as long for a collector that does not answer
+
+
+_request: ContextVar[str | None] = ContextVar("request", default=None)
 
 
 def configure(service: str, processors: Sequence[SpanProcessor] = (), share: float = 1.0) -> None:
@@ -70,9 +75,16 @@ def span(
 
 @contextmanager
 def server_span(name: str, headers: Mapping[str, str]) -> Iterator[Span]:
-    """A span for one HTTP request, child of the caller's."""
+    """A span for one HTTP request, child of the caller's. The task is that request's: it keeps the id after the span."""
     with span(name, propagate.extract(dict(headers)), SpanKind.SERVER) as begun:
+        context = begun.get_span_context()
+        _request.set(f"{context.trace_id:032x}" if context.is_valid else None)
         yield begun
+
+
+def request_id() -> str:
+    """Of the request that this task answers: its trace's id, which its lines in log and audit log carry. Else a new one."""
+    return _request.get() or f"{random.getrandbits(128):032x}"  # no secret; the system's own randomness is a call of it
 
 
 @contextmanager
