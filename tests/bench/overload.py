@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import random
 import signal
 import sys
@@ -23,10 +24,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 import psutil
 
 from spanstream.encoder import wire
@@ -67,9 +69,9 @@ class Slow:
         return self._encoder.encode(texts)
 
 
-@contextmanager
-def served(encoder: Slow) -> Iterator[str]:
-    """Its address."""
+def serve(seconds: float, told: Connection) -> None:
+    """Serve a slow encoder, whose address is told, until the process is killed."""
+    encoder = Slow(seconds)
 
     class Answering(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -94,13 +96,23 @@ def served(encoder: Slow) -> Iterator[str]:
         def log_message(self, *_: object) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+        told.send(f"http://127.0.0.1:{server.server_port}")
+        server.serve_forever()
+
+
+@contextmanager
+def served(seconds: float) -> Iterator[str]:
+    """The address of a slow encoder, in a process of its own: whoever sends the load would take its time."""
+    context = multiprocessing.get_context("spawn")
+    told, telling = context.Pipe(duplex=False)
+    process = context.Process(target=serve, args=(seconds, telling), daemon=True)
+    process.start()
+    try:
+        telling.close()
+        yield told.recv()
+    finally:
+        process.kill()
+        process.join()
 
 
 @dataclass
@@ -135,7 +147,7 @@ def pipeline(capacity: float, folder: Path) -> Iterator[tuple[Log, Product, dict
         cluster.start()
         log = prepared(cluster.url)
         stack.callback(log.close)
-        encoder = stack.enter_context(served(Slow(1 / capacity)))
+        encoder = stack.enter_context(served(1 / capacity))
         options = ["--log-url", cluster.url, "--encoder-url", encoder, "--no-samples"]
         options += ["--target", "ingestor,embedder,indexer,gateway"]
         product = stack.enter_context(Product.start(data.path, *options, **SETTINGS))
@@ -164,24 +176,23 @@ async def send(url: str, tokens: dict[str, str], rates: dict[str, float], second
     load, chance, running = Load(), random.Random(name), set[asyncio.Task[None]]()
     total = sum(rates.values())
     tenants = chance.choices(list(rates), list(rates.values()), k=int(2 * total * seconds) + 100)
-    limits = httpx.Limits(
-        max_connections=1000, max_keepalive_connections=1000, keepalive_expiry=1
-    )  # before the server does
 
-    async def put(client: httpx.AsyncClient, tenant: str, number: int) -> None:
+    async def put(client: aiohttp.ClientSession, tenant: str, number: int) -> None:
         key, begun = Key(tenant, "load", f"{name}-{number}"), time.time()
         headers = {"Authorization": f"Bearer {tokens[tenant]}"}
         body = {"text": f"{number} {TEXT}"}
         try:
-            answer = await client.put(f"/v1/sources/load/documents/{key.id}", json=body, headers=headers)
-        except httpx.TransportError:
+            async with client.put(f"/v1/sources/load/documents/{key.id}", json=body, headers=headers) as answer:
+                await answer.read()
+        except (aiohttp.ClientError, TimeoutError):
             load.broken += 1
             return
-        load.answers[tenant != NOISY, answer.status_code] += 1
-        if answer.status_code == 202:
+        load.answers[tenant != NOISY, answer.status] += 1
+        if answer.status == 202:
             load.sent[key] = begun
 
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1)  # closes before the server does
+    async with aiohttp.ClientSession(url, connector=connector, timeout=aiohttp.ClientTimeout(60)) as client:
         due = begun = time.monotonic()
         for number, tenant in enumerate(tenants):
             due += chance.expovariate(total)

@@ -70,7 +70,7 @@ def test_a_lone_tenant_has_half_of_the_limit_and_is_told_when_to_come_again() ->
     line.backlog.accepted("acme", 0, line.written, 2**20)  # 16 s of work at once
     line.put("acme")
     status, retry = line.refusals[-1]
-    assert (status, retry) == (429, pytest.approx(32, abs=2))  # until it has 16 s less, and there is room for 16 s more
+    assert (status, retry) == (429, pytest.approx(16, abs=2))  # until it has half of the limit
 
 
 def test_others_find_room_and_shares_become_equal() -> None:
@@ -86,17 +86,19 @@ def test_others_find_room_and_shares_become_equal() -> None:
         assert line.backlog._work[name] / KIB / line.rate == pytest.approx(20, abs=2)
 
 
-def test_what_is_the_systems_own_is_503_for_those_who_did_not_fill_it() -> None:
+def test_whoever_did_not_fill_it_has_its_part_even_where_it_is_too_full() -> None:
     line = Line()
     line.put("noisy", 5000)
     line.put("quiet", 20)
     line.refusals.clear()
     for _ in range(60):
         line.second(rate=1)  # as if most workers had gone: what waits is many times as long
-    for name in ("new", "quiet", "noisy"):
-        line.put(name)
-    assert [status for status, _ in line.refusals] == [503, 503, 429]
-    assert {retry for _, retry in line.refusals} == {MOST_RETRY}
+    rate = 64 * KIB / line.backlog._seconds(64 * KIB)
+    assert line.put("noisy") == 0
+    assert line.refusals == [(429, MOST_RETRY)]
+    for name, tenants in (("new", 3), ("quiet", 3)):
+        line.put(name, 1000)
+        assert line.backlog._work[name] / rate == pytest.approx(line.limit / (tenants + 1), rel=0.1)
 
 
 def test_an_outage_is_a_backlog_of_what_was_accepted_in_it_and_not_of_its_length() -> None:

@@ -4,8 +4,9 @@ Work is bytes of documents. What this process has put into the log and what `pro
 waits and the rate at which it goes; their ratio is the backlog in seconds. A tenant may have as many seconds of it as are
 left to the limit: alone half of it, and of n that all want more each one part in n + 1, so that there is always room for
 whoever comes (A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches",
-IEEE/ACM Transactions on Networking 6(2), 1998, with alpha = 1). The log itself is the queue: what is refused costs no
-memory, and `runtime.fair_consumer` lets tenants take turns in what was accepted.
+IEEE/ACM Transactions on Networking 6(2), 1998, with alpha = 1). That one part each has in any case, also where the rate
+fell and what others had sent is too much by now: `runtime.fair_consumer` lets tenants take turns, so it does not wait for
+theirs. The log itself is the queue: what is refused costs no memory.
 """
 
 from __future__ import annotations
@@ -57,16 +58,17 @@ class Backlog:
         if not self._limit:
             return
         extent = DELETES if delete else 1.0
+        limit = self._limit * extent
         with self._lock:
             full = self._count >= self._most_open * extent
-            total = sum(self._work.values())
-            mine, share = self._work.get(tenant, 0), total / max(1, len(self._work))
-            room = self._limit * extent - self._seconds(total)
-            over = self._seconds(mine) - max(0.0, room)
-        if not full and room > 0 and over <= 0:
+            total, mine = sum(self._work.values()), self._work.get(tenant, 0)
+            tenants = len(self._work.keys() | {tenant})
+            left = limit - self._seconds(total)
+            over = self._seconds(mine) - max(left, limit / (tenants + 1))
+        if not full and over < 0:
             return
-        if mine < share and (full or room <= 0):  # whoever filled it
-            raise Problem(503, "as many documents as may wait to be indexed already", retry_after=_retry(-room))
+        if full and mine * tenants < total:  # others filled it
+            raise Problem(503, "as many documents as may wait to be indexed already", retry_after=_retry(-left))
         LIMITS_REFUSED.labels("backlog").inc()
         raise Problem(429, "this tenant's share of what may wait to be indexed is used up", retry_after=_retry(over))
 
