@@ -96,9 +96,25 @@ def test_whoever_did_not_fill_it_has_its_part_even_where_it_is_too_full() -> Non
     rate = 64 * KIB / line.backlog._seconds(64 * KIB)
     assert line.put("noisy") == 0
     assert line.refusals == [(429, MOST_RETRY)]
-    for name, tenants in (("new", 3), ("quiet", 3)):
+    for name in ("new", "quiet"):
         line.put(name, 1000)
-        assert line.backlog._work[name] / rate == pytest.approx(line.limit / (tenants + 1), rel=0.1)
+        assert line.backlog._work[name] / rate == pytest.approx(60 / 3, rel=0.1)
+
+
+def test_whoever_sends_no_more_than_its_turns_take_is_not_refused_while_others_hold_up_what_counts_as_done() -> None:
+    line = Line(limit=30)
+    line.put("noisy", 5000)
+    line.refusals.clear()
+    for _ in range(60):  # each of twenty may have 3.2 documents a second
+        line.second(rate=0)
+        for number in range(18):
+            line.put(f"quiet{number}", 2)
+        assert line.refusals == []
+    assert line.put("noisy") == 0
+    for _ in range(60):
+        line.second(rate=0)
+        line.put("greedy", 10)
+    assert line.backlog._work["greedy"] / KIB / 64 == pytest.approx(120 / 20, abs=0.1)  # since the oldest was accepted
 
 
 def test_an_outage_is_a_backlog_of_what_was_accepted_in_it_and_not_of_its_length() -> None:

@@ -17,6 +17,22 @@ def test_who_asks_for_little_waits_for_one_round_only() -> None:
     assert (len(queue), queue.waiting("noisy"), queue.waiting("quiet")) == (999, 999, 0)
 
 
+def test_whoever_comes_goes_first_and_gains_nothing_by_asking_in_small_pieces() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for name in ("noisy", "other"):
+        for _ in range(100):
+            queue.put(name, name)
+    assert [queue.take() for _ in range(5)] == ["noisy", "other", "noisy", "other", "noisy"]
+    queue.put("quiet", "quiet")
+    assert queue.take() == "quiet"
+    taken = Counter[str]()
+    for _ in range(90):
+        if not queue.waiting("quiet"):
+            queue.put("quiet", "quiet")
+        taken[queue.take()] += 1
+    assert taken == {"noisy": 30, "other": 30, "quiet": 30}
+
+
 def test_shares_are_of_cost_and_not_of_items() -> None:
     queue: FairQueue[str] = FairQueue(quantum=10)
     for _ in range(100):

@@ -1,9 +1,11 @@
-"""Whose turn it is: deficit round robin.
+"""Whose turn it is: deficit round robin, in which whoever comes goes first once.
 
 M. Shreedhar and G. Varghese, "Efficient Fair Queueing using Deficit Round Robin", SIGCOMM 1995: each flow has a queue of
-its own and gets a quantum of cost a round; what it does not use while it waits it keeps. Who has little to ask for waits
-for one round of the others, however much they have asked for, and over any time flows that always wait get the same
-within one quantum and one item.
+its own and gets a quantum of cost a round; what it does not use while it waits it keeps. Over any time flows that always
+wait get the same within one quantum and one item. A flow that had nothing to ask for since its last turn has its first
+quantum before them, and then takes turns as they do, also where it has nothing left (T. Hoeiland-Joergensen et al., "The
+Flow Queue CoDel Packet Scheduler and Active Queue Management Algorithm", RFC 8290, 2018, 4.1): who asks for little does
+not wait for a round of the others, and nobody gains by asking in small pieces.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -54,43 +57,60 @@ class FairQueue(Generic[T]):
     def __init__(self, quantum: float = 1.0) -> None:
         """`quantum`: cost that a flow gets a round. The smaller, the shorter the turns; an item's cost may be any."""
         self._quantum = quantum
-        self._flows: dict[str, _Flow[T]] = {}  # those with items, in the order of their turns
+        self._count = 0
+        # Both in the order of turns. Those that come, and the others: of these one may be empty until its turn.
+        self._fresh: dict[str, _Flow[T]] = {}
+        self._flows: dict[str, _Flow[T]] = {}
 
     def __len__(self) -> int:
         """Items waiting."""
-        return sum(map(len, self._flows.values()))
+        return self._count
 
     def __iter__(self) -> Iterator[T]:
         """Items waiting, flow by flow."""
-        return (item for flow in self._flows.values() for item in flow.items())
+        return (item for flow in chain(self._fresh.values(), self._flows.values()) for item in flow.items())
 
     def waiting(self, flow: str) -> int:
         """Items of this flow."""
-        return len(self._flows[flow]) if flow in self._flows else 0
+        found = self._fresh.get(flow, self._flows.get(flow))
+        return 0 if found is None else len(found)
 
     def put(self, flow: str, item: T, cost: float = 1.0, lane: Hashable = None) -> None:
         """Behind what the flow's lane has."""
-        self._flows.setdefault(flow, _Flow()).lanes.setdefault(lane, deque()).append((cost, item))
+        if (found := self._flows.get(flow)) is None:
+            found = self._fresh.setdefault(flow, _Flow())
+        found.lanes.setdefault(lane, deque()).append((cost, item))
+        self._count += 1
 
     def take(self, able: Callable[[str], bool] = lambda flow: True) -> T:
         """The next item of a flow that is able to go on; raises IndexError where none waits."""
-        while (name := next(filter(able, self._flows), None)) is not None:
-            flow = self._flows[name]
+        while (name := next(filter(able, chain(self._fresh, self._flows)), None)) is not None:
+            flows = self._fresh if name in self._fresh else self._flows
+            flow = flows[name]
+            if not flow.lanes:  # its turn is over; who asks for nothing saves nothing up
+                del flows[name]
+                continue
             if not flow.on_turn:
                 flow.on_turn, flow.deficit = True, flow.deficit + self._quantum
             cost, item = flow.head()
             if cost <= flow.deficit:
                 flow.deficit -= cost
                 flow.pop()
-                if not flow.lanes:  # who asks for nothing saves nothing up
-                    del self._flows[name]
+                self._count -= 1
+                if not flow.lanes:
+                    del flows[name]
+                    if self._count:  # what it asks for in this round has no precedence
+                        self._flows[name] = _Flow()
                 return item
             flow.on_turn = False
-            self._flows[name] = self._flows.pop(name)  # to the end of the round
+            self._flows[name] = flows.pop(name)  # to the end of the round
         raise IndexError("nothing waits")
 
     def keep(self, wanted: Callable[[T], bool]) -> None:
         """Forget every item but those."""
-        for flow in self._flows.values():
+        for flow in chain(self._fresh.values(), self._flows.values()):
             flow.keep(wanted)
-        self._flows = {name: flow for name, flow in self._flows.items() if flow.lanes}
+        self._fresh, self._flows = (
+            {name: flow for name, flow in flows.items() if flow.lanes} for flows in (self._fresh, self._flows)
+        )
+        self._count = sum(map(len, chain(self._fresh.values(), self._flows.values())))

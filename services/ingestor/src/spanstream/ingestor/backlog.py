@@ -64,7 +64,11 @@ class Backlog:
             total, mine = sum(self._work.values()), self._work.get(tenant, 0)
             tenants = len(self._work.keys() | {tenant})
             left = limit - self._seconds(total)
-            over = self._seconds(mine) - max(left, limit / (tenants + 1))
+            # A tenant's own turns come sooner than its documents count as done, which is when all before them are. What it sends
+            # no faster than its turns come is open all the same until the oldest of all is done.
+            now = self._clock()
+            waited = max((now - waiting[0][1] for waiting in self._open.values() if waiting), default=0.0)
+            over = self._seconds(mine) - max(left, limit / (tenants + 1), waited / tenants)
         if not full and over < 0:
             return
         if full and mine * tenants < total:  # others filled it
