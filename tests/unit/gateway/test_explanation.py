@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spanstream.gateway import explanation
 from spanstream.gateway.explaining import explain
 from spanstream.gateway.explanation import Explanation, PartGrade, readable
 from spanstream.gateway.found import Answer
@@ -307,3 +308,8 @@ def test_a_bad_question_for_similar_ones_is_refused_by_its_part(api: Api, body: 
 @pytest.mark.parametrize("part", [{"id": "nowhere"}, {"id": "fish3", "start": 9000, "end": 9001}])
 def test_what_does_not_exist_has_nothing_similar(api: Api, part: dict[str, Any]) -> None:
     assert is_problem(api.client.post("/v1/similar", json={"to": {"source": "wiki"} | part}), 404, "body.to")
+
+
+def test_equals_have_the_same_rank_however_their_sums_were_rounded() -> None:
+    scores = np.array([0.7, np.nextafter(np.float32(0.7), np.float32(1)), 0.2, 20.0], np.float32)
+    assert [explanation._rank(scores, place) for place in range(4)] == [2, 2, 4, 1]

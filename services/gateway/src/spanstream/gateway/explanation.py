@@ -16,6 +16,8 @@ from spanstream.store.lexical import words
 from spanstream.store.points import Passage
 from spanstream.store.queries import Lexical
 
+_ROUNDING = 5e-7  # of a score: the same sum of float32 in another order is another one by as much
+
 
 @dataclass(frozen=True, slots=True)
 class LegScore:
@@ -183,7 +185,9 @@ def _without(trace: Trace, graded: bool) -> dict[str, NDArray[np.float32]]:
 
 
 def _rank(scores: NDArray[np.float32], place: int) -> int:
-    return 1 + int((scores > scores[place]).sum())
+    """Equals have the same rank: who is above them by no more than rounding is one, whatever the order of the sums."""
+    own = float(scores[place])
+    return 1 + int((scores > own + _ROUNDING * max(1.0, abs(own))).sum())
 
 
 def _matching(text: str, offset: int, terms: frozenset[int]) -> list[Word]:
