@@ -56,7 +56,7 @@ test-unit: $(STAMP) ## Unit and contract tests, in seconds
 chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults, which go on where they were; writes docs/reliability-report.md
 	$(BIN)/python -m pytest tests/chaos tests/integration/test_redrive.py tests/integration/test_restore.py tests/integration/test_migration.py --long -s
 	$(BIN)/python -m tests.chaos.simulation --mutants
-	$(BIN)/python -m tests.chaos.simulation --seeds 10000 --json bench-results/simulation.json
+	$(BIN)/python -m tests.chaos.simulation --seeds 50000 --json bench-results/simulation.json
 	$(BIN)/python -m tests.chaos.isolation --queries 100000 --json bench-results/isolation.json
 	$(BIN)/python -m tests.chaos.parsers --files 100000 --json bench-results/parsers.json
 	$(BIN)/python -m tests.chaos.full_disk --rounds 10 --json bench-results/full_disk.json

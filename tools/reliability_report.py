@@ -68,8 +68,10 @@ class Run:
 
 
 def _simulated(result: dict[str, Any]) -> tuple[str, str, str]:
-    figure = f"{result['next'] - result['first']:,} simulated histories, {len(result['failed'])} broken"
-    return f"{result['faults']:,}", figure, f"{result['first']}–{result['next'] - 1}"
+    figure = f"{result['next'] - result['first']:,} simulated histories, {len(result['failed'])} broken; judged: "
+    figure += ", ".join(f"{count:,} {name}" for name, count in result["judged"].items())
+    survived = ", ".join(f"{count:,} × {name}" for name, count in result["faults"].items())
+    return survived, figure, f"{result['first']}–{result['next'] - 1}"
 
 
 def _faults(result: dict[str, Any]) -> tuple[str, str, str]:
@@ -161,7 +163,7 @@ def _overload(result: dict[str, Any]) -> tuple[str, str, str]:
 
 
 RUNS = {
-    "simulation": Run((*PIPELINE, "I8", "I19", "I26"), "python -m tests.chaos.simulation --seeds 10000", _simulated),
+    "simulation": Run((*PIPELINE, "I8", "I19", "I26"), "python -m tests.chaos.simulation --seeds 50000", _simulated),
     "faults": Run((*PIPELINE, "I14", "I19", "I26"), "python -m tests.chaos.faults --minutes 60", _faults),
     "full_disk": Run(("I1", "I20"), "python -m tests.chaos.full_disk --rounds 10", _full_disk),
     "corruption": Run(("I18",), "python -m tests.chaos.corruption --flips 10000", _corruption),

@@ -9,7 +9,8 @@ import argparse
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class Result(Kept):
     first: int
     next: int
     turns: int = 0
-    faults: int = 0
+    faults: dict[str, int] = field(default_factory=dict)  # kind -> planned
+    judged: dict[str, int] = field(default_factory=dict)  # kind -> entries of the histories
     seconds: float = 0.0
     failed: dict[str, list[str]] = field(default_factory=dict)  # seed -> violations, shrunk
 
@@ -50,7 +52,8 @@ def seeds(result: Result, last: int, path: Path | None) -> None:
         began = time.process_time()
         done = run(Plan.of(seed))
         result.turns += done.turns
-        result.faults += len(done.plan.faults)
+        result.faults = _sum(result.faults, Counter(fault.kind for fault in done.plan.faults))
+        result.judged = _sum(result.judged, done.judged)
         if done.violations:
             shortest = shrink(done)
             print(report(shortest), flush=True)
@@ -60,6 +63,10 @@ def seeds(result: Result, last: int, path: Path | None) -> None:
         if result.next % SAVED_EVERY == 0:
             result.save(path)
     result.save(path)
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in sorted({*one, *other})}
 
 
 def mutants(most: int) -> Iterator[str]:
@@ -95,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     seeds(result, last, options.json)
     print(
         f"seeds {result.first} to {result.next - 1}: {len(result.failed)} failed;"
-        f" {result.turns} turns, {result.faults} faults, {result.seconds:.0f} s of one core"
+        f" {result.turns} turns, {sum(result.faults.values())} faults, {result.seconds:.0f} s of one core"
     )
     return bool(result.failed)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
 from tests.chaos.checker import Violation, check
-from tests.chaos.history import Call, PowerCut, Receipt, Spoiled
+from tests.chaos.history import Call, Found, Look, PowerCut, Receipt, Spoiled, Told
 from tests.chaos.simulation.clients import MODES, SCOPES, Client, Notes
 from tests.chaos.simulation.pipeline import Pipeline
 from tests.chaos.simulation.plan import CLIENTS, KEYS, Plan
@@ -25,6 +26,7 @@ class Run:
     violations: list[Violation]
     story: list[str] = field(repr=False)
     turns: int
+    judged: Counter[str] = field(default_factory=Counter)  # what the history has, by kind
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -69,7 +71,21 @@ def run(plan: Plan) -> Run:
         settled = scheduler.run(done, MOST_TURNS)
     if settled:
         _look_back(pipeline, notes, Client(scheduler, pipeline, notes))
-    return Run(plan, check(notes.history), scheduler.story, scheduler.turn)
+    judged = Counter(filter(None, map(_kind, notes.history.entries)))
+    return Run(plan, check(notes.history), scheduler.story, scheduler.turn, judged)
+
+
+def _kind(entry: object) -> str | None:
+    match entry:
+        case Call(deleted=deleted):
+            return "deletes" if deleted else "upserts"
+        case Found():
+            return "searches"
+        case Told():
+            return "status answers"
+        case Look():
+            return "looks at the whole index"
+    return None
 
 
 @contextmanager
