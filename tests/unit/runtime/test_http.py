@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -210,6 +211,14 @@ def test_a_path_that_is_not_utf8_is_refused(server: HttpServer) -> None:
     for raw in ("a%FF", "%ED%A0%80"):
         refused = httpx.get(f"{server.url}/named/{raw}")
         assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
+
+
+def test_a_connection_is_kept_for_longer_than_clients_keep_it(server: HttpServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        for wait in (0, 7):  # uvicorn's own would be 5, as httpx's
+            time.sleep(wait)
+            connection.sendall(b"GET /named/x HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_no_answer_names_the_server(server: HttpServer) -> None:

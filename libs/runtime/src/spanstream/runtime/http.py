@@ -20,6 +20,9 @@ from spanstream.runtime.problems import Problem
 from spanstream.runtime.protocol import PATIENCE_SECONDS, patient
 from spanstream.runtime.service import Report
 
+# That an idle connection is kept: longer than clients (httpx: 5 s) and balancers (60 s by habit) keep theirs, or they send on one
+# that is being closed, and cannot know whether it was received.
+KEEP_ALIVE_SECONDS = 75
 _PROBED = frozenset({"/livez", "/readyz", "/metrics"})
 
 
@@ -79,6 +82,7 @@ class HttpServer:
             proxy_headers=False,  # nothing depends on the caller's address
             lifespan="off",
             timeout_graceful_shutdown=5,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
         self._server = uvicorn.Server(config)
         self._thread: threading.Thread | None = None
