@@ -101,14 +101,15 @@ class Pipeline:
         self.servers = [f"api {number}" for number in range(len(self.skews))]  # the processes' names
         self.source = ScheduledProducer(scheduler, "source", self.log)
         self.indexers: list[Actor] = []
+        self._members: list[list[ScheduledConsumer]] = []  # of each worker the one that it has
         for number in range(workers):
             self._employ(INGESTOR, number, [DOCUMENTS.name], self._parser)
             self._employ(EMBEDDER, number, [PASSAGES.name], self._embedder)
             self.indexers.append(self._employ(INDEXER, number, [EMBEDDINGS.name, FAILURES.name], self._indexer))
 
     def quiet(self) -> bool:
-        """Whether every group has committed all that there is."""
-        return all(
+        """Whether every group has committed all that there is, and whoever it gave up has learnt of that."""
+        return not any(member.astray for held in self._members for member in held) and all(
             offset == self.log.committed(group, topic)[partition]
             for group, topic in COMMITTED
             for partition, offset in self.log.end_offsets(topic).items()
@@ -162,6 +163,7 @@ class Pipeline:
         """A worker process that is started again whenever it ends."""
         scheduler = self._scheduler
         held: list[ScheduledConsumer] = []
+        self._members.append(held)
 
         def life() -> None:
             while True:

@@ -31,6 +31,12 @@ class ScheduledConsumer:
         self._scheduler, self._role, self._join = scheduler, role, join
         self._member = join()
         self._lost: frozenset[tuple[str, int]] | None = None  # what it still believes to hold
+        self._handles = False  # what its last poll gave
+
+    @property
+    def astray(self) -> bool:
+        """Whether it still works on what its group has given to others."""
+        return self._lost is not None and self._handles
 
     def expel(self) -> None:
         if self._lost is None:
@@ -38,11 +44,14 @@ class ScheduledConsumer:
             self._member.close()
 
     def poll(self, wait: float) -> Sequence[Record]:
+        self._handles = False
         if self._scheduler.reach(f"{self._role}: poll") == "rebalance":
             self.expel()
         if self._lost is not None:
             self._member, self._lost = self._join(), None
-        return self._member.poll(wait)
+        records = self._member.poll(wait)
+        self._handles = bool(records)
+        return records
 
     def rewind(self, records: Sequence[Record]) -> None:
         if self._lost is None:
