@@ -24,7 +24,12 @@ from tools.scaling.scenarios import GROUPS, scenarios
 SMALL = Workload(1_000_000, 1, 5, freshness_seconds=3600)
 LARGE = Workload(1_000_000_000, 400, 300, tokens_per_document=600, compression=Compression.TURBO4)
 GPU = Workload(1_000_000_000, 400, 300, gpu_tokens_per_second=1e6, freshness_seconds=900)
-PLANNED = {"small": (SMALL, "production"), "large": (LARGE, "production"), "gpu": (GPU, "gpu")}
+PLANNED = {
+    "small": (SMALL, "production"),
+    "large": (LARGE, "production"),
+    "gpu": (GPU, "gpu"),
+    "gpu alone": (GPU, "production"),
+}
 
 
 def values(workload: Workload) -> dict[str, Any]:
