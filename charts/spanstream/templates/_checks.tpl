@@ -6,6 +6,21 @@
 {{- if and .Values.global.kafka.passwordSecret.name (not .Values.global.kafka.username) }}
 {{- fail "global.kafka.passwordSecret.name needs global.kafka.username: nobody would log in with it" }}
 {{- end }}
+{{- if and .Values.strimzi.users (not .Values.global.kafka.username) }}
+{{- fail "strimzi.users needs global.kafka.username: nobody would log in as the users that it makes" }}
+{{- end }}
+{{- if gt (int .Values.strimzi.minInsyncReplicas) (int .Values.strimzi.replicas) }}
+{{- fail (printf "strimzi.minInsyncReplicas (%d) must not exceed strimzi.replicas (%d): no record would ever be acknowledged" (int .Values.strimzi.minInsyncReplicas) (int .Values.strimzi.replicas)) }}
+{{- end }}
+{{- if hasPrefix "file:" .Values.global.blobs.url }}
+{{- $folder := trimPrefix "file:" .Values.global.blobs.url | trimPrefix "//" }}
+{{- range $name := list "ingestorApi" "ingestorWorker" }}
+{{- $mount := (index $.Values $name).volumes.blobs.mountPath }}
+{{- if not (hasPrefix (printf "%s/" $mount) (printf "%s/" $folder)) }}
+{{- fail (printf "global.blobs.url (%s) must be in %s, where %s.volumes.blobs is mounted: nothing else can be written to" $.Values.global.blobs.url $mount $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.global.network.policies (not (hasPrefix "file:" .Values.global.blobs.url)) (not .Values.global.blobs.egress) }}
 {{- fail "global.blobs.egress must allow what global.blobs.url names: network policies let the ingestor reach nothing else" }}
 {{- end }}

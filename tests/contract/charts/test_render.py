@@ -62,6 +62,11 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         ("global.auth.jwksSecret.name=provider", "ingestorApi.settings.AUTH_JWT_ISSUER"),
         ("gateway.settings.AUTH_JWT_AUDIENCE=search", "gateway.settings.AUTH_JWT_AUDIENCE"),
         ("gateway.settings.AUTH_JWKS_FILE=/tmp/keys", "AUTH_JWKS_FILE"),
+        ("ingress.host=https://search.example.com", "/ingress/host"),
+        ("global.image.registry=registry.example/team/", "/global/image/registry"),
+        ("global.blobs.url=file:/data/blobs", "global.blobs.url (file:/data/blobs) must be in /srv/blobs"),
+        ("global.blobs.url=file:/srv/blobs2", "global.blobs.url (file:/srv/blobs2)"),
+        ("strimzi.replicas=1", "strimzi.minInsyncReplicas (2) must not exceed strimzi.replicas (1)"),
         ("gateway.adminPort=8080", "gateway.adminPort (8080) is the port http already"),
         ("gateway.resources.limits.memry=1Gi", "memry"),
         ("gateway.resources.limits.memory=512m", "/resources/limits/memory"),
@@ -84,6 +89,17 @@ def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) 
     with pytest.raises(Refused) as refused:
         chart.render("small", wrong)
     assert named in str(refused.value)
+
+
+def test_users_that_nobody_logs_in_as_are_refused(chart: Chart) -> None:
+    without = ("global.kafka.username=", "global.kafka.passwordSecret.name=")
+    with pytest.raises(Refused, match=r"strimzi\.users needs global\.kafka\.username"):
+        chart.render("production", *without)
+
+
+@pytest.mark.parametrize("url", ["file:/srv/blobs", "file:///srv/blobs", "file:/srv/blobs/texts"])
+def test_blobs_may_be_anywhere_on_their_volume(chart: Chart, url: str) -> None:
+    assert chart.render("small", f"global.blobs.url={url}")
 
 
 @pytest.mark.parametrize(
