@@ -47,6 +47,6 @@ helm.sh/chart: {{ printf "%s-%s" "spanstream" $context.Chart.Version | quote }}
 {{- define "service.image" -}}
 {{- $context := index . 0 -}}
 {{- $image := $context.Values.global.image -}}
-{{- $digest := index $image.digests (index . 1) | default "" -}}
+{{- $digest := index ($image.digests | default dict) (index . 1) | default "" -}}
 {{ $image.registry }}/{{ index . 1 }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ $image.tag | default $context.Chart.AppVersion }}{{ end }}
 {{- end }}

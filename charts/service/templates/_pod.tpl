@@ -107,11 +107,11 @@ topologySpreadConstraints:
 {{/* On which nodes: include "service.nodes" (list . values), what all pods have and what is this one's own */}}
 {{- define "service.nodes" -}}
 {{- $all := (index . 0).Values.global.pods }}{{ $own := index . 1 -}}
-{{- with mergeOverwrite (dict) $all.nodeSelector ($own.nodeSelector | default dict) }}
+{{- with mergeOverwrite (dict) ($all.nodeSelector | default dict) ($own.nodeSelector | default dict) }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat $all.tolerations ($own.tolerations | default list) }}
+{{- with concat ($all.tolerations | default list) ($own.tolerations | default list) }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -129,8 +129,8 @@ is this one's own, and last what selectors and upgrades rest on */}}
 {{- define "service.podMetadata" -}}
 {{- $all := (index . 0).Values.global.pods }}{{ $own := index . 2 -}}
 labels:
-  {{- mergeOverwrite (dict) $all.labels ($own.podLabels | default dict) (include "service.labelsOf" (list (index . 0) (index . 1)) | fromYaml) | toYaml | nindent 2 }}
-{{- with mergeOverwrite (dict) $all.annotations ($own.podAnnotations | default dict) (index . 3) }}
+  {{- mergeOverwrite (dict) ($all.labels | default dict) ($own.podLabels | default dict) (include "service.labelsOf" (list (index . 0) (index . 1)) | fromYaml) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (dict) ($all.annotations | default dict) ($own.podAnnotations | default dict) (index . 3) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

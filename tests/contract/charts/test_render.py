@@ -185,6 +185,25 @@ def test_what_templates_rest_on_cannot_be_taken_away() -> None:
     assert loose(service, yaml.safe_load((CHARTS / "service/values.yaml").read_text()), "service") == []
 
 
+def test_what_is_empty_may_be_left_empty(chart: Chart) -> None:
+    """A key with nothing below it, where nothing is the default: a values file with its lines commented out."""
+    names = [
+        f"global.pods.{name}" for name in ("labels", "annotations", "nodeSelector", "tolerations", "priorityClassName")
+    ]
+    names += [
+        "global.image.digests",
+        "global.image.pullSecrets",
+        "global.image.tag",
+        "global.kafka.peers",
+        "global.store.peers",
+    ]
+    names += [
+        f"gateway.{name}"
+        for name in ("podLabels", "podAnnotations", "nodeSelector", "tolerations", "affinity", "settings")
+    ]
+    assert chart.render("small", *(f"{name}=null" for name in names)) == chart.render("small")
+
+
 @pytest.mark.parametrize(
     ("case", "said", "not_said"),
     [
