@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from spanstream.standalone.planning.capacity import ENCODER_CORES, MEMBERS, plan
 from spanstream.standalone.planning.workload import Workload
 from spanstream.store.compression import Compression
 from tests.conftest import ROOT
-from tests.contract.charts.conftest import Render
+from tests.contract.charts.conftest import Render, merged
 from tools.helm import PROFILES
 from tools.scaling.policy import policy
 from tools.scaling.scenarios import GROUPS, scenarios
@@ -34,15 +33,6 @@ PLANNED = {
 
 def values(workload: Workload) -> dict[str, Any]:
     return fragment.values(plan(workload, calibration.read().costs), workload)
-
-
-def merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """As Helm does it."""
-    found = copy.deepcopy(dict(values))
-    for name, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
-        found[name] = merged(found[name], value) if both else value
-    return found
 
 
 def settings(found: Mapping[str, Any], path: str = "") -> Iterator[str]:

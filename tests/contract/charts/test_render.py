@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT
-from tests.contract.charts.conftest import Render
+from tests.contract.charts.conftest import Render, merged
 from tests.contract.charts.pods import CASES, IDS, pods
 from tools import chart_schema
 from tools.helm import PROFILES, Chart, Refused
@@ -160,6 +164,42 @@ def test_a_name_that_kubernetes_or_kuberay_would_refuse_is_refused(
         chart.render(profile, release=release)
 
 
+SERVICES = ("ingestorApi", "ingestorWorker", "embedder", "encoder", "indexer", "gateway")
+# Maps whose keys are the administrator's own.
+FREE = ("labels", "annotations", "podLabels", "podAnnotations", "nodeSelector", "matchLabels", "wiring", "secrets")
+
+
+def test_a_misspelt_key_is_refused_at_every_depth() -> None:
+    """By the schemas alone, with the values of all profiles."""
+
+    def places(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        if isinstance(values, dict):
+            yield path
+        for name, value in values.items() if isinstance(values, dict) else enumerate(values):
+            if isinstance(value, dict | list):
+                yield from places(value, (*path, name))
+
+    umbrella, service = (
+        Draft202012Validator(json.loads((CHARTS / name / "values.schema.json").read_text()))
+        for name in ("spanstream", "service")
+    )
+    defaults = yaml.safe_load((CHARTS / "service/values.yaml").read_text())
+    whole = yaml.safe_load((CHARTS / "spanstream/values.yaml").read_text())
+    for file in PROFILES["gpu"]:
+        whole = merged(whole, yaml.safe_load((CHARTS / "spanstream" / file).read_text()))
+    whole |= {name: merged(defaults, whole[name]) for name in SERVICES}
+    accepted = []
+    for path in places(whole):
+        place = reduce(getitem, path, whole)
+        place["mispelt"] = "x"
+        own = [service.is_valid(whole[name]) for name in SERVICES if path[:1] == (name,)]
+        if umbrella.is_valid(whole) and all(own) and path[-1] not in FREE:
+            accepted.append(path)
+        del place["mispelt"]
+    assert umbrella.is_valid(whole)
+    assert accepted == []
+
+
 def test_what_templates_rest_on_cannot_be_taken_away() -> None:
     """A key with nothing below it is null, which takes the default away: the schema must miss it, by its name."""
 
@@ -177,9 +217,8 @@ def test_what_templates_rest_on_cannot_be_taken_away() -> None:
         json.loads((CHARTS / name / "values.schema.json").read_text()) for name in ("spanstream", "service")
     )
     values = yaml.safe_load((CHARTS / "spanstream/values.yaml").read_text())
-    services = {"ingestorApi", "ingestorWorker", "embedder", "encoder", "indexer", "gateway"}
     assert set(umbrella["required"]) == set(values)
-    own = {name: value for name, value in values.items() if name not in services}
+    own = {name: value for name, value in values.items() if name not in SERVICES}
     assert loose(umbrella, own, "values") == []
     assert loose(umbrella["properties"]["encoder"]["properties"]["ray"], values["encoder"]["ray"], "ray") == []
     assert loose(service, yaml.safe_load((CHARTS / "service/values.yaml").read_text()), "service") == []
