@@ -85,6 +85,12 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 "A stage that puts batches back waits for something: the encoder, the store, or the log.",
             ),
             Panel(
+                "Processes",
+                "short",
+                ((f'sum by (service) (up{{job="spanstream",{HERE}}})', "{{service}}"),),
+                "That answer Prometheus.",
+            ),
+            Panel(
                 "Not ready, and keys that cannot be read",
                 "short",
                 (

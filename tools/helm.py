@@ -33,6 +33,11 @@ def find() -> str | None:
     return shutil.which("helm") or shutil.which("helm", path=str(Path(sys.executable).parent))
 
 
+def _flag(one: str) -> str:
+    """--set knows no empty list."""
+    return "--set-json" if one.endswith("=[]") else "--set"
+
+
 class Chart:
     """A copy of the umbrella chart with the generic chart inside it."""
 
@@ -43,10 +48,26 @@ class Chart:
         self.path = folder / "spanstream"
         self._run("dependency", "build", str(self.path))
 
-    def render(self, profile: str, *sets: str) -> list[dict[str, Any]]:
+    def render(self, profile: str, *sets: str, release: str = RELEASE) -> list[dict[str, Any]]:
         """The resources of a profile, each of `sets` as of --set. Raises Refused."""
-        text = self._run("template", RELEASE, str(self.path), "--namespace", NAMESPACE, *self._values(profile, sets))
+        text = self._run("template", release, str(self.path), "--namespace", NAMESPACE, *self._values(profile, sets))
         return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
+
+    def notes(self, profile: str, *sets: str) -> str:
+        """What an installation ends by printing; `helm template` leaves it out, so it is asked for as a ConfigMap. Raises Refused."""
+        templates = self.path / "templates"
+        own = [templates / "_notes.tpl", templates / "notes.yaml"]
+        own[0].write_text(f'{{{{ define "notes" -}}}}{(templates / "NOTES.txt").read_text()}{{{{- end }}}}')
+        own[1].write_text('kind: ConfigMap\ndata: {notes: {{ include "notes" . | quote }}}\n')
+        try:
+            only = ["--show-only", "templates/notes.yaml"]
+            text = self._run(
+                "template", RELEASE, str(self.path), "--namespace", NAMESPACE, *only, *self._values(profile, sets)
+            )
+        finally:
+            for path in own:
+                path.unlink()
+        return str(yaml.safe_load(text)["data"]["notes"])
 
     def lint(self, profile: str) -> str:
         """What `helm lint --strict` says. Raises Refused."""
@@ -54,7 +75,7 @@ class Chart:
 
     def _values(self, profile: str, sets: Sequence[str]) -> list[str]:
         files = [part for name in PROFILES[profile] for part in ("--values", str(self.path / name))]
-        return ["--kube-version", KUBERNETES, *files, *(part for one in sets for part in ("--set", one))]
+        return ["--kube-version", KUBERNETES, *files, *(part for one in sets for part in (_flag(one), one))]
 
     def _run(self, *arguments: str) -> str:
         done = subprocess.run([self._helm, *arguments], capture_output=True, text=True, check=False, timeout=120)

@@ -35,7 +35,7 @@ ALERTS = [(rule["alert"], rule["expr"]) for group in RULE_GROUPS for rule in gro
 
 _GRAFANA = {"$namespace": ".*", "$__rate_interval": "5m"}
 # A series as an expression selects it: a name of ours, and perhaps labels.
-_SELECTOR = re.compile(r"\b((?:[a-z]+_)+[a-z]+)(\{[^}]*\})?(?=[\s\[)]|$)")
+_SELECTOR = re.compile(r"\b((?:[a-z]+_)+[a-z]+|up(?={))(\{[^}]*\})?(?=[\s\[)]|$)")
 _FUNCTIONS = {"histogram_quantile"}
 
 

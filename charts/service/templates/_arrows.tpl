@@ -1,16 +1,20 @@
 {{/* The arrows of one component as ingress and egress: include "service.arrows" (list . arrows).
-from: clients (of the APIs) or components; to: kafka, store, blobs or components. All may ask DNS, and monitoring may read the admin port. */}}
+from: clients (of the APIs) or components; to: kafka, store, blobs or components. All may ask DNS, and monitoring may read the admin port. A rule without peers would let in, or out to, everybody: who is named
+by an empty list is nobody. */}}
 {{- define "service.arrows" -}}
 {{- $context := index . 0 }}{{ $arrows := index . 1 }}{{ $global := $context.Values.global -}}
+{{- $from := $arrows.from | default list -}}
+{{- if not $global.network.clients }}{{ $from = without $from "clients" }}{{ end -}}
 policyTypes: [Ingress, Egress]
+{{- if or $from $global.network.monitoring }}
 ingress:
-  {{- if $arrows.from }}
+  {{- if $from }}
   - ports:
       {{- range $name, $port := $context.Values.ports }}
       - {port: {{ $name }}, protocol: TCP}
       {{- end }}
     from:
-      {{- range $arrows.from }}
+      {{- range $from }}
       {{- if eq . "clients" }}
       {{- toYaml $global.network.clients | nindent 6 }}
       {{- else }}
@@ -20,10 +24,13 @@ ingress:
       {{- end }}
       {{- end }}
   {{- end }}
+  {{- with $global.network.monitoring }}
   - ports:
       - {port: admin, protocol: TCP}
     from:
-      {{- toYaml $global.network.monitoring | nindent 6 }}
+      {{- toYaml . | nindent 6 }}
+  {{- end }}
+{{- end }}
 egress:
   {{- range $arrows.to }}
   {{- if eq . "kafka" }}
@@ -56,12 +63,19 @@ egress:
   {{- end }}
   {{- end }}
   {{- with ($context.Values.settings).TRACES_URL }}
+  {{- $port := regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" }}
   - ports:
-      - {port: {{ regexFind ":[0-9]+$" (urlParse .).host | trimPrefix ":" | default "4318" }}, protocol: TCP}
-  {{- end }}
-  - ports:
-      - {port: 53, protocol: UDP}
-      - {port: 53, protocol: TCP}
+      - {port: {{ $port | default (ternary "443" "80" (hasPrefix "https:" .)) }}, protocol: TCP}
+    {{- with $global.network.traces }}
     to:
-      {{- toYaml $global.network.dns | nindent 6 }}
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- end }}
+  {{- with $global.network.dns }}
+  - ports:
+      - {port: {{ $global.network.dnsPort }}, protocol: UDP}
+      - {port: {{ $global.network.dnsPort }}, protocol: TCP}
+    to:
+      {{- toYaml . | nindent 6 }}
+  {{- end }}
 {{- end }}

@@ -18,6 +18,11 @@
 {{- else if eq $scaling.kind "lag" }}
 {{- fail (printf "%s.autoscaling.kind must be none or cpu: it reads no topic whose lag could be measured" $name) }}
 {{- end }}
+{{- range $port, $number := .Values.ports }}
+{{- if eq (int $number) (int $.Values.adminPort) }}
+{{- fail (printf "%s.adminPort (%d) is the port %s already" $name (int $number) $port) }}
+{{- end }}
+{{- end }}
 {{- if and (eq $scaling.kind "lag") (not .Values.global.prometheus.url) }}
 {{- fail (printf "%s.autoscaling.kind lag needs global.prometheus.url, where the lag in seconds is asked for" $name) }}
 {{- end }}

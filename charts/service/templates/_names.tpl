@@ -3,10 +3,15 @@
 {{ .Chart.Name | kebabcase }}
 {{- end }}
 
-{{/* fullname of another component of this release: include "service.of" (list . "gateway") */}}
+{{/* fullname of another component of this release: include "service.of" (list . "gateway"). Of a release whose name is too long
+for 63 characters the end gives way to a hash of it: neither two components nor two releases get one name. */}}
 {{- define "service.of" -}}
-{{- $context := index . 0 -}}
-{{ printf "%s-%s" $context.Release.Name (index . 1) | trunc 63 | trimSuffix "-" }}
+{{- $release := (index . 0).Release.Name -}}
+{{- $room := sub 62 (len (index . 1)) | int -}}
+{{- if gt (len $release) $room -}}
+{{- $release = printf "%s-%s" (trunc (int (sub $room 9)) $release | trimSuffix "-") (sha256sum $release | trunc 8) -}}
+{{- end -}}
+{{ printf "%s-%s" $release (index . 1) }}
 {{- end }}
 
 {{- define "service.fullname" -}}
@@ -17,7 +22,7 @@
 {{- define "service.selectorOf" -}}
 {{- $context := index . 0 -}}
 app.kubernetes.io/name: spanstream
-app.kubernetes.io/instance: {{ $context.Release.Name }}
+app.kubernetes.io/instance: {{ $context.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
@@ -42,6 +47,6 @@ helm.sh/chart: {{ printf "%s-%s" "spanstream" $context.Chart.Version | quote }}
 {{- define "service.image" -}}
 {{- $context := index . 0 -}}
 {{- $image := $context.Values.global.image -}}
-{{- $digest := index $image.digests (index . 1) | default "" -}}
+{{- $digest := index ($image.digests | default dict) (index . 1) | default "" -}}
 {{ $image.registry }}/{{ index . 1 }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ $image.tag | default $context.Chart.AppVersion }}{{ end }}
 {{- end }}

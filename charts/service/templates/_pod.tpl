@@ -51,13 +51,15 @@ ADMIN_PORT: {{ .Values.adminPort | quote }}
         path: {{ index . 2 }}
 {{- end }}
 
-{{/* Of a pod: Pod Security "restricted". */}}
+{{/* Of a pod: Pod Security "restricted". Where the cluster chooses the user (OpenShift), it chooses the group of volumes too. */}}
 {{- define "service.podSecurity" -}}
 runAsNonRoot: true
+{{- if .Values.global.pods.fixedUser }}
 runAsUser: 10001
 runAsGroup: 10001
 fsGroup: 10001
 fsGroupChangePolicy: OnRootMismatch
+{{- end }}
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
@@ -99,19 +101,37 @@ topologySpreadConstraints:
       matchLabels:
         {{- include "service.selectorOf" (list $context $component) | nindent 8 }}
   {{- end }}
-{{- with $values.nodeSelector }}
+{{ include "service.nodes" (list $context $values) }}
+{{- end }}
+
+{{/* On which nodes: include "service.nodes" (list . values), what all pods have and what is this one's own */}}
+{{- define "service.nodes" -}}
+{{- $all := (index . 0).Values.global.pods }}{{ $own := index . 1 -}}
+{{- with mergeOverwrite (dict) ($all.nodeSelector | default dict) ($own.nodeSelector | default dict) }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.tolerations }}
+{{- with concat ($all.tolerations | default list) ($own.tolerations | default list) }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.affinity }}
+{{- with $own.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.priorityClassName }}
+{{- with $own.priorityClassName | default $all.priorityClassName }}
 priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* A pod's labels and annotations: include "service.podMetadata" (list . component values annotations), what all pods have, what
+is this one's own, and last what selectors and upgrades rest on */}}
+{{- define "service.podMetadata" -}}
+{{- $all := (index . 0).Values.global.pods }}{{ $own := index . 2 -}}
+labels:
+  {{- mergeOverwrite (dict) ($all.labels | default dict) ($own.podLabels | default dict) (include "service.labelsOf" (list (index . 0) (index . 1)) | fromYaml) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (dict) ($all.annotations | default dict) ($own.podAnnotations | default dict) (index . 3) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}

@@ -2,16 +2,12 @@
 {{- define "spanstream.rayPod" -}}
 {{- $values := .encoder.Values -}}
 metadata:
-  labels:
-    {{- include "service.labelsOf" (list .context "encoder") | nindent 4 }}
-    {{- with $values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-  annotations:
-    checksum/config: {{ include "service.environment" .encoder | sha256sum }}
-    {{- with $values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+  {{- $own := dict "checksum/config" (include "service.environment" .encoder | sha256sum) }}
+  {{- if .head }}
+  # Its end is the whole cluster's: nobody is to move it only to save a node.
+  {{- $own = merge $own (dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true") }}
+  {{- end }}
+  {{- include "service.podMetadata" (list .context "encoder" $values $own) | nindent 2 }}
 spec:
   {{- if and .head $values.ray.autoscaler }}
   # Of all pods this one alone has a token: Ray's autoscaler adds and removes workers through the API server.
@@ -31,6 +27,9 @@ spec:
       env:
         - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
         - {name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, value: spanstream.embedder.ingress.middlewares}
+        {{- with include "service.secretEnvironment" .encoder }}
+        {{- . | nindent 8 }}
+        {{- end }}
       ports:
         - {name: serve, containerPort: {{ $values.ports.serve }}}
         - {name: agent, containerPort: 52365}
@@ -60,9 +59,11 @@ spec:
         periodSeconds: 5
         timeoutSeconds: 3
         failureThreshold: {{ ternary 2 1 .head }}
+      {{- with $values.preStopSeconds }}
       lifecycle:
         preStop:
-          sleep: {seconds: {{ $values.preStopSeconds }}}
+          sleep: {seconds: {{ . }}}
+      {{- end }}
       resources:
         {{- toYaml (ternary $values.ray.head.resources $values.resources .head) | nindent 8 }}
       securityContext:
@@ -71,7 +72,9 @@ spec:
         - {name: tmp, mountPath: /tmp}
         - {name: shm, mountPath: /dev/shm}
         {{- range $name, $volume := $values.volumes }}
+        {{- if tpl $volume.claim $.encoder }}
         - {name: {{ $name }}, mountPath: {{ $volume.mountPath }}}
+        {{- end }}
         {{- end }}
   volumes:
     - name: tmp
@@ -79,8 +82,10 @@ spec:
     - name: shm
       emptyDir: {medium: Memory, sizeLimit: {{ $values.shmSize }}}
     {{- range $name, $volume := $values.volumes }}
+    {{- with tpl $volume.claim $.encoder }}
     - name: {{ $name }}
-      persistentVolumeClaim: {claimName: {{ tpl $volume.claim $.encoder }}}
+      persistentVolumeClaim: {claimName: {{ . }}}
+    {{- end }}
     {{- end }}
 {{- end }}
 

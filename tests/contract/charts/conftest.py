@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -29,3 +30,12 @@ def chart(tmp_path_factory: pytest.TempPathFactory) -> Chart:
 def render(chart: Chart) -> Render:
     """The resources of a profile; raises Refused. What it returns is shared: only look at it."""
     return cache(chart.render)
+
+
+def merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """As Helm does it."""
+    found = copy.deepcopy(dict(values))
+    for name, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
+        found[name] = merged(found[name], value) if both else value
+    return found

@@ -42,6 +42,17 @@ TOGGLES: dict[str, tuple[str, ...]] = {
             for key in ("ISSUER=https://id.example.com", "AUDIENCE=search")
         ),
     ),
+    "openshift": ("global.pods.fixedUser=false", "global.network.dnsPort=5353"),
+    "placed": (
+        "global.pods.nodeSelector.kubernetes\\.io/arch=arm64",
+        "global.pods.tolerations[0].key=dedicated",
+        "global.pods.tolerations[0].operator=Exists",
+        "global.pods.priorityClassName=search",
+        "global.pods.labels.team=search",
+        "global.pods.annotations.team=search",
+    ),
+    "traced": ("gateway.settings.TRACES_URL=https://collector.example.com/v1/traces",),
+    "nobody from outside": ("global.network.clients=[]", "global.network.monitoring=[]"),
     "no test": ("smoke.tokenSecret.name=",),
     "model from a claim": (
         "encoder.volumes.models.mountPath=/models",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from spanstream.standalone.planning.capacity import ENCODER_CORES, MEMBERS, plan
 from spanstream.standalone.planning.workload import Workload
 from spanstream.store.compression import Compression
 from tests.conftest import ROOT
-from tests.contract.charts.conftest import Render
+from tests.contract.charts.conftest import Render, merged
 from tools.helm import PROFILES
 from tools.scaling.policy import policy
 from tools.scaling.scenarios import GROUPS, scenarios
@@ -24,20 +23,16 @@ from tools.scaling.scenarios import GROUPS, scenarios
 SMALL = Workload(1_000_000, 1, 5, freshness_seconds=3600)
 LARGE = Workload(1_000_000_000, 400, 300, tokens_per_document=600, compression=Compression.TURBO4)
 GPU = Workload(1_000_000_000, 400, 300, gpu_tokens_per_second=1e6, freshness_seconds=900)
-PLANNED = {"small": (SMALL, "production"), "large": (LARGE, "production"), "gpu": (GPU, "gpu")}
+PLANNED = {
+    "small": (SMALL, "production"),
+    "large": (LARGE, "production"),
+    "gpu": (GPU, "gpu"),
+    "gpu alone": (GPU, "production"),
+}
 
 
 def values(workload: Workload) -> dict[str, Any]:
     return fragment.values(plan(workload, calibration.read().costs), workload)
-
-
-def merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """As Helm does it."""
-    found = copy.deepcopy(dict(values))
-    for name, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
-        found[name] = merged(found[name], value) if both else value
-    return found
 
 
 def settings(found: Mapping[str, Any], path: str = "") -> Iterator[str]:

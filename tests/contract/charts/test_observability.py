@@ -20,7 +20,9 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 
 # Of PromQL, and what Prometheus adds to a metric.
 _WORDS = {"sum", "max", "by", "rate", "increase", "and", "histogram_quantile", "le", "label_values"}
-_ADDED = {"namespace", "pod", "le"}
+_ADDED = {"namespace", "pod", "le", "service", "job"}
+# Prometheus's own: whether a target answers.
+_UP = re.compile(r"\bup(?={)")
 
 
 def declared() -> dict[str, tuple[str, set[str]]]:
@@ -51,7 +53,7 @@ def test_expressions_name_declared_metrics_and_their_labels(where: str, expressi
         labels |= own
         if kind in ("counter", "histogram"):
             assert re.search(rf"(rate|increase)\({name}\b", expression), f"{where}: {name} only grows"
-    assert used, expression
+    assert used or _UP.search(expression), expression
     grouped = {label.strip() for part in re.findall(r"by \(([^)]*)\)", expression) for label in part.split(",")}
     selected = set(re.findall(r"[{,](\w+)(?==)", expression))
     assert grouped | selected <= labels | _ADDED, where
@@ -83,8 +85,9 @@ def test_what_an_alert_asks_for_is_on_a_dashboard() -> None:
     shown = str(panels())
     for alert in ALERTS:
         names = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b(?=[{\[)])", alert["expr"]))
+        names |= set(_UP.findall(alert["expr"]))
         assert names, alert["alert"]
-        assert all(name in shown for name in names), alert["alert"]
+        assert all(re.search(rf"\b{name}\b", shown) for name in names), alert["alert"]
 
 
 def test_runbooks_send_people_to_panels_that_there_are() -> None:
@@ -122,6 +125,25 @@ def test_the_chart_holds_the_rules_and_dashboards_as_they_are(render: Render) ->
         assert json.loads(text) == json.loads((CHART / "dashboards" / name).read_text())
 
 
+def test_every_target_is_of_the_job_that_alerts_name(render: Render) -> None:
+    """With a name of its service, on cores and on Ray: else nobody hears that it is gone."""
+    for profile in ("production", "gpu"):
+        resources = render(profile)
+        targets = [one for one in resources if one["kind"] in ("Service", "PodMonitor")]
+        monitors = [one["spec"] for one in resources if one["kind"] in ("ServiceMonitor", "PodMonitor")]
+        assert len(monitors) == len(targets) == 6
+        for one in targets:
+            assert one["metadata"]["labels"]["app.kubernetes.io/name"] == "spanstream"
+        for spec in monitors:
+            assert spec["jobLabel"] == "app.kubernetes.io/name"
+            for endpoint in spec.get("podMetricsEndpoints", []):
+                (service,) = endpoint["relabelings"]
+                assert service == {"targetLabel": "service", "replacement": "spanstream-encoder"}
+    for job in yaml.safe_load((ROOT / "docker/prometheus/prometheus.yml").read_text())["scrape_configs"]:
+        assert job["job_name"] == "spanstream"
+        assert all(group["labels"]["service"] for group in job["static_configs"])
+
+
 def test_autoscaling_asks_for_the_lag_that_a_stage_reports(render: Render) -> None:
     for one in render("production"):
         if one["kind"] == "ScaledObject":
@@ -129,6 +151,8 @@ def test_autoscaling_asks_for_the_lag_that_a_stage_reports(render: Render) -> No
             assert "consumer_lag_seconds" in seconds["metadata"]["query"]
             group = records[0]["metadata"]["consumerGroup"]
             assert f'group="{group}"' in seconds["metadata"]["query"]
+            # Of its own pods: another release of the namespace may have a group of this name.
+            assert f'pod=~"{one["metadata"]["name"]}-.+"' in seconds["metadata"]["query"]
             topics = yaml.safe_load((ROOT / "proto/topics.yaml").read_text())["topics"]
             assert {each["metadata"]["topic"] for each in records} == {
                 topic["name"] for topic in topics if group in topic["consumers"]

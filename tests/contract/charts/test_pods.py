@@ -12,7 +12,7 @@ import pytest
 from spanstream.runtime.service import STOP_SECONDS
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render
-from tests.contract.charts.pods import CASES, IDS, Running, environment, pods
+from tests.contract.charts.pods import CASES, IDS, TOGGLES, Running, environment, pods
 from tests.contract.test_compose import ENTRYPOINT
 
 each_case = pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -23,7 +23,8 @@ def test_pods_are_restricted(render: Render, case: tuple[str, ...]) -> None:
     for pod in pods(render(*case)):
         own = pod.spec["securityContext"]
         assert own["runAsNonRoot"] is True, pod.name
-        assert own["runAsUser"] == own["fsGroup"] == 10001
+        fixed = None if "global.pods.fixedUser=false" in case else 10001
+        assert (own.get("runAsUser"), own.get("runAsGroup"), own.get("fsGroup")) == (fixed, fixed, fixed)
         assert own["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers"} & set(pod.spec)
         assert all(
@@ -83,6 +84,60 @@ def test_rays_object_store_is_within_dev_shm(render: Render, case: tuple[str, ..
                 assert (
                     75 << 20 <= int(group["rayStartParams"]["object-store-memory"]) < bytes_
                 )  # the least that Ray takes
+
+
+@pytest.mark.parametrize("profile", ["small", "gpu"])
+def test_every_pod_goes_where_all_are_told_to_go(render: Render, profile: str) -> None:
+    """Those of hooks too: else an upgrade hangs on a cluster whose nodes are tainted, or of another architecture."""
+    for pod in pods(render(profile, *TOGGLES["placed"])):
+        assert pod.spec["nodeSelector"] == {"kubernetes.io/arch": "arm64"}, pod.name
+        assert {"key": "dedicated", "operator": "Exists"} in pod.spec["tolerations"], pod.name
+        assert pod.spec["priorityClassName"] == "search", pod.name
+        assert pod.labels["team"] == "search", pod.name
+
+
+def test_a_service_goes_where_it_is_told_to_and_bears_what_all_bear(render: Render) -> None:
+    own = ("encoder.nodeSelector.disk=fast", "encoder.nodeSelector.kubernetes\\.io/arch=amd64")
+    for pod in pods(render("gpu", *TOGGLES["placed"], *own, "encoder.priorityClassName=models")):
+        if pod.name == "spanstream-encoder-worker":
+            assert pod.spec["nodeSelector"] == {"disk": "fast", "kubernetes.io/arch": "amd64"}
+            assert [each["key"] for each in pod.spec["tolerations"]] == ["dedicated", "nvidia.com/gpu"]
+            assert pod.spec["priorityClassName"] == "models"
+        else:
+            assert pod.spec["nodeSelector"] == {"kubernetes.io/arch": "arm64"}, pod.name
+
+
+def test_a_label_for_all_pods_takes_none_away_that_selectors_rest_on(render: Render) -> None:
+    wrong = [f"global.pods.labels.app\\.kubernetes\\.io/{name}=other" for name in ("name", "instance", "component")]
+    right = {pod.name: pod.labels for pod in pods(render("small"))}
+    assert {pod.name: pod.labels for pod in pods(render("small", *wrong))} == right
+
+
+def test_cores_can_be_limited_everywhere(render: Render) -> None:
+    """As a quota on limits of cores asks."""
+    aliases = ("ingestorApi", "ingestorWorker", "embedder", "encoder", "encoder.ray.head", "indexer", "gateway")
+    sets = [f"{name}.resources.limits.cpu=2" for name in (*aliases, "topics", "smoke")]
+    for profile in ("small", "gpu"):
+        resources = render(profile, *sets, "encoder.ray.autoscalerResources.limits.cpu=2")
+        assert all(pod.container["resources"]["limits"]["cpu"] for pod in pods(resources))
+        if profile == "gpu":
+            assert _ray(resources)["autoscalerOptions"]["resources"]["limits"]["cpu"]
+
+
+@pytest.mark.parametrize("profile", ["small", "gpu"])
+def test_a_service_takes_variables_from_secrets_of_the_administrators(render: Render, profile: str) -> None:
+    """The encoder on Ray too: a collector's credentials, say."""
+    reference = r" {name: collector\, key: headers}"  # --set takes what begins with a brace for a list
+    for pod in pods(render(profile, f"encoder.secrets.OTEL_EXPORTER_OTLP_HEADERS={reference}")):
+        if pod.component == "encoder":
+            (given,) = [each for each in pod.container["env"] if each["name"] == "OTEL_EXPORTER_OTLP_HEADERS"]
+            assert given["valueFrom"]["secretKeyRef"] == {"name": "collector", "key": "headers"}
+
+
+def test_a_pod_of_ray_waits_only_where_it_may(render: Render) -> None:
+    """Kubernetes refuses a sleep of 0 s."""
+    for pod in pods(render("gpu", "encoder.preStopSeconds=0")):
+        assert pod.component != "encoder" or "lifecycle" not in pod.container
 
 
 @pytest.mark.parametrize("profile", ["small", "gpu"])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT
-from tests.contract.charts.conftest import Render
+from tests.contract.charts.conftest import Render, merged
 from tests.contract.charts.pods import CASES, IDS, pods
 from tools import chart_schema
 from tools.helm import PROFILES, Chart, Refused
@@ -62,12 +66,44 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         ("global.auth.jwksSecret.name=provider", "ingestorApi.settings.AUTH_JWT_ISSUER"),
         ("gateway.settings.AUTH_JWT_AUDIENCE=search", "gateway.settings.AUTH_JWT_AUDIENCE"),
         ("gateway.settings.AUTH_JWKS_FILE=/tmp/keys", "AUTH_JWKS_FILE"),
+        ("ingress.host=https://search.example.com", "/ingress/host"),
+        ("global.image.registry=registry.example/team/", "/global/image/registry"),
+        ("global.blobs.url=file:/data/blobs", "global.blobs.url (file:/data/blobs) must be in /srv/blobs"),
+        ("global.blobs.url=file:/srv/blobs2", "global.blobs.url (file:/srv/blobs2)"),
+        ("strimzi.replicas=1", "strimzi.minInsyncReplicas (2) must not exceed strimzi.replicas (1)"),
+        ("gateway.adminPort=8080", "gateway.adminPort (8080) is the port http already"),
+        ("gateway.resources.limits.memry=1Gi", "memry"),
+        ("gateway.resources.limits.memory=512m", "/resources/limits/memory"),
+        ("gateway.resources.requests.cpu=1Gi", "/resources/requests/cpu"),
+        ("gateway.tmpSize=256", "/tmpSize"),
+        ("gateway.tolerations[0].ky=gpu", "ky"),
+        ("gateway.affinity.nodeAffinty.x=1", "nodeAffinty"),
+        ("gateway.autoscaling.cooldownSeconds=7200", "cooldownSeconds"),
+        (f"global.image.digests.gatway=sha256:{'0' * 64}", "gatway"),
+        ("global.kafka.peers[0].podSelector.app=kafka", "'app'"),
+        ("global.network.dns[0].nmespaceSelector.x=1", "nmespaceSelector"),
+        ("global.kafka.passwordSecret.name=kafka", "global.kafka.username"),
+        ("global.blobs.url=s3://bucket/blobs", "global.blobs.egress"),
+        ("ingress=null", "missing property 'ingress'"),  # as a line with nothing below it is
+        ("global.network.policies=null", "missing property 'policies'"),
+        ("gateway.autoscaling=null", "missing property 'autoscaling'"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) -> None:
     with pytest.raises(Refused) as refused:
         chart.render("small", wrong)
     assert named in str(refused.value)
+
+
+def test_users_that_nobody_logs_in_as_are_refused(chart: Chart) -> None:
+    without = ("global.kafka.username=", "global.kafka.passwordSecret.name=")
+    with pytest.raises(Refused, match=r"strimzi\.users needs global\.kafka\.username"):
+        chart.render("production", *without)
+
+
+@pytest.mark.parametrize("url", ["file:/srv/blobs", "file:///srv/blobs", "file:/srv/blobs/texts"])
+def test_blobs_may_be_anywhere_on_their_volume(chart: Chart, url: str) -> None:
+    assert chart.render("small", f"global.blobs.url={url}")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +115,8 @@ def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) 
         ),
         ("encoder.resources.requests.cpu=500m", "encoder.ray.cpusPerReplica (2) must not exceed"),
         ("encoder.ray.gpusPerReplica=1", "encoder.ray.gpusPerReplica (1) must not exceed"),
+        (r"encoder.resources.limits.nvidia\.com/gpu=1", "encoder.ray.gpusPerReplica must be above 0"),
+        ("encoder.settings.ENCODER_DEVICE=cuda", "encoder.settings.ENCODER_DEVICE (cuda)"),
         ("encoder.shmSize=", "encoder.shmSize"),
         ("encoder.ray.replicas=2", "encoder.ray.maxReplicas (1)"),
     ],
@@ -87,6 +125,164 @@ def test_a_ray_cluster_that_could_not_work_is_refused_by_name(chart: Chart, wron
     with pytest.raises(Refused) as refused:
         chart.render("small", "encoder.workload=RayService", wrong)
     assert named in str(refused.value)
+
+
+LONGEST = "a" * 52
+
+
+@pytest.mark.parametrize("profile", ["production", "small"])
+def test_the_longest_names_are_names_of_one_thing_each(chart: Chart, profile: str) -> None:
+    """Helm takes 53 characters, Kubernetes 63: two components, or two releases, must not meet in what is cut off."""
+    found = [
+        (one["kind"], one["metadata"]["name"])
+        for release in (f"{LONGEST}a", f"{LONGEST}b")
+        for one in chart.render(profile, release=release)
+        if one["kind"] != "KafkaTopic"
+    ]
+    assert len(found) == len(set(found))
+    assert max(len(name) for _, name in found) <= 63
+    assert not [name for _, name in found if name.endswith("-") or "--" in name]
+
+
+def test_a_release_whose_name_reads_as_something_else_keeps_it(chart: Chart) -> None:
+    for one in chart.render("small", release="true"):
+        assert one["metadata"]["labels"]["app.kubernetes.io/instance"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("profile", "release", "named"),
+    [
+        ("small", "1st", "begin with a letter"),
+        ("small", "team.search", "have no dots"),
+        ("gpu", "a" * 40, "39 characters at most"),
+    ],
+)
+def test_a_name_that_kubernetes_or_kuberay_would_refuse_is_refused(
+    chart: Chart, profile: str, release: str, named: str
+) -> None:
+    with pytest.raises(Refused, match=named):
+        chart.render(profile, release=release)
+
+
+SERVICES = ("ingestorApi", "ingestorWorker", "embedder", "encoder", "indexer", "gateway")
+# Maps whose keys are the administrator's own.
+FREE = ("labels", "annotations", "podLabels", "podAnnotations", "nodeSelector", "matchLabels", "wiring", "secrets")
+
+
+def test_a_misspelt_key_is_refused_at_every_depth() -> None:
+    """By the schemas alone, with the values of all profiles."""
+
+    def places(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        if isinstance(values, dict):
+            yield path
+        for name, value in values.items() if isinstance(values, dict) else enumerate(values):
+            if isinstance(value, dict | list):
+                yield from places(value, (*path, name))
+
+    umbrella, service = (
+        Draft202012Validator(json.loads((CHARTS / name / "values.schema.json").read_text()))
+        for name in ("spanstream", "service")
+    )
+    defaults = yaml.safe_load((CHARTS / "service/values.yaml").read_text())
+    whole = yaml.safe_load((CHARTS / "spanstream/values.yaml").read_text())
+    for file in PROFILES["gpu"]:
+        whole = merged(whole, yaml.safe_load((CHARTS / "spanstream" / file).read_text()))
+    whole |= {name: merged(defaults, whole[name]) for name in SERVICES}
+    accepted = []
+    for path in places(whole):
+        place = reduce(getitem, path, whole)
+        place["mispelt"] = "x"
+        own = [service.is_valid(whole[name]) for name in SERVICES if path[:1] == (name,)]
+        if umbrella.is_valid(whole) and all(own) and path[-1] not in FREE:
+            accepted.append(path)
+        del place["mispelt"]
+    assert umbrella.is_valid(whole)
+    assert accepted == []
+
+
+def test_what_templates_rest_on_cannot_be_taken_away() -> None:
+    """A key with nothing below it is null, which takes the default away: the schema must miss it, by its name."""
+
+    def loose(schema: dict[str, Any], values: dict[str, Any], path: str) -> list[str]:
+        found = []
+        for name, value in values.items():
+            here = schema["properties"].get(name, {})
+            if name not in schema.get("required", []) and (value or value == 0):
+                found.append(f"{path}.{name}")
+            if isinstance(value, dict) and "properties" in here:
+                found += loose(here, value, f"{path}.{name}")
+        return found
+
+    umbrella, service = (
+        json.loads((CHARTS / name / "values.schema.json").read_text()) for name in ("spanstream", "service")
+    )
+    values = yaml.safe_load((CHARTS / "spanstream/values.yaml").read_text())
+    assert set(umbrella["required"]) == set(values)
+    own = {name: value for name, value in values.items() if name not in SERVICES}
+    assert loose(umbrella, own, "values") == []
+    assert loose(umbrella["properties"]["encoder"]["properties"]["ray"], values["encoder"]["ray"], "ray") == []
+    assert loose(service, yaml.safe_load((CHARTS / "service/values.yaml").read_text()), "service") == []
+
+
+def test_what_is_empty_may_be_left_empty(chart: Chart) -> None:
+    """A key with nothing below it, where nothing is the default: a values file with its lines commented out."""
+    names = [
+        f"global.pods.{name}" for name in ("labels", "annotations", "nodeSelector", "tolerations", "priorityClassName")
+    ]
+    names += [
+        "global.image.digests",
+        "global.image.pullSecrets",
+        "global.image.tag",
+        "global.kafka.peers",
+        "global.store.peers",
+    ]
+    names += [
+        f"gateway.{name}"
+        for name in ("podLabels", "podAnnotations", "nodeSelector", "tolerations", "affinity", "settings")
+    ]
+    assert chart.render("small", *(f"{name}=null" for name in names)) == chart.render("small")
+
+
+@pytest.mark.parametrize(
+    ("case", "said", "not_said"),
+    [
+        (
+            ("dev",),
+            ["helm -n search test spanstream --timeout 210s", "port-forward svc/spanstream-gateway 8080:8080", "encoder may"],
+            ["https://", "curl"],
+        ),
+        (("small", "smoke.tokenSecret.name="), ["port-forward svc/spanstream-gateway 8080:8080 &", "http://127.0.0.1:8080/v1/search"], ["helm -n", "WARNING"]),
+        (("production",), ["https://search.example.com/v1/search", "https://ingest.search.example.com"], ["port-forward", "WARNING"]),
+        (("production", "smoke.tokenSecret.name="), ["get ingress spanstream"], ["port-forward", "helm -n"]),
+        (("gpu",), ["Ray's head runs once"], ["encoder may"]),
+        (("small", "gateway.autoscaling.minReplicas=1"), ["gateway may have one replica"], ["encoder may"]),
+        (("small", "global.network.policies=false"), ["network policies are off"], []),
+    ],
+)  # fmt: skip
+def test_the_notes_tell_what_to_do_next_with_these_values(
+    chart: Chart, case: tuple[str, ...], said: list[str], not_said: list[str]
+) -> None:
+    notes = chart.notes(*case, "global.image.registry=registry.example/team")
+    commands = [line for line in notes.splitlines() if line.startswith("  ")]
+    assert len(commands) == 3
+    assert commands[0].startswith("  kubectl -n search wait --for=condition=available")
+    assert all(text in notes for text in said), notes
+    assert not [text for text in not_said if text in notes], notes
+
+
+@pytest.mark.parametrize(
+    ("profile", "registry", "warns"),
+    [
+        ("small", "spanstream", True),
+        ("small", "team/spanstream", True),
+        ("small", "registry.example/team", False),
+        ("small", "localhost:5000", False),
+        ("small", "registry:5000/team", False),
+        ("dev", "spanstream", False),  # nothing is pulled
+    ],
+)
+def test_the_notes_warn_of_images_from_anywhere(chart: Chart, profile: str, registry: str, warns: bool) -> None:
+    assert ("Docker Hub" in chart.notes(profile, f"global.image.registry={registry}")) == warns
 
 
 def test_the_three_addresses_have_no_default() -> None:

@@ -85,8 +85,10 @@ def _reached(
         if components and components[0]:
             assert _admits(components[0], pod, ports, resources), (pod.name, components)
             found.append(components[0])
-        elif 53 in ports:
+        elif 53 in ports or 5353 in ports:
             assert rule["to"]
+        elif ports == [443] and "TRACES_URL" in given:
+            continue
         elif ports == [int(given.get("STORE_URL", ":0").rpartition(":")[2])]:
             found.append("store")
         elif "LOG_URL" in given and ports == [int(given["LOG_URL"].rpartition(":")[2])]:
@@ -109,6 +111,35 @@ def _admits(component: str, caller: Running, ports: list[Any], resources: list[d
             peers = [peer.get("podSelector", {}).get("matchLabels", {}) for peer in rule["from"]]
             return any(labels and labels.items() <= caller.labels.items() for labels in peers)
     return False
+
+
+@each_case
+def test_no_rule_lets_everybody_in(render: Render, case: tuple[str, ...]) -> None:
+    """A rule without peers does, also where the values name nobody."""
+    for one in render(*case):
+        if one["kind"] == "NetworkPolicy":
+            for rule in one["spec"].get("ingress", []):
+                assert rule["from"], one["metadata"]["name"]
+                assert all(rule["from"])
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("http://collector:4318/v1/traces", 4318),
+        ("https://collector.example.com/v1/traces", 443),
+        ("http://collector.example.com", 80),
+    ],
+)
+def test_a_pod_reaches_the_port_that_its_traces_go_to(render: Render, url: str, port: int) -> None:
+    peer = "global.network.traces[0].namespaceSelector.matchLabels.name=tracing"
+    (policy,) = [
+        one
+        for one in render("small", f"gateway.settings.TRACES_URL={url}", peer)
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "spanstream-gateway"
+    ]
+    to = [{"namespaceSelector": {"matchLabels": {"name": "tracing"}}}]
+    assert {"ports": [{"port": port, "protocol": "TCP"}], "to": to} in policy["spec"]["egress"]
 
 
 @each_case

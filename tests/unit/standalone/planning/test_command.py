@@ -96,6 +96,35 @@ def test_an_impossible_load_is_refused_by_name() -> None:
     assert plan("--tenants", "0").exit_code == 2
 
 
+def test_large_numbers_may_be_written_short() -> None:
+    assert (
+        report("--documents", "1e9", "--file-bytes", "2e3")["workload"]
+        == (report("--documents", "1000000000", "--file-bytes", "2000")["workload"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--documents", "nan"),
+        ("--documents", "inf"),
+        ("--documents", "0.5"),
+        ("--documents", "1e13"),
+        ("--document-rate", "nan"),
+        ("--query-rate", "inf"),
+        ("--tokens-per-document", "0"),
+        ("--file-bytes", "-1"),
+        ("--freshness", "-1"),
+        ("--gpu-tokens", "nan"),
+        ("--node-memory-gib", "0"),
+    ],
+)
+def test_what_is_no_load_is_refused_by_its_option(option: str, value: str) -> None:
+    done = plan(option, value)
+    assert done.exit_code == 2
+    assert f"Invalid value for {option}: must be " in done.stderr
+
+
 def test_values_and_json_are_not_asked_at_once() -> None:
     done = plan("--values", "--json")
     assert (done.exit_code, done.stdout) == (2, "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What an installation needs, before there is one (docs/capacity.md).", no_args_is_help=True)
 _DEFAULT = Workload(documents=0, documents_per_second=0, queries_per_second=0)
+# Of a workload's parts, where another name is shorter.
+_OPTIONS = {
+    "documents_per_second": "--document-rate",
+    "queries_per_second": "--query-rate",
+    "freshness_seconds": "--freshness",
+    "gpu_tokens_per_second": "--gpu-tokens",
+}
 
 
 @app.command("capacity")
 def capacity(
-    documents: Annotated[int, typer.Option("--documents", metavar="NUMBER", help="Alive in the index.")],
+    documents: Annotated[float, typer.Option("--documents", metavar="NUMBER", help="Alive in the index; 1e9 will do.")],
     documents_per_second: Annotated[
         float, typer.Option("--document-rate", metavar="NUMBER", help="New and changed ones a second, on average.")
     ],
@@ -48,7 +55,7 @@ def capacity(
         float, typer.Option("--log-days", metavar="DAYS", help="That documents.v1 is kept.")
     ] = _DEFAULT.log_days,
     file_bytes: Annotated[
-        int, typer.Option("--file-bytes", metavar="BYTES", help="Of a document's file; 0: texts come inline.")
+        float, typer.Option("--file-bytes", metavar="BYTES", help="Of a document's file; 0: texts come inline.")
     ] = _DEFAULT.file_bytes,
     facts: Annotated[
         int, typer.Option("--facts", metavar="NUMBER", help="Values of a document's metadata.")
@@ -88,14 +95,14 @@ def capacity(
         raise typer.BadParameter("one of them: the JSON has the values too", param_hint="--values, --json")
     try:
         workload = Workload(
-            documents=documents,
+            documents=_whole(documents, "documents"),
             documents_per_second=documents_per_second,
             queries_per_second=queries_per_second,
             tokens_per_document=tokens_per_document,
             largest_tenant=1 / tenants if largest_tenant is None else largest_tenant,
             peak_factor=peak_factor,
             log_days=log_days,
-            file_bytes=file_bytes,
+            file_bytes=_whole(file_bytes, "file_bytes"),
             facts=facts,
             freshness_seconds=freshness,
             availability=availability,
@@ -108,7 +115,7 @@ def capacity(
         found = plan(workload, known.costs)
         priced = pricing.read(prices) if prices else None
     except Unplannable as error:
-        raise typer.BadParameter(str(error)) from error
+        raise _refused(error) from error
     if values:
         typer.echo(fragment.text(fragment.values(found, workload)), nl=False)
     elif as_json:
@@ -134,6 +141,21 @@ def calibrate(
         out.write_text(found.text())
     except OSError as error:
         raise typer.BadParameter(f"{out}: {error.strerror}", param_hint="--out") from error
+
+
+def _whole(value: float, name: str) -> int:
+    """As a count. Raises Unplannable."""
+    if not value.is_integer():
+        raise Unplannable(f"{name} must be a whole number, not {value:g}")
+    return int(value)
+
+
+def _refused(error: Unplannable) -> typer.BadParameter:
+    """In the words of the command: the option, where the error begins with a part of the workload."""
+    name, _, told = str(error).partition(" ")
+    if name in {part.name for part in fields(Workload)}:
+        return typer.BadParameter(told, param_hint=_OPTIONS.get(name, f"--{name.replace('_', '-')}"))
+    return typer.BadParameter(str(error))
 
 
 def _report(

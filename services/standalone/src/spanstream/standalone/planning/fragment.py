@@ -1,4 +1,5 @@
-"""A plan as values of the chart: what differs from a profile, to be given after it (`-f values-production.yaml -f plan.yaml`)."""
+"""A plan as values of the chart: what differs from a profile, to be given after it (`-f values-production.yaml -f plan.yaml`;
+of GPUs, whose nodes and memory it does not know, after `-f values-gpu.yaml` too)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,13 @@ def values(plan: Plan, workload: Workload) -> Values:
         found["encoder"] |= {
             "workload": "RayService",
             "autoscaling": {"kind": "none"},
-            "ray": {"replicas": _least(encoder, workload), "maxReplicas": HEADROOM * encoder.most, "autoscaler": True},
+            "ray": {
+                "replicas": _least(encoder, workload),
+                "maxReplicas": HEADROOM * encoder.most,
+                "gpusPerReplica": encoder.gpus,
+                "autoscaler": True,
+            },
+            "settings": {"ENCODER_DEVICE": "cuda"},
         }
     else:
         found["encoder"]["settings"] = {"ENCODER_THREADS": ENCODER_CORES}
