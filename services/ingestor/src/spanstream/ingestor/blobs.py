@@ -221,11 +221,20 @@ class Blobs:
 
 @contextmanager
 def _reached() -> Iterator[None]:
-    """Raises BlobsUnavailable for what a file system says."""
+    """Raises BlobsUnavailable for what a file system says.
+
+    A client of an object store has errors of its own, which cannot be named here (s3fs raises botocore's where nobody
+    listens): whatever is not one of Python's.
+    """
     try:
         yield
-    except OSError as error:
-        raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
+    except BlobError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) or type(error).__module__ != "builtins":
+            said = getattr(error, "strerror", None) or type(error).__name__
+            raise BlobsUnavailable(f"the blob store: {said}") from error
+        raise
 
 
 def _place(tenant: str, source: str | None, id: str | None) -> str:
