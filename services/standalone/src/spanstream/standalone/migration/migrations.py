@@ -157,14 +157,18 @@ class Migrations:
         side.start()
         return side
 
-    def _reopened(self, migration: Migration, own: Shown) -> None:
+    def _opened_again(self, migration: Migration, own: Shown) -> Side:
+        """With the encoder that is on record, and no other that may be in its place by now."""
         encoder = self._around.open_encoder(migration.encoder)
         try:
             self._check(encoder, migration.generation, migration.release)
-            self._opened(migration, own, encoder)
+            return self._opened(migration, own, encoder)
         except BaseException:
             encoder.close()
             raise
+
+    def _reopened(self, migration: Migration, own: Shown) -> None:
+        encoder = self._opened_again(migration, own).shown.encoder
         if migration.stage is Stage.FILLING and migration.bridge is not None:
             try:
                 self._cross(self._over(migration.bridge, own, encoder))
@@ -181,12 +185,10 @@ class Migrations:
                 self._try_again(migration)
             return
         if side.problem:
-            if self._switched(side):
-                log.error("migration_goes_back", detail=side.problem)
-                self._show(self._required().generation.name)
-                self._write(replace(migration, stage=Stage.ROLLED_BACK))
-            elif self._bridged is not None:
-                self._cross(None)
+            try:
+                self._give_way(migration, side)
+            except StoreUnavailable as error:  # an outage, which is no reason to end the process
+                log.warning("migration_waits", detail=str(error))
             return
         if migration.stage is not Stage.FILLING:
             return
@@ -204,6 +206,15 @@ class Migrations:
             log.warning("migration_waits", detail=str(error))
         except _Stopping:
             pass
+
+    def _give_way(self, migration: Migration, side: Side) -> None:
+        """Nobody writes the new generation any more: the old one answers."""
+        if self._switched(side):
+            log.error("migration_goes_back", detail=side.problem)
+            self._show(self._required().generation.name)
+            self._write(replace(migration, stage=Stage.ROLLED_BACK))
+        elif self._bridged is not None:
+            self._cross(None)
 
     def _try_again(self, migration: Migration) -> None:
         """Open the new generation, which nobody is answered from: without it the old one goes on."""
@@ -362,7 +373,7 @@ class Migrations:
                 side.stop()
                 side.close()
                 self._side = None
-            side = self._opened(again, own, self._new_encoder(encoder))
+            side = self._opened_again(again, own)
         over = None
         if again.bridge is not None:
             over = self._over(again.bridge, own, side.shown.encoder)
