@@ -319,7 +319,7 @@ def test_when_the_new_release_is_not_good_enough_or_is_given_up_the_old_one_answ
         machine.free = 1 << 40
         process.reach(Stage.SWITCHED)
         process.migrations.rollback(5.0)
-        assert process.migrations._side is not None
+        assert process.migrations.both.side is not None
         process.apply("release", rate=0.1)
         process.until(lambda: process.migrations.status()["migration"]["stage"] == Stage.SWITCHED.value)
     assert process.died == []
@@ -368,8 +368,8 @@ def test_a_new_index_that_is_not_written_any_more_gives_way_to_the_old_one(machi
     with machine.running() as process:
         process.apply()
         process.reach(Stage.SWITCHED)
-        assert process.migrations._side is not None
-        process.migrations._side.problem = "it was stopped: the disk is damaged"
+        assert process.migrations.both.side is not None
+        process.migrations.both.side.problem = "it was stopped: the disk is damaged"
         told = process.reach(Stage.ROLLED_BACK)
         assert told["migration"]["problem"] == "it was stopped: the disk is damaged"
         assert (machine.live, process.live()) == (GENERATION.name, None)
@@ -397,9 +397,9 @@ def test_an_outage_while_the_new_index_has_to_give_way_ends_nothing(machine: Mac
     with machine.running(cast(Store, home)) as process:
         process.apply()
         process.reach(Stage.SWITCHED)
-        assert process.migrations._side is not None
+        assert process.migrations.both.side is not None
         home.away = True
-        process.migrations._side.problem = "it was stopped: the disk is damaged"
+        process.migrations.both.side.problem = "it was stopped: the disk is damaged"
         process.until(lambda: home.asked > 1)
         home.away = False
         process.reach(Stage.ROLLED_BACK)
@@ -632,7 +632,7 @@ def test_an_audit_after_the_switch_waits_for_what_fills_the_live_index(machine: 
         process.apply()
         process.reach(Stage.SWITCHED)
         audit = operations(process.migrations)["audit"]
-        side = process.migrations._side
+        side = process.migrations.both.side
         assert side is not None
         with side.backfill.lock:  # it is late
             machine.world.put("d0", 2)
