@@ -44,7 +44,7 @@ from spanstream.eventlog import batches, sizes
 from spanstream.eventlog.access import OPEN, Access
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable, PositionGone
 from spanstream.eventlog.intervals import MAX_POLL_INTERVAL
-from spanstream.eventlog.log import Outgoing, Position, Record
+from spanstream.eventlog.log import Outgoing, Position, Record, Slot
 from spanstream.eventlog.room import Room
 from spanstream.eventlog.selector import Selector
 from spanstream.eventlog.silence import Silence
@@ -181,7 +181,7 @@ class KafkaLog:
         # Whole segments go, once their newest record is old enough; they end after so long at the latest.
         return (retention + int(values["segment.ms"])) / 1000 + RETENTION_CHECK_SECONDS
 
-    def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
+    def skip_lost(self, group: str) -> dict[Slot, int]:
         with self._admin() as admin:
             positions = {
                 slot: at.offset for slot, at in admin.list_group_offsets(group)[group].items() if at.offset >= 0
@@ -408,7 +408,7 @@ class Consumer:
     def rewind(self, records: Sequence[Record]) -> None:
         held = self._held()
         for record in reversed(records):  # so that the first of each partition is set last
-            slot = TopicPartition(record.topic, record.partition)
+            slot = TopicPartition(*record.slot)
             if slot in held:  # else it moved, and its new owner reads from the committed offset
                 self._connected().seek(slot, record.offset)
                 self._next[slot] = record.offset
@@ -424,9 +424,7 @@ class Consumer:
             self._client.resume(*self._client.paused())
 
     def commit(self, records: Sequence[Record]) -> bool:
-        offsets = {
-            TopicPartition(one.topic, one.partition): OffsetAndMetadata(one.offset + 1, "", -1) for one in records
-        }
+        offsets = {TopicPartition(*one.slot): OffsetAndMetadata(one.offset + 1, "", -1) for one in records}
         try:
             self._connected().commit(offsets, timeout_ms=int(COMMIT_TIMEOUT * 1000))
         except AuthorizationError as error:
@@ -436,30 +434,30 @@ class Consumer:
             return False
         return True
 
-    def begin(self, records: Sequence[Record]) -> Mapping[tuple[str, int], int]:
+    def begin(self, records: Sequence[Record]) -> Mapping[Slot, int]:
         counts, notes = {}, {}
         try:
             for record in records:
-                slot = TopicPartition(record.topic, record.partition)
+                slot = TopicPartition(*record.slot)
                 known = self._connected().committed(slot, metadata=True, timeout_ms=int(COMMIT_TIMEOUT * 1000))
                 before = known is not None and known.offset == record.offset and _BEGUN.fullmatch(known.metadata or "")
-                counts[record.topic, record.partition] = count = int(before[1]) + 1 if before else 1
+                counts[record.slot] = count = int(before[1]) + 1 if before else 1
                 notes[slot] = OffsetAndMetadata(record.offset, f"a={count}", -1)
             self._connected().commit(notes, timeout_ms=int(COMMIT_TIMEOUT * 1000))
         except AuthorizationError as error:
             raise _translated(error) from error
         except KafkaError as error:
             log.warning("begin of group %s is unknown: %s", self._group, type(error).__name__)
-        return {(record.topic, record.partition): 1 for record in records} | counts
+        return {record.slot: 1 for record in records} | counts
 
-    def assignment(self) -> frozenset[tuple[str, int]]:
+    def assignment(self) -> frozenset[Slot]:
         return frozenset((slot.topic, slot.partition) for slot in self._held())
 
-    def taken(self) -> frozenset[tuple[str, int]]:
+    def taken(self) -> frozenset[Slot]:
         slots, self._taken.slots = self._taken.slots, set()
         return frozenset((slot.topic, slot.partition) for slot in slots)
 
-    def lag(self) -> Mapping[tuple[str, int], int]:
+    def lag(self) -> Mapping[Slot, int]:
         lag = {}
         for slot in self._held():
             end = self._connected().highwater(slot)
