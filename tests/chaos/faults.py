@@ -21,7 +21,7 @@ from pathlib import Path
 
 from spanstream.embedder.service import GROUP as EMBEDDER
 from spanstream.eventlog.errors import LogUnavailable
-from spanstream.eventlog.kafka import KafkaLog
+from spanstream.eventlog.kafka.log import KafkaLog
 from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS
 from tests.chaos.clocks import DAY_SECONDS

