@@ -2,14 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from spanstream.events.ids import Key
 from spanstream.ingestor.blobs import BlobMissing, Blobs, BlobsUnavailable, BlobTooLarge, is_key, tenant_of
+from tests.fixtures import unreachable
 
 MADE = 1_700_000_000_000_000
 DOCUMENT, OTHER = Key("t", "s", "a/1 %"), Key("t", "s", "b")
@@ -180,25 +178,9 @@ def test_a_store_that_cannot_write_is_unavailable(tmp_path: Path) -> None:
         Blobs(f"file:{tmp_path}/file").put(DOCUMENT, 7, b"bees")
 
 
-class EndpointConnectionError(Exception):
-    """As the clients of object stores have: no OSError."""
-
-
-class Unreachable(MemoryFileSystem):
-    """An object store at whose address nobody listens."""
-
-    protocol = "unreachable"
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise EndpointConnectionError("could not connect to http://key:secret@store")
-
-    cat_file = open = find = ls = pipe_file = _refuse
-
-
 @pytest.mark.promise("I14")
 def test_an_object_store_that_does_not_answer_is_unavailable() -> None:
-    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
-    blobs = Blobs("unreachable://bucket")
+    blobs = Blobs(unreachable.URL)
     for ask in (*_asks(blobs, "t/aa/bb"), lambda: blobs.put(DOCUMENT, 7, b"bees"), lambda: blobs.existed(MADE)):
         with pytest.raises(BlobsUnavailable, match=r"the blob store: EndpointConnectionError$"):
             ask()

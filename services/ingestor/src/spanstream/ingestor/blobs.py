@@ -28,6 +28,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from spanstream.events.ids import Key
+from spanstream.runtime.file_systems import as_os_errors
 
 # A name below the root: no scheme, no absolute path, no "..", no empty part.
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){1,7}")
@@ -221,20 +222,12 @@ class Blobs:
 
 @contextmanager
 def _reached() -> Iterator[None]:
-    """Raises BlobsUnavailable for what a file system says.
-
-    A client of an object store has errors of its own, which cannot be named here (s3fs raises botocore's where nobody
-    listens): whatever is not one of Python's.
-    """
+    """Raises BlobsUnavailable for what a file system says."""
     try:
-        yield
-    except BlobError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) or type(error).__module__ != "builtins":
-            said = getattr(error, "strerror", None) or type(error).__name__
-            raise BlobsUnavailable(f"the blob store: {said}") from error
-        raise
+        with as_os_errors():
+            yield
+    except OSError as error:
+        raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
 
 
 def _place(tenant: str, source: str | None, id: str | None) -> str:
