@@ -82,7 +82,7 @@ class _Judge:
 
     def observations(self) -> Iterator[Violation]:
         """What clients saw never goes back, never was anybody else's, and is whole."""
-        floors: dict[Key, list[tuple[int, Order]]] = defaultdict(list)  # (when it was seen, what), both rising
+        floors: dict[Key, list[tuple[int, Order]]] = defaultdict(list)  # (when it was seen, what)
         dark = False  # after a power cut, until it has settled
         for entry in self._history.entries:
             match entry:
@@ -96,11 +96,11 @@ class _Judge:
                 case Told():
                     yield from self._told(entry, _floor(floors[entry.key], entry.called), dark)
                     if order := _order(entry):
-                        _raise(floors[entry.key], entry.at, order)
+                        floors[entry.key].append((entry.at, order))
                 case Found():
                     for hit in entry.hits:
                         yield from self._hit(entry, hit, _floor(floors[hit.key], entry.called), dark)
-                        _raise(floors[hit.key], entry.at, hit.order)
+                        floors[hit.key].append((entry.at, hit.order))
 
     def _told(self, told: Told, floor: Order | None, dark: bool) -> Iterator[Violation]:
         order = _order(told)
@@ -302,10 +302,6 @@ def _order(told: Told) -> Order | None:
 def _floor(seen: list[tuple[int, Order]], called: int) -> Order | None:
     """The greatest order that somebody had seen before this was asked."""
     return max((order for at, order in seen if at < called), default=None)
-
-
-def _raise(seen: list[tuple[int, Order]], at: int, order: Order) -> None:
-    seen.append((at, order))
 
 
 def _admits(groups: Groups, caller: Groups | None) -> bool:

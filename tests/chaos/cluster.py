@@ -20,9 +20,9 @@ from kafka import KafkaAdminClient  # type: ignore[import-untyped]
 from kafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from spanstream.standalone import child, jars
-from spanstream.standalone.broker import HOST, JVM, is_free
+from spanstream.standalone.broker import JVM
+from spanstream.standalone.ports import HOST, free_port, is_free
 from tests.chaos.proxy import Proxy
-from tests.fixtures.product import free_port
 
 START_SECONDS = 180.0  # three nodes at once, on a busy machine
 REPLICAS, MIN_IN_SYNC = 3, 2

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from spanstream.embedder.service import GROUP as EMBEDDER
 from spanstream.eventlog.errors import LogUnavailable
-from spanstream.eventlog.kafka import KafkaLog
+from spanstream.eventlog.kafka.log import KafkaLog
 from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS
 from tests.chaos.clocks import DAY_SECONDS
@@ -215,12 +215,6 @@ class Result(Kept):
     faults: dict[str, int] = field(default_factory=dict)
     failed: dict[str, list[str]] = field(default_factory=dict)  # seed -> violations
 
-    @classmethod
-    def read(cls, path: Path | None, first: int) -> Result:
-        """As it was saved, if it began at the same seed; else new."""
-        saved = cls.saved(path)
-        return saved if saved and saved.first == first else cls(first, first)
-
 
 def run(seed: int, names: list[str], cluster: Cluster, stage: Stage, log: Log, result: Result) -> None:
     """These faults, one after the other, under traffic; then the verdict, into `result`."""
@@ -268,7 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="where the result is written, and read from to go on")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that everything is stopped
-    result = Result.read(options.json, options.first)
+    result = Result.saved(options.json, first=options.first) or Result(options.first, options.first)
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory(prefix="spanstream-faults-") as temporary:
         cluster = Cluster(Path(temporary) / "kafka")

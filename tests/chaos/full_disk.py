@@ -187,7 +187,8 @@ def main(arguments: list[str]) -> int:
             [*ALONE, sys.executable, "-m", "tests.chaos.full_disk", *arguments, "--alone"], check=False
         ).returncode
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that everything is stopped
-    result = Result.saved(options.json) or Result(options.seed, options.rounds)
+    asked = Result(options.seed, options.rounds)
+    result = Result.saved(options.json, seed=asked.seed, rounds=asked.rounds) or asked
     for place in [options.only] if options.only else PLACES if result.rounds else ["short"]:
         if place not in result.resumed_after:
             with tempfile.TemporaryDirectory(prefix="spanstream-full-") as folder:

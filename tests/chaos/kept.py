@@ -16,9 +16,10 @@ class Kept:
     """Base of a run's result, all of whose fields are JSON."""
 
     @classmethod
-    def saved(cls, path: Path | None) -> Self | None:
-        """As it was saved there."""
-        return cls(**json.loads(path.read_text())) if path and path.exists() else None
+    def saved(cls, path: Path | None, **asked: object) -> Self | None:
+        """As it was saved there, by a run whose fields of these names were the same."""
+        found = cls(**json.loads(path.read_text())) if path and path.exists() else None
+        return found if found and all(getattr(found, name) == value for name, value in asked.items()) else None
 
     def save(self, path: Path | None) -> None:
         """Nothing is written without a path."""

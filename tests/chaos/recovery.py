@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -50,12 +51,10 @@ def away(log: Log, group: str, topic: str, kill: Callable[[], None]) -> float:
     began = time.monotonic()
     kill()
     while time.monotonic() - began < MOST_SECONDS:
-        try:
+        with suppress(EventLogError):
             committed = log.committed(group, topic)
-        except EventLogError:
-            continue
-        if all(committed[partition] > end for partition, end in before.items()):
-            return time.monotonic() - began
+            if all(committed[partition] > end for partition, end in before.items()):
+                return time.monotonic() - began
         time.sleep(0.05)
     raise AssertionError(f"{group} is not back after {MOST_SECONDS:.0f} s")
 

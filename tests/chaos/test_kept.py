@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from tests.chaos.kept import seeds
+from tests.chaos.kept import Kept, seeds
+
+
+@dataclass
+class Result(Kept):
+    seed: int
+    next: int = 0
+
+
+def test_a_run_with_another_seed_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    Result(seed=1, next=7).save(path)
+    assert Result.saved(path, seed=1) == Result(1, 7)
+    assert Result.saved(path, seed=2) is None
+    assert Result.saved(tmp_path / "another.json", seed=1) is None
 
 
 def test_the_seed_that_a_run_was_cut_off_in_comes_again(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from spanstream.eventlog import kafka
+from spanstream.eventlog.kafka.client import CONSUMER
 from tests.conftest import ROOT
 
 ROWS = {"A": 18, "B": 19, "C": 5, "D": 13, "E": 9, "F": 5}
@@ -48,4 +48,4 @@ def test_every_row_names_tests_that_exist() -> None:
 
 
 def test_consumers_check_what_the_broker_sends() -> None:
-    assert kafka.CONSUMER["check_crcs"] is True
+    assert CONSUMER["check_crcs"] is True

@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from kafka.errors import KafkaError, MessageSizeTooLargeError  # type: ignore[import-untyped]
 
 from spanstream.eventlog.errors import Fatal
-from spanstream.eventlog.kafka import CONSUMER, PRODUCER
+from spanstream.eventlog.kafka.client import CONSUMER, PRODUCER
 from spanstream.eventlog.log import Log, Outgoing, Record
 from spanstream.eventlog.opening import open_log
 from spanstream.events.topics import Topic

@@ -32,6 +32,7 @@ class Scripted(BaseHTTPRequestHandler):
 
     status = 200
     result: Any = None
+    retry_after: str | None = None  # of an answer 429
     passages: list[int]  # bytes of each write of passages
 
     def do_GET(self) -> None:
@@ -65,6 +66,8 @@ class Scripted(BaseHTTPRequestHandler):
         body = json.dumps({"result": result, "status": "ok", "time": 0.0}).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
+        if status == 429 and self.retry_after:
+            self.send_header("retry-after", self.retry_after)
         self.end_headers()
         self.wfile.write(body)
 
@@ -91,10 +94,11 @@ COLLECTION: dict[str, Any] = {
 
 
 @contextmanager
-def scripted(status: int, result: Any, passages: list[int] | None = None) -> Iterator[str]:
-    handler = type(
-        "Handler", (Scripted,), {"status": status, "result": result, "passages": [] if passages is None else passages}
-    )
+def scripted(
+    status: int, result: Any, passages: list[int] | None = None, retry_after: str | None = None
+) -> Iterator[str]:
+    said = {"status": status, "result": result, "retry_after": retry_after}
+    handler = type("Handler", (Scripted,), said | {"passages": [] if passages is None else passages})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
@@ -147,6 +151,21 @@ def test_only_completed_is_success(status: int, result: Any, error: type[StoreEr
         store = open_store(url)
         store.open("g", DIMENSION, Compression.NONE)
         with pytest.raises(error):
+            store.upsert_passages([passage(Key("acme", "wiki", "d"))])
+        store.close()
+
+
+@pytest.mark.promise("I14")
+@pytest.mark.parametrize("after", ["3", "Wed, 21 Oct 2026 07:28:00 GMT"])
+@pytest.mark.finding(
+    "qdrant-client: 429 with Retry-After is raised outside of its tree of errors",
+    "taken for away, on a scripted server",
+)
+def test_a_server_that_says_when_to_come_again_is_unavailable(after: str) -> None:
+    with scripted(429, None, retry_after=after) as url:
+        store = open_store(url)
+        store.open("g", DIMENSION, Compression.NONE)
+        with pytest.raises(StoreUnavailable, match="429"):
             store.upsert_passages([passage(Key("acme", "wiki", "d"))])
         store.close()
 

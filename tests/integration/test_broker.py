@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from spanstream.eventlog.errors import EventLogError, LogUnavailable
-from spanstream.eventlog.kafka import MAX_UNACKNOWLEDGED_BYTES, KafkaLog
+from spanstream.eventlog.kafka.log import KafkaLog
+from spanstream.eventlog.kafka.producer import MAX_UNACKNOWLEDGED_BYTES
 from spanstream.eventlog.log import Outgoing, Record
 from spanstream.events import topics
 from spanstream.standalone import child, jars
@@ -141,7 +142,7 @@ def test_a_second_start_keeps_topics_and_offsets_and_needs_no_network(folder: Pa
 OWNER = """
 import sys, time
 from pathlib import Path
-from spanstream.eventlog.kafka import KafkaLog
+from spanstream.eventlog.kafka.log import KafkaLog
 from spanstream.events import topics
 from spanstream.standalone.broker import LocalBroker
 

@@ -29,7 +29,8 @@ from kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from spanstream.standalone.broker import HOST, LocalBroker
+from spanstream.standalone.broker import LocalBroker
+from spanstream.standalone.ports import HOST
 from tests.fixtures.product import free_port
 from tests.rehearsal.manifests import Resource
 

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="the flips follow from it")
     parser.add_argument("--json", type=Path, help="where the result is written, and read from to go on")
     options = parser.parse_args(arguments)
-    result = Result.saved(options.json) or Result(options.seed)
+    result = Result.saved(options.json, seed=options.seed) or Result(options.seed)
     with tempfile.TemporaryDirectory(prefix="spanstream-flips-") as folder:
         surfaces = Surfaces(Path(folder))
         while result.next < options.flips:

@@ -36,12 +36,6 @@ class Result(Kept):
     kinds: dict[str, int] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 
-    @classmethod
-    def read(cls, path: Path | None, seed: int) -> Result:
-        """As it was saved, if it is of this seed; else new."""
-        saved = cls.saved(path)
-        return saved if saved and saved.seed == seed else cls(seed)
-
 
 async def run(result: Result, queries: int, path: Path | None, folder: Path) -> None:
     """Rounds until so many queries were asked in all."""
@@ -73,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="where the result is written, and read from to go on")
     options = parser.parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    result = Result.read(options.json, options.seed)
+    result = Result.saved(options.json, seed=options.seed) or Result(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run(result, options.queries, options.json, Path(folder)))
     print(

@@ -34,12 +34,6 @@ class Result(Kept):
     ended: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
-    @classmethod
-    def read(cls, path: Path | None, seed: int) -> Result:
-        """As it was saved, if it is of this seed; else new."""
-        saved = cls.saved(path)
-        return saved if saved and saved.seed == seed else cls(seed)
-
 
 def run(result: Result, files: int, path: Path | None) -> None:
     """Files until so many were read in all."""
@@ -69,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="where the result is written, and read from to go on")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")  # of the module that makes damaged archives
-    result = Result.read(options.json, options.seed)
+    result = Result.saved(options.json, seed=options.seed) or Result(options.seed)
     run(result, options.files, options.json)
     totals: Counter[str] = Counter()
     for name, count in result.ended.items():

@@ -42,8 +42,8 @@ class Result(Kept):
     @classmethod
     def read(cls, path: Path | None, first: int, last: int) -> Result:
         """As it was saved, if it began at the same seed and was cut off before `last`; else new."""
-        saved = cls.saved(path)
-        return saved if saved and saved.first == first and saved.next < last else cls(first, first)
+        saved = cls.saved(path, first=first)
+        return saved if saved and saved.next < last else cls(first, first)
 
 
 def seeds(result: Result, last: int, path: Path | None) -> None:

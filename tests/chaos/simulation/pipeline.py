@@ -34,7 +34,7 @@ from spanstream.ingestor.parsing.text import parse
 from spanstream.ingestor.service import GROUP as INGESTOR
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime.fair_consumer import Ahead, FairConsumer
-from spanstream.standalone.heads import store_heads
+from spanstream.standalone.heads import StoreHeads
 from spanstream.store.compression import Compression
 from spanstream.store.engine import Collection
 from spanstream.store.errors import StoreUnavailable
@@ -152,7 +152,7 @@ class Pipeline:
         return Acceptance(
             ScheduledProducer(scheduler, "api", self.log),
             ScheduledBlobs(scheduler, "api", self.blobs),  # type: ignore[arg-type]
-            store_heads(self._index("api")),
+            StoreHeads(self._index("api")),
             InFlight(ScheduledOffsets(scheduler, self.log), clock=scheduler.now),  # type: ignore[arg-type]
             Versions(now_us),
             inline_text_bytes=INLINE_BYTES,

@@ -9,7 +9,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.net.sasl import get_sasl_mechanism
 
 from spanstream.eventlog.access import OPEN, Access
-from spanstream.eventlog.kafka import brokers
+from spanstream.eventlog.kafka.client import brokers
 
 CA = Path("/etc/ca.crt")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from spanstream.eventlog.selector import Selector
+from spanstream.eventlog.kafka.selector import Selector
 
 BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import pytest
@@ -26,7 +25,7 @@ from spanstream.ingestor.documents import (
     Delete,
     Upsert,
 )
-from spanstream.ingestor.heads import Caller, GatewayHeads, HeadsUnavailable, Known, LocalHeads
+from spanstream.ingestor.heads import Caller, GatewayHeads, HeadsUnavailable, Known
 from spanstream.ingestor.in_flight import InFlight
 from spanstream.ingestor.metadata import MAX_VALUES, canonical
 from spanstream.ingestor.settings import IngestorSettings
@@ -37,17 +36,11 @@ from spanstream.runtime.problems import Problem
 CALLER = Caller("t")
 
 
-class Head(NamedTuple):
-    version: int
-    content_hash: bytes
-    live: bool = True
-
-
 @dataclass
 class Index:
     """What a gateway would answer."""
 
-    heads: dict[str, Head] = field(default_factory=dict)
+    heads: dict[str, Known] = field(default_factory=dict)
     down: bool = False
 
     def lookup(self, caller: Caller, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
@@ -122,7 +115,7 @@ def test_large_texts_and_files_go_through_the_blob_store(world: World) -> None:
 @pytest.mark.promise("I20")
 def test_without_room_no_document_is_accepted_or_kept_until_there_is_some(world: World, tmp_path: Path) -> None:
     world.free[tmp_path] = 9
-    world.index.heads["held"] = Head(3, document().hash())
+    world.index.heads["held"] = Known(3, document().hash(), live=True)
     for refused in ([document("B" * 21)], [document()], [Delete(Key("t", "s", "a"), None), document()]):
         with pytest.raises(Problem) as raised:
             world.acceptance.accept(CALLER, refused)
@@ -140,7 +133,7 @@ def test_without_room_no_document_is_accepted_or_kept_until_there_is_some(world:
 
 
 def test_unchanged_content_is_answered_without_publishing(world: World) -> None:
-    world.index.heads["a"] = Head(3, document().hash())
+    world.index.heads["a"] = Known(3, document().hash(), live=True)
     (receipt,) = world.acceptance.accept(CALLER, [document()])
     assert (receipt.version, receipt.unchanged) == (3, True)
     assert world.events() == []
@@ -149,14 +142,14 @@ def test_unchanged_content_is_answered_without_publishing(world: World) -> None:
 @pytest.mark.parametrize(
     ("given", "head"),
     [
-        (document("Wasps."), Head(3, document().hash())),
-        (document(version=4), Head(3, document().hash())),
-        (document(), Head(3, document().hash(), live=False)),
+        (document("Wasps."), Known(3, document().hash(), live=True)),
+        (document(version=4), Known(3, document().hash(), live=True)),
+        (document(), Known(3, document().hash(), live=False)),
         (document(), None),
     ],
     ids=["other content", "higher version", "deleted or failed", "unknown"],
 )
-def test_everything_else_is_published(world: World, given: Upsert, head: Head | None) -> None:
+def test_everything_else_is_published(world: World, given: Upsert, head: Known | None) -> None:
     if head:
         world.index.heads["a"] = head
     (receipt,) = world.acceptance.accept(CALLER, [given])
@@ -165,35 +158,35 @@ def test_everything_else_is_published(world: World, given: Upsert, head: Head | 
 
 
 def test_an_older_version_of_the_same_content_is_unchanged(world: World) -> None:
-    world.index.heads["a"] = Head(3, document().hash())
+    world.index.heads["a"] = Known(3, document().hash(), live=True)
     assert world.acceptance.accept(CALLER, [document(version=2)])[0].unchanged
 
 
 def test_an_edit_in_flight_is_not_taken_for_the_head(world: World) -> None:
-    world.index.heads["a"] = Head(3, document().hash())
+    world.index.heads["a"] = Known(3, document().hash(), live=True)
     world.acceptance.accept(CALLER, [document("Wasps.")])
     (receipt,) = world.acceptance.accept(CALLER, [document()])
     assert not receipt.unchanged
     world.applied()
-    world.index.heads["a"] = Head(101, document().hash())
+    world.index.heads["a"] = Known(101, document().hash(), live=True)
     assert world.acceptance.accept(CALLER, [document()])[0].unchanged
 
 
 def test_a_repeated_id_in_one_call_is_published_in_order(world: World) -> None:
-    world.index.heads["a"] = Head(3, document().hash())
+    world.index.heads["a"] = Known(3, document().hash(), live=True)
     receipts = world.acceptance.accept(CALLER, [document("Wasps."), document()])
     assert [receipt.unchanged for receipt in receipts] == [False, False]
     assert [event.text for event in world.events()] == ["Wasps.", "Bees."]
 
 
 def test_a_delete_before_an_upsert_of_the_held_content_is_kept(world: World) -> None:
-    world.index.heads["a"] = Head(3, document().hash())
+    world.index.heads["a"] = Known(3, document().hash(), live=True)
     receipts = world.acceptance.accept(CALLER, [Delete(Key("t", "s", "a"), None), document()])
     assert [receipt.unchanged for receipt in receipts] == [False, False]
 
 
 def test_without_an_answer_from_the_index_everything_is_published(world: World) -> None:
-    world.index.heads["a"] = Head(3, document().hash())
+    world.index.heads["a"] = Known(3, document().hash(), live=True)
     world.index.down = True
     assert not world.acceptance.accept(CALLER, [document()])[0].unchanged
 
@@ -241,14 +234,6 @@ def test_a_gateway_without_an_answer(status: int, body: object) -> None:
     with pytest.raises(HeadsUnavailable):
         heads.lookup(Caller("t", "Bearer x"), "s", ["a"])
     heads.close()
-
-
-def test_local_heads_translate_the_errors_they_are_told_of() -> None:
-    def fail(tenant: str, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
-        raise TimeoutError
-
-    with pytest.raises(HeadsUnavailable):
-        LocalHeads(fail, (TimeoutError,)).lookup(CALLER, "s", ["a"])
 
 
 def test_the_largest_document_that_travels_inline_fits_its_topic() -> None:

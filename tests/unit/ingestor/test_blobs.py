@@ -7,6 +7,7 @@ import pytest
 
 from spanstream.events.ids import Key
 from spanstream.ingestor.blobs import BlobMissing, Blobs, BlobsUnavailable, BlobTooLarge, is_key, tenant_of
+from tests.fixtures import unreachable
 
 MADE = 1_700_000_000_000_000
 DOCUMENT, OTHER = Key("t", "s", "a/1 %"), Key("t", "s", "b")
@@ -175,6 +176,15 @@ def test_a_store_that_cannot_write_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(BlobsUnavailable):
         Blobs(f"file:{tmp_path}/file").put(DOCUMENT, 7, b"bees")
+
+
+@pytest.mark.promise("I14")
+def test_an_object_store_that_does_not_answer_is_unavailable() -> None:
+    blobs = Blobs(unreachable.URL)
+    for ask in (*_asks(blobs, "t/aa/bb"), lambda: blobs.put(DOCUMENT, 7, b"bees"), lambda: blobs.existed(MADE)):
+        with pytest.raises(BlobsUnavailable, match=r"the blob store: EndpointConnectionError$"):
+            ask()
+    assert blobs.unready(make=True) == ["the blob store: EndpointConnectionError"]
 
 
 @pytest.mark.parametrize(

@@ -117,8 +117,17 @@ def test_closing_twice_is_closing_once(sandbox: Sandbox) -> None:
     sandbox.close()
 
 
-def test_a_child_that_does_not_start_says_nothing_of_the_document() -> None:
-    sandbox = Sandbox(Limits(), module="tests.unit.ingestor.files", start_seconds=90)  # it just ends
+@pytest.mark.promise("I14")
+@pytest.mark.parametrize(
+    "module",
+    [
+        "tests.unit.ingestor.files",  # it just ends
+        "x" * 2**22,  # more than the system takes to start a process
+    ],
+    ids=["ends", "refused"],
+)
+def test_a_child_that_does_not_start_says_nothing_of_the_document(module: str) -> None:
+    sandbox = Sandbox(Limits(), module=module, start_seconds=90)
     with pytest.raises(ParserUnavailable):
         sandbox.parse(Kind.PDF, b"a")
     sandbox.close()

@@ -45,3 +45,10 @@ def test_who_does_not_answer_is_ended(value: str) -> None:
 def test_where_the_canary_dies_nothing_is_said_of_a_record() -> None:
     rehearsal = Rehearsal("tests.unit.runtime.killers", {"canary_dies": True}, PATIENT)
     assert rehearsal.survives(record("segfault"))
+
+
+@pytest.mark.promise("I14")
+def test_where_the_system_starts_no_process_nothing_is_said_of_a_record() -> None:
+    rehearsal = Rehearsal("x" * 2**22, {}, PATIENT)  # more than it takes to start one
+    assert rehearsal.survives(record("segfault"))
+    assert rehearsal._folder is None

@@ -35,6 +35,7 @@ from spanstream.standalone.migration.room import Room
 from spanstream.standalone.migration.side import Surroundings
 from spanstream.standalone.migration.starting import filled_with, opener
 from spanstream.standalone.trouble import Trouble, explain
+from spanstream.store.errors import StoreUnavailable
 from spanstream.store.memory import MemoryStore
 from spanstream.store.queries import Scope
 from spanstream.store.store import Store
@@ -318,7 +319,7 @@ def test_when_the_new_release_is_not_good_enough_or_is_given_up_the_old_one_answ
         machine.free = 1 << 40
         process.reach(Stage.SWITCHED)
         process.migrations.rollback(5.0)
-        assert process.migrations._side is not None
+        assert process.migrations.both.side is not None
         process.apply("release", rate=0.1)
         process.until(lambda: process.migrations.status()["migration"]["stage"] == Stage.SWITCHED.value)
     assert process.died == []
@@ -367,11 +368,56 @@ def test_a_new_index_that_is_not_written_any_more_gives_way_to_the_old_one(machi
     with machine.running() as process:
         process.apply()
         process.reach(Stage.SWITCHED)
-        assert process.migrations._side is not None
-        process.migrations._side.problem = "it was stopped: the disk is damaged"
+        assert process.migrations.both.side is not None
+        process.migrations.both.side.problem = "it was stopped: the disk is damaged"
         told = process.reach(Stage.ROLLED_BACK)
         assert told["migration"]["problem"] == "it was stopped: the disk is damaged"
         assert (machine.live, process.live()) == (GENERATION.name, None)
+    assert process.died == []
+
+
+class Away:
+    """A store that does not answer while it is `away`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.away = False
+        self.asked = 0  # meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away:
+            self.asked += 1
+            raise StoreUnavailable("away")
+        return getattr(self._store, name)
+
+
+@pytest.mark.promise("I14")
+def test_an_outage_while_the_new_index_has_to_give_way_ends_nothing(machine: Machine) -> None:
+    home = Away(machine.home)
+    with machine.running(cast(Store, home)) as process:
+        process.apply()
+        process.reach(Stage.SWITCHED)
+        assert process.migrations.both.side is not None
+        home.away = True
+        process.migrations.both.side.problem = "it was stopped: the disk is damaged"
+        process.until(lambda: home.asked > 1)
+        home.away = False
+        process.reach(Stage.ROLLED_BACK)
+        assert (machine.live, process.live()) == (GENERATION.name, None)
+    assert process.died == []
+
+
+def test_a_release_that_is_another_one_by_now_does_not_go_on_with_the_migration(machine: Machine) -> None:
+    with machine.running(load=lambda _: HashEncoder(24)) as process:
+        process.apply("release", success_drop=-0.5)
+        process.reach(Stage.REFUSED)
+    there = machine.home.generations()
+    with machine.running(load=lambda _: HashEncoder(40)) as process:
+        process.until(lambda: "which is hash-40 now" in process.migrations.status()["migration"]["problem"])
+        with pytest.raises(MigrationRefused, match="was hash-24, which is hash-40 now"):
+            process.apply("release")
+        assert machine.home.generations() == there
+        assert process.migrations.status()["migration"]["stage"] == Stage.REFUSED.value
     assert process.died == []
 
 
@@ -586,7 +632,7 @@ def test_an_audit_after_the_switch_waits_for_what_fills_the_live_index(machine: 
         process.apply()
         process.reach(Stage.SWITCHED)
         audit = operations(process.migrations)["audit"]
-        side = process.migrations._side
+        side = process.migrations.both.side
         assert side is not None
         with side.backfill.lock:  # it is late
             machine.world.put("d0", 2)

@@ -11,6 +11,7 @@ import pytest
 from spanstream.standalone.releases import manifest as manifests
 from spanstream.standalone.releases.manifest import Entry, Manifest, Refused
 from spanstream.standalone.releases.registry import Registry, verify_folder
+from tests.fixtures import unreachable
 
 FILES = {"release.yaml": b"release: bees-1\n", "model/model.safetensors": b"weights" * 100, "gate.json": b"{}"}
 GATE = {
@@ -198,3 +199,16 @@ def test_a_damaged_manifest_is_refused(text: bytes) -> None:
 def test_two_files_that_differ_in_case_alone_are_refused() -> None:
     with pytest.raises(Refused, match=r"'A\.json' stands where another file"):
         manifests.refuse_paths(["a.json", "A.json"])
+
+
+def test_an_object_store_that_does_not_answer_is_an_error_of_the_file_system(folder: Path, tmp_path: Path) -> None:
+    registry = Registry(unreachable.URL)
+    for ask in (
+        registry.names,
+        lambda: registry.manifest("bees-1"),
+        lambda: registry.publish(folder, made(), quiet),
+        lambda: registry.fetch("bees-1", tmp_path / "out", None, quiet),
+        lambda: registry.verify("bees-1", None, quiet),
+    ):
+        with pytest.raises(OSError, match="EndpointConnectionError: 'the object store'"):
+            ask()

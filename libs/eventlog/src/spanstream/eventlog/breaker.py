@@ -28,16 +28,16 @@ class Breaker:
     """Counts suspect rejections among the last `window` records; 50 of 1,000 is 5 %, and covers 50 in a row."""
 
     def __init__(self, limit: int = 50, window: int = 1000) -> None:
-        self._limit = limit
+        self._limit, self._window = limit, window
         self._recent: deque[bool] = deque(maxlen=window)
 
     def check(self, records: Sequence[Record], rejections: Sequence[Rejected]) -> None:
         """Raise DeadLetterLimitExceeded if these would reach the limit; called before their dead letters are written."""
         flags = _flags(records, rejections)
-        if any(flags) and sum([*self._recent, *flags][-(self._recent.maxlen or 0) :]) >= self._limit:
+        if any(flags) and sum([*self._recent, *flags][-self._window :]) >= self._limit:
             kinds = sorted({one.detail for one in rejections if _suspect(one)})[:3]
             raise DeadLetterLimitExceeded(
-                f"{self._limit} of the last {self._recent.maxlen} records failed unexpectedly; latest: {'; '.join(kinds)}"
+                f"{self._limit} of the last {self._window} records failed unexpectedly; latest: {'; '.join(kinds)}"
             )
 
     def count(self, records: Sequence[Record], rejections: Sequence[Rejected]) -> None:
@@ -46,13 +46,8 @@ class Breaker:
 
 
 def _flags(records: Sequence[Record], rejections: Sequence[Rejected]) -> list[bool]:
-    suspect = {_place(one.record) for one in rejections if _suspect(one)}
-    return [_place(record) in suspect for record in records if REPLAY not in dict(record.headers)]
-
-
-def _place(record: Record) -> tuple[str, int, int]:
-    """A rejection may name the record as an earlier poll brought it."""
-    return record.topic, record.partition, record.offset
+    suspect = {one.record.place for one in rejections if _suspect(one)}  # it may be as an earlier poll brought it
+    return [record.place in suspect for record in records if REPLAY not in dict(record.headers)]
 
 
 def _suspect(rejection: Rejected) -> bool:

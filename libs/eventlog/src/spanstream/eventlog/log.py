@@ -14,6 +14,7 @@ from spanstream.events.topics import Topic
 from spanstream.events.v1.failure_pb2 import Reason
 
 Headers = tuple[tuple[str, bytes], ...]
+Slot = tuple[str, int]  # a partition: its topic and number
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,16 @@ class Record:
     value: bytes | None = field(repr=False)
     headers: Headers = field(default=(), repr=False)
     timestamp_ms: int = 0
+
+    @property
+    def slot(self) -> Slot:
+        """The partition that it is in."""
+        return self.topic, self.partition
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """What tells it from all others of the log, also where it is read again."""
+        return self.topic, self.partition, self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class Consumer(Protocol):
         """
         ...
 
-    def begin(self, records: Sequence[Record]) -> Mapping[tuple[str, int], int]:
+    def begin(self, records: Sequence[Record]) -> Mapping[Slot, int]:
         """Note at the committed position of each record's partition that it is begun; how often it has been, this time
         included, without a commit since. `records` are the first that were read of their partitions.
 
@@ -101,17 +112,17 @@ class Consumer(Protocol):
         """
         ...
 
-    def assignment(self) -> frozenset[tuple[str, int]]:
-        """The (topic, partition) pairs held now; empty before the first join."""
+    def assignment(self) -> frozenset[Slot]:
+        """The partitions held now; empty before the first join."""
         ...
 
-    def taken(self) -> frozenset[tuple[str, int]]:
+    def taken(self) -> frozenset[Slot]:
         """Of these, those that came since this was last asked, and may have been held before: meanwhile another member
         may have handled what was read of them, and more, so that nothing read before is to be committed.
         """
         ...
 
-    def lag(self) -> Mapping[tuple[str, int], int]:
+    def lag(self) -> Mapping[Slot, int]:
         """Records between position and end, per assigned partition, as far as the last fetch knew."""
         ...
 
@@ -195,7 +206,7 @@ class Log(Protocol):
         """Seconds after which a record that is written now is gone, whatever else happens; None: it may stay for ever."""
         ...
 
-    def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
+    def skip_lost(self, group: str) -> dict[Slot, int]:
         """Let a group without members go on where records are left; by (topic, partition) how many it will never read.
 
         Moves only positions that a poll would answer with PositionGone; 0 where the log was cut below a position.

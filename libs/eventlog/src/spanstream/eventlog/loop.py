@@ -11,7 +11,7 @@ from spanstream.eventlog.breaker import Breaker
 from spanstream.eventlog.dead_letters import crash, dead_letter
 from spanstream.eventlog.errors import Fatal, LogUnavailable, Retry
 from spanstream.eventlog.intervals import POLL_SECONDS
-from spanstream.eventlog.log import Consumer, Outgoing, Producer, Record, Rejected
+from spanstream.eventlog.log import Consumer, Outgoing, Producer, Record, Rejected, Slot
 from spanstream.eventlog.observer import Observer, Silent
 from spanstream.events.v1.failure_pb2 import REASON_HANDLER_CRASH
 
@@ -78,9 +78,9 @@ class Loop:
         self._flush = flush
         self._commit_seconds = commit_seconds
         self._committed_at = clock()
-        self._uncommitted: dict[tuple[str, int], Record] = {}  # the last record handled per partition
+        self._uncommitted: dict[Slot, Record] = {}  # the last record handled per partition
         self._survives = survives
-        self._begun: dict[tuple[str, int], int] = {}  # records still to be handled alone, of each partition begun
+        self._begun: dict[Slot, int] = {}  # records still to be handled alone, of each partition begun
         self._commit_at = clock()  # not before: later than now after a flush or a commit that failed
         self._unflushed_ms: int | None = None  # of the oldest record that the flush which failed is about
 
@@ -105,8 +105,8 @@ class Loop:
         held = self._consumer.assignment()
         self._assigned = bool(held)
         held -= self._consumer.taken()  # what was read of these before is not ours to commit, even if they were
-        self._uncommitted = {place: record for place, record in self._uncommitted.items() if place in held}
-        self._begun = {place: left for place, left in self._begun.items() if place in held}
+        self._uncommitted = {slot: record for slot, record in self._uncommitted.items() if slot in held}
+        self._begun = {slot: left for slot, left in self._begun.items() if slot in held}
         self._report_lag(records)
         if not records:
             self._commit()
@@ -133,8 +133,8 @@ class Loop:
             self._observer.published([result for result in results if isinstance(result, Outgoing)])
             self._observer.handled(done)
             if solo:
-                self._begun[records[0].topic, records[0].partition] -= 1
-            self._uncommitted |= {(record.topic, record.partition): record for record in done}
+                self._begun[records[0].slot] -= 1
+            self._uncommitted |= {record.slot: record for record in done}
             if solo or self._clock() - self._committed_at >= self._commit_seconds:
                 self._commit()  # 5
 
@@ -173,14 +173,14 @@ class Loop:
         """Those to be handled now: all, or the first of a partition on which the process may have died before, alone."""
         if self._survives is None:
             return records, False
-        first: dict[tuple[str, int], Record] = {}
+        first: dict[Slot, Record] = {}
         for record in records:
-            first.setdefault((record.topic, record.partition), record)
-        if new := [record for place, record in first.items() if place not in self._begun]:
+            first.setdefault(record.slot, record)
+        if new := [record for slot, record in first.items() if slot not in self._begun]:
             counts = self._consumer.begin(new)
             # More each time: what kills may lie behind others that are tried again.
-            self._begun |= {place: SOLO_RECORDS * max(0, count - SOLO_FROM + 1) for place, count in counts.items()}
-        suspect = next((place for place in first if self._begun.get(place)), None)
+            self._begun |= {slot: SOLO_RECORDS * max(0, count - SOLO_FROM + 1) for slot, count in counts.items()}
+        suspect = next((slot for slot in first if self._begun.get(slot)), None)
         if suspect is None:
             return records, False
         self._consumer.rewind([record for record in records if record is not first[suspect]])

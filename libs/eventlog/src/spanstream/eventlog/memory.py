@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 
 from spanstream.eventlog import sizes
 from spanstream.eventlog.errors import EventLogError, Fatal, LogUnavailable
-from spanstream.eventlog.log import Headers, Outgoing, Position, Record
+from spanstream.eventlog.log import Headers, Outgoing, Position, Record, Slot
 from spanstream.eventlog.partitions import partition_of
 from spanstream.events.topics import Topic
-
-Slot = tuple[str, int]  # topic, partition
 
 
 @dataclass(slots=True)
@@ -84,7 +82,7 @@ class MemoryLog:
     def kept(self, topic: str) -> float | None:
         return self._kept[topic]  # by its own word: nothing is ever forgotten
 
-    def skip_lost(self, group: str) -> dict[tuple[str, int], int]:
+    def skip_lost(self, group: str) -> dict[Slot, int]:
         return {}  # nothing is ever forgotten
 
     def unready(self) -> list[str]:
@@ -185,9 +183,8 @@ class MemoryConsumer:
     def rewind(self, records: Sequence[Record]) -> None:
         with self._log.changed:
             for record in reversed(records):  # so that the first of each partition is set last
-                slot = (record.topic, record.partition)
-                if slot in self._positions:
-                    self._positions[slot] = record.offset
+                if record.slot in self._positions:
+                    self._positions[record.slot] = record.offset
 
     def pause(self) -> None:
         self._paused = True
@@ -197,7 +194,7 @@ class MemoryConsumer:
 
     def commit(self, records: Sequence[Record]) -> bool:
         with self._log.changed:
-            offsets = {(record.topic, record.partition): record.offset + 1 for record in records}
+            offsets = {record.slot: record.offset + 1 for record in records}
             if not all(self._group.owners.get(slot) is self for slot in offsets):
                 return False
             self._group.committed |= offsets
@@ -207,7 +204,7 @@ class MemoryConsumer:
 
     def begin(self, records: Sequence[Record]) -> Mapping[Slot, int]:
         with self._log.changed:
-            slots = {(record.topic, record.partition) for record in records}
+            slots = {record.slot for record in records}
             for slot in slots:
                 self._group.begun[slot] = self._group.begun.get(slot, 0) + 1
             return {slot: self._group.begun[slot] for slot in slots}

@@ -20,7 +20,7 @@ def open_log(url: str, access: Access = OPEN) -> Log:
         return _memory(rest)
     servers = rest.removeprefix("//").rstrip("/").split(",")
     if scheme == "kafka" and all(_is_server(server) for server in servers):
-        from spanstream.eventlog.kafka import KafkaLog  # only now: a memory log needs no Kafka client
+        from spanstream.eventlog.kafka.log import KafkaLog  # only now: a memory log needs no Kafka client
 
         return KafkaLog(servers, access)
     raise ValueError(f"LOG_URL must be kafka://host:port[,host:port] or memory:, not {url!r}")

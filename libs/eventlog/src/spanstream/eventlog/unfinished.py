@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from spanstream.eventlog.log import Record
+from spanstream.eventlog.log import Record, Slot
 
 T = TypeVar("T")
 
@@ -19,14 +19,13 @@ class Unfinished(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int], dict[int, T]] = {}  # by topic and partition, then by offset
+        self._known: dict[Slot, dict[int, T]] = {}  # by partition, then by offset
 
     def begin(self, records: Sequence[Record]) -> None:
         """Forget what lies before these in their partitions: it was finished, or another consumer finished it."""
-        first: dict[tuple[str, int], int] = {}
+        first: dict[Slot, int] = {}
         for record in records:
-            slot = (record.topic, record.partition)
-            first[slot] = min(record.offset, first.get(slot, record.offset))
+            first[record.slot] = min(record.offset, first.get(record.slot, record.offset))
         for slot, offset in first.items():
             known = self._known.pop(slot, {})
             if kept := {place: value for place, value in known.items() if place >= offset}:
@@ -34,12 +33,12 @@ class Unfinished(Generic[T]):
 
     def get(self, record: Record) -> T | None:
         """What is known of the record."""
-        return self._known.get((record.topic, record.partition), {}).get(record.offset)
+        return self._known.get(record.slot, {}).get(record.offset)
 
     def put(self, record: Record, value: T) -> None:
         """Remember this of the record."""
-        self._known.setdefault((record.topic, record.partition), {})[record.offset] = value
+        self._known.setdefault(record.slot, {})[record.offset] = value
 
     def take(self, record: Record) -> T:
         """What is known of the record, which is then forgotten. Raises KeyError."""
-        return self._known[record.topic, record.partition].pop(record.offset)
+        return self._known[record.slot].pop(record.offset)

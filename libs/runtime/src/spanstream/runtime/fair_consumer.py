@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
-from spanstream.eventlog.log import Consumer, Log, Record
+from spanstream.eventlog.log import Consumer, Log, Record, Slot
 from spanstream.runtime.fair_queue import FairQueue
 
 QUANTUM = 1024  # bytes of a tenant's turn: one short document; of longer ones each takes several rounds
 LEAST_COST = 1024  # bytes that any record counts as at least: a delete is work too
-
-Slot = tuple[str, int]  # topic, partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +60,30 @@ class FairConsumer:
         self._taken |= came
         self._forget((self._read.keys() - self._inner.assignment()) | came)
         for record in fresh:
-            self._kept.setdefault(_slot(record), record.offset - 1)
-            self._open.setdefault(_slot(record), {})[record.offset] = record
-            self._read[_slot(record)] = record
+            self._kept.setdefault(record.slot, record.offset - 1)
+            self._open.setdefault(record.slot, {})[record.offset] = record
+            self._read[record.slot] = record
             self._bytes += _cost(record)
             # By partition in turn: what is committed of each waits for the oldest record of whoever has most.
-            self._queue.put(_tenant(record), record, _cost(record), _slot(record))
+            self._queue.put(_tenant(record), record, _cost(record), record.slot)
         if self._paused:
             return []
         batch, self._again = self._again[: self._max_records], self._again[self._max_records :]
         while not self._again and len(batch) < self._max_records and self._queue:
             batch.append(record := self._queue.take())
             self._bytes -= _cost(record)
-        batch.sort(key=_place)
+        batch.sort(key=attrgetter("place"))
         for record in batch:
-            self._given.setdefault(_slot(record), []).append(record)
+            self._given.setdefault(record.slot, []).append(record)
         return batch
 
     def rewind(self, records: Sequence[Record]) -> None:
-        back = {_place(record) for record in records}
-        for slot in dict.fromkeys(map(_slot, records)):
+        back = {record.place for record in records}
+        for slot in dict.fromkeys(record.slot for record in records):
             given = self._given.get(slot, [])
-            self._again += [one for one in given if _place(one) in back]
-            self._given[slot] = [one for one in given if _place(one) not in back]
-        self._again.sort(key=_place)
+            self._again += [one for one in given if one.place in back]
+            self._given[slot] = [one for one in given if one.place not in back]
+        self._again.sort(key=attrgetter("place"))
 
     def pause(self) -> None:
         self._paused = True
@@ -97,24 +96,25 @@ class FairConsumer:
 
     def commit(self, records: Sequence[Record]) -> bool:
         for record in records:  # finished with it is what was handed out of its partition before it
-            slot = _slot(record)
+            slot = record.slot
             given = self._given.get(slot, [])
             count = given.index(record) + 1 if record in given else 0
             for one in given[:count]:
                 self._open[slot].pop(one.offset)
             self._given[slot] = given[count:]
         # Where the position stays, nothing is written: it would take away the note that the partition was begun.
-        slots = dict.fromkeys(map(_slot, records))
+        slots = dict.fromkeys(record.slot for record in records)
         moved = [end for slot in slots if (end := self._end(slot)) and end.offset != self._kept.get(slot)]
         if moved and not self._inner.commit(moved):
             return False
-        self._kept |= {_slot(end): end.offset for end in moved}
+        self._kept |= {end.slot: end.offset for end in moved}
         return True
 
     def begin(self, records: Sequence[Record]) -> Mapping[Slot, int]:
         # Noted at the position, which is that of the oldest record that is not finished, not of the first handed out.
-        oldest = {slot: next(iter(self._open[slot].values())) for slot in map(_slot, records) if self._open.get(slot)}
-        return self._inner.begin(list(oldest.values()))
+        slots = dict.fromkeys(record.slot for record in records)
+        oldest = [next(iter(left.values())) for slot in slots if (left := self._open.get(slot))]
+        return self._inner.begin(oldest)
 
     def assignment(self) -> frozenset[Slot]:
         return self._inner.assignment()
@@ -126,7 +126,7 @@ class FairConsumer:
     def lag(self) -> Mapping[Slot, int]:
         lag = dict(self._inner.lag())
         for record in [*self._queue, *self._again]:
-            lag[_slot(record)] = lag.get(_slot(record), 0) + 1
+            lag[record.slot] = lag.get(record.slot, 0) + 1
         return lag
 
     def close(self) -> None:
@@ -154,17 +154,9 @@ class FairConsumer:
         for slot in slots:
             for known in (self._open, self._read, self._given, self._kept):
                 known.pop(slot, None)
-        self._again = [one for one in self._again if _slot(one) not in slots]
-        self._queue.keep(lambda record: _slot(record) not in slots)
+        self._again = [one for one in self._again if one.slot not in slots]
+        self._queue.keep(lambda record: record.slot not in slots)
         self._bytes = sum(map(_cost, self._queue))
-
-
-def _slot(record: Record) -> Slot:
-    return record.topic, record.partition
-
-
-def _place(record: Record) -> tuple[str, int, int]:
-    return record.topic, record.partition, record.offset
 
 
 def _tenant(record: Record) -> str:

@@ -42,12 +42,11 @@ class Rehearsal:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._folder: TemporaryDirectory[str] | None = (
-            None  # for what the child writes: it may have no time to remove it
-        )
+        # For what the child writes: it may have no time to remove it.
+        self._folder: TemporaryDirectory[str] | None = None
 
     def survives(self, record: Record) -> bool:
-        """Whether the child does; also where no child survives its canary, as that says nothing of the record."""
+        """Whether the child does; also where no child starts, or survives its canary, as that says nothing of the record."""
         connection = self._connection or self._start()
         if connection is None:
             log.warning("rehearsal_impossible", module=json.loads(self._command)["module"])
@@ -73,22 +72,20 @@ class Rehearsal:
         self._process = self._connection = self._folder = None
 
     def _start(self) -> Connection | None:
-        ours, theirs = Pipe()
-        command = [sys.executable, "-m", __name__, str(theirs.fileno()), self._command]
-        self._folder = TemporaryDirectory(ignore_cleanup_errors=True)
-        self._process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            env=os.environ | _FEW | {"TMPDIR": self._folder.name},
-            process_group=0,  # Ctrl-C in a terminal is for us, who end it, also while it starts
-        )
-        theirs.close()
-        self._connection = ours
         try:
-            if ours.poll(START_SECONDS) and ours.recv_bytes(len(_READY)) == _READY:
-                return ours
-        except (EOFError, OSError):
+            self._folder = TemporaryDirectory(ignore_cleanup_errors=True)
+            self._connection, theirs = Pipe()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", __name__, str(theirs.fileno()), self._command],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env=os.environ | _FEW | {"TMPDIR": self._folder.name},
+                    process_group=0,  # Ctrl-C in a terminal is for us, who end it, also while it starts
+                )
+            if self._connection.poll(START_SECONDS) and self._connection.recv_bytes(len(_READY)) == _READY:
+                return self._connection
+        except (EOFError, OSError):  # also where the machine has no process, file, memory or disk left to give
             pass
         self.close()
         return None

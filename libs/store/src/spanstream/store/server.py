@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from spanstream.store import snapshots
@@ -599,6 +600,8 @@ def _translated() -> Iterator[None]:
         if error.status_code in _REFUSED:
             raise StoreRejected(text) from error
         raise StoreUnavailable(text) from error
+    except QdrantException as error:  # for this one status with that header, and for a header that it cannot read
+        raise StoreUnavailable("the index server at STORE_URL answered 429 with Retry-After") from error
     except ApiException as error:
         raise StoreUnavailable(f"the index server at STORE_URL cannot be reached: {error}") from error
     except NotImplementedError as error:

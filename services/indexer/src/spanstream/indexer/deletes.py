@@ -1,4 +1,4 @@
-"""Deletes that the indexer asks for itself, on `documents.v1` like any other, so that every stage has its part in them."""
+"""Deletes that no source asked for, on `documents.v1` like any other, so that every stage has its part in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 
 
 def delete(key: Key, version: int, now_us: int) -> Outgoing:
-    """It beats an upsert of the same version and older ones, and no other."""
+    """It beats an upsert of the same version and older ones, and no other. `now_us`: microseconds since 1970; 0: not told."""
     tenant, source, id = key
     event = DocumentEvent(
         tenant=tenant, source=source, id=id, version=version, operation=OPERATION_DELETE, accepted_at_us=now_us

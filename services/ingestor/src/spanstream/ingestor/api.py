@@ -74,7 +74,7 @@ def router(
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": ReceiptBody}, 200: {"model": ReceiptBody}}
 
     async def accept(request: Request, caller: Identity, document: Upsert | Delete) -> Response:
-        who = _who(request, caller)
+        who = Caller.of(caller, request.headers.get("authorization"))
         trail(request).note(id=document.key.id, version=document.version)  # in the audit log even if what follows fails
         (receipt,) = await run_in_threadpool(acceptance.accept, who, [document])
         trail(request).note(version=receipt.version)
@@ -123,7 +123,7 @@ def router(
         if media_type(request) not in _RECORDS:
             raise Problem(415, "send the documents as application/x-ndjson")
         acceptance.backlog.admit(caller.tenant)
-        who = _who(request, caller)
+        who = Caller.of(caller, request.headers.get("authorization"))
         work = Batch(acceptance, who, source, trail(request), max_line_bytes=max_body, max_text_bytes=max_text)
         share = budget.share(caller.tenant)
         results = work.results(lines(chunks(request), max_body, share), share)
@@ -166,10 +166,6 @@ def _length(request: Request, unknown: int) -> int:
     """The body's bytes, where the request says so."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdigit() else unknown
-
-
-def _who(request: Request, caller: Identity) -> Caller:
-    return Caller(caller.tenant, request.headers.get("authorization"), "read" in caller.scopes)
 
 
 def _upsert(key: Key, fields: dict[str, Any], max_text_bytes: int) -> Upsert:

@@ -28,6 +28,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from spanstream.events.ids import Key
+from spanstream.runtime.file_systems import as_os_errors
 
 # A name below the root: no scheme, no absolute path, no "..", no empty part.
 _KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){1,7}")
@@ -223,7 +224,8 @@ class Blobs:
 def _reached() -> Iterator[None]:
     """Raises BlobsUnavailable for what a file system says."""
     try:
-        yield
+        with as_os_errors():
+            yield
     except OSError as error:
         raise BlobsUnavailable(f"the blob store: {error.strerror or type(error).__name__}") from error
 

@@ -1,13 +1,15 @@
-"""What the index holds of some documents: asked of the gateway over HTTP, or of a function in this process."""
+"""What the index holds of some documents: asked of the gateway over HTTP, or read where a store is at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import httpx
+
+from spanstream.runtime.identity import Identity
 
 MAX_IDS = 1_000  # of one question to the gateway
 _SECONDS = 5.0
@@ -17,15 +19,13 @@ class HeadsUnavailable(Exception):
     """Nobody answers, or not with what was asked: publish, which is always safe."""
 
 
-class Known(Protocol):
+@dataclass(frozen=True, slots=True)
+class Known:
     """The newest version applied, the hash of its content, and whether searches see it and nothing newer failed."""
 
-    @property
-    def version(self) -> int: ...  # noqa: D102
-    @property
-    def content_hash(self) -> bytes: ...  # noqa: D102
-    @property
-    def live(self) -> bool: ...  # noqa: D102
+    version: int
+    content_hash: bytes
+    live: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ class Caller:
     authorization: str | None = None
     may_read: bool = True
 
+    @classmethod
+    def of(cls, identity: Identity, authorization: str | None) -> Self:
+        """Who sent a request with this Authorization header."""
+        return cls(identity.tenant, authorization, "read" in identity.scopes)
+
 
 class Heads(Protocol):
     """Thread-safe."""
@@ -43,30 +48,6 @@ class Heads(Protocol):
     def lookup(self, caller: Caller, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
         """Document id -> what is known; unknown ids are left out. Raises HeadsUnavailable."""
         ...
-
-
-class LocalHeads:
-    """Asks a function (tenant, source, ids) of the same process; an error of the kinds given means "no answer"."""
-
-    def __init__(
-        self, ask: Callable[[str, str, Sequence[str]], Mapping[str, Known]], unavailable: tuple[type[Exception], ...]
-    ) -> None:
-        self._ask = ask
-        self._unavailable = unavailable
-
-    def lookup(self, caller: Caller, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
-        """See `Heads`."""
-        try:
-            return self._ask(caller.tenant, source, ids)
-        except self._unavailable as error:
-            raise HeadsUnavailable(type(error).__name__) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    version: int
-    content_hash: bytes
-    live: bool
 
 
 class GatewayHeads:
@@ -94,7 +75,7 @@ class GatewayHeads:
                 headers=headers,
             )
             answer.raise_for_status()
-            return {row["id"]: _head(row) for row in answer.json()["documents"] if row["content_hash"]}
+            return {row["id"]: _known(row) for row in answer.json()["documents"] if row["content_hash"]}
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise HeadsUnavailable(type(error).__name__) from error
 
@@ -103,5 +84,5 @@ class GatewayHeads:
         self._client.close()
 
 
-def _head(row: Mapping[str, Any]) -> _Head:
-    return _Head(int(row["version"]), bytes.fromhex(row["content_hash"]), row["state"] == "searchable")
+def _known(row: Mapping[str, Any]) -> Known:
+    return Known(int(row["version"]), bytes.fromhex(row["content_hash"]), row["state"] == "searchable")

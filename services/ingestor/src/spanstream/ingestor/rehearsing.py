@@ -55,6 +55,9 @@ class Looking(Blobs):
         except TimeoutError as error:
             raise BlobsUnavailable(f"no answer in {self._seconds:.0f} seconds") from error
 
+    def existed(self, accepted_at_us: int) -> None:
+        """As good as yes: that would be waited for without a bound."""
+
     def forget(self, of: Key, version: int) -> None:
         """Nothing."""
 

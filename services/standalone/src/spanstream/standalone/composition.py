@@ -242,11 +242,11 @@ def _services(
         services.append(local)
     if "ingestor" in plan.targets:
         from spanstream.ingestor import service as ingestor
-        from spanstream.standalone.heads import store_heads
+        from spanstream.standalone.heads import StoreHeads
         from spanstream.standalone.holdings import StoreHoldings
 
         # Of the generation that the services fill: of that one the groups say whether anything is under way.
-        heads = store_heads(store) if store is not None else None
+        heads = StoreHeads(store) if store is not None else None
         holdings = StoreHoldings(home) if home is not None else None
         services.append(
             ingestor.build(configs["ingestor"], log=log, heads=heads, holdings=holdings, http=http, space=space)

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from spanstream.events.ids import Key
-from spanstream.ingestor.heads import Known, LocalHeads
+from spanstream.ingestor.heads import Caller, HeadsUnavailable, Known
 from spanstream.store.errors import StoreError
 from spanstream.store.points import Head, State
 from spanstream.store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    version: int
-    content_hash: bytes
-    live: bool
+class StoreHeads:
+    """See `ingestor.heads.Heads`."""
 
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-def store_heads(store: Store) -> LocalHeads:
-    """The heads of `store`, as the ingest API asks for them."""
-
-    def ask(tenant: str, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
-        heads = store.heads([Key(tenant, source, id) for id in ids])
+    def lookup(self, caller: Caller, source: str, ids: Sequence[str]) -> Mapping[str, Known]:
+        """See `Heads`."""
+        try:
+            heads = self._store.heads([Key(caller.tenant, source, id) for id in ids])
+        except StoreError as error:
+            raise HeadsUnavailable(type(error).__name__) from error
         return {key.id: _known(head) for key, head in heads.items()}
-
-    return LocalHeads(ask, (StoreError,))
 
 
 def _known(head: Head) -> Known:
     failed = head.failure is not None and head.failure.version > head.version
-    return _Known(head.version, head.content_hash, head.state is State.LIVE and not failed)
+    return Known(head.version, head.content_hash, head.state is State.LIVE and not failed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from spanstream.standalone.composition import Composition, Plan, log_access, rel
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.loading import Ahead
 from spanstream.standalone.parts import Shared, Topics
+from spanstream.standalone.ports import free_port
 from spanstream.standalone.trouble import Trouble
 
 KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
@@ -186,10 +186,3 @@ def writer(folder: DataFolder) -> Callable[[str], None]:
     lines.handlers = [log_file.rotating(folder.log.with_name("processes.log"))]
     lines.setLevel(logging.INFO)
     return lines.info
-
-
-def free_port() -> int:
-    """One that nothing listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -96,9 +96,8 @@ def router(erasure: Erasure, lane: Lane, authenticator: Authenticator) -> APIRou
             raise misfit(("body.id", "is not taken here: delete a document by its own address"))
         if "source" not in body.model_fields_set:  # nobody deletes all by leaving something out
             raise misfit(("body.source", "is missing: name one, or null for all of the tenant"))
-        return Deletion(
-            deleted=await _in(lane, lambda: erasure.delete(_who(request, caller), body.source, trail(request)))
-        )
+        who = Caller.of(caller, request.headers.get("authorization"))
+        return Deletion(deleted=await _in(lane, lambda: erasure.delete(who, body.source, trail(request))))
 
     @routes.post(
         ":receipt",
@@ -109,13 +108,10 @@ def router(erasure: Erasure, lane: Lane, authenticator: Authenticator) -> APIRou
     )
     async def look(request: Request, body: Breadth, caller: Identity = operator) -> dict[str, Any]:
         body.check(caller)
-        return await _in(lane, lambda: erasure.receipt(_who(request, caller), body.source, body.id))
+        who = Caller.of(caller, request.headers.get("authorization"))
+        return await _in(lane, lambda: erasure.receipt(who, body.source, body.id))
 
     return routes
-
-
-def _who(request: Request, caller: Identity) -> Caller:
-    return Caller(caller.tenant, request.headers.get("authorization"), "read" in caller.scopes)
 
 
 async def _in(lane: Lane, work: Callable[[], T]) -> T:

@@ -82,20 +82,19 @@ class Sandbox:
         """The one that runs, or a new one that is ready."""
         if self._connection is None or self._process is None or self._process.poll() is not None:
             self._end()
-            ours, theirs = Pipe()
             limits = orjson.dumps(asdict(self._limits)).decode()
-            command = [sys.executable, "-m", self._module, str(theirs.fileno()), limits]
-            # A group of its own: Ctrl-C in a terminal is for us, who end it, also while it starts.
-            self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, process_group=0
-            )
-            theirs.close()
-            self._connection = ours
             try:
-                if not ours.poll(self._start_seconds):
+                self._connection, theirs = Pipe()
+                with theirs:
+                    command = [sys.executable, "-m", self._module, str(theirs.fileno()), limits]
+                    # A group of its own: Ctrl-C in a terminal is for us, who end it, also while it starts.
+                    self._process = subprocess.Popen(
+                        command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, process_group=0
+                    )
+                if not self._connection.poll(self._start_seconds):
                     raise EOFError
-                ours.recv_bytes()
-            except (EOFError, OSError) as error:
+                self._connection.recv_bytes()
+            except (EOFError, OSError) as error:  # also where the machine has no process, file or memory left to give
                 self._end()
                 raise ParserUnavailable("the parsers' process does not start") from error
         return self._connection, self._process

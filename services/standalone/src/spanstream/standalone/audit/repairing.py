@@ -12,9 +12,8 @@ from spanstream.eventlog import sizes
 from spanstream.eventlog.dead_letters import REPLAY
 from spanstream.eventlog.errors import LogUnavailable
 from spanstream.eventlog.log import Log, Outgoing, Producer, Record
-from spanstream.events.codec import headers
 from spanstream.events.topics import DOCUMENTS
-from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
+from spanstream.indexer.deletes import delete
 from spanstream.standalone.audit.reading import POLL_SECONDS, RECORDS, SILENT_SECONDS, Progress, silent
 from spanstream.standalone.audit.verdicts import Difference
 
@@ -65,7 +64,8 @@ def _publish(producer: Producer, batch: list[Outgoing]) -> int:
 def _messages(log: Log, differences: Sequence[Difference], clock: Callable[[], float]) -> Iterator[Outgoing]:
     for each in differences:
         if each.event is None:
-            yield _delete(each)
+            # At the version that is shown, where a delete beats an upsert; nobody accepted it.
+            yield delete(each.key, each.shown or 0, 0)
     wanted = {(each.event.partition, each.event.offset) for each in differences if each.event}
     yield from map(_again, _records(log, wanted, clock))
 
@@ -100,12 +100,3 @@ def _again(record: Record) -> Outgoing:
     marked = Outgoing(DOCUMENTS.name, key, value, (*kept, (REPLAY, b"1")))
     fits = sizes.size(marked) <= sizes.limit(DOCUMENTS.name)
     return marked if fits else Outgoing(DOCUMENTS.name, key, value, kept)
-
-
-def _delete(difference: Difference) -> Outgoing:
-    """Of what the log has never heard of: at the version that is shown, where a delete beats an upsert."""
-    tenant, source, id = difference.key
-    event = DocumentEvent(
-        tenant=tenant, source=source, id=id, version=difference.shown or 0, operation=OPERATION_DELETE
-    )
-    return Outgoing(DOCUMENTS.name, difference.key.encode(), event.SerializeToString(), headers(event))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS, EMBEDDINGS, FAILURES
-from spanstream.standalone.audit.comparing import Settle
 from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.backup.manifest import STORE, Manifest, Unfit, hashed, is_empty, paths, write
@@ -30,7 +29,6 @@ def take(
     *,
     seconds: float = 60.0,
     progress: Progress = silent,
-    settle: Settle = settled,
 ) -> Manifest:
     """Into a folder that is empty or not there. `seconds` for 1; what does not settle then only makes catching up longer.
 
@@ -39,7 +37,7 @@ def take(
     if not is_empty(folder):
         raise Unfit(f"{folder} is not empty: a backup needs a folder of its own")
     (folder / STORE).mkdir(parents=True)
-    applied = {**dict.fromkeys(log.end_offsets(DOCUMENTS.name), 0), **settle(log, seconds, progress)}  # 1
+    applied = {**dict.fromkeys(log.end_offsets(DOCUMENTS.name), 0), **settled(log, seconds, progress)}  # 1
     indexed = {topic: log.committed(INDEXER, topic) for topic in INDEXED}  # 2
     store.snapshot(folder / STORE)  # 3
     found = dict(paths(folder))  # 4

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from spanstream.eventlog.errors import Retry
-from spanstream.eventlog.log import Consumer, Log, Outgoing, Position, Record, Rejected
+from spanstream.eventlog.log import Consumer, Log, Outgoing, Position, Record, Rejected, Slot
 from spanstream.eventlog.loop import Handler
 from spanstream.eventlog.observer import Silent
 from spanstream.events import codec
@@ -169,19 +169,19 @@ class Paced:
         """As the port."""
         return self._consumer.commit(records)
 
-    def begin(self, records: Sequence[Record]) -> Mapping[tuple[str, int], int]:
+    def begin(self, records: Sequence[Record]) -> Mapping[Slot, int]:
         """As the port."""
         return self._consumer.begin(records)
 
-    def assignment(self) -> frozenset[tuple[str, int]]:
+    def assignment(self) -> frozenset[Slot]:
         """As the port."""
         return self._consumer.assignment()
 
-    def taken(self) -> frozenset[tuple[str, int]]:
+    def taken(self) -> frozenset[Slot]:
         """As the port."""
         return self._consumer.taken()
 
-    def lag(self) -> Mapping[tuple[str, int], int]:
+    def lag(self) -> Mapping[Slot, int]:
         """As the port."""
         return self._consumer.lag()
 

@@ -6,12 +6,15 @@ Nothing is written for it, and an answer comes from the old generation alone: on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spanstream.encoder.encoder import Encoded, Encoder, EncoderInfo, Text
-from spanstream.standalone.migration.record import MigrationRefused
+from spanstream.gateway.live import Shown
+from spanstream.standalone.migration import shadow
+from spanstream.standalone.migration.record import Migration, MigrationRefused
+from spanstream.standalone.migration.side import Surroundings
 
 if TYPE_CHECKING:
     from spanstream.representations.bridge import Bridge
@@ -61,3 +64,23 @@ def bridged(path: str, old: EncoderInfo, new: Encoder) -> Bridged:
             " fit one with `spanstream encoder bridge`"
         )
     return Bridged(new, bridge)
+
+
+def over(around: Surroundings, path: str, own: Shown, new: Encoder) -> Shown:
+    """The generation that the services fill as the new release asks it: its name is another one, for cursors. Raises
+    MigrationRefused.
+    """
+    encoder = bridged(path, own.encoder.info(), new)
+    return Shown(around.generation(encoder), own.store, encoder)
+
+
+def measured(own: Shown, crossed: Shown, migration: Migration) -> dict[str, Any]:
+    """What is lost over the bridge: a `shadow.Verdict`. Raises MigrationRefused where that is too much."""
+    verdict = shadow.ask(shadow.probes(own.store), own, crossed)
+    if not verdict.good(migration.overlap, migration.success_drop):
+        raise MigrationRefused(
+            f"over the bridge {verdict.new_success:.0%} of {verdict.queries} sentences find their document,"
+            f" {verdict.old_success:.0%} without, and {verdict.overlap:.0%} of the first ten are the same: too much is"
+            " lost. Apply without --bridge; the old release answers meanwhile"
+        )
+    return asdict(verdict)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from random import SystemRandom
 
 import numpy as np
 
 from spanstream.encoder.encoder import Encoder, Text
-from spanstream.store.points import Head, Passage
+from spanstream.store.points import Passage
+from spanstream.store.sampling import drawn
 from spanstream.store.store import Store
 
 DOCUMENTS = 50  # of the sample
@@ -35,20 +37,13 @@ class Estimate:
     hours: float
 
 
-def estimate(
-    store: Store,
-    documents: int,
-    sample: Sequence[Head],
-    encoder: Encoder,
-    rate: float,
-    clock: Callable[[], float] = time.monotonic,
-) -> Estimate:
+def estimate(store: Store, documents: int, encoder: Encoder, rate: float) -> Estimate:
     """`rate`: documents a second; 0: unbounded. Raises what store and encoder do."""
-    read = [store.passages(head) for head in sample]
+    read = _sample(store)
     flat = [passage for passages in read for passage in passages]
-    each = documents / max(1, len(sample))
+    each = documents / max(1, len(read))
     vectors = _vectors(documents, read)
-    measured = _speed(read, encoder, clock)
+    measured = _speed(read, encoder)
     speed = min(measured, rate) if rate else measured
     return Estimate(
         documents=documents,
@@ -62,9 +57,14 @@ def estimate(
     )
 
 
-def vector_bytes(store: Store, documents: int, sample: Sequence[Head], dimension: int) -> int:
+def vector_bytes(store: Store, documents: int, dimension: int) -> int:
     """As in an Estimate, which nothing is encoded for. Raises what the store does."""
-    return _vectors(documents, [store.passages(head) for head in sample]) * dimension * COMPONENT_BYTES
+    return _vectors(documents, _sample(store)) * dimension * COMPONENT_BYTES
+
+
+def _sample(store: Store) -> list[list[Passage]]:
+    """The passages of about DOCUMENTS documents, drawn by chance."""
+    return [store.passages(head) for head in drawn(store, DOCUMENTS, SystemRandom())]
 
 
 def _vectors(documents: int, sample: Sequence[Sequence[Passage]]) -> int:
@@ -73,18 +73,18 @@ def _vectors(documents: int, sample: Sequence[Sequence[Passage]]) -> int:
     return round(documents / max(1, len(sample)) * found)
 
 
-def _speed(documents: Sequence[Sequence[Passage]], encoder: Encoder, clock: Callable[[], float]) -> float:
+def _speed(documents: Sequence[Sequence[Passage]], encoder: Encoder) -> float:
     """Documents a second; 0 where there are none. The first texts only warm it."""
     texts = [[_text(passage) for passage in passages] for passages in documents if passages]
     if not texts:
         return 0.0
     encoder.encode(texts[0][:1])
-    began, done = clock(), 0
-    while done < len(texts) and clock() - began < SECONDS:
+    began, done = time.monotonic(), 0
+    while done < len(texts) and time.monotonic() - began < SECONDS:
         batch = texts[done : done + _BATCH]
         encoder.encode([text for document in batch for text in document])
         done += len(batch)
-    return done / max(1e-6, clock() - began)
+    return done / max(1e-6, time.monotonic() - began)
 
 
 def _text(passage: Passage) -> Text:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from random import SystemRandom
 
 from spanstream.gateway.live import Shown
 from spanstream.gateway.meanings import Words
 from spanstream.gateway.question import Mode, Question
 from spanstream.gateway.search import Searcher
-from spanstream.store.points import Head
 from spanstream.store.queries import Scope
+from spanstream.store.sampling import drawn
 from spanstream.store.store import Store
 
 QUERIES = 100
@@ -51,10 +52,12 @@ class Verdict:
         return self.overlap >= overlap and self.new_success >= self.old_success - success_drop
 
 
-def probes(store: Store, heads: Sequence[Head]) -> list[Probe]:
-    """One for each document that has a sentence: the longest of its middle passage."""
+def probes(store: Store) -> list[Probe]:
+    """One for each of QUERIES documents, drawn by chance, that has a sentence: the longest of its middle passage. Raises what the
+    store does.
+    """
     found = []
-    for head in heads:
+    for head in drawn(store, QUERIES, SystemRandom()):
         passages = store.passages(head)
         if not passages:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from spanstream.embedder.handler import Embedding
@@ -23,7 +23,7 @@ from spanstream.runtime.logs import get_logger
 from spanstream.standalone.migration.backfill import TOPICS, Backfill, Heads, Noting, Paced, Progress
 from spanstream.standalone.migration.room import Room
 from spanstream.store.compression import Compression
-from spanstream.store.generation import opened
+from spanstream.store.generation import Generation, opened
 from spanstream.store.store import Store
 
 log = get_logger()
@@ -48,6 +48,11 @@ class Surroundings:
     room: Room = field(repr=False)
     replaces: str = ""  # the generation that another one may take the place of without a migration
 
+    def generation(self, encoder: Encoder) -> Generation:
+        """The one that this encoder makes here. Raises what the encoder does."""
+        info = encoder.info()
+        return Generation(info.release, info.dimension, self.segmenter)
+
 
 class Side:
     """Its threads run from `start` to `stop`; what ends them before is `problem`."""
@@ -63,6 +68,7 @@ class Side:
         self.progress = Progress(around.log, group)
         self.problem = ""
         self.began_at = time.monotonic()
+        self.goal: Mapping[int, int] | None = None  # the ends of the log when it was last looked how far it is
         self._group = group
         self._rate = rate
         self._stop = threading.Event()

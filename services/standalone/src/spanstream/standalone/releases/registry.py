@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from spanstream.runtime.file_systems import as_os_errors
 from spanstream.standalone.releases import manifest as manifests
 from spanstream.standalone.releases.manifest import Manifest, Refused
 
@@ -27,7 +28,7 @@ Progress = Callable[[int], None]  # bytes that came since it was last called
 
 
 class Registry:
-    """A folder, or what fsspec calls s3://bucket/prefix and the like. Errors of the file system are OSError."""
+    """A folder, or what fsspec calls s3://bucket/prefix and the like. Its methods raise OSError where that does not answer."""
 
     def __init__(self, url: str) -> None:
         """Raises Refused for an address that nothing here can read."""
@@ -38,6 +39,7 @@ class Registry:
             raise Refused(f"the registry {url}: {error}") from error
         self._root = root.rstrip("/")
 
+    @as_os_errors()
     def names(self) -> list[str]:
         """Of all releases. Raises Refused where there is no registry."""
         self._fs.invalidate_cache()
@@ -46,6 +48,7 @@ class Registry:
         found = (basename(path.rstrip("/")) for path in self._fs.ls(self._root, detail=False))
         return sorted(filter(self._has, found))
 
+    @as_os_errors()
     def manifest(self, name: str) -> Manifest:
         """Raises Refused for a release that is unknown, or whose manifest is damaged."""
         manifests.refuse_name(name)
@@ -56,6 +59,7 @@ class Registry:
             raise Refused(f"the manifest of {name} in {self.url} is of another release, {found.release!r}")
         return found
 
+    @as_os_errors()
     def publish(self, folder: Path, manifest: Manifest, progress: Progress) -> bool:
         """Whether the release came in, or was there already. 1 files, 2 what an attempt before left, 3 the manifest.
 
@@ -78,6 +82,7 @@ class Registry:
             return self._refuse_other(manifest)
         return True
 
+    @as_os_errors()
     def fetch(self, name: str, out: Path, seal: str | None, progress: Progress) -> tuple[Manifest, bool]:
         """Copy a release to a folder, each file held against its hash; False where it was there, whole, already.
 
@@ -101,6 +106,7 @@ class Registry:
             shutil.rmtree(aside, ignore_errors=True)
         return found, True
 
+    @as_os_errors()
     def verify(self, name: str, seal: str | None, progress: Progress) -> Manifest:
         """Read every file. Raises Refused, which names the one that is missing, too many, or not as it was."""
         found = _sealed(self.manifest(name), seal)
