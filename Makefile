@@ -53,7 +53,7 @@ test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2
 test-unit: $(STAMP) ## Unit and contract tests, in seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"
 
-chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults, which go on where they were; writes docs/reliability-report.md
+chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults, some four hours, which go on where they were; writes docs/reliability-report.md
 	$(BIN)/python -m pytest tests/chaos tests/integration/test_redrive.py tests/integration/test_restore.py tests/integration/test_migration.py --long -s
 	$(BIN)/python -m tests.chaos.simulation --mutants
 	$(BIN)/python -m tests.chaos.simulation --seeds 50000 --json bench-results/simulation.json

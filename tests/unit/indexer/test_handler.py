@@ -415,6 +415,23 @@ def test_passages_that_a_power_cut_took_from_under_their_head_are_written_again(
     assert head(store).version == 3
 
 
+@pytest.mark.promise("I6", "I28")
+def test_passages_that_are_written_again_behind_a_delete_go(store: Store, index: Indexer) -> None:
+    """Whoever writes them was frozen, and its partition's new owner has applied the delete meanwhile."""
+    written = document(2, ["a."]).records()
+    index(written)
+    store.delete_stale([replace(head(store), version=9, state=State.DELETED)])
+
+    class Frozen(Faulty):
+        def upsert_passages(self, passages: Sequence[Passage]) -> None:
+            index([deleted(KEY, 3)])
+            store.upsert_passages(passages)
+
+    Indexer(Frozen(store), GENERATION, lambda: NOW)(written)
+    assert head(store).state is State.DELETED
+    assert store.count_passages([(KEY, 2, document(2, ["a."]).content_hash)]) == [0]
+
+
 @pytest.mark.parametrize("lost", [False, True])
 @pytest.mark.promise("I5", "I9", "I10")
 def test_kill_at_any_call_of_the_store_then_redelivery_ends_in_the_same_state(store: Store, lost: bool) -> None:

@@ -45,6 +45,16 @@ def test_a_created_key_is_accepted_and_kept_hashed(file: Path) -> None:
     assert token.rpartition("_")[2] not in file.read_text()
 
 
+def test_a_key_is_not_replaced_by_another_of_its_name_until_it_is_revoked(file: Path) -> None:
+    token = run(file, "create", "ops", "--tenant", "acme")
+    again = RUNNER.invoke(keys, ["create", "ops", "--tenant", "other", "--file", str(file)])
+    assert again.exit_code == 2
+    assert "rotate it" in " ".join(again.output.replace("│", " ").split())
+    assert verified(file, token) == Identity("acme", frozenset({"read", "write"}), "key:ops", None, None)
+    run(file, "revoke", "ops")
+    assert verified(file, run(file, "create", "ops", "--tenant", "other")) is not None
+
+
 @pytest.mark.parametrize(
     ("options", "groups", "scopes"),
     [

@@ -145,8 +145,7 @@ class Indexer:
             if change.parts[0].event.origin.blob and heads[change.key].state is State.DELETED:
                 yield delete(change.key, heads[change.key].version, self._now_us())
         shown = [change for change in old if _shows(heads[change.key], change)]
-        if shown:
-            self._restore(shown, heads)
+        restored = self._restore(shown, heads) if shown else set()
 
         upserts, invalid = self._read(change for change in news if change.kind is Kind.UPSERT)
         yield from invalid
@@ -176,8 +175,9 @@ class Indexer:
             if before and before.failure and before.failure.version <= change.version:
                 yield superseded(change.key, before.failure.version, self._now_us())
 
-        flips_later = {upsert.change.key for upsert in upserts} - {upsert.change.key for upsert in complete}
-        overtaken = self._store.heads(list(flips_later)).values() if flips_later else ()
+        # What was written of these no flip of ours looks after: meanwhile another version, or a delete, may have come.
+        unflipped = restored | {upsert.change.key for upsert in upserts} - {upsert.change.key for upsert in complete}
+        overtaken = self._store.heads(list(unflipped)).values() if unflipped else ()
         stale = [*flipped, *(heads[change.key] for change in old), *overtaken]
         if stale:
             self._store.delete_stale(stale)  # 9
@@ -190,13 +190,14 @@ class Indexer:
             metrics.INDEXER_PASSAGES.inc(len(upsert.passages))
             metrics.TENANT_PASSAGES.labels(slot(upsert.change.key.tenant)).inc(len(upsert.passages))
 
-    def _restore(self, shown: Sequence[Change], heads: Mapping[Key, Head]) -> None:
-        """Write what these brought of a version that its head shows, unless the store holds all of it."""
+    def _restore(self, shown: Sequence[Change], heads: Mapping[Key, Head]) -> set[Key]:
+        """Write what these brought of a version that its head shows, unless the store holds all of it; whose was written."""
         counts = self._store.count_passages([(each.key, each.version, each.content_hash) for each in shown])
         lacking = [each for each, count in zip(shown, counts, strict=True) if count < heads[each.key].passage_count]
         upserts, _ = self._read(lacking)
         if upserts:
             self._store.upsert_passages([passage for upsert in upserts for passage in upsert.passages])
+        return {upsert.change.key for upsert in upserts}
 
     def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Rejected]]:
         """What to write, and the parts whose vectors or offsets are wrong."""

@@ -25,7 +25,7 @@ Days = Annotated[float | None, typer.Option("--days", min=0, help="It expires af
 
 @app.command("create")
 def create(
-    id: Annotated[str, typer.Argument(help="A name for the key; one of the same name is replaced.")],
+    id: Annotated[str, typer.Argument(help="A name for the key; one of the same name has to be revoked before.")],
     file: Annotated[Path, typer.Option("--file", help="The keys file; made if missing.", envvar="AUTH_KEYS_FILE")],
     tenant: Annotated[str, typer.Option("--tenant", help="Whose documents it reads and writes.")] = "default",
     scopes: Annotated[
