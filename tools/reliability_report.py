@@ -83,7 +83,7 @@ def _faults(result: dict[str, Any]) -> tuple[str, str, str]:
 
 def _recovery(result: dict[str, Any]) -> tuple[str, str, str]:
     times = "; ".join(
-        f"{name} back at its full rate after {statistics.median(seconds):.1f} s (median of {len(seconds)}; longest {max(seconds):.1f} s)"
+        f"{name} back at its full rate after {statistics.median(seconds):.1f} s (median of {len(seconds)}, longest {max(seconds):.1f} s)"
         for name, seconds in result["seconds"].items()
     )
     kills = sum(len(seconds) for seconds in result["seconds"].values())
@@ -200,10 +200,14 @@ def page(results: Path = RESULTS) -> str:
     told = {name: run.told(found) for name, run in RUNS.items() if (found := _result(results, name))}
     lines = [*_HEAD, "| promise | attacked by tests | long runs, as they ended last |", "|---|---|---|"]
     for name, words in PROMISES.items():
-        runs = [f"[{run}](#{run}): {told[run][1]}" for run in RUNS if run in told and name in RUNS[run].promises]
+        runs = [
+            f"[{run}](#{run}): {told[run][1].partition('; ')[0]}"
+            for run in RUNS
+            if run in told and name in RUNS[run].promises
+        ]
         tests = [_shown(test) for test in sorted(attacks[name])]
         lines.append(f"| **{name}** {words} | {'<br>'.join(tests) or _NONE} | {'<br>'.join(runs)} |")
-    lines += ["", "## Long runs", "", "| run | command | faults survived | figure | seeds |", "|---|---|---|---|---|"]
+    lines += ["", *_LONG, "| run | command | faults survived | figure | seeds |", "|---|---|---|---|---|"]
     for name, run in RUNS.items():
         survived, figure, seeds = told.get(name, ("", "**no result kept yet**", ""))
         lines.append(f'| <a id="{name}"></a>{name} | `{run.command}` | {survived} | {figure} | {seeds} |')
@@ -219,6 +223,14 @@ _HEAD = [
     "Written by `python tools/reliability_report.py`; changes are lost. Each promise, what attacks it, and what came of it. The tests run with",
     "`make test` and `make chaos` (`pytest PATH::NAME` for one), each long run with its command; its seeds are printed. What the",
     "simulation is and how a failure is read: [reliability.md](reliability.md).",
+    "",
+]
+_LONG = [
+    "## Long runs",
+    "",
+    "Simulated faults: *crash*, *power* (the index's machine loses what was not flushed), *pause*, *freeze* (a pause in which the group gives its partitions to",
+    "others), *rebalance*, *lost* and *unheard* (a call fails before, or after, it had its effect); of the encoder *failed*, *nan*, *narrow*, *few*. Corruption: what",
+    "was flipped (a kept *file*, *index*, *log*, *model*) and how it ended: *refused* by name, *less* found, or the *same*, where nothing reads that bit.",
     "",
 ]
 _FINDINGS = [
