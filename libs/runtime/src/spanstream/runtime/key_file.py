@@ -29,7 +29,7 @@ def create_key(
     sources: Collection[str] | None = None,
     expires: datetime | None = None,
 ) -> str:
-    """Add a key to the file (made with mode 0600 if missing); returns the token. Of the same id there may be a revoked one.
+    """Add a key to the file (made with mode 0600 if missing), replacing one of the same id; returns the token.
 
     Raises ValueError or OSError.
     """
@@ -37,8 +37,6 @@ def create_key(
     entry = {"id": id, "tenant": tenant, "scopes": scopes, "sha256": digest}
     key = Key.model_validate(entry | {"groups": groups, "sources": sources, "expires": expires})
     with _changing(path) as keys:
-        if id in keys and keys[id].revoked is None:
-            raise ValueError(f"there is a key {id} already: rotate it for a new secret, or revoke it first")
         keys[id] = key
     return token
 

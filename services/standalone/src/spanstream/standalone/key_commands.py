@@ -50,11 +50,13 @@ def create(
     days: Days = None,
 ) -> None:
     """Make a key and print it, once: the file holds only its hash."""
-    from spanstream.runtime.key_file import DEFAULT_SCOPES, create_key
+    from spanstream.runtime.key_file import DEFAULT_SCOPES, create_key, read_keys
 
     # Groups bound what a key reads, not what it writes: one that overwrites what it cannot see has to be asked for.
     wanted = scopes.split(",") if scopes is not None else ["read"] if group else DEFAULT_SCOPES
     with _refused():
+        if file.exists() and any(key.id == id and key.revoked is None for key in read_keys(file)):
+            raise ValueError(f"there is a key {id} already: rotate it for a new secret, or revoke it first")
         typer.echo(create_key(file, id, tenant, wanted, group, source, _expires(days)))
 
 
