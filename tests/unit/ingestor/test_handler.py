@@ -89,7 +89,7 @@ def test_text_becomes_passages_with_exact_spans(handler: Handler) -> None:
     assert (found.passage_count, found.version, found.title, list(found.groups)) == (1, 7, "On bees", ["g"])
     assert (found.accepted_at_us, found.metadata["year"], found.content_type) == (5, 1927, "text/plain")
     assert found.parser == "text/1"
-    assert found.segmenter.startswith("passages/2 sentencex/")
+    assert found.segmenter.startswith("passages/3 sentencex/")
     assert not found.unchanged
 
 
@@ -324,7 +324,7 @@ def test_candidate_spans_follow_the_sentences_and_count_towards_the_size_of_an_e
     cutting = Cutting(spans="sentences+clauses+phrases:9", vectors_per_event=50)
     rich = passages(Handler(blobs, parse_here, cutting, remembered_keys=1)([record(made)]))
 
-    assert plain[0].segmenter.replace("passages/2", "passages/2+spans/1+clauses+phrases:9") == rich[0].segmenter
+    assert plain[0].segmenter.replace("passages/3", "passages/3+spans/1+clauses+phrases:9") == rich[0].segmenter
     assert sum((1 + len(passage.spans) // 2) for passage in rich[0].passages) <= 50
     assert len(rich) > len(plain) == 1
     for one, other in zip(plain[0].passages, [each for part in rich for each in part.passages], strict=True):

@@ -61,6 +61,17 @@ def test_sentences_survive_abbreviations_numbers_and_line_ends() -> None:
     assert sentences(text) == ["Dr. Smith et al. measured 3.5 mm, e.g. in Fig. 3.", "Then he\nleft.", "Why?"]
 
 
+def test_a_dotted_name_is_one_word() -> None:
+    text = "It raises asyncio.CancelledError, see os.path.Join! Really?Yes. Then it ends.\nNew line."
+    assert sentences(text) == [
+        "It raises asyncio.CancelledError, see os.path.Join!",
+        "Really?",
+        "Yes.",
+        "Then it ends.",
+        "New line.",
+    ]
+
+
 def test_structure_ends_sentences() -> None:
     text = "# Bees\nThey dance\n- in circles\n- in eights\n1. First\n2. Second\n\nLast ..."
     assert sentences(text) == [

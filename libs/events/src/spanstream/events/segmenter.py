@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-PASSAGES = "passages/2"  # passages and sentences; raised when these are cut differently
+PASSAGES = "passages/3"  # passages and sentences; raised when these are cut differently
 CANDIDATES = "spans/1"  # the proposers; raised when one of them proposes differently
 
 MAX_WINDOW_WORDS = 32

@@ -28,6 +28,7 @@ _LAST_SPACE = re.compile(r"\s\S*\Z")
 # sentencex 1.0.32 counts a space as one byte when it looks behind "A ." and panics on those that take more.
 _SPACES = {code: " " for code in range(0x80, 0x3001) if chr(code).isspace()}
 _NUMBER = re.compile(r"\d{1,3}[.)]")
+_DOT_WITHIN_A_NAME = re.compile(r"(?<=\w\.)\w")  # sentencex 1.0.32 ends a sentence within asyncio.CancelledError
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,12 @@ def _sentences(text: str, start: int, end: int, longest: int) -> Iterator[Range]
 
 
 def _belongs(text: str, before: Range, sentence: Range) -> bool:
-    """Punctuation alone belongs to the sentence before it, and a list item to its number."""
-    return not _WORD_CHARACTER.search(text, *sentence) or bool(_NUMBER.fullmatch(text, *before))
+    """Punctuation alone belongs to the sentence before it, a list item to its number, a dotted name together."""
+    return (
+        not _WORD_CHARACTER.search(text, *sentence)
+        or bool(_NUMBER.fullmatch(text, *before))
+        or (before[1] == sentence[0] and bool(_DOT_WITHIN_A_NAME.match(text, sentence[0])))
+    )
 
 
 def _split(text: str, start: int, end: int) -> Iterator[Range]:
