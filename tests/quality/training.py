@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spanstream.representations.bootstrap import Interval, interval, interval_of
+from spanstream.representations.model import named as model_named
 from spanstream.representations.training.recipe import Recipe
 from spanstream.representations.training.student import student
 from spanstream.representations.training.trainer import train
@@ -37,7 +38,7 @@ from spanstream.standalone.gate import sources
 from spanstream.standalone.gate.exam import Exam
 from spanstream.standalone.gate.measuring import measure
 from spanstream.standalone.gate.rules import NDCG, SPANS
-from spanstream.standalone.training import labels, spool
+from spanstream.standalone.training import labels, outcome, projecting, spool
 from tests.bench import facts
 from tests.conftest import DATA
 
@@ -119,20 +120,30 @@ def work(
                 yield f"{named(read, seed)}: training"
                 run |= trained(asked[read], Recipe(start=start, steps=steps, seed=seed), folder)
                 book.write()
-            yield from _examined(book, named(read, seed), str(folder / "model"), asked)
+            yield from _examined(book, named(read, seed), str(outcome.release(folder)), asked)
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def trained(exam: Exam, recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """Learn, without labels, from the documents of a set; the model is then in the folder, which a stopped run goes on in."""
+    """Learn, without labels, from the documents of a set, as `spanstream train` does; a stopped run goes on in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     spool.write(labels.plain(exam), folder)
-    shutil.rmtree(folder / "model", ignore_errors=True)
+    shutil.rmtree(folder / outcome.MODEL, ignore_errors=True)
     began = time.perf_counter()
-    told = train(recipe, student(recipe.start), spool.source(folder), folder)
+    outcome.write(train(recipe, student(recipe.start), spool.source(folder), folder), recipe, folder)
+    with encoding.progress(quiet=True) as bar:
+        model = replace(model_named(str(folder / outcome.MODEL)), dtype="float32")
+        path = folder / outcome.PROJECTION
+        told = projecting.project(model, spool.source(folder)(), recipe.projected(), recipe.seed, path, bar)
+    outcome.project(told, folder)
     seconds = time.perf_counter() - began  # since the last start, if it was stopped
-    told.student.save(folder / "model")
-    return {"seconds": round(seconds, 1), "kept": told.best, "passages": spool.count(folder).passages}
+    report = outcome.read(folder) or {}
+    return {
+        "seconds": round(seconds, 1),
+        "kept": report["kept"],
+        "projection": {key: told.get(key) for key in ("kept", "loss", "passages", "queries")},
+        "passages": report["passages"],
+    }
 
 
 def _examined(book: Book, name: str, model: str, asked: Mapping[str, Exam]) -> Iterator[str]:

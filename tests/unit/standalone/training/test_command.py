@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 
 from spanstream.representations.model import load
 from spanstream.representations.release import read_release
+from spanstream.standalone.encoder.texts import Piece
 from spanstream.standalone.training import outcome, spool
 from spanstream.standalone.training.command import train
 from tests.unit.representations.tiny import LINES, build
+from tests.unit.training.conftest import document
 
 NO_LABELS = {"document": "", "queries": [], "negatives": {}}
 
@@ -23,6 +25,7 @@ NO_LABELS = {"document": "", "queries": [], "negatives": {}}
 def recipe(tmp_path: Path) -> Path:
     model = build(tmp_path / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True)
     told = f"start: {model}\nsteps: 4\nbatch: 8\nevaluate_every: 2\nlearning_rate: 1.0e-3\n"
+    told += "projection: {steps: 0}\n"
     path = tmp_path / "recipe.yaml"
     path.write_text(told + "objectives: {sentences: {weight: 1, queries: 8}}\n")
     return path
@@ -164,3 +167,34 @@ def test_judged_queries_are_learnt_by_half_and_judged_by_half(recipe: Path, text
     assert refused.exit_code == 2
     assert "'gone' for query 'q1'" in " ".join(refused.output.replace("│", " ").split())
     assert not (tmp_path / "other").exists()
+
+
+def test_without_steps_only_a_matrix_behind_the_model_learns_and_what_was_killed_learns_the_same(
+    tmp_path: Path,
+) -> None:
+    model = build(tmp_path / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True)
+    recipe, texts, out = tmp_path / "recipe.yaml", tmp_path / "texts.jsonl", tmp_path / "out"
+    recipe.write_text(f"start: {model}\nprojection: {{learning_rate: 1.0e-2}}\n")
+    said = (document(number) for number in range(60))
+    texts.write_text("\n".join(json.dumps({"_id": each.text, "text": each.text}) for each in said))
+    done = run(texts, "--recipe", recipe, "--out", out, "--steps", 0, "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert (report["steps"], report["kept"]) == (0, 0)
+    assert report["projection"]["kept"] > 0
+    release = read_release(outcome.release(out))
+    assert release.transforms_file == out / outcome.PROJECTION
+    whole, plain = load(release), load(str(out / "model"))
+    assert (whole.name, whole.dimension) == (report["release"], plain.dimension)
+    assert whole.fingerprint != plain.fingerprint
+    assert outcome.PROJECTION in (out / "model" / "README.md").read_text()
+
+    told = json.loads((out / outcome.REPORT).read_text())
+    first = told.pop("projection")
+    (out / outcome.REPORT).write_text(json.dumps(told))  # as if it had been killed before the matrix was written
+    (out / outcome.PROJECTION).unlink()
+    spool.write(spool.documents([Piece(each.text, "", each.text) for each in map(document, range(60))]), out)
+    again = run(texts, "--recipe", recipe, "--out", out)
+    assert again.exit_code == 0, again.output
+    assert json.loads((out / outcome.REPORT).read_text())["projection"] == first
+    assert "The matrix behind the model" in again.output

@@ -277,7 +277,29 @@ class Truncate(Stage):
         return self.dimension
 
 
-_ALL: tuple[type[Stage], ...] = (Center, Standardize, Whiten, Pca, RemoveComponents, Clip, Truncate)
+@dataclass(frozen=True, slots=True, eq=False)
+class Project(Stage):
+    """Multiply by a matrix that a training has learnt (`training/projection.py`)."""
+
+    KIND: ClassVar[str] = "project"
+    ARRAYS: ClassVar[tuple[str, ...]] = ("matrix",)
+    matrix: Array = field(repr=False)  # [d, d']
+
+    @classmethod
+    def fit(cls, sample: Array, parameters: Mapping[str, Value]) -> Self:
+        """A sample alone does not say which texts belong together."""
+        raise TransformInvalid("project is learnt by `spanstream train`, and fitted to no sample")
+
+    def apply(self, vectors: Array) -> Array:
+        """See Stage."""
+        return _product(vectors, self.matrix)
+
+    def output(self, dimension: int) -> int:
+        """See Stage."""
+        return int(self.matrix.shape[1])
+
+
+_ALL: tuple[type[Stage], ...] = (Center, Standardize, Whiten, Pca, RemoveComponents, Clip, Truncate, Project)
 KINDS: Mapping[str, type[Stage]] = {stage.KIND: stage for stage in _ALL}
 
 

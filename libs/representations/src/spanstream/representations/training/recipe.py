@@ -1,7 +1,7 @@
 """A recipe: the file that says what is learnt, from which model, how long.
 
 start: minilm             # a name or folder of a model
-steps: 300                # at most
+steps: 300                # at most; 0: only the projection learns
 batch: 24                 # passages of a step
 learning_rate: 5.0e-5     # at its highest, after warmup_steps; falls to nothing in a straight line
 warmup_steps: 20
@@ -16,6 +16,7 @@ objectives:               # each with its weight, and what else it may be told
   consensus: {weight: 10}
   keep: {weight: 10}
   sentences: {weight: 1, temperature: 0.05}
+projection: {}            # the matrix that is learnt last, and what it may be told: {steps: 0} for none
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ from spanstream.representations.errors import shown
 from spanstream.representations.training.errors import RecipeInvalid
 from spanstream.representations.training.objective import Objective
 from spanstream.representations.training.objectives import OBJECTIVES
+from spanstream.representations.training.projection import Projection
+from spanstream.representations.training.stream import MIN_DOCUMENTS
 
 T = TypeVar("T")
+
+_LEAST = {"steps": 0, "decay": 0, "sentences": 0, "passages": MIN_DOCUMENTS, "queries": 1}  # of a projection
 
 DEFAULT: Mapping[str, Mapping[str, Any]] = {
     "consensus": {"weight": 10.0},
@@ -58,10 +63,22 @@ class Recipe:
     rank: int = 0
     seed: int = 0
     objectives: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: DEFAULT)
+    projection: Mapping[str, Any] = field(default_factory=dict)
 
     def mixed(self) -> dict[str, tuple[float, Objective]]:
         """Name -> (weight, objective). Raises RecipeInvalid."""
         return {name: _objective(name, told) for name, told in self.objectives.items()}
+
+    def projected(self) -> Projection:
+        """How the matrix behind the encoder is learnt. Raises RecipeInvalid."""
+        found = _made(Projection, self.projection, "projection.")
+        for name, least in _LEAST.items():
+            if getattr(found, name) < least:
+                raise RecipeInvalid(f"projection.{name} must be {least} at least")
+        for name in ("learning_rate", "temperature"):
+            if not getattr(found, name) > 0:
+                raise RecipeInvalid(f"projection.{name} must be above 0")
+        return found
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, from 0."""
@@ -86,7 +103,9 @@ def read_recipe(path: Path) -> Recipe:
 def checked(found: object) -> Recipe:
     """A recipe of what a file says."""
     recipe = _made(Recipe, found, "")
-    for name in ("steps", "batch", "evaluate_every", "patience", "learning_rate", "clip"):
+    if recipe.steps < 0:
+        raise RecipeInvalid("steps must be 0 (only the projection learns) or above")
+    for name in ("batch", "evaluate_every", "patience", "learning_rate", "clip"):
         if getattr(recipe, name) <= 0:
             raise RecipeInvalid(f"{name} must be above 0")
     if recipe.rank < 0:
@@ -97,6 +116,7 @@ def checked(found: object) -> Recipe:
         raise RecipeInvalid("objectives.dropout learns from what dropout leaves out: set dropout, such as 0.1")
     if recipe.batch < 2:
         raise RecipeInvalid("batch must be 2 at least: a passage is told from the others of its step")
+    recipe.projected()
     if not recipe.mixed():
         raise RecipeInvalid(f"objectives must name one at least: {', '.join(OBJECTIVES)}")
     return recipe

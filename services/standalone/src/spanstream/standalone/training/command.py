@@ -37,7 +37,13 @@ def train(
     data: Data = None,
     similarity: Similarity = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", metavar="NUMBER", min=1, help="At most so many; default: the recipe's.")
+        int | None,
+        typer.Option(
+            "--steps",
+            metavar="NUMBER",
+            min=0,
+            help="At most so many; default: the recipe's. 0: the encoder stays, only the matrix behind it learns.",
+        ),
     ] = None,
     device: Annotated[
         str,
@@ -135,6 +141,7 @@ def _train(
             spool.write(chain(spool.documents(texts), _judged(recipe, learnt, judged, bool(paths), bar)), out)
         if not (out / outcome.MODEL).exists():
             _learn(recipe, out, learner, bar)
+        _project(out, bar)
         exam = judged or pseudo.exam(spool.source(out), spool.held_out(out))
         start = (outcome.read(out) or {})["recipe"]["start"]
         judgement = evaluating.evaluate(start, str(outcome.release(out)), exam, pairs, bar)
@@ -174,6 +181,21 @@ def _learn(recipe: Recipe, out: Path, learner: Learner, bar: Progress) -> None:
     bar.remove_task(task)  # it may have stopped early
 
 
+def _project(out: Path, bar: Progress) -> None:
+    """What is learnt last, by the recipe of the training that is there; done already, or not wanted: nothing."""
+    from spanstream.representations.model import named
+    from spanstream.representations.training.recipe import Recipe
+    from spanstream.standalone.training import outcome, projecting, spool
+
+    report = outcome.read(out) or {}
+    settings = Recipe(projection=report["recipe"].get("projection", {"steps": 0})).projected()
+    if "projection" in report or not settings.steps:
+        return
+    model = replace(named(str(out / outcome.MODEL)), dtype="float32")  # the same passages must give the same matrix
+    seed, path = report["recipe"]["seed"], out / outcome.PROJECTION
+    outcome.project(projecting.project(model, spool.source(out)(), settings, seed, path, bar), out)
+
+
 def _report(judgement: Judgement, out: Path, reader: Reader, as_json: bool) -> None:
     from spanstream.standalone.gate.report import tell
     from spanstream.standalone.training import outcome
@@ -198,7 +220,13 @@ def _report(judgement: Judgement, out: Path, reader: Reader, as_json: bool) -> N
         table.add_row(*row)
     console.print("Losses on passages that were held out:", markup=False)
     console.print(table)
-    if not report["kept"]:
+    projected = report.get("projection", {})
+    if projected.get("kept"):
+        first, kept = projected["loss"].values()
+        console.print(
+            f"The matrix behind the model: {first:.4f} at the start, {kept:.4f} after {projected['kept']} steps."
+        )
+    elif not report["kept"]:
         console.print("Nothing was learnt that held: the model is the one it started from.", style="yellow")
     console.print()
     tell(judgement, console)

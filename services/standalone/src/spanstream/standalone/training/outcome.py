@@ -25,6 +25,7 @@ from spanstream.standalone.gate import report as gate
 from spanstream.standalone.training import curves, spool
 
 MODEL, RELEASE, REPORT, CURVES = "model", "release.yaml", "training.json", "training.png"
+PROJECTION = "projection.safetensors"
 NOT_OFFERED, GATE, CARD = "not-offered.yaml", "gate.json", "README.md"
 
 _KEYS = ("release", "model", "start", "passages", "steps", "kept", "looks", "recipe")  # that all who read it need
@@ -54,12 +55,27 @@ def write(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, Any]:
         "looks": [asdict(look) for look in trained.looks],
         "recipe": asdict(recipe),
     }
-    release = {"release": report["release"], "model_name_or_path": MODEL, "revision": report["model"]}
-    (folder / NOT_OFFERED).write_text(yaml.safe_dump(release, sort_keys=False), encoding="utf-8")
-    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    _write(report, folder)
     curves.save(trained.looks, trained.best, report["release"], folder / CURVES)
     os.replace(new, folder / MODEL)
     return report
+
+
+def project(told: Mapping[str, Any], folder: Path) -> None:
+    """Put behind the model what was learnt last, if that held. Raises OSError and OutcomeInvalid."""
+    report = (read(folder) or {}) | {"projection": dict(told)}
+    if told["kept"]:
+        report["release"] = f"{folder.resolve().name}-{told['version'][:8]}"
+    _write(report, folder)
+
+
+def _write(report: Mapping[str, Any], folder: Path) -> None:
+    """The report last: without it in there a training goes on with the projection."""
+    release = {"release": report["release"], "model_name_or_path": MODEL, "revision": report["model"]}
+    if transforms := report.get("projection", {}).get("transforms"):
+        release |= {"transforms": transforms, "transforms_file": PROJECTION}
+    (folder / NOT_OFFERED).write_text(yaml.safe_dump(release, sort_keys=False), encoding="utf-8")
+    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -114,6 +130,17 @@ def losses(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [(name, f"{first[name]:.4f}", f"{kept[name]:.4f}") for name in first]
 
 
+def _projected(report: Mapping[str, Any]) -> list[str]:
+    told = report.get("projection", {})
+    if not told.get("kept"):
+        return []
+    return [
+        "",
+        f"Behind them stands a matrix, `../{PROJECTION}`, learnt from {told['queries']} runs of words of {told['passages']}"
+        f" passages; its held-out loss {told['loss']['start']:.4f} -> {told['loss']['kept']:.4f}.",
+    ]
+
+
 def _card(report: Mapping[str, Any], judgement: Mapping[str, Any]) -> str:
     rows = [f"| {name} | {first} | {kept} |" for name, first, kept in losses(report)]
     return "\n".join(
@@ -122,6 +149,7 @@ def _card(report: Mapping[str, Any], judgement: Mapping[str, Any]) -> str:
             "",
             f"Trained by `spanstream train` from {report['start']} on {report['passages']} passages and"
             f" {report.get('labels', 0)} judged pairs; the weights after step {report['kept']} of {report['steps']}.",
+            *_projected(report),
             "",
             *gate.card(judgement),
             "## Training",
