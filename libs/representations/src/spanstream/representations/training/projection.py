@@ -7,7 +7,6 @@ al., 2024); words of a sentence in place of labelled queries are the inverse clo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -103,7 +102,7 @@ def learn(
     examples: Examples, settings: Projection, seed: int, progress: Callable[[int], None] = lambda step: None
 ) -> Learnt:
     """The matrix that does best on what is held out; the same input gives the same. The identity where none does better."""
-    everything = {name: torch.from_numpy(getattr(examples, name)) for name in ("queries", "passages", "sentences")}
+    asked, found, parts = map(torch.from_numpy, (examples.queries, examples.passages, examples.sentences))
     learning = torch.from_numpy(np.flatnonzero(~examples.held_out))
     judging = torch.from_numpy(np.flatnonzero(examples.held_out))
     own = torch.from_numpy(examples.own_passages), torch.from_numpy(examples.own_sentences)
@@ -112,7 +111,7 @@ def learn(
     def loss(added: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         """Of the queries of these numbers."""
         matrix = identity + added
-        queries, passages, sentences = (normalize(each @ matrix, dim=1) for each in _of(everything, chosen))
+        queries, passages, sentences = (normalize(each @ matrix, dim=1) for each in (asked[chosen], found, parts))
         of_passages = info_nce(queries, passages, own[0][chosen], settings.temperature)
         return of_passages + settings.sentences * info_nce(queries, sentences, own[1][chosen], settings.temperature)
 
@@ -133,10 +132,6 @@ def learn(
         if step % _LOOK_EVERY == 0 or step == settings.steps:
             with torch.no_grad():
                 now = float(loss(added, judging))
-            if now < lowest and math.isfinite(now):
+            if now < lowest:  # what is no number is below nothing
                 best, kept, lowest = added.detach().clone(), step, now
     return Learnt((identity + best).numpy(), kept, (start, lowest))
-
-
-def _of(everything: dict[str, torch.Tensor], chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return everything["queries"][chosen], everything["passages"], everything["sentences"]
