@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from spanstream.client import Client
 from spanstream.client.documents import Document
 from spanstream.encoder.encoder import Text
 from spanstream.encoder.hashing import HashEncoder
@@ -24,9 +21,8 @@ from spanstream.representations.bridge import fit
 from spanstream.standalone import control, upkeep_commands
 from tests.chaos.kept import RESULTS, Kept
 from tests.fixtures import here
+from tests.fixtures.editions import SECONDS, Traffic, text
 
-SECONDS = 120.0
-WORDS = ["amber", "basalt", "cedar", "delta", "ember", "fjord", "garnet", "heron", "indigo", "jasper", "kelp", "larch"]
 OLD, NEW = "hash:48", "hash:80"
 GATES: dict[str, Any] = {"rate": 0.0, "overlap": 0.1, "success_drop": 0.5}
 
@@ -56,86 +52,10 @@ def at(stage: str) -> Callable[[dict[str, Any]], bool]:
     return lambda told: told["migration"] is not None and told["migration"]["stage"] == stage
 
 
-def text(number: int, edition: int) -> str:
-    word = WORDS[number % len(WORDS)]
-    return f"The {word}{number} stands by the water. Edition e{edition}x of the {word}{number} is printed here."
-
-
-class Traffic:
-    """Writers and readers. A reader knows which edition was searchable before it asked: to be shown an older one is stale."""
-
-    def __init__(self, client: Client, documents: int) -> None:
-        self._client, self._count = client, documents
-        self._stop = threading.Event()
-        self.shown = dict.fromkeys(range(documents), 0)  # document -> edition known to be searchable; -1: deleted
-        self._begun, self._ended = [0] * documents, [0] * documents  # writes
-        self.wrong: list[str] = []
-        self.queries = self.writes = 0
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(each,)) for each in (self._write, self._read, self._read)
-        ]
-
-    def begin(self) -> None:
-        documents = [Document(id=f"d{n}", text=text(n, 0)) for n in range(self._count)]
-        assert self._client.ingest("wiki", documents).counts.failed == 0
-        for thread in self._threads:
-            thread.start()
-
-    def end(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(SECONDS)
-
-    def goes_on(self, queries: int = 12, writes: int = 2) -> None:
-        """Wait for so many more."""
-        wanted = (self.queries + queries, self.writes + writes)
-        deadline = time.monotonic() + SECONDS + queries
-        while self.queries < wanted[0] or self.writes < wanted[1]:
-            assert not self.wrong, self.wrong
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def _guarded(self, work: Callable[[int], None]) -> None:
-        number = 0
-        while not self._stop.is_set():
-            try:
-                work(number)
-            except Exception as error:  # noqa: BLE001 whatever it is, a caller has seen it
-                self.wrong.append(f"{type(error).__name__}: {error}")
-            number += 1
-
-    def _write(self, step: int) -> None:
-        number, edition = step % self._count, step + 1
-        self._begun[number] += 1
-        if step % 5 == 4:
-            receipt = self._client.delete("wiki", f"d{number}")
-            edition = -1
-        else:
-            receipt = self._client.put("wiki", Document(id=f"d{number}", text=text(number, edition)))
-        self._client.wait_searchable([receipt], timeout=SECONDS)
-        self.shown[number] = edition
-        self._ended[number] += 1
-        self.writes += 1
-
-    def _read(self, step: int) -> None:
-        number = step * 7 % self._count
-        ended, known = self._ended[number], self.shown[number]
-        word = f"{WORDS[number % len(WORDS)]}{number}"
-        result = self._client.search(f"the {word} by the water", limit=10)
-        texts = [hit.passages[0].text for hit in result.hits if hit.id == f"d{number}"]
-        editions = [int(each) for each in re.findall(r"\be(\d+)x\b", " ".join(texts))]
-        quiet = self._begun[number] == ended  # nobody was changing it meanwhile
-        if quiet and editions != [known] * (known >= 0):
-            self.wrong.append(f"d{number} is shown in {editions}, and is {known}")
-        if known >= 0 and any(edition < known for edition in editions):
-            self.wrong.append(f"d{number} is shown in {editions} after {known}")
-        self.queries += 1
-
-
 @contextmanager
 def traffic(product: here.Here, documents: int) -> Iterator[Traffic]:
     with product.client() as client:
-        made = Traffic(client, documents)
+        made = Traffic([client], documents)
         made.begin()
         try:
             yield made

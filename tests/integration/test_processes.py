@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -28,48 +25,12 @@ from spanstream.events.topics import ALL, DOCUMENTS
 from spanstream.events.v1.document_pb2 import OPERATION_UPSERT, DocumentEvent
 from spanstream.runtime.identity import DEFAULT_TENANT
 from spanstream.runtime.key_file import create_key
+from tests.fixtures.process import Process
 from tests.fixtures.product import free_port
 
-READY_SECONDS = 180.0
 # A killed consumer is missed only after its session of 45 s; until then its partitions stand still.
 SETTLE_SECONDS = 150.0
 DIMENSION = 384  # of the packaged model
-
-
-class Process:
-    """One service: started, asked on its admin port, stopped or killed."""
-
-    def __init__(self, name: str, command: list[str], environment: dict[str, str], folder: Path) -> None:
-        self.name, self.admin = name, f"http://127.0.0.1:{environment['ADMIN_PORT']}"
-        self._log = folder / f"{name}-{environment['ADMIN_PORT']}.log"
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("SPANSTREAM_")}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *command], env=inherited | environment, stdout=log, stderr=log
-            )
-
-    def wait_ready(self) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._answers("/readyz"):
-            assert self._process.poll() is None, f"{self.name} ended:\n{self._log.read_text()}"
-            assert time.monotonic() < deadline, f"{self.name} is not ready:\n{self._log.read_text()}"
-            time.sleep(0.1)
-
-    def _answers(self, path: str) -> bool:
-        try:
-            return httpx.get(self.admin + path).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def end(self, number: int) -> int:
-        """Send a signal; the exit code."""
-        self._process.send_signal(number)
-        return self._process.wait(30)
-
-    def stop(self) -> None:
-        """End it cleanly if it still runs."""
-        if self._process.poll() is None and self.end(signal.SIGTERM) != 0:
-            raise AssertionError(f"{self.name} did not stop cleanly:\n{self._log.read_text()}")
 
 
 @dataclass

@@ -317,6 +317,8 @@ def broken(**changes: Any) -> Record:
             event.origin.passage_count = value
         elif name == "segmenter":
             event.origin.segmenter = value
+        elif name == "embedded_again":
+            event.origin.embedded_again = value
         elif name == "tokens":
             event.passage_tokens[:] = value
         else:
@@ -330,7 +332,6 @@ NAN = np.full(2 * 64, np.nan, "<f2").tobytes()
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (broken(release="other"), REASON_EMBED_INVALID),
         (broken(dimension=32), REASON_EMBED_INVALID),
         (broken(segmenter=""), REASON_EMBED_INVALID),
         (broken(segmenter=f"{segmenter('sentences+clauses:8')} sentencex/1"), REASON_EMBED_INVALID),

@@ -66,7 +66,8 @@ class Machine:
     def process(self, home: Store | None = None, encoder: Encoder = ENCODER, **more: Any) -> Process:
         live = Live() if record.read(self.folder).migration is None else Live("being opened")
         around = self.around(home, **more)
-        made = Migrations(self.folder, around, self.world.store, encoder, threading.Lock(), live, look_seconds=0.02)
+        held, records = threading.Lock(), record.InFolder(self.folder)
+        made = Migrations(records, around, self.world.store, encoder, live, lambda: held, look_seconds=0.02)
         return Process(made, live)
 
     @contextmanager

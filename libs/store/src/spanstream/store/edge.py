@@ -263,7 +263,7 @@ class EdgeEngine:
         """Load what was opened last, with the configuration that it has."""
         with self._home.opening:
             self._check_whole()
-            generation = self._live()
+            generation = self.live()
             if generation is None:
                 raise StoreUnavailable(f"there is no index in {self._folder}")
             self._take(self._home.load(generation, 0, None))
@@ -275,8 +275,15 @@ class EdgeEngine:
 
     def generations(self) -> dict[str, bool]:
         """A folder each."""
-        live = self._live()
+        live = self.live()
         return {name: name == live for name in sorted(unquote(folder.name) for folder in self._folders())}
+
+    def live(self) -> str | None:
+        """As its file says."""
+        try:
+            return (self._folder / LIVE).read_text()
+        except OSError:
+            return None
 
     def make_live(self, generation: str) -> None:
         """1 bring it to the disk, 2 note it."""
@@ -294,7 +301,7 @@ class EdgeEngine:
     def drop(self, generation: str) -> None:
         """1 close it, 2 take its name away, so that it is there or not, 3 remove its files."""
         with self._home.opening, _translated(self._folder):
-            if generation == self._live():
+            if generation == self.live():
                 raise StoreRejected(f"generation {generation} is the live one: make another one live first")
             if generation in self._home.opened:
                 self._home.release(self._home.opened[generation])  # 1
@@ -508,12 +515,6 @@ class EdgeEngine:
             was.users -= 1
             if not was.users and was.shards:
                 self._home.release(was)
-
-    def _live(self) -> str | None:
-        try:
-            return (self._folder / LIVE).read_text()
-        except OSError:
-            return None
 
     def _folders(self) -> list[Path]:
         """Of the generations."""

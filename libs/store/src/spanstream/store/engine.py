@@ -162,6 +162,10 @@ class Engine(Protocol):
         """Name -> whether it is the live one, of all that are kept."""
         ...
 
+    def live(self) -> str | None:
+        """As `Store.live`."""
+        ...
+
     def make_live(self, generation: str) -> None:
         """As `Store.make_live`."""
         ...

@@ -23,6 +23,7 @@ from spanstream.store.errors import StoreUnavailable, TooLarge
 from spanstream.store.filling import Filling
 from spanstream.store.holdings import Holdings
 from spanstream.store.kept import Kept
+from spanstream.store.memos import Memos
 from spanstream.store.payloads import (
     HEAD_MARKS,
     PASSAGE_MARKS,
@@ -81,6 +82,10 @@ class Index:
         """Of each name whether it is live."""
         return self._engine.generations()
 
+    def live(self) -> str | None:
+        """As the engine notes it."""
+        return self._engine.live()
+
     def kept(self) -> list[Kept]:
         """With their live documents: of the open one as of the others."""
         held = self._engine.elsewhere(conditions.live())
@@ -89,7 +94,7 @@ class Index:
 
     def replaced(self, generation: str) -> Kept | None:
         """Counted in the live one, which is opened as it is for that."""
-        live = next((name for name, live in self._engine.generations().items() if live), None)
+        live = self._engine.live()
         if not self._alone or live in (None, generation):
             return None
         beside = self._engine.beside()
@@ -235,6 +240,10 @@ class Index:
     def standing(self) -> StandingQueries:
         """The standing queries."""
         return StandingQueries(self._engine)
+
+    def memos(self) -> Memos:
+        """Beside the standing queries."""
+        return Memos(self._engine)
 
     def retention(self) -> Retention:
         """What is due to go."""

@@ -92,6 +92,10 @@ class MemoryEngine:
         with self._kept.lock:
             return {name: name == self._kept.live for name in sorted(self._kept.generations)}
 
+    def live(self) -> str | None:
+        """What was noted."""
+        return self._kept.live
+
     def make_live(self, generation: str) -> None:
         """Note it, and show it."""
         with self._kept.lock:

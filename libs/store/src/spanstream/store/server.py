@@ -121,8 +121,7 @@ class ServerEngine:
 
     def open_live(self) -> str:
         """What the aliases name; nothing is changed."""
-        with _translated():
-            live = self._live()
+        live = self.live()
         if live is None:
             raise StoreUnavailable(f"there is no index on the server: no alias {self._prefix}{Collection.DOCUMENTS}")
         self._use(live)
@@ -134,11 +133,18 @@ class ServerEngine:
 
     def generations(self) -> dict[str, bool]:
         """Those that have both collections."""
+        live = self.live()
         with _translated():
-            live = self._live()
             there = [each.name for each in self._client.get_collections().collections]
         both = [{name for _, name in self._parts(there, each)} for each in (Collection.DOCUMENTS, Collection.PASSAGES)]
         return {name: name == live for name in sorted(both[0] & both[1])}
+
+    def live(self) -> str | None:
+        """What the aliases name."""
+        alias = f"{self._prefix}{Collection.DOCUMENTS}"
+        with _translated():
+            known = {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
+        return unquote(known[alias].removeprefix(f"{alias}-")) if alias in known else None
 
     def make_live(self, generation: str) -> None:
         """One call for both aliases. Which compression it has decides how it is asked, so that is read."""
@@ -154,7 +160,7 @@ class ServerEngine:
     def drop(self, generation: str) -> None:
         """The documents first: a generation is there as long as it has both. Of one that is not, what there is."""
         with _translated():
-            if generation == self._live():
+            if generation == self.live():
                 raise StoreRejected(f"generation {generation} is the live one: make another one live first")
             for collection in (Collection.DOCUMENTS, Collection.PASSAGES):
                 name = self._name(collection, generation)
@@ -343,12 +349,6 @@ class ServerEngine:
     def _use(self, generation: str) -> None:
         self._generation = generation
         self._names = {collection: self._name(collection, generation) for collection in Collection}
-
-    def _live(self) -> str | None:
-        """What the aliases name."""
-        alias = f"{self._prefix}{Collection.DOCUMENTS}"
-        known = {item.alias_name: item.collection_name for item in self._client.get_aliases().aliases}
-        return unquote(known[alias].removeprefix(f"{alias}-")) if alias in known else None
 
     def _parts(self, there: Sequence[str], collection: Collection) -> Iterator[tuple[str, str]]:
         """Those of these collections that are of some generation, with its name."""

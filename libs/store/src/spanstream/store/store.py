@@ -21,6 +21,7 @@ from spanstream.events.ids import Key
 from spanstream.store.compression import Compression
 from spanstream.store.holdings import Holdings
 from spanstream.store.kept import Kept
+from spanstream.store.memos import Memos
 from spanstream.store.points import Failure, Head, Passage, PassageMark, Vectors
 from spanstream.store.queries import Condition, Hit, Query, Scope
 from spanstream.store.retention import Retention
@@ -50,6 +51,10 @@ class Store(Protocol):
 
     def generations(self) -> dict[str, bool]:
         """All that are kept here: name -> whether it is the live one."""
+        ...
+
+    def live(self) -> str | None:
+        """The name of the live one, as of now, whatever is open; None: there is none."""
         ...
 
     def kept(self) -> list[Kept]:
@@ -148,6 +153,10 @@ class Store(Protocol):
 
     def standing(self) -> StandingQueries:
         """The standing queries of all tenants, which no change of the generation touches."""
+        ...
+
+    def memos(self) -> Memos:
+        """What services that share the store tell each other, which no change of the generation touches."""
         ...
 
     def retention(self) -> Retention:

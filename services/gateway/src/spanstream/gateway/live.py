@@ -59,13 +59,15 @@ class Views:
 
     def __init__(
         self,
-        live: Live,
+        live: Callable[[], Shown | None],
         own: Callable[[], Generation],
         store: Store,
         encoder: Encoder,
         searcher: Callable[[Store, Encoder], Searcher],
     ) -> None:
-        """`own()` raises StoreUnavailable until the service's own generation is open in `store`."""
+        """`live()`: what is shown in place of the service's own generation; it and `own()`, until that is open in `store`,
+        raise StoreUnavailable.
+        """
         self._live = live
         self._own = own
         self._store = store

@@ -16,6 +16,7 @@ from spanstream.gateway.admission import Admission
 from spanstream.gateway.api import router
 from spanstream.gateway.blend import Blend, read_weights
 from spanstream.gateway.expansion import open_writer
+from spanstream.gateway.following import Following
 from spanstream.gateway.index import Index
 from spanstream.gateway.late_interaction import LateInteraction
 from spanstream.gateway.live import Live, Views
@@ -47,10 +48,12 @@ def build(
     of that one, whose indexer matches them.
     """
     owned: list[Store | Encoder | Reranker] = []
+    home: Store | None = None
     if store is None:
         key = settings.store_api_key
         secret = key.get_secret_value() if key else None
-        owned.append(store := open_store(settings.store_url, secret))
+        owned.append(home := open_store(settings.store_url, secret))
+        store = home if settings.next_encoder_url is None else home.beside()
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url, trace=tracing.current))
     if reranker is None and settings.reranker_url is not None:
@@ -67,12 +70,16 @@ def build(
         stages[Stage.BLEND] = Blend(read_weights(settings.blend))
     writer = open_writer(settings.writer) if settings.writer else None
     cache = QueryCache(settings.query_cache_bytes)
-    live = live or Live()
+    following: Following | None = None
+    if home is not None and settings.next_encoder_url is not None:
+        owned.append(other := open_encoder(settings.next_encoder_url, trace=tracing.current))
+        following = Following(home, index, other, segmenter(settings.spans), settings.store_compression)
+    answering = following or live or Live()
 
     def searcher(store: Store, encoder: Encoder) -> Searcher:
         return Searcher(store, encoder, {Stage.LATE: LateInteraction(encoder), **stages}, writer=writer, cache=cache)
 
-    views = Views(live, index, store, encoder, searcher)
+    views = Views(answering, index, store, encoder, searcher)
     admission = Admission(settings.searches_at_once, settings.searches_waiting, settings.tenant_searches_at_once)
     limit = settings.max_body_bytes
     http.include(router(views, authenticator, admission), max_body_bytes=limit)
@@ -103,9 +110,10 @@ def build(
             each.close()
 
     def unready() -> list[str]:
-        return [*authenticator.unready(), *index.unready(), *live.unready()]
+        return [*authenticator.unready(), *index.unready(), *answering.unready()]
 
-    opener = ThreadService("gateway", [index.open, recomputing.run], unready=unready, closed=close)
+    threads = [index.open, recomputing.run, *([following.run] if following else [])]
+    opener = ThreadService("gateway", threads, unready=unready, closed=close)
     return Gateway(opener, http) if own_http else opener
 
 

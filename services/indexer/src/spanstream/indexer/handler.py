@@ -21,6 +21,9 @@ hold for each key as if it were alone:
     10 note failures on heads, and forget those whose records were sent again; of dead letters that a head has outrun,
       here or in 6 and 8, tell the dead-letter topic (`resolutions.py`)     per poll
 
+Vectors of another release go back to be embedded too, in 4: while services get another encoder one by one, some still
+send them. Each time the poll rests first, and at the MOST_AGAINth time they are rejected: nobody gets another encoder.
+
 Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 9, else it vanishes
 meanwhile; the commit last, else work is lost. A crash anywhere repeats from 1 with the same ids and changes nothing
 that was done.
@@ -40,6 +43,7 @@ from spanstream.events.codec import decode_failure, envelope, headers, key_of, r
 from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import MAX_VERSION, Key
 from spanstream.events.topics import FAILURES, PASSAGES
+from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
 from spanstream.events.v1.failure_pb2 import REASON_INDEX_REJECTED, REASON_VERSION_CONFLICT, FailureEvent
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.changes import Change, Kind, Part, rounds
@@ -60,6 +64,8 @@ log = get_logger()
 Result = Outgoing | Rejected
 
 UNAVAILABLE_SECONDS = 1.0
+AGAIN_SECONDS = 2.0  # that vectors of another release rest for, and others may come through before they rest again
+MOST_AGAIN = 64
 WAITING_SECONDS = 30.0  # a delete the store refuses waits for a person; it is never a dead letter
 # Of a failure whose record cannot be read: a group that nobody is in, so that only callers without groups see it.
 UNKNOWN_GROUPS = ("\0unknown",)
@@ -93,6 +99,7 @@ class Indexer:
         self._generation = generation
         self._now_us = now_us
         self._standing = standing or Standing(store, generation.name)
+        self._rested_us = 0
         metrics.from_zero(metrics.INDEXER_DOCUMENTS, ["live", "deleted", "unchanged", "superseded"])
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
@@ -140,6 +147,8 @@ class Indexer:
         heads = self._store.heads([change.key for change in changes])  # 2
         news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
         old = [change for change in changes if not change.beats(heads.get(change.key))]
+        if any(self._foreign(part) for change in news for part in change.parts):
+            self._rest()
         yield from _conflicts(old, heads, "the index holds other content of this version")
         for change in old:
             if change.parts[0].event.origin.blob and heads[change.key].state is State.DELETED:
@@ -199,17 +208,32 @@ class Indexer:
             self._store.upsert_passages([passage for upsert in upserts for passage in upsert.passages])
         return {upsert.change.key for upsert in upserts}
 
-    def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Rejected]]:
-        """What to write, and the parts whose vectors or offsets are wrong."""
-        upserts, rejected = [], []
+    def _foreign(self, part: Part) -> bool:
+        """Whether its vectors are of another release."""
+        return bool(part.event.release) and part.event.release != self._generation.release
+
+    def _rest(self) -> None:
+        """Raise Retry unless they have just rested: who embeds them in vain must not do it as fast as it can."""
+        now_us = self._now_us()
+        if now_us - self._rested_us >= 2 * AGAIN_SECONDS * 1e6:
+            self._rested_us = now_us
+            raise Retry(AGAIN_SECONDS, "vectors of another release come in: they are made again")
+
+    def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Result]]:
+        """What to write, and what becomes of the parts whose vectors or offsets are wrong."""
+        upserts: list[_Upsert] = []
+        rejected: list[Result] = []
         for change in changes:
             upsert = _Upsert(replace(change, parts=[]), [])
             for part in change.parts:
+                if self._foreign(part) and part.event.origin.embedded_again < MOST_AGAIN:
+                    rejected.append(_again(part, part.event.origin.embedded_again + 1))
+                    continue
                 try:
                     upsert.passages.extend(passages(part.event, self._generation))
                     upsert.change.parts.append(part)
                 except Undecodable as error:
-                    rejected.append(Rejected(part.record, error.reason, error.detail))
+                    rejected.append(Rejected(_anew(part), error.reason, error.detail))
             if upsert.change.parts:
                 upserts.append(upsert)
         return upserts, rejected
@@ -350,11 +374,21 @@ def _conflicts(changes: Iterable[Change], heads: Mapping[Key, Head], detail: str
                 yield Rejected(part.record, REASON_VERSION_CONFLICT, detail)
 
 
-def _again(part: Part) -> Outgoing:
-    """The event of a wrong guess, to be embedded after all."""
+def _anew(part: Part) -> Record:
+    """Its record, to be sent again by a person as if it had never been embedded again."""
+    if not part.event.origin.embedded_again:
+        return part.record
+    event = EmbeddingEvent()
+    event.CopyFrom(part.event)
+    event.origin.ClearField("embedded_again")
+    return replace(part.record, value=event.SerializeToString())
+
+
+def _again(part: Part, times: int = 0) -> Outgoing:
+    """The event of a wrong guess, or of another release's vectors, to be embedded after all."""
     event = PassageEvent()
     event.CopyFrom(part.event.origin)
-    event.unchanged = False
+    event.unchanged, event.embedded_again = False, times
     key = part.record.key or b""
     return Outgoing(PASSAGES.name, key, event.SerializeToString(), headers(event))
 

@@ -11,11 +11,13 @@ from spanstream.encoder.errors import EncoderError
 from spanstream.eventlog.errors import Fatal, Retry
 from spanstream.eventlog.log import Record
 from spanstream.indexer.handler import Indexer, Result
+from spanstream.indexer.holding import Holding
 from spanstream.indexer.standing import Standing
 from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreCorrupt, StoreRejected, StoreUnavailable
-from spanstream.store.generation import opened
+from spanstream.store.generation import Generation, opened
 from spanstream.store.store import Store
+from spanstream.store.switching import left_by
 
 RETRY_SECONDS = 0.5
 
@@ -32,10 +34,16 @@ class Opening:
         standing_seconds: float,
         lock: threading.Lock,
         replaces: str = "",
+        home: Store | None = None,
     ) -> None:
         """`compression`: of the index, in place of the release's. `standing_seconds`: between two looks for changed queries.
         `lock` is held while records are handled. `replaces`: the generation that this one may take the place of.
+
+        `home`: what `store` is beside; there the generation becomes the live one, unless the index is being moved away from
+        it. None: another one sees to that.
         """
+        self._home = home
+        self._holding = Holding()
         self._standing_seconds = standing_seconds
         self._segmenter = segmenter
         self._replaces = replaces
@@ -60,6 +68,8 @@ class Opening:
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """Apply one poll; raises Retry until encoder and store have answered, Fatal if the store refuses to open."""
         indexer = self._opened()
+        if self._home is not None:
+            self._holding(self._store)
         with self.lock:
             return indexer(records)
 
@@ -80,7 +90,11 @@ class Opening:
 
     def _open(self) -> Indexer:
         try:
-            generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression, self._replaces)
+            info = self._encoder.info()
+            named = Generation(info.release, info.dimension, self._segmenter).name
+            if self._home is not None and not left_by(self._home, named):
+                opened(self._home, info, self._segmenter, self._compression, self._replaces)
+            generation = opened(self._store, info, self._segmenter, self._compression, self._replaces)
         except (EncoderError, StoreUnavailable) as error:
             self._waits_for = f"the index is not open yet: {error}"
             raise Retry(RETRY_SECONDS, f"to open the index: {error}") from error

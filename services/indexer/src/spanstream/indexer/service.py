@@ -50,10 +50,12 @@ def build(
     owned: list[Log | Store | Encoder] = []
     if log is None:
         owned.append(log := open_log(settings.log_url, settings.log_access))
+    home: Store | None = None
     if store is None:
         key = settings.store_api_key
         secret = key.get_secret_value() if key else None
-        owned.append(store := open_store(settings.store_url, secret))
+        owned.append(home := open_store(settings.store_url, secret))
+        store = home.beside()
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))
 
@@ -65,6 +67,7 @@ def build(
         settings.standing_seconds,
         indexing or threading.Lock(),
         settings.replaces_generation,
+        home,
     )
     consumer = log.consumer(GROUP, [EMBEDDINGS.name, FAILURES.name], max_records=settings.max_poll_records)
 

@@ -220,7 +220,8 @@ def _services(
         filling: Encoder = local if local is not None else open_encoder(plan.encoder_url)
         if local is None:
             resources.append(filling)
-        migrations = Migrations(folder.path, _around(plan, configs, log, home), store, filling, indexing, live)
+        records, around = record.InFolder(folder.path), _around(plan, configs, log, home)
+        migrations = Migrations(records, around, store, filling, live, lambda: indexing)
         services.append(ThreadService("migrations", [migrations.run], unready=migrations.unready))
         more = operations(migrations)
     elif recorded.migration is not None:
@@ -262,8 +263,9 @@ def _services(
         )
     if home is not None:
         from spanstream.standalone import control
+        from spanstream.standalone.operations import OPERATIONS
 
-        services.append(control.service(folder.path, log, home, more))
+        services.append(control.service(folder.path, log, home, OPERATIONS | more))
     return services, resources
 
 

@@ -49,10 +49,9 @@ class _Ended(Exception):
 
 
 def service(
-    folder: Path, events: Log, store: Store, more: Mapping[str, Operation] = MappingProxyType({})
+    folder: Path, events: Log, store: Store, known: Mapping[str, Operation] = MappingProxyType(OPERATIONS)
 ) -> ThreadService:
-    """Answers until it is stopped. `more`: what can be asked beside OPERATIONS, or in place of them."""
-    known = OPERATIONS | dict(more)
+    """Answers until it is stopped. `known`: what can be asked."""
 
     def serve(stop: threading.Event) -> None:
         place = folder / FOLDER

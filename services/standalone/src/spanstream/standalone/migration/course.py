@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from typing import Any
@@ -48,11 +49,13 @@ class _Stopping(Exception):
 class Course:
     """Run by one thread."""
 
-    def __init__(self, both: Generations, indexing: AbstractContextManager[object], look_seconds: float) -> None:
-        """`indexing` is held while the services write the generation that they fill. `look_seconds`: between two looks how far
-        it is.
+    def __init__(
+        self, both: Generations, unwritten: Callable[[], AbstractContextManager[object]], look_seconds: float
+    ) -> None:
+        """Inside `unwritten` the services show nothing new in the generation that they fill. `look_seconds`: between two looks
+        how far it is.
         """
-        self._both, self._indexing, self._look_seconds = both, indexing, look_seconds
+        self._both, self._unwritten, self._look_seconds = both, unwritten, look_seconds
         self._open_at = 0.0  # not before
         self._stop = threading.Event()
 
@@ -172,7 +175,7 @@ class Course:
 
     def _switch(self, side: Side) -> None:
         log_ends = self._both.around.log.end_offsets
-        with self._indexing:
+        with self._unwritten():
             ends, deadline = log_ends(DOCUMENTS.name), time.monotonic() + SWITCH_SECONDS
             while side.progress.behind(ends):
                 if time.monotonic() >= deadline or side.problem:

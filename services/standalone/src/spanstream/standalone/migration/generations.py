@@ -6,15 +6,15 @@ Used by the thread that brings a migration on (`course.py`) and by whoever asks 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.gateway.live import Live, Shown
 from spanstream.runtime.logs import get_logger
-from spanstream.standalone.migration import record
 from spanstream.standalone.migration.bridged import over
-from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Stage
+from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Records, Stage
 from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.store.store import Store
 
@@ -24,8 +24,19 @@ log = get_logger()
 class Generations:
     """Not thread-safe: `changing` is held by whoever changes one of them, or the record. Raises what log, store and encoder do."""
 
-    def __init__(self, folder: Path, around: Surroundings, store: Store, encoder: Encoder, live: Live) -> None:
-        """`store` and `encoder`: of the generation that the services fill."""
+    def __init__(
+        self,
+        records: Records,
+        around: Surroundings,
+        store: Store,
+        encoder: Encoder,
+        live: Live,
+        unanswered: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """`store` and `encoder`: of the generation that the services fill. Inside `unanswered` no search is answered that
+        `live` does not decide.
+        """
+        self._records, self._unanswered = records, unanswered
         self.around = around
         self.store, self.encoder = store, encoder
         self.changing = threading.RLock()
@@ -35,11 +46,10 @@ class Generations:
         self.problem = ""  # why there is none although a migration is on record
         self.bridged: Shown | None = None  # the generation that the services fill, asked by the new release
         self.live = live  # tells which one answers
-        self._folder = folder
 
     def read(self) -> Recorded:
         """What is on record, at a start. Raises Trouble."""
-        self.recorded = record.read(self._folder)
+        self.recorded = self._records.read()
         return self.recorded
 
     def required(self) -> Shown:
@@ -94,7 +104,9 @@ class Generations:
 
     def show(self, generation: str) -> None:
         """Make it live: durably, and then at once."""
-        self.around.home.make_live(generation)
+        home = self.around.home
+        with nullcontext() if home.live() == generation else self._unanswered():
+            home.make_live(generation)
         side, self.bridged = self.side, None
         self.live.show(side.shown if side and side.shown.generation.name == generation else None)
         log.info("generation_live", generation=generation)
@@ -106,7 +118,7 @@ class Generations:
     def write(self, migration: Migration | None) -> None:
         """Put it on record, in place of what was; None: there is none any more."""
         recorded = replace(self.recorded, migration=migration)
-        record.write(self._folder, recorded)
+        self._records.write(recorded)
         self.recorded = recorded
 
     def _rate(self) -> float:

@@ -6,10 +6,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from spanstream.encoder.encoder import Encoder
@@ -24,7 +23,7 @@ from spanstream.standalone.migration.bridged import measured, over
 from spanstream.standalone.migration.course import LOOK_SECONDS, Course
 from spanstream.standalone.migration.estimate import estimate, vector_bytes
 from spanstream.standalone.migration.generations import Generations
-from spanstream.standalone.migration.record import Migration, MigrationRefused, Stage
+from spanstream.standalone.migration.record import Migration, MigrationRefused, Records, Stage
 from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.standalone.operations import Options, audit, backup, repair
 from spanstream.store.store import Store
@@ -40,17 +39,18 @@ class Migrations:
 
     def __init__(
         self,
-        folder: Path,
+        records: Records,
         around: Surroundings,
         store: Store,
         encoder: Encoder,
-        indexing: AbstractContextManager[object],
         live: Live,
+        unwritten: Callable[[], AbstractContextManager[object]],
+        unanswered: Callable[[], AbstractContextManager[object]] = nullcontext,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         """As for `Generations` and `Course`."""
-        self.both = Generations(folder, around, store, encoder, live)
-        self._course = Course(self.both, indexing, look_seconds)
+        self.both = Generations(records, around, store, encoder, live, unanswered)
+        self._course = Course(self.both, unwritten, look_seconds)
 
     def run(self, stop: threading.Event) -> None:
         """See `Course`."""

@@ -1,4 +1,5 @@
-"""What a data folder says of its encoder and of a migration: `migration.json`, replaced whole at every step.
+"""What is on record of an index's encoder and of a migration: `migration.json` in a data folder, or, of services in processes
+of their own, a note in the store they share. Replaced whole at every step.
 
 Which generation is live the store says alone. A crash between its word and the record's is thus no contradiction.
 """
@@ -10,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from spanstream.standalone.trouble import Trouble
 from spanstream.store.folder import write_atomically
+from spanstream.store.switching import Move, Switching
 
 FILE = "migration.json"
 
@@ -68,13 +70,64 @@ class Recorded:
         return self.migration.old_generation if self.migration else self.generation
 
 
+class Records(Protocol):
+    """Where it is kept. Raises what that does."""
+
+    def read(self) -> Recorded:
+        """What there is."""
+        ...
+
+    def write(self, recorded: Recorded) -> None:
+        """In place of it, durably."""
+        ...
+
+
+class InFolder:
+    """See `read` and `write`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> Recorded:
+        """Raises Trouble."""
+        return read(self._folder)
+
+    def write(self, recorded: Recorded) -> None:
+        """Durably."""
+        write(self._folder, recorded)
+
+
+class InStore:
+    """A migration alone: which encoder the services have, their settings say."""
+
+    def __init__(self, switching: Switching) -> None:
+        self._switching = switching
+
+    def read(self) -> Recorded:
+        """Raises what the store does."""
+        told = self._switching.read()
+        return Recorded() if told is None else Recorded(migration=_migration(told))
+
+    def write(self, recorded: Recorded) -> None:
+        """The indexers read of it which generation they still fill."""
+        of = recorded.migration
+        if of is None:
+            self._switching.write(None, None)
+        else:
+            ended = of.stage is Stage.RETIRED
+            self._switching.write(asdict(of), Move(of.old_generation, of.generation, ended))
+
+
+def _migration(told: Mapping[str, Any]) -> Migration:
+    return Migration(**{**told, "stage": Stage(told["stage"])})
+
+
 def read(folder: Path) -> Recorded:
     """Raises Trouble for a damaged file: to start with another encoder than the index has would be worse."""
     try:
         found = json.loads((folder / FILE).read_text())
         told = found["migration"]
-        migration = None if told is None else Migration(**{**told, "stage": Stage(told["stage"])})
-        return Recorded(found["encoder"], migration, found.get("generation"))
+        return Recorded(found["encoder"], None if told is None else _migration(told), found.get("generation"))
     except FileNotFoundError:
         return Recorded()
     except (OSError, ValueError, KeyError, TypeError) as error:

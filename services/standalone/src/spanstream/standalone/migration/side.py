@@ -58,9 +58,9 @@ class Side:
     """Its threads run from `start` to `stop`; what ends them before is `problem`."""
 
     def __init__(
-        self, around: Surroundings, encoder: Encoder, group: str, heads: Heads, rate: Callable[[], float]
+        self, around: Surroundings, encoder: Encoder, group: str, heads: Heads | None, rate: Callable[[], float]
     ) -> None:
-        """Opens the store; raises what store and encoder do. `heads`: of the live generation."""
+        """Opens the store; raises what store and encoder do. `heads`: of the generation that the services fill; None: its own."""
         self._around = around
         store = around.home.beside()
         generation = opened(store, encoder.info(), around.segmenter, around.compression)
@@ -76,7 +76,7 @@ class Side:
         settings = around.ingestor
         self._parser = Parser(settings.limits)
         parse = Handler(Blobs(settings.blob_url), self._parser.parse, settings.cutting, remembered_keys=0)
-        self.backfill = Backfill(parse, Embedding(encoder), index, heads)
+        self.backfill = Backfill(parse, Embedding(encoder), index, heads or store.heads)
         self._noting = Noting(index)
         self._threads: list[threading.Thread] = []
 

@@ -1,0 +1,147 @@
+"""How services in processes of their own change over to another generation together: decision 0033. Two notes in the store.
+
+`MOVE` says which generation an index is being moved from, and to which: an indexer of the first goes on with it, though
+the other one is live. `HOLD` says that a switch is under way. Writers that see it begin nothing. Once it says so for
+searches too, they wait: nobody is answered from either generation, and the live one is changed.
+
+Whoever looks uses what it saw for a time that is known, by its own clock; whoever switches waits longer than that. So
+no clocks are compared, and no one has to be asked.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from spanstream.store.errors import StoreUnavailable
+from spanstream.store.store import Store
+
+MOVE, HOLD = "move", "hold"
+
+WRITERS_SEEN_SECONDS = 1.0  # for which a writer uses what it saw
+WRITERS_WAIT_SECONDS = 2.0  # until every writer has seen it
+WRITERS_PATIENCE_SECONDS = 30.0  # after which a hold counts as left behind by a crash
+WRITERS_MOST_SECONDS = 20.0  # that whoever switches takes for it
+SEARCHES_SEEN_SECONDS = 1.5
+SEARCHES_WAIT_SECONDS = 2.0
+SEARCHES_PATIENCE_SECONDS = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """`old`, `new`: generations. `ended`: the old one is given up."""
+
+    old: str
+    new: str
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """`searches`: they wait too."""
+
+    id: str
+    searches: bool
+
+
+def move(store: Store) -> Move | None:
+    """What is on record. Raises what the store does."""
+    told = store.memos().read(MOVE)
+    return None if told is None else Move(told["old"], told["new"], told["ended"])
+
+
+def left_by(store: Store, generation: str) -> bool:
+    """Whether the index is being moved away from this generation, which is filled meanwhile though another one may be live.
+
+    `store` need not be open. Raises what it does.
+    """
+    if store.live() is None:
+        return False
+    beside = store.beside()
+    try:
+        beside.open_live()
+        found = move(beside)
+    finally:
+        beside.close()
+    return found is not None and found.old == generation and not found.ended
+
+
+class Held:
+    """Holds as one process sees them. Used by one thread."""
+
+    def __init__(self, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`patience`: seconds that one is respected for."""
+        self._patience, self._clock = patience, clock
+        self._seen: tuple[str, float] | None = None
+
+    def look(self, store: Store) -> Hold | None:
+        """What is to be respected now. Raises what the store does."""
+        told = store.memos().read(HOLD)
+        if told is None:
+            self._seen = None
+            return None
+        if self._seen is None or self._seen[0] != told["id"]:
+            self._seen = (told["id"], self._clock())
+        over = self._clock() - self._seen[1] >= self._patience
+        return None if over else Hold(told["id"], told["searches"])
+
+
+class Switching:
+    """Holds the others. Used by one thread; raises what the store does."""
+
+    def __init__(
+        self, store: Store, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`store` is open. What was held by a process that died is let go by `begin`."""
+        self._store, self._clock, self._sleep = store, clock, sleep
+        self._writers_until: float | None = None
+
+    def begin(self) -> None:
+        """Nobody is held by us yet."""
+        self._store.memos().forget(HOLD)
+
+    def write(self, record: Mapping[str, Any] | None, found: Move | None) -> None:
+        """Put the move on record, with all that its owner has to know of it. None: there is none any more."""
+        if found is None:
+            self._store.memos().forget(MOVE)
+        else:
+            told = {"old": found.old, "new": found.new, "ended": found.ended, "record": record}
+            self._store.memos().write(MOVE, told)
+
+    def read(self) -> dict[str, Any] | None:
+        """The record."""
+        told = self._store.memos().read(MOVE)
+        record: dict[str, Any] | None = None if told is None else told["record"]
+        return record
+
+    @contextmanager
+    def writers(self) -> Iterator[None]:
+        """Inside, no indexer begins anything: all that one still does, or will have shown, was in the log when this began."""
+        self._writers_until = self._clock() + WRITERS_MOST_SECONDS
+        self._hold(searches=False)
+        try:
+            self._sleep(WRITERS_WAIT_SECONDS)
+            yield
+        finally:
+            self._writers_until = None
+            self.begin()
+
+    @contextmanager
+    def searches(self) -> Iterator[None]:
+        """Inside, no gateway answers. Raises StoreUnavailable where the indexers may not be held any more."""
+        held, self._writers_until = self._writers_until, None
+        if held is not None and self._clock() + SEARCHES_WAIT_SECONDS >= held:
+            raise StoreUnavailable("the switch took too long: it is tried again")
+        self._hold(searches=True)
+        try:
+            self._sleep(SEARCHES_WAIT_SECONDS)
+            yield
+        finally:
+            self.begin()
+
+    def _hold(self, *, searches: bool) -> None:
+        self._store.memos().write(HOLD, {"id": uuid.uuid4().hex, "searches": searches})

@@ -1,0 +1,122 @@
+"""Which of two generations answers, as the store says, while services in processes of their own are moved: `store.switching`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.errors import EncoderError
+from spanstream.gateway.live import Shown
+from spanstream.runtime.logs import get_logger
+from spanstream.store.compression import Compression
+from spanstream.store.errors import StoreError, StoreUnavailable
+from spanstream.store.generation import Generation, opened
+from spanstream.store.store import Store
+from spanstream.store.switching import SEARCHES_PATIENCE_SECONDS, SEARCHES_SEEN_SECONDS, Held
+
+log = get_logger()
+
+LOOK_SECONDS = 0.25
+WAIT_SECONDS = 8.0  # that a search waits to know: a switch takes some two seconds
+
+
+class Following:
+    """Called, what answers now; `run` is a thread's target. It takes the place of `Live`."""
+
+    def __init__(
+        self,
+        home: Store,
+        own: Callable[[], Generation],
+        next: Encoder,
+        segmenter: str,
+        compression: Compression | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`own()`: the service's own generation, raises StoreUnavailable until it is open. `next`: the encoder of the other one."""
+        self._home, self._own, self._next = home, own, next
+        self._segmenter, self._compression = segmenter, compression
+        self._clock = clock
+        self._held = Held(SEARCHES_PATIENCE_SECONDS, clock)
+        self._reading: Store | None = None  # what the notes are read from
+        self._other: Shown | None = None  # the next generation, once it is there
+        self._shown: Shown | None = None  # what answers; None: our own
+        self._seen_at: float | None = None  # when that was so; None: nothing answers
+        self._waits_for = "it is not known yet which generation of the index is live"
+        self._known = threading.Condition()
+
+    def __call__(self) -> Shown | None:
+        """What a search is to be answered from, None: the service's own. Waits while a switch is under way; raises
+        StoreUnavailable where that takes too long.
+        """
+        with self._known:
+            if not self._known.wait_for(self._fresh, WAIT_SECONDS):
+                raise StoreUnavailable(self._waits_for)
+            return self._shown
+
+    def unready(self) -> list[str]:
+        """Why nothing answers."""
+        with self._known:
+            return [] if self._fresh() else [self._waits_for]
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until `stop`."""
+        while not stop.is_set():
+            self.look()
+            stop.wait(LOOK_SECONDS)
+
+    def look(self) -> None:
+        """Once. What is seen counts from before it was asked for."""
+        began = self._clock()
+        try:
+            self._open()
+            assert self._reading is not None
+            hold = self._held.look(
+                self._reading
+            )  # before what is live: the other way round it could be over in between
+            if hold is not None and hold.searches:
+                self._know(None, None, "the index is being switched to another release's")
+            else:
+                self._know(self._live(), began)
+        except (StoreError, EncoderError) as error:
+            with self._known:
+                self._waits_for = f"which generation of the index is live: {error}"
+            log.warning("generation_unknown", detail=str(error))
+
+    def _fresh(self) -> bool:
+        return self._seen_at is not None and self._clock() - self._seen_at < SEARCHES_SEEN_SECONDS
+
+    def _know(self, shown: Shown | None, seen_at: float | None, waits_for: str = "") -> None:
+        with self._known:
+            if seen_at is not None and shown is not self._shown:
+                log.info("generation_followed", generation=(shown.generation if shown else self._own()).name)
+            if seen_at is not None:
+                self._shown = shown
+            self._seen_at, self._waits_for = seen_at, waits_for or self._waits_for
+            self._known.notify_all()
+
+    def _open(self) -> None:
+        """What the notes are read from, and the next generation ahead of its time, as soon as somebody fills it."""
+        if self._reading is None:
+            reading = self._home.beside()
+            reading.open_live()
+            self._reading = reading
+        if self._other is None:
+            try:
+                info = self._next.info()
+                name = Generation(info.release, info.dimension, self._segmenter).name
+                if name in self._home.generations():
+                    store = self._home.beside()
+                    generation = opened(store, info, self._segmenter, self._compression)
+                    self._other = Shown(generation, store, self._next)
+            except EncoderError as error:  # while our own is the live one nobody needs it
+                log.warning("next_encoder_unknown", detail=str(error))
+
+    def _live(self) -> Shown | None:
+        live = self._home.live()
+        if self._other is not None and live == self._other.generation.name:
+            return self._other
+        if live != self._own().name:
+            raise StoreUnavailable(f"{live} is live, which neither ENCODER_URL nor NEXT_ENCODER_URL makes")
+        return None

@@ -1,0 +1,95 @@
+"""The end of a migration of services in processes of their own: they have the new release's encoder, and the old index goes.
+
+Nobody has to know which of their processes are still of before. An indexer of before writes only what it cannot find again
+once the old generation is gone: then it waits, until a process with the new encoder takes its partitions over. So
+
+    1 the record says that the old generation is given up: no indexer begins with it any more
+    2 it is removed: whatever an indexer of before has committed was in the log by now
+    3 the new generation is filled up to there, by its own consumer; the services' indexers write it meanwhile
+    4 again, if it was there: an indexer of before may just have made it anew
+    5 the record is forgotten
+
+Done again after a crash it is done.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.errors import EncoderError
+from spanstream.eventlog.errors import EventLogError
+from spanstream.runtime.logs import get_logger
+from spanstream.standalone.migration.backfill import TOPICS
+from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Records, Stage
+from spanstream.standalone.migration.side import Side, Surroundings
+from spanstream.store.errors import StoreUnavailable
+
+log = get_logger()
+
+LOOK_SECONDS = 0.5
+AGAIN_SECONDS = 5.0  # after something did not answer
+
+
+class Finishing:
+    """Run by one thread."""
+
+    def __init__(self, records: Records, around: Surroundings, encoder: Encoder) -> None:
+        """`encoder`: of the new release. It becomes ours."""
+        self._records, self._around, self._encoder = records, around, encoder
+        self._waits_for = "the old index is not given up yet"
+
+    def unready(self) -> list[str]:
+        """What it waits for; nothing once it is done."""
+        return [self._waits_for] if self._waits_for else []
+
+    def run(self, stop: threading.Event) -> None:
+        """Until it is done, or `stop`."""
+        while not stop.is_set():
+            try:
+                recorded = self._records.read()
+                if recorded.migration is None or self._ended(recorded.migration, stop):
+                    self._waits_for = ""
+                    return
+            except (EncoderError, StoreUnavailable, EventLogError, MigrationRefused) as error:
+                self._waits_for = str(error)
+                log.warning("migration_waits", detail=str(error))
+                stop.wait(AGAIN_SECONDS)
+
+    def _ended(self, migration: Migration, stop: threading.Event) -> bool:
+        home = self._around.home
+        if home.live() != migration.generation:
+            raise MigrationRefused(
+                f"the services have the encoder of {migration.release} already, but the index of {migration.old_release} is the"
+                " live one: put ENCODER_URL back until the new index has taken over"
+            )
+        self._records.write(Recorded(migration=replace(migration, stage=Stage.RETIRED)))  # 1
+        side = Side(self._around, self._encoder, migration.group, None, lambda: 0.0)
+        side.start()
+        try:
+            there = True
+            while there:  # 4
+                there = migration.old_generation in home.generations()
+                home.drop(migration.old_generation)  # 2
+                while self._behind(migration.group, side):  # 3
+                    if stop.wait(LOOK_SECONDS):
+                        return False
+        finally:
+            side.stop()
+            side.shown.store.close()
+        self._records.write(Recorded())  # 5
+        log.info("migration_ended", release=migration.release)
+        return True
+
+    def _behind(self, group: str, side: Side) -> bool:
+        """Whether anything that is in the log now is not in the new generation."""
+        if side.problem:
+            raise MigrationRefused(side.problem)
+        log = self._around.log
+        left = 0
+        for topic in TOPICS:
+            done = log.committed(group, topic)
+            left += sum(max(0, end - done.get(partition, 0)) for partition, end in log.end_offsets(topic).items())
+        self._waits_for = f"{left:,} events are left until the old index is given up" if left else ""
+        return bool(left)

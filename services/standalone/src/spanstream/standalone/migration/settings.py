@@ -1,0 +1,45 @@
+"""Settings of the process that moves the index of services in processes of their own."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from spanstream.runtime.settings import SPANS, LogSettings, SpansForm
+from spanstream.store.compression import Compression
+
+
+class MigrationSettings(LogSettings):
+    """`MIGRATION_…`, and the shared addresses. How texts are parsed and cut: as the ingestor, `INGESTOR_…`."""
+
+    model_config = SettingsConfigDict(env_prefix="MIGRATION_")
+
+    store_url: str = Field(
+        validation_alias="STORE_URL", pattern="^https?://", description="http(s)://… of the Qdrant server"
+    )
+    store_api_key: SecretStr | None = Field(
+        None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
+    )
+    store_compression: Compression | None = Field(
+        None,
+        validation_alias="STORE_COMPRESSION",
+        description="codes of the vectors in memory; unset: as the encoder's release says. The same for all services",
+    )
+    encoder_url: str = Field(validation_alias="ENCODER_URL", description="of the encoder that the services have")
+    next_encoder_url: str = Field(
+        validation_alias="NEXT_ENCODER_URL",
+        description="of the encoder to move to. The same as ENCODER_URL once the services have it: that ends the migration",
+    )
+    spans: SpansForm = SPANS
+    rate: float = Field(
+        0.0, ge=0, description="documents a second at most while the new index is filled; 0: any number"
+    )
+    overlap: float = Field(
+        0.2, ge=0, le=1, description="share of the first ten hits that both indexes must find before the switch"
+    )
+    success_drop: float = Field(
+        0.05, ge=0, le=1, description="by which the share of sentences that find their document may fall"
+    )
+    begin: bool = Field(
+        True, description="begin by itself; else `spanstream migrate apply` does, asked in this process's pod"
+    )
