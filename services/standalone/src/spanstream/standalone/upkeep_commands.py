@@ -46,8 +46,8 @@ def audit(
 ) -> None:
     """Compare the index with the log: every document's version, and every passage. Changes nothing.
 
-    Safe while documents come in. Memory: 300 MB at most, however many documents there are. Exit code 1: they differ, or
-    not everything could be decided.
+    Safe while documents come in. Memory: 300 MB at most, however many documents there are. What it counts, and what each
+    difference means, is in docs/operations.md. Exit code 1: they differ, or not everything could be decided.
     """
     answer = _asked("audit", {"wait": wait}, data, log_url, store_url, quiet=as_json)
     _show_audit(answer, as_json)
@@ -248,24 +248,29 @@ def _show_audit(answer: Mapping[str, Any], as_json: bool) -> None:
     for table in _tables(answer):
         out.print(table)
     out.print(
-        f"{answer['logged']:,} documents in the log, {answer['heads']:,} in the index with {answer['passages']:,} passages;"
-        f" {answer['buckets_differing']} of {2 * answer['buckets']} sums differed, {answer['looked_at']} documents were"
-        f" looked at one by one, in {answer.get('seconds', 0)} s.",
+        f"{answer['logged']:,} documents in the log, {answer['heads']:,} in the index (both with those that were deleted),"
+        f" {answer['passages']:,} passages.\n"
+        f"Both were summed up, by groups of documents: {answer['buckets_differing']:,} of {2 * answer['buckets']:,} sums"
+        f" differed, so {answer['looked_at']:,} documents were looked at one by one. It took {answer.get('seconds', 0)} s.",
         markup=False,
+        soft_wrap=True,
     )
     for line in _notes(answer):
-        out.print(line, markup=False)
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _notes(answer: Mapping[str, Any]) -> Iterator[str]:
     if answer["undecided"]:
-        yield f"{answer['undecided']} documents are undecided: the services have not applied all their events. Ask again, or with a longer --wait."
+        yield f"{answer['undecided']:,} documents are undecided: the services have not applied all their events. Ask again, or with a longer --wait."
     if answer["beyond_log"]:
-        yield f"{answer['beyond_log']} documents are older than anything that the log still holds."
+        yield (
+            f"{answer['beyond_log']:,} documents of the index are beyond the log: it has given up its oldest records, theirs among"
+            " them. That is no difference."
+        )
     if answer["left_out"]:
-        yield "There are more than were looked at: mend these, then compare again."
+        yield "Some were left out: more seem to differ than one run looks at. Mend these, then compare again."
     if answer["equal"]:
-        yield f"Equal. Digest: {answer['digest']['heads']} {answer['digest']['passages']}"
+        yield f"Equal. Digest, the same for every index of these documents and passages: {answer['digest']['heads']} {answer['digest']['passages']}"
 
 
 def _tables(answer: Mapping[str, Any]) -> Iterator[Table]:
