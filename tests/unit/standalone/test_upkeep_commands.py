@@ -12,11 +12,14 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from spanstream.standalone import upkeep_commands
+from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.migration import record
 from spanstream.standalone.migration.record import Migration, Recorded, Stage
+from spanstream.standalone.ports import free_port
 from tests.fixtures.asked import answering
 from tests.fixtures.stepped import World
 
+NO_ADDRESSES = {"LOG_URL": "", "STORE_URL": "", "COLUMNS": "200", "NO_COLOR": "1"}
 app = typer.Typer()
 for command in (upkeep_commands.audit, upkeep_commands.repair, upkeep_commands.backup, upkeep_commands.restore):
     app.command()(command)
@@ -30,8 +33,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def run(folder: Path, *arguments: str) -> Result:
-    no_addresses = {"LOG_URL": "", "STORE_URL": "", "COLUMNS": "200", "NO_COLOR": "1"}
-    return CliRunner(env=no_addresses).invoke(app, [*arguments, "--data", str(folder), "--wait", "0"])
+    return CliRunner(env=NO_ADDRESSES).invoke(app, [*arguments, "--data", str(folder), "--wait", "0"])
 
 
 def test_equal_is_exit_code_0_and_tells_the_digest(world: World, tmp_path: Path) -> None:
@@ -85,10 +87,32 @@ def test_a_repair_shows_what_is_left_afterwards(world: World, tmp_path: Path) ->
     assert run(tmp_path, "audit").exit_code == 0
 
 
-def test_what_cannot_be_done_is_a_line_and_exit_code_3(world: World, tmp_path: Path) -> None:
+def test_what_is_refused_is_a_line_and_exit_code_4(world: World, tmp_path: Path) -> None:
     done = run(tmp_path, "backup", str(tmp_path / "taken"))
-    assert done.exit_code == 3
+    assert done.exit_code == 4
     assert "no snapshots" in done.stderr
+
+
+def test_a_restore_beside_a_running_spanstream_is_refused(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.open(free_bytes=0)
+    try:
+        done = CliRunner(env=NO_ADDRESSES).invoke(app, ["restore", str(tmp_path / "copy"), "--data", str(tmp_path)])
+    finally:
+        folder.close()
+    assert done.exit_code == 4
+    assert "Another Spanstream" in done.stderr
+
+
+def test_what_does_not_answer_is_exit_code_3(tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    done = run(tmp_path, "audit", "--log-url", f"memory:{tmp_path}", "--store-url", f"http://{nobody}")
+    assert done.exit_code == 3, done.output
+
+
+def test_an_address_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
+    done = run(tmp_path, "audit", "--log-url", "nonsense", "--store-url", "http://127.0.0.1:1")
+    assert done.exit_code == 2, done.output
 
 
 @pytest.mark.parametrize(
@@ -106,10 +130,8 @@ def test_a_stopped_one_is_not_copied_or_replaced_in_the_midst_of_a_migration(
     migration = Migration(**names, rate=0.0, overlap=0.2, success_drop=0.05, stage=stage)  # type: ignore[arg-type]
     record.write(tmp_path, Recorded(migration=migration))
     wait = ["--wait", "0"] if command == "backup" else []
-    done = CliRunner(env={"LOG_URL": "", "STORE_URL": "", "COLUMNS": "200"}).invoke(
-        app, [command, str(tmp_path / "copy"), "--data", str(tmp_path), *wait]
-    )
-    assert done.exit_code == 3, done.output
+    done = CliRunner(env=NO_ADDRESSES).invoke(app, [command, str(tmp_path / "copy"), "--data", str(tmp_path), *wait])
+    assert done.exit_code == 4, done.output
     assert told in done.stderr
     assert not (tmp_path / "kafka").exists()
 

@@ -11,6 +11,7 @@ import typer
 
 from spanstream.client import config as client_config
 from spanstream.client import output
+from spanstream.client.cli import FAILED, REFUSED, UNREACHABLE, USAGE
 from spanstream.standalone.commands import Data, Json
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from spanstream.standalone.audit.reading import Progress
     from spanstream.store.store import Store
 
-DIFFERENT, UNREACHABLE = 1, 3  # exit codes
 ROWS = 20  # differences that a person is shown
 
 LogUrl = Annotated[
@@ -51,7 +51,7 @@ def audit(
     """
     answer = _asked("audit", {"wait": wait}, data, log_url, store_url, quiet=as_json)
     _show_audit(answer, as_json)
-    raise typer.Exit(0 if answer["equal"] else DIFFERENT)
+    raise typer.Exit(0 if answer["equal"] else FAILED)
 
 
 def repair(
@@ -91,7 +91,7 @@ def repair(
         if "after" in answer:
             out.print("\nAfterwards:")
             _show_audit(last, False)
-    raise typer.Exit(0 if last["equal"] else DIFFERENT)
+    raise typer.Exit(0 if last["equal"] else FAILED)
 
 
 def backup(
@@ -104,7 +104,8 @@ def backup(
 ) -> None:
     """Copy the index, with the place in the log from which it catches up, while everything goes on.
 
-    Documents themselves are in the log and the blob store, which have backups of their own.
+    Documents themselves are in the log and the blob store, which have backups of their own. Exit code 3: log or index do not
+    answer; 4: it is refused, with the reason.
     """
     options = {"folder": str(folder.absolute()), "wait": wait}
     answer = _asked("backup", options, data, log_url, store_url, quiet=as_json)
@@ -138,7 +139,8 @@ def restore(
     """Put a backup in the index's place; the services must be stopped. At their next start they catch up from the log.
 
     Standing queries are as of the backup. Nothing is changed where the backup is damaged, of another log, of another release of
-    the encoder, or too old.
+    the encoder, or too old. Exit code 3: log or index do not answer; 4: it is refused, with the reason, as beside a running
+    Spanstream.
     """
     from spanstream.standalone.backup import restoring
     from spanstream.standalone.migration import record
@@ -204,24 +206,28 @@ def _neighbours(data: Path | None, log_url: str | None, store_url: str | None) -
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """What goes wrong, in a line; exit code 3."""
+    """What goes wrong, in a line and an exit code: 3 for what does not answer, 4 for what is refused."""
     from spanstream.client.errors import Unusable
-    from spanstream.eventlog.errors import EventLogError
+    from spanstream.eventlog.errors import EventLogError, LogUnavailable, Retry
     from spanstream.runtime.settings import SettingsError
     from spanstream.standalone.backup.manifest import Unfit
     from spanstream.standalone.control import Refused
     from spanstream.standalone.migration.record import MigrationRefused
-    from spanstream.standalone.trouble import Trouble
-    from spanstream.store.errors import StoreError
+    from spanstream.standalone.trouble import InUse, Trouble
+    from spanstream.store.errors import StoreError, StoreUnavailable
 
     try:
         yield
     except Trouble as trouble:
         typer.echo(f"{trouble.what} {trouble.advice}", err=True)
-        raise typer.Exit(UNREACHABLE) from trouble
-    except (EventLogError, StoreError, Unfit, Refused, MigrationRefused, SettingsError, Unusable, OSError) as error:
+        raise typer.Exit(REFUSED if isinstance(trouble, InUse) else UNREACHABLE) from trouble
+    except (SettingsError, Unusable) as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(UNREACHABLE) from error
+        raise typer.Exit(USAGE) from error
+    except (EventLogError, StoreError, Unfit, Refused, MigrationRefused, OSError) as error:
+        typer.echo(str(error), err=True)
+        away = isinstance(error, LogUnavailable | Retry | StoreUnavailable)
+        raise typer.Exit(UNREACHABLE if away else REFUSED) from error
 
 
 @contextmanager
