@@ -22,6 +22,7 @@ def test_an_index_is_audited_backed_up_lost_and_restored(tmp_path: Path) -> None
         live = product.json("audit")
         assert (live["equal"], live["logged"], live["heads"]) == (True, 20, 20)
         made = product.json("backup", taken)
+        assert 0 < made["disk_bytes"] < made["bytes"]  # holes are copied as holes
         repaired = product.json("repair", "--dry-run")
         assert (repaired["sent"], repaired["equal"]) == (0, True)
         refused = product.run("restore", taken)

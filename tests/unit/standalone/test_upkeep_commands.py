@@ -15,6 +15,7 @@ from spanstream.standalone import upkeep_commands
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.migration import record
 from spanstream.standalone.migration.record import Migration, Recorded, Stage
+from spanstream.standalone.operations import Operation
 from spanstream.standalone.ports import free_port
 from tests.fixtures.asked import answering
 from tests.fixtures.stepped import World
@@ -85,6 +86,17 @@ def test_a_repair_shows_what_is_left_afterwards(world: World, tmp_path: Path) ->
     assert "undecided" in done.stdout  # nobody applies it here
     world.flow()
     assert run(tmp_path, "audit").exit_code == 0
+
+
+@pytest.mark.parametrize(("length", "told"), [(618_400_000, True), (51_000_000, False)])
+def test_a_backup_tells_what_it_takes_of_the_disk(tmp_path: Path, length: int, told: bool) -> None:
+    made = {"folder": "/b", "files": 1214, "bytes": length, "disk_bytes": 51_000_000, "seconds": 1.5}
+    more: dict[str, Operation] = {"backup": lambda *_: made | {"generation": "g", "seal": "s"}}
+    with answering(tmp_path, tmp_path, more):
+        done = run(tmp_path, "backup", "/b")
+    assert done.exit_code == 0, done.output
+    assert "/b: 1,214 files that take 51.0 MB of the disk, in 1.5 s" in done.stdout
+    assert ("without their holes they are 618.4 MB" in done.stdout) is told
 
 
 def test_what_is_refused_is_a_line_and_exit_code_4(world: World, tmp_path: Path) -> None:

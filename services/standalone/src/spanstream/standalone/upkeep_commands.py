@@ -113,8 +113,18 @@ def backup(
         output.write_json(answer)
         return
     out, _ = output.consoles()
-    size = answer["bytes"] / 1e6
-    out.print(f"{answer['folder']}: {answer['files']} files, {size:,.1f} MB, in {answer['seconds']} s", markup=False)
+    size, disk = answer["bytes"] / 1e6, answer.get("disk_bytes", answer["bytes"]) / 1e6
+    out.print(
+        f"{answer['folder']}: {answer['files']:,} files that take {disk:,.1f} MB of the disk, in {answer['seconds']} s",
+        markup=False,
+        soft_wrap=True,
+    )
+    if disk < size / 2:
+        out.print(
+            f"Copied without their holes they are {size:,.1f} MB: rsync --sparse and tar --sparse keep these.",
+            markup=False,
+            soft_wrap=True,
+        )
     out.print(f"Generation, whose release every start needs: {answer['generation']}", markup=False, soft_wrap=True)
     out.print(f"Seal, to be noted elsewhere: {answer['seal']}", markup=False, soft_wrap=True)
 
