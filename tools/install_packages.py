@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 EVERY = 20  # packages between two lines where there is no terminal
+GIGABYTES = 8  # of all packages, unpacked: Linux on x86-64
 _PACKAGE = re.compile(r"(?:Collecting|Ignoring|Requirement already satisfied:) ([A-Za-z0-9._-]+)")
 _LARGE = re.compile(r"Downloading (\S+?)-[0-9].* (\([0-9.]+ [MG]B\))")
 
@@ -30,7 +31,8 @@ def steps(lines: Iterable[str], total: int) -> Iterator[tuple[int, str]]:
         elif found := _LARGE.match(line):
             yield count, f"{count} of {total} packages: {found[1]} {found[2]}"
         elif line.startswith("Installing collected packages"):
-            yield total, "Unpacking (a minute or two) ..."
+            new = line.count(",") + 1
+            yield total, f"Unpacking {new} packages, at most {GIGABYTES} GB (a minute or more) ..."
         elif line.startswith("WARNING"):
             yield -1, line
 

@@ -14,7 +14,7 @@ import shutil
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,7 +197,8 @@ def page(results: Path = RESULTS) -> str:
         for name in names:
             assert name in PROMISES, f"{test}: there is no promise {name}"
             attacks[name].append(test)
-    told = {name: run.told(found) for name, run in RUNS.items() if (found := _result(results, name))}
+    kept = {name: found for name in RUNS if (found := _result(results, name))}
+    told = {name: RUNS[name].told(found) for name, found in kept.items()}
     lines = [*_HEAD, "| promise | attacked by tests | long runs, as they ended last |", "|---|---|---|"]
     for name, words in PROMISES.items():
         runs = [
@@ -207,10 +208,12 @@ def page(results: Path = RESULTS) -> str:
         ]
         tests = [_shown(test) for test in sorted(attacks[name])]
         lines.append(f"| **{name}** {words} | {'<br>'.join(tests) or _NONE} | {'<br>'.join(runs)} |")
-    lines += ["", *_LONG, "| run | command | faults survived | figure | seeds |", "|---|---|---|---|---|"]
+    lines += ["", *_LONG, "| run | command | faults survived | figure | seeds | ran |", "|---|---|---|---|---|---|"]
     for name, run in RUNS.items():
         survived, figure, seeds = told.get(name, ("", "**no result kept yet**", ""))
-        lines.append(f'| <a id="{name}"></a>{name} | `{run.command}` | {survived} | {figure} | {seeds} |')
+        lines.append(
+            f'| <a id="{name}"></a>{name} | `{run.command}` | {survived} | {figure} | {seeds} | {_ran(kept.get(name, {}))} |'
+        )
     lines += ["", *_FINDINGS, "| finding | verdict | test |", "|---|---|---|"]
     lines += [f"| {finding} | {verdict} | {_shown(test)} |" for test, (finding, verdict) in marked("finding")]
     return "\n".join(lines) + "\n"
@@ -231,6 +234,7 @@ _LONG = [
     "Simulated faults: *crash*, *power* (the index's machine loses what was not flushed), *pause*, *freeze* (a pause in which the group gives its partitions to",
     "others), *rebalance*, *lost* and *unheard* (a call fails before, or after, it had its effect); of the encoder *failed*, *nan*, *narrow*, *few*. Corruption: what",
     "was flipped (a kept *file*, *index*, *log*, *model*) and how it ended: *refused* by name, *less* found, or the *same*, where nothing reads that bit.",
+    "*Ran*: commit, last day, machine; a line for each where a run went on by another. Empty: a result of before these were noted.",
     "",
 ]
 _FINDINGS = [
@@ -239,6 +243,14 @@ _FINDINGS = [
     "Findings about the pinned versions of kafka-python and Qdrant, each held by a test: a raise of a pin that changes one fails there.",
     "",
 ]
+
+
+def _ran(result: Mapping[str, Any]) -> str:
+    """By which commit, when it ended there, and on what."""
+    return "<br>".join(
+        ", ".join(filter(None, (each["commit"], each["day"], f"{each['cores']} cores", each["cpu"])))
+        for each in result.get("ran", ())
+    )
 
 
 def _shown(test: str) -> str:

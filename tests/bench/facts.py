@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import time
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from tests.bench.machine import cpu_info, named
 
 PACKAGES = (
     "torch",
@@ -25,17 +25,13 @@ PACKAGES = (
 
 def machine() -> dict[str, Any]:
     """CPU, flags that matter, cores, memory, versions, commit and a GEMM roofline per dtype."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    flags = next((line.split(":")[1].split() for line in info.splitlines() if line.startswith("flags")), [])
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    flags = next((line.split(":")[1].split() for line in cpu_info() if line.startswith("flags")), [])
     return {
-        "cpu": next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "?"),
+        **named(),
         "flags": sorted(set(flags) & {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"}),
-        "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
-        "commit": commit.stdout.strip(),
         "gemm_gflops": {name: round(gemm(dtype)) for name, dtype in _DTYPES.items()},
     }
 

@@ -4,7 +4,7 @@ The product as a process, on a Kafka of its own, with an encoder over HTTP that 
 Twenty tenants send documents over HTTP at random times; first nineteen quiet ones alone, then with a noisy one that brings
 the load to three and to ten times the capacity and heeds no Retry-After. Times are from sending to the embedding's being
 in the log. Prints figures and asserts none: they say as much of the machine as of the product. With `--json FILE` the
-result is written after every load, and a run that was cut off goes on where that file ends.
+result is written after every load, and a run that was cut off goes on where that file ends; one with other numbers begins anew.
 """
 
 from __future__ import annotations
@@ -134,6 +134,14 @@ class Result(Kept):
     seconds: float  # of each load
     rows: list[dict[str, Any]] = field(default_factory=list)
 
+    @classmethod
+    def read(cls, path: Path | None, seed: int, capacity: float, seconds: float) -> Result:
+        """As it was saved by a run with the same numbers and loads that was cut off, else new."""
+        saved = cls.saved(path, seed=seed, capacity=capacity, seconds=seconds)
+        measured = [row["load"] for row in saved.rows] if saved else []
+        cut_off = len(measured) < len(LOADS) and measured == list(LOADS[: len(measured)])
+        return saved if saved and cut_off else cls(seed, capacity, seconds)
+
 
 @contextmanager
 def pipeline(capacity: float, folder: Path) -> Iterator[tuple[Log, Product, dict[str, str]]]:
@@ -250,11 +258,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="where the result is written, and read from to go on")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that everything is stopped
-    asked = Result(options.seed, options.capacity, options.seconds)
-    result = Result.saved(options.json) or asked
-    assert (result.seed, result.capacity, result.seconds) == (asked.seed, asked.capacity, asked.seconds), (
-        f"{options.json} is of another run"
-    )
+    result = Result.read(options.json, options.seed, options.capacity, options.seconds)
     for load in LOADS[len(result.rows) :]:
         row = run(result.capacity, load, result.seconds, result.seed)
         calm = result.rows[0] if result.rows else row

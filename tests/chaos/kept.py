@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+from tests.bench.machine import named
 
 RESULTS = Path(__file__).resolve().parents[2] / "bench-results"  # of long forms that are tests
 
 
 @dataclass
 class Kept:
-    """Base of a run's result, all of whose fields are JSON."""
+    """Base of a run's result, all of whose fields are JSON. `ran`: machine, commit and last day of each part of it."""
+
+    ran: list[dict[str, Any]] = field(default_factory=list, kw_only=True, compare=False, repr=False)
 
     @classmethod
     def saved(cls, path: Path | None, **asked: object) -> Self | None:
@@ -24,8 +29,16 @@ class Kept:
     def save(self, path: Path | None) -> None:
         """Nothing is written without a path."""
         if path:
+            self._note(named() | {"day": datetime.now(UTC).date().isoformat()})
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    def _note(self, now: dict[str, Any]) -> None:
+        """One that goes on by another commit, or elsewhere, is of both."""
+        last = self.ran[-1] if self.ran else {}
+        if last | {"day": ""} == now | {"day": ""}:
+            self.ran.pop()
+        self.ran.append(now)
 
 
 @dataclass

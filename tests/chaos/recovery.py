@@ -8,7 +8,6 @@ judges: nothing lost, nothing doubled. Prints times and asserts none: the exit c
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import signal
 import statistics
@@ -17,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spanstream.embedder.service import GROUP as EMBEDDER
@@ -26,6 +25,7 @@ from spanstream.eventlog.log import Log
 from spanstream.events.topics import EMBEDDINGS, PASSAGES
 from spanstream.indexer.service import GROUP as INDEXER
 from tests.chaos.cluster import Cluster
+from tests.chaos.kept import Kept
 from tests.chaos.stage import Stage, prepared
 from tests.chaos.traffic import Traffic, World
 
@@ -36,7 +36,7 @@ AIM_SECONDS = 10.0
 
 
 @dataclass
-class Result:
+class Result(Kept):
     """Seconds from each kill until the stage was back, by stage."""
 
     seed: int
@@ -111,9 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         middle, most = statistics.median(seconds), max(seconds)
         print(f"{name}: median {middle:.1f} s, at most {most:.1f} s of {len(seconds)} kills (aim: {AIM_SECONDS:.0f} s)")
     print(f"{result.accepted} accepted; {result.violations or 'nothing lost, nothing doubled'}")
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(asdict(result), indent=1) + "\n")
+    result.save(options.json)
     return bool(result.violations)
 
 

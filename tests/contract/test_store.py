@@ -828,6 +828,30 @@ def test_what_is_made_live_is_what_the_store_shows_and_what_is_opened_next(store
     assert store.count(Scope("acme")) == 1
 
 
+def test_memos_are_of_no_generation_and_no_standing_queries(store: Store) -> None:
+    store.standing().save(standing())
+    store.memos().write("move", {"old": "a", "ended": False})
+    store.memos().write("move", {"old": "b", "of": [1, None, "\u00e4"]})
+    store.open("next", DIMENSION, Compression.NONE)
+    beside = store.beside()
+    beside.open("third", DIMENSION, Compression.NONE)
+    assert store.memos().read("move") == beside.memos().read("move") == {"old": "b", "of": [1, None, "\u00e4"]}
+    assert store.memos().read("hold") is None
+    assert store.standing().all() == [standing()]
+    for _ in range(2):
+        beside.memos().forget("move")
+    assert store.memos().read("move") is None
+
+
+def test_the_live_one_is_known_before_anything_is_open(store: Store) -> None:
+    beside = store.beside()
+    assert beside.live() == GENERATION
+    beside.open("next", DIMENSION, Compression.NONE)
+    assert beside.live() == store.live() == GENERATION
+    store.make_live("next")
+    assert beside.live() == store.live() == "next"
+
+
 def test_only_what_is_kept_is_made_live(store: Store) -> None:
     with pytest.raises(StoreRejected, match="no generation next"):
         store.make_live("next")

@@ -22,15 +22,16 @@ def test_an_index_is_audited_backed_up_lost_and_restored(tmp_path: Path) -> None
         live = product.json("audit")
         assert (live["equal"], live["logged"], live["heads"]) == (True, 20, 20)
         made = product.json("backup", taken)
+        assert 0 < made["disk_bytes"] < made["bytes"]  # holes are copied as holes
         repaired = product.json("repair", "--dry-run")
         assert (repaired["sent"], repaired["equal"]) == (0, True)
         refused = product.run("restore", taken)
-        assert refused.returncode == 3
+        assert refused.returncode == 4
         assert b"stop it first" in refused.stderr
         product.stop(seconds=120)
     shutil.rmtree(folder / "index")
     wrong = command(folder, "restore", taken, "--seal", "0" * 64)
-    assert wrong.returncode == 3
+    assert wrong.returncode == 4
     assert b"seal" in wrong.stderr
     restored = command(folder, "restore", taken, "--seal", made["seal"])
     assert restored.returncode == 0, restored.stderr.decode()

@@ -113,4 +113,5 @@ def test_a_source_is_deleted_at_once(tmp_path: Path) -> None:
             time.sleep(0.05)
         assert [(source.name, source.documents) for source in client.sources()] == [("news", 3)]
         told = client.erasure_receipt("wiki")
-        assert (told["source"], told["id"], told["tombstones"]) == ("wiki", None, 3)
+        assert (told["source"], told["id"], told["tombstones"], told["known"]) == ("wiki", None, 3, True)
+        assert not client.erasure_receipt("wiki", "never")["known"]

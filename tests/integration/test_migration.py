@@ -149,7 +149,7 @@ def test_a_backup_from_before_a_migration_is_put_back_on_purpose_only_and_then_n
     with here.running(data, OLD):
         until(data, lambda told: told["release"] == "hash-80" and told["migration"] is None)
     refused = CliRunner().invoke(app, restore)
-    assert refused.exit_code == 3
+    assert refused.exit_code == 4
     assert "--other-release" in refused.output
     with here.running(data, OLD):
         until(data, lambda told: told["release"] == "hash-80")

@@ -16,7 +16,7 @@ from spanstream.standalone.planning.workload import Workload
 from spanstream.store.compression import Compression
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render, merged
-from tools.helm import PROFILES
+from tools.helm import PROFILES, Refused
 from tools.scaling.policy import policy
 from tools.scaling.scenarios import GROUPS, scenarios
 
@@ -80,8 +80,25 @@ def test_a_plans_values_render(render: Render, name: str) -> None:
     assert topics == {planned["global"]["kafka"]["partitions"]}
 
 
+def test_a_plan_for_the_small_profile_says_what_to_set(render: Render) -> None:
+    planned = values(SMALL)
+    with pytest.raises(Refused, match=r"global\.prometheus\.url"):
+        render("small", *settings(planned))
+    said = fragment.text(planned)
+    assert all(name in said for name in ("global.prometheus.url", "topics.job"))
+    assert render("small", *settings(planned), "global.prometheus.url=http://prometheus:9090", "topics.job=false")
+
+
+def test_what_a_plan_needs_is_said_of_it_alone() -> None:
+    large, gpu = fragment.text(values(LARGE)), fragment.text(values(GPU))
+    assert ("strimzi.topics" in large, "KubeRay" in large) == (True, False)
+    assert "KubeRay" in gpu
+    assert yaml.safe_load(gpu) == values(GPU)
+
+
 def test_the_planner_counts_consumers_and_cores_as_the_chart_does() -> None:
     chart = yaml.safe_load((ROOT / "charts/spanstream/values.yaml").read_text())
+    assert chart["global"]["kafka"]["partitions"] == fragment.PARTITIONS
     assert {name: chart[name]["consumer"]["membersPerPod"] for name in MEMBERS} == MEMBERS
     production = yaml.safe_load((ROOT / "charts/spanstream/values-production.yaml").read_text())
     assert int(production["encoder"]["resources"]["requests"]["cpu"]) == ENCODER_CORES

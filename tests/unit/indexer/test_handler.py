@@ -29,7 +29,7 @@ from spanstream.events.v1.failure_pb2 import (
     Resolution,
 )
 from spanstream.events.v1.passage_pb2 import PassageEvent
-from spanstream.indexer.handler import Indexer
+from spanstream.indexer.handler import MOST_AGAIN, Indexer
 from spanstream.indexer.vectors import document_vector
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.points import Head, Passage, State
@@ -162,6 +162,45 @@ def test_wrong_guess_of_unchanged_goes_back_to_be_embedded(
     assert (again.topic, event.unchanged, event.version, len(event.passages)) == ("passages.v1", False, 4, 2)
     index(guess.records())
     assert found(store) == {(KEY, 4, 0), (KEY, 4, 1)}
+
+
+def foreign(times: int) -> Record:
+    return broken(release="other", embedded_again=times)
+
+
+def test_vectors_of_another_release_rest_and_go_back_to_be_embedded(store: Store) -> None:
+    now_us = NOW
+    index = Indexer(store, GENERATION, lambda: now_us)
+    with pytest.raises(Retry) as rest:
+        index([foreign(0)])
+    now_us += round(rest.value.after * 1e6)
+    good = document(1, key=Key("acme", "wiki", "good"))
+    (again,) = index([foreign(0), *good.records()])
+    assert isinstance(again, Outgoing)
+    event = decode(PassageEvent, again.key, again.value, again.headers)
+    assert (again.topic, event.embedded_again, len(event.passages)) == ("passages.v1", 1, 2)
+    assert {key.id for key, _, _ in found(store)} == {"good"}
+    now_us += round(rest.value.after * 1e6)
+    with pytest.raises(Retry):
+        index([foreign(1)])
+
+
+def test_vectors_that_come_again_and_again_from_another_release_are_rejected_and_can_be_sent_once_more(
+    store: Store,
+) -> None:
+    index = Indexer(store, GENERATION, lambda: NOW)
+    with pytest.raises(Retry):
+        index([foreign(MOST_AGAIN)])
+    (rejected,) = index([foreign(MOST_AGAIN)])
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == REASON_EMBED_INVALID
+    kept = decode(EmbeddingEvent, rejected.record.key, rejected.record.value, rejected.record.headers)
+    assert kept.origin.embedded_again == 0
+
+
+def test_vectors_of_another_release_do_not_bother_who_is_past_them(store: Store, index: Indexer) -> None:
+    index(document(1000).records())
+    assert index([foreign(0)]) == []
 
 
 def test_guess_right_behind_its_base_in_one_poll_holds(store: Store, index: Indexer) -> None:

@@ -8,11 +8,14 @@ import pytest
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import Fatal, Retry
 from spanstream.events.ids import Key
+from spanstream.indexer.holding import Holding
 from spanstream.indexer.opening import Opening
+from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreCorrupt, StoreRejected, StoreUnavailable
 from spanstream.store.memory import MemoryStore
 from spanstream.store.points import State
 from spanstream.store.store import Store
+from spanstream.store.switching import WRITERS_PATIENCE_SECONDS, WRITERS_SEEN_SECONDS, Move, Switching
 from tests.fixtures.store import DIMENSION, head
 
 
@@ -60,6 +63,59 @@ def test_an_index_without_documents_is_no_obstacle() -> None:
     store = filled()
     store.flip_heads([head(Key("acme", "wiki", "d"), 2, state=State.DELETED)])
     assert "rules-2" in opened(store, HashEncoder(DIMENSION), "rules@2")
+
+
+def own(home: MemoryStore, encoder: HashEncoder) -> tuple[Opening, Store]:
+    """As an indexer in a process of its own."""
+    store = home.beside()
+    return Opening(store, encoder, "rules@1", None, 1.0, threading.Lock(), home=home), store
+
+
+def test_an_indexer_of_its_own_makes_its_generation_the_live_one_and_takes_no_other_ones_place() -> None:
+    home = MemoryStore()
+    opening, store = own(home, HashEncoder(DIMENSION))
+    opening([])
+    live = home.live()
+    assert live is not None
+    store.flip_heads([head(Key("acme", "wiki", "d"))])
+    with pytest.raises(Fatal, match="1 documents"):
+        own(home, HashEncoder(8))[0]([])
+    assert home.live() == live
+
+
+def test_an_indexer_goes_on_with_what_the_index_is_moved_away_from_until_that_is_given_up() -> None:
+    home = filled()
+    old = home.live()
+    assert old is not None
+    other = home.beside()
+    other.open("next", 8, Compression.NONE)
+    other.flip_heads([head(Key("acme", "wiki", "d"))])
+    home.make_live("next")
+    switching = Switching(other)
+    with pytest.raises(Fatal):
+        own(home, HashEncoder(DIMENSION))[0]([])
+    switching.write({}, Move(old, "next"))
+    opening, store = own(home, HashEncoder(DIMENSION))
+    opening([])
+    assert (home.live(), len(store.heads([Key("acme", "wiki", "d")]))) == ("next", 1)
+    switching.write({}, Move(old, "next", ended=True))
+    with pytest.raises(Fatal):
+        own(home, HashEncoder(DIMENSION))[0]([])
+
+
+def test_while_it_is_held_nothing_begins_and_a_hold_that_is_left_behind_ends() -> None:
+    home, now = filled(), 0.0
+    switching = Switching(home, sleep=lambda _: None)
+    holding = Holding(lambda: now)
+    holding(home)
+    with switching.writers():
+        holding(home)  # what it saw still counts
+        now += WRITERS_SEEN_SECONDS
+        with pytest.raises(Retry, match="being switched"):
+            holding(home)
+        now += WRITERS_PATIENCE_SECONDS
+        holding(home)
+    holding(home)
 
 
 @pytest.mark.parametrize(

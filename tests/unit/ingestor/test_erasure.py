@@ -122,6 +122,20 @@ def test_a_receipt_of_what_is_gone_is_signed_and_says_when_the_log_has_let_go(be
     assert bench.index.asked == [("default", "wiki", "a", 0)]
 
 
+def test_a_receipt_of_what_nobody_sent_says_that_nothing_is_known_of_it(bench: Bench) -> None:
+    assert bench.receipt()["known"]
+    bench.index.answer = Held("g", 0, 0, 0, {"old": 0})
+    told = bench.receipt(id="never")
+    verify(told, bench.signer.public_key)
+    assert (told["state"], told["known"], told["tombstones"]) == ("erased", False, 0)
+    bench.index.answer = Held("g", 0, 0, 0, {"old": 0}, {"old": 1})
+    assert bench.receipt()["known"]  # deleted in another generation
+    bench.index.answer = Held("g", 0, 0, 0)
+    write(bench.log, failed(A, 3))
+    told = bench.receipt()
+    assert (told["state"], told["known"]) == ("remaining", True)  # a dead letter of it
+
+
 @pytest.mark.parametrize(
     ("held", "place"),
     [

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spanstream.runtime.signing import Signer
-from spanstream.standalone.erasure_commands import app
+from spanstream.standalone.erasure_commands import app, shown
 
 RUNNER = CliRunner()
 RECEIPT = {"state": "erased", "at": "2030-01-01T00:00:00Z", "tenant": "acme"}
@@ -32,6 +32,32 @@ def test_a_receipt_is_verified_with_the_public_key_alone(key: Path, tmp_path: Pa
     for file in (key, public):
         code, told = verified(receipt, file)
         assert (code, "erased at 2030" in told) == (0, True)
+
+
+def test_who_verifies_a_receipt_of_what_nobody_sent_is_told_that_nothing_is_known_of_it(
+    key: Path, tmp_path: Path
+) -> None:
+    receipt = tmp_path / "receipt.json"
+    for known, said in (({}, False), ({"known": True}, False), ({"known": False}, True)):
+        receipt.write_text(json.dumps(Signer.read(key).sign(RECEIPT | known)))
+        code, told = verified(receipt, key)
+        assert (code, "nothing that was read tells of it" in told) == (0, said)
+
+
+@pytest.mark.parametrize(
+    ("state", "known", "said"),
+    [
+        ("erased", {}, "erased"),
+        ("erased", {"known": True}, "erased"),
+        ("erased", {"known": False}, "not known"),
+        ("remaining", {"known": False}, "remaining"),  # a log that keeps for ever may hold it
+    ],
+)
+def test_what_nobody_sent_is_not_called_erased(state: str, known: dict[str, bool], said: str) -> None:
+    told = {"source": "wiki", "id": "a", "places": [], "not_looked_at": [], "signature": None}
+    lines = shown({**RECEIPT, **told, "state": state, **known}).plain.splitlines()
+    assert lines[0] == f"{said}  acme/wiki/a"
+    assert ("nothing that was read tells of it" in lines[1]) is (known == {"known": False})
 
 
 def test_a_receipt_that_was_changed_is_found(key: Path, tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ def child(folder: Path, lines: Lines, **environment: str) -> Child:
     return Child("worker", "program", environment, "http://127.0.0.1:9", folder, lines)
 
 
+def test_a_process_that_cannot_be_started_is_said_at_once_with_the_reason(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+    worker = Child("worker", "program", {}, "http://127.0.0.1:9", tmp_path / "gone", print)
+    with pytest.raises(ProcessDied, match=r"worker could not be started: .*No such file"):
+        worker.start(failures.append)
+    worker.stop(time.monotonic() + 1)
+    assert failures == []
+
+
 def test_child_gets_its_environment_and_ends_when_asked(tmp_path: Path) -> None:
     lines, failures = Lines(), list[BaseException]()
     worker = child(tmp_path, lines, WORD="hello world")

@@ -15,11 +15,16 @@ HINT = "; start one with `spanstream up`, or name one with --log-url.\n"
 
 
 @pytest.mark.parametrize(
-    ("url", "error", "said"),
+    ("url", "error", "said", "code"),
     [
-        ("memory:given", LogUnavailable("Kafka: no"), "No log answers at memory:given" + HINT),
-        (None, LogUnavailable("Kafka: no"), "No log answers at memory:saved, which {folder}/client.json names" + HINT),
-        ("memory:given", Fatal("no such group"), "The log at memory:given does not do this: no such group\n"),
+        ("memory:given", LogUnavailable("Kafka: no"), "No log answers at memory:given" + HINT, 3),
+        (
+            None,
+            LogUnavailable("Kafka: no"),
+            "No log answers at memory:saved, which {folder}/client.json names" + HINT,
+            3,
+        ),
+        ("memory:given", Fatal("no such group"), "The log at memory:given does not do this: no such group\n", 4),
     ],
 )
 def test_log_that_fails_is_named_with_what_to_do(
@@ -29,10 +34,11 @@ def test_log_that_fails_is_named_with_what_to_do(
     url: str | None,
     error: EventLogError,
     said: str,
+    code: int,
 ) -> None:
     monkeypatch.setenv("SPANSTREAM_DATA", str(tmp_path))
     config.save(tmp_path, {"log_url": "memory:saved"})
     with pytest.raises(typer.Exit) as caught, opened_log(url):
         raise error
-    assert caught.value.exit_code == 3
+    assert caught.value.exit_code == code
     assert capsys.readouterr().err == said.format(folder=tmp_path)

@@ -25,7 +25,7 @@ def test_packages_are_counted_and_large_ones_named_with_their_size() -> None:
         (2, "2 of 3 packages: colorama"),
         (3, "3 of 3 packages: torch"),
         (3, "3 of 3 packages: torch (899.7 MB)"),
-        (3, "Unpacking (a minute or two) ..."),
+        (3, "Unpacking 2 packages, at most 8 GB (a minute or more) ..."),
         (-1, "WARNING: odd"),
         (-1, "ERROR: No space left on device"),
         (-1, "look here"),
@@ -38,7 +38,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then_and_every_error(capsys:
     assert capsys.readouterr().out.splitlines() == [
         "20 of 50 packages: package20",
         "40 of 50 packages: package40",
-        "Unpacking (a minute or two) ...",
+        "Unpacking 2 packages, at most 8 GB (a minute or more) ...",
         "WARNING: odd",
         "ERROR: No space left on device",
         "look here",

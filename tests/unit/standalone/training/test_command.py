@@ -120,6 +120,10 @@ def test_texts_that_are_all_the_same_are_too_little(recipe: Path, tmp_path: Path
     done = run(tmp_path / "same.jsonl", "--recipe", recipe, "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "different passages to learn from; 20 are needed" in " ".join(done.output.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    assert run(tmp_path / "same.jsonl", "--recipe", recipe, "--out", tmp_path / "mine").exit_code == 2
+    assert (tmp_path / "mine").exists()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ SHOWN_SOURCES = 20  # of those that there are, where an unknown one was named
 app = typer.Typer(
     name="spanstream",
     help="Ingest documents and search them, exact to the span.",
-    epilog="Exit codes: 0 done, 1 a document failed, 2 wrong usage, 3 no server answers, 4 the server refused.",
+    epilog="Exit codes: 0 done; 1 done, and not as it should be: a document failed, something differs, lacks or remains; 2 wrong"
+    " usage; 3 nothing answers there; 4 refused, with the reason; 130 Ctrl-C.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,

@@ -26,7 +26,6 @@ from spanstream.standalone.ports import HOST, free_port, is_free
 START_SECONDS = 60.0  # 2 to 5 s as a rule; more where a long log has to be recovered after a kill
 FREE_BYTES = 512 << 20  # a broker whose disk fills up stops; refuse to start that near to it
 FULL_BYTES = 16 << 20  # one that stopped with less free stopped of that
-KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
 
 
 # The smallest settings that keep up: C1 alone starts faster and needs less memory than C2, the serial collector has no
@@ -156,13 +155,7 @@ class LocalBroker:
         self._stopping.set()
         self._ready = False
         if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(max(0.0, deadline - KILL_SECONDS - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._pid_file.unlink(missing_ok=True)
+            child.stop(self._process, self._pid_file, deadline)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -224,20 +217,16 @@ class LocalBroker:
             raise self._failure("could not prepare")
 
     def _run(self, command: list[str], report: Report) -> None:
-        """Start the process from a thread that then watches it: the process ends with that thread, so with ours."""
-        started = threading.Event()
-
-        def watch() -> None:
-            with open(self._log, "ab") as output:
-                self._process = child.start(command, output, self._pid_file)
-            started.set()
-            self._process.wait()
+        def watch(process: subprocess.Popen[bytes]) -> None:
+            process.wait()
             if self._ready and not self._stopping.is_set():
                 report(self._failure("stopped while using"))
 
-        threading.Thread(target=watch, name="kafka-broker", daemon=True).start()
-        if not started.wait(10):
-            raise BrokerError("The Kafka process could not be started.")
+        try:
+            with open(self._log, "ab") as output:
+                self._process = child.watched(command, output, self._pid_file, watch, "kafka-broker")
+        except OSError as error:
+            raise BrokerError(f"The Kafka process could not be started: {error}.") from error
 
     def _await(self) -> None:
         """Wait until the broker answers and has loaded its groups; then nobody from before is in them any more.

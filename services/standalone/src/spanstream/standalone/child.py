@@ -6,10 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import IO
+
+START_SECONDS = 10.0
+KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
 
 # Runs in a fresh interpreter that then becomes the program: Linux keeps the parent-death signal across exec. The check
 # closes the gap between fork and prctl. Elsewhere than on Linux the pid file is what finds a survivor.
@@ -25,14 +30,54 @@ if os.getppid() == int(sys.argv[1]):
 def start(command: Sequence[str], output: IO[bytes], pid_file: Path) -> subprocess.Popen[bytes]:
     """Run `command`, its output appended to `output`; it gets SIGTERM when the *thread* that called this ends.
 
-    A session of its own: Ctrl-C in the terminal is ours to handle, and must not reach it before its clients are done.
+    A session of its own: Ctrl-C in the terminal is ours to handle, and must not reach it before its clients are done. Raises
+    OSError, and leaves no process then.
     """
     wrapped = [sys.executable, "-I", "-S", "-c", _TRAMPOLINE, str(os.getpid()), *command]
     process = subprocess.Popen(
         wrapped, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
     )
-    pid_file.write_text(str(process.pid))
+    try:
+        pid_file.write_text(str(process.pid))
+    except OSError:
+        process.kill()  # nobody would find it
+        process.wait()
+        raise
     return process
+
+
+def watched(
+    command: Sequence[str],
+    output: IO[bytes],
+    pid_file: Path,
+    watch: Callable[[subprocess.Popen[bytes]], None],
+    name: str,
+) -> subprocess.Popen[bytes]:
+    """As `start`, from a thread that then does `watch`: the process ends with that thread, so with ours. Raises OSError."""
+    started: Future[subprocess.Popen[bytes]] = Future()
+
+    def run() -> None:
+        try:
+            process = start(command, output, pid_file)
+        except OSError as error:
+            started.set_exception(error)
+            return
+        started.set_result(process)
+        watch(process)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return started.result(START_SECONDS)
+
+
+def stop(process: subprocess.Popen[bytes], pid_file: Path, deadline: float) -> None:
+    """SIGTERM, and SIGKILL shortly before the deadline."""
+    process.terminate()
+    try:
+        process.wait(max(0.0, deadline - KILL_SECONDS - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    pid_file.unlink(missing_ok=True)
 
 
 def stop_survivor(pid_file: Path, mark: str, seconds: float) -> None:

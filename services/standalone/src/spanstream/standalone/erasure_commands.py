@@ -13,6 +13,9 @@ from rich.text import Text
 from spanstream.client import config, output
 from spanstream.client.cli import FAILED, Json, Url, _connect
 
+UNKNOWN = (
+    "nothing that was read tells of it: it never was here, its tombstone is forgotten by now, or it is still on its way"
+)
 PAUSE_SECONDS = 1.0  # for the deletes to arrive: those that have not are sent once more, which changes nothing
 
 app = typer.Typer(
@@ -55,7 +58,8 @@ def receipt(
 ) -> None:
     """Read back every place where something deleted could still be, and say, signed, what was found.
 
-    Exit code 1: something remains; the receipt says where.
+    Of what nobody ever sent there is nothing to be found either, which the receipt says (`known`). Exit code 1: something
+    remains; the receipt says where.
     """
     if [document is not None, source is not None, everything].count(True) != 1:
         raise typer.BadParameter("name a document as SOURCE/ID, or a source with --source, or say --everything")
@@ -74,7 +78,7 @@ def receipt(
     if as_json:
         typer.echo(text)
     else:
-        output.consoles()[0].print(_shown(found), soft_wrap=True)
+        output.consoles()[0].print(shown(found), soft_wrap=True)
     raise typer.Exit(0 if found["state"] == "erased" else FAILED)
 
 
@@ -93,7 +97,8 @@ def verify(
         raise typer.Exit(FAILED) from error
     except (OSError, ValueError, AttributeError, signing.KeyUnreadable) as error:
         raise typer.BadParameter(str(error)) from error
-    typer.echo(f"{file}: signed as it is; {statement['state']} at {statement['at']}")
+    unknown = "" if statement.get("known", True) else f"; {UNKNOWN}"  # receipts of before do not say it
+    typer.echo(f"{file}: signed as it is; {statement['state']} at {statement['at']}{unknown}")
 
 
 @app.command("key")
@@ -123,9 +128,14 @@ def _public_key(key: Path | None) -> bytes:
     return data if b"PUBLIC KEY" in data else signing.Signer.read(path).public_key
 
 
-def _shown(found: dict[str, Any]) -> Text:
+def shown(found: dict[str, Any]) -> Text:
+    """A receipt, for people."""
     name = output.clean("/".join(each for each in (found["tenant"], found["source"], found["id"]) if each))
-    text = Text.assemble((found["state"], "green" if found["state"] == "erased" else "yellow"), f"  {name}\n")
+    known = found.get("known", True)  # a server of before does not say it
+    state = found["state"] if known or found["state"] != "erased" else "not known"
+    text = Text.assemble((state, "green" if state == "erased" else "yellow"), f"  {name}\n")
+    if not known:
+        text.append(f"  {UNKNOWN}\n")
     for place in found["places"]:
         count = "not looked into" if place["found"] is None else f"{place['found']} found"
         until = f", gone by {place['gone_by']}" if place["gone_by"] else ""

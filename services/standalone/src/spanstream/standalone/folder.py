@@ -15,7 +15,7 @@ from spanstream.runtime.identity import DEFAULT_TENANT, SCOPES
 from spanstream.runtime.key_file import create_key, read_keys
 from spanstream.runtime.signing import Signer
 from spanstream.standalone.calling import elsewhere
-from spanstream.standalone.trouble import Trouble
+from spanstream.standalone.trouble import InUse, Trouble
 
 FREE_BYTES = 1 << 30  # the broker refuses below half of this, and an index that cannot grow helps nobody
 KEY_ID = "local"
@@ -67,7 +67,7 @@ class DataFolder:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise Trouble(
+            raise InUse(
                 f"Another Spanstream (process {lock.read().strip() or 'unknown'}) uses the data folder {self.path}.",
                 f"Use that one, stop it first (Ctrl-C in its terminal), or choose another folder: {elsewhere()}.",
             ) from error

@@ -11,9 +11,9 @@ import typer
 
 from spanstream.client import config as client_config
 from spanstream.client import output
+from spanstream.client.cli import FAILED, REFUSED, UNREACHABLE
 from spanstream.standalone.commands import Data, Json
 
-NOT_GOOD, UNREACHABLE, REFUSED = 1, 3, 4  # exit codes
 LOOK_SECONDS = 1.0
 _FILLING = "filling"
 
@@ -105,7 +105,7 @@ def apply(
         told = _watched(told, data, quiet=as_json)
     _show(told, as_json)
     if wait and (told["migration"] is None or told["migration"]["stage"] != "switched"):
-        raise typer.Exit(NOT_GOOD)
+        raise typer.Exit(FAILED)
 
 
 @app.command()

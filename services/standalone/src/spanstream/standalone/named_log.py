@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from spanstream.client import config as client_config
+from spanstream.client.cli import REFUSED, UNREACHABLE
 
 if TYPE_CHECKING:
     from spanstream.eventlog.log import Log
@@ -26,7 +27,7 @@ def opened_log(url: str | None) -> Iterator[Log]:
     url = url or saved
     if not url:
         typer.echo("No log: start one with `spanstream up`, or name one with --log-url or LOG_URL.", err=True)
-        raise typer.Exit(3)
+        raise typer.Exit(UNREACHABLE)
     try:
         log = open_log(url, LogAccessSettings.read().log_access)
     except (ValueError, SettingsError) as error:
@@ -36,9 +37,9 @@ def opened_log(url: str | None) -> Iterator[Log]:
     except LogUnavailable as error:
         where = f"{url}, which {folder / client_config.FILE} names" if saved else url
         typer.echo(f"No log answers at {where}; start one with `spanstream up`, or name one with --log-url.", err=True)
-        raise typer.Exit(3) from error
+        raise typer.Exit(UNREACHABLE) from error
     except EventLogError as error:
         typer.echo(f"The log at {url} does not do this: {error}", err=True)
-        raise typer.Exit(3) from error
+        raise typer.Exit(REFUSED) from error
     finally:
         log.close()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from spanstream.client.errors import Unusable
 from spanstream.eventlog.access import OPEN
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.opening import open_log
@@ -23,7 +24,8 @@ STOP_SECONDS = 15.0
 @contextmanager
 def neighbours(path: Path, log_url: str | None, store_url: str | None) -> Iterator[tuple[Log, Store]]:
     """What has no address is of the data folder at `path`, which nobody else may use meanwhile: its own Kafka is started,
-    and stopped afterwards. The store is not open. Raises Trouble, and what log and store do.
+    and stopped afterwards. The store is not open. Raises Trouble, Unusable for an
+    address that is none, and what log and store do.
     """
     folder = DataFolder(path)
     with ExitStack() as stack:
@@ -41,7 +43,7 @@ def neighbours(path: Path, log_url: str | None, store_url: str | None) -> Iterat
             stack.callback(log.close)
             store = open_store(store_url or f"edge:{folder.index}", os.environ.get("STORE_API_KEY"))
         except ValueError as error:
-            raise Trouble(str(error), "") from error
+            raise Unusable(str(error)) from error
         stack.callback(store.close)
         yield log, store
 

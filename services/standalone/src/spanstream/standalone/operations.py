@@ -54,7 +54,7 @@ def repair(log: Log, store: Store, options: Options, progress: Progress, settle:
 
 
 def backup(log: Log, store: Store, options: Options, progress: Progress) -> Answer:
-    """Take a backup."""
+    """Take a backup. `bytes` are those of its files, `disk_bytes` what they take of the disk: holes take nothing."""
     began = time.monotonic()
     folder = Path(options["folder"])
     manifest = take(log, store, folder, time.time_ns() // 1000, seconds=options["wait"], progress=progress)
@@ -62,6 +62,7 @@ def backup(log: Log, store: Store, options: Options, progress: Progress) -> Answ
         "folder": str(folder),
         "files": len(manifest.files),
         "bytes": sum(size for size, _ in manifest.files.values()),
+        "disk_bytes": sum((folder / name).stat().st_blocks * 512 for name in manifest.files),
         "seal": manifest.seal,
         "generation": generation(folder / STORE),
         "seconds": round(time.monotonic() - began, 1),

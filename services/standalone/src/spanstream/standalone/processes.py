@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,7 +23,6 @@ from spanstream.standalone.parts import Shared, Topics
 from spanstream.standalone.ports import free_port
 from spanstream.standalone.trouble import Trouble
 
-KILL_SECONDS = 0.5  # kept back from a stop's deadline for SIGKILL
 # Consumers before producers, the entry points last.
 ORDER = {
     "encoder": "spanstream.embedder.application",
@@ -64,25 +61,23 @@ class Child:
         self._stopping = threading.Event()
 
     def start(self, report: Report) -> None:
-        """Start the process from a thread that then watches it: the process ends with that thread, so with ours."""
+        """Start the process, and hand on its lines."""
         child.stop_survivor(self._pid_file, f"-m {self._command[-1]}", 5.0)
-        started = threading.Event()
+        ours, theirs = os.pipe()
 
-        def watch() -> None:
-            ours, theirs = os.pipe()
-            with open(theirs, "wb") as output:
-                self._process = child.start(self._command, output, self._pid_file)
-            started.set()
+        def watch(process: subprocess.Popen[bytes]) -> None:
             with open(ours, encoding="utf-8", errors="replace") as lines:
                 for line in lines:
                     self._write(f"{self.name:9} {line.rstrip()}")
-            code = self._process.wait()
+            code = process.wait()
             if not self._stopping.is_set():
                 report(ProcessDied(f"The process of the {self.name} ended by itself (exit code {code})."))
 
-        threading.Thread(target=watch, name=f"watch-{self.name}", daemon=True).start()
-        if not started.wait(10):
-            raise ProcessDied(f"The process of the {self.name} could not be started.")
+        try:
+            with open(theirs, "wb") as output:
+                self._process = child.watched(self._command, output, self._pid_file, watch, f"watch-{self.name}")
+        except OSError as error:
+            raise ProcessDied(f"The process of the {self.name} could not be started: {error}.") from error
 
     def live(self) -> bool:
         """Whether the process runs."""
@@ -99,15 +94,8 @@ class Child:
     def stop(self, deadline: float) -> None:
         """SIGTERM, and SIGKILL shortly before the deadline."""
         self._stopping.set()
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(max(0.0, deadline - KILL_SECONDS - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._pid_file.unlink(missing_ok=True)
+        if self._process is not None:
+            child.stop(self._process, self._pid_file, deadline)
 
 
 def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Composition:

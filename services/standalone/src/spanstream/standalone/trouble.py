@@ -20,6 +20,10 @@ class Trouble(Exception):
         self.advice = advice
 
 
+class InUse(Trouble):
+    """Another process has what only one may have."""
+
+
 def explain(error: BaseException) -> Trouble:
     """Any failure as a Trouble. Errors whose message already says what to do are taken as they are."""
     match error:

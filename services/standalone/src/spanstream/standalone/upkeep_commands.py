@@ -11,6 +11,7 @@ import typer
 
 from spanstream.client import config as client_config
 from spanstream.client import output
+from spanstream.client.cli import FAILED, REFUSED, UNREACHABLE, USAGE
 from spanstream.standalone.commands import Data, Json
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from spanstream.standalone.audit.reading import Progress
     from spanstream.store.store import Store
 
-DIFFERENT, UNREACHABLE = 1, 3  # exit codes
 ROWS = 20  # differences that a person is shown
 
 LogUrl = Annotated[
@@ -46,12 +46,12 @@ def audit(
 ) -> None:
     """Compare the index with the log: every document's version, and every passage. Changes nothing.
 
-    Safe while documents come in. Memory: 300 MB at most, however many documents there are. Exit code 1: they differ, or
-    not everything could be decided.
+    Safe while documents come in. Memory: 300 MB at most, however many documents there are. What it counts, and what each
+    difference means, is in docs/operations.md. Exit code 1: they differ, or not everything could be decided.
     """
     answer = _asked("audit", {"wait": wait}, data, log_url, store_url, quiet=as_json)
     _show_audit(answer, as_json)
-    raise typer.Exit(0 if answer["equal"] else DIFFERENT)
+    raise typer.Exit(0 if answer["equal"] else FAILED)
 
 
 def repair(
@@ -91,7 +91,7 @@ def repair(
         if "after" in answer:
             out.print("\nAfterwards:")
             _show_audit(last, False)
-    raise typer.Exit(0 if last["equal"] else DIFFERENT)
+    raise typer.Exit(0 if last["equal"] else FAILED)
 
 
 def backup(
@@ -104,7 +104,8 @@ def backup(
 ) -> None:
     """Copy the index, with the place in the log from which it catches up, while everything goes on.
 
-    Documents themselves are in the log and the blob store, which have backups of their own.
+    Documents themselves are in the log and the blob store, which have backups of their own. Exit code 3: log or index do not
+    answer; 4: it is refused, with the reason.
     """
     options = {"folder": str(folder.absolute()), "wait": wait}
     answer = _asked("backup", options, data, log_url, store_url, quiet=as_json)
@@ -112,8 +113,18 @@ def backup(
         output.write_json(answer)
         return
     out, _ = output.consoles()
-    size = answer["bytes"] / 1e6
-    out.print(f"{answer['folder']}: {answer['files']} files, {size:,.1f} MB, in {answer['seconds']} s", markup=False)
+    size, disk = answer["bytes"] / 1e6, answer.get("disk_bytes", answer["bytes"]) / 1e6
+    out.print(
+        f"{answer['folder']}: {answer['files']:,} files that take {disk:,.1f} MB of the disk, in {answer['seconds']} s",
+        markup=False,
+        soft_wrap=True,
+    )
+    if disk < size / 2:
+        out.print(
+            f"Copied without their holes they are {size:,.1f} MB: rsync --sparse and tar --sparse keep these.",
+            markup=False,
+            soft_wrap=True,
+        )
     out.print(f"Generation, whose release every start needs: {answer['generation']}", markup=False, soft_wrap=True)
     out.print(f"Seal, to be noted elsewhere: {answer['seal']}", markup=False, soft_wrap=True)
 
@@ -138,7 +149,8 @@ def restore(
     """Put a backup in the index's place; the services must be stopped. At their next start they catch up from the log.
 
     Standing queries are as of the backup. Nothing is changed where the backup is damaged, of another log, of another release of
-    the encoder, or too old.
+    the encoder, or too old. Exit code 3: log or index do not answer; 4: it is refused, with the reason, as beside a running
+    Spanstream.
     """
     from spanstream.standalone.backup import restoring
     from spanstream.standalone.migration import record
@@ -204,24 +216,28 @@ def _neighbours(data: Path | None, log_url: str | None, store_url: str | None) -
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """What goes wrong, in a line; exit code 3."""
+    """What goes wrong, in a line and an exit code: 3 for what does not answer, 4 for what is refused."""
     from spanstream.client.errors import Unusable
-    from spanstream.eventlog.errors import EventLogError
+    from spanstream.eventlog.errors import EventLogError, LogUnavailable, Retry
     from spanstream.runtime.settings import SettingsError
     from spanstream.standalone.backup.manifest import Unfit
     from spanstream.standalone.control import Refused
     from spanstream.standalone.migration.record import MigrationRefused
-    from spanstream.standalone.trouble import Trouble
-    from spanstream.store.errors import StoreError
+    from spanstream.standalone.trouble import InUse, Trouble
+    from spanstream.store.errors import StoreError, StoreUnavailable
 
     try:
         yield
     except Trouble as trouble:
         typer.echo(f"{trouble.what} {trouble.advice}", err=True)
-        raise typer.Exit(UNREACHABLE) from trouble
-    except (EventLogError, StoreError, Unfit, Refused, MigrationRefused, SettingsError, Unusable, OSError) as error:
+        raise typer.Exit(REFUSED if isinstance(trouble, InUse) else UNREACHABLE) from trouble
+    except (SettingsError, Unusable) as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(UNREACHABLE) from error
+        raise typer.Exit(USAGE) from error
+    except (EventLogError, StoreError, Unfit, Refused, MigrationRefused, OSError) as error:
+        typer.echo(str(error), err=True)
+        away = isinstance(error, LogUnavailable | Retry | StoreUnavailable)
+        raise typer.Exit(UNREACHABLE if away else REFUSED) from error
 
 
 @contextmanager
@@ -248,24 +264,29 @@ def _show_audit(answer: Mapping[str, Any], as_json: bool) -> None:
     for table in _tables(answer):
         out.print(table)
     out.print(
-        f"{answer['logged']:,} documents in the log, {answer['heads']:,} in the index with {answer['passages']:,} passages;"
-        f" {answer['buckets_differing']} of {2 * answer['buckets']} sums differed, {answer['looked_at']} documents were"
-        f" looked at one by one, in {answer.get('seconds', 0)} s.",
+        f"{answer['logged']:,} documents in the log, {answer['heads']:,} in the index (both with those that were deleted),"
+        f" {answer['passages']:,} passages.\n"
+        f"Both were summed up, by groups of documents: {answer['buckets_differing']:,} of {2 * answer['buckets']:,} sums"
+        f" differed, so {answer['looked_at']:,} documents were looked at one by one. It took {answer.get('seconds', 0)} s.",
         markup=False,
+        soft_wrap=True,
     )
     for line in _notes(answer):
-        out.print(line, markup=False)
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _notes(answer: Mapping[str, Any]) -> Iterator[str]:
     if answer["undecided"]:
-        yield f"{answer['undecided']} documents are undecided: the services have not applied all their events. Ask again, or with a longer --wait."
+        yield f"{answer['undecided']:,} documents are undecided: the services have not applied all their events. Ask again, or with a longer --wait."
     if answer["beyond_log"]:
-        yield f"{answer['beyond_log']} documents are older than anything that the log still holds."
+        yield (
+            f"{answer['beyond_log']:,} documents of the index are beyond the log: it has given up its oldest records, theirs among"
+            " them. That is no difference."
+        )
     if answer["left_out"]:
-        yield "There are more than were looked at: mend these, then compare again."
+        yield "Some were left out: more seem to differ than one run looks at. Mend these, then compare again."
     if answer["equal"]:
-        yield f"Equal. Digest: {answer['digest']['heads']} {answer['digest']['passages']}"
+        yield f"Equal. Digest, the same for every index of these documents and passages: {answer['digest']['heads']} {answer['digest']['passages']}"
 
 
 def _tables(answer: Mapping[str, Any]) -> Iterator[Table]:

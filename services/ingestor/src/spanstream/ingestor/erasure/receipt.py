@@ -1,7 +1,8 @@
 """What a deletion receipt says, from what was read back. Pure.
 
 A place is *clear* if nothing was found there, or if nobody can look into it but whatever is in it goes by a known time.
-`erased` means that every place is clear; `gone_by` is then when the last of those times has come.
+`erased` means that every place is clear; `gone_by` is then when the last of those times has come. That is so too of what
+never was here: `known` tells whether anything says that it was.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Signature(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What was read back at that moment of a document, a source (`id` null) or a tenant (both null)."""
+    """What was read back at that moment of a document, a source (`id` null) or a tenant (both null). `known`: it, or its
+    tombstone, was found; false: it never was here, its tombstone is forgotten by now, or it is still on its way.
+    """
 
     format: Literal["spanstream.erasure.1"] = "spanstream.erasure.1"
     tenant: str
@@ -69,6 +72,7 @@ class Receipt(BaseModel):
     at: AwareDatetime
     state: Literal["erased", "remaining"]
     gone_by: AwareDatetime | None
+    known: bool
     tombstones: int
     places: list[Place]
     not_looked_at: list[str]
@@ -98,6 +102,7 @@ def receipt(tenant: str, source: str | None, id: str | None, seen: Seen, now: fl
         at=_moment(now),
         state="erased" if erased else "remaining",
         gone_by=max(times, default=_moment(now)) if erased else None,
+        known=bool(seen.held.tombstones or seen.held.uncleared or any(place.found for place in places)),
         tombstones=seen.held.tombstones,
         places=places,
         not_looked_at=unseen,

@@ -87,7 +87,9 @@ def capacity(
         Path | None,
         typer.Option("--prices", metavar="FILE", help='JSON: {"currency": "EUR", "month": {"core": 20}}.'),
     ] = None,
-    values: Annotated[bool, typer.Option("--values", help="Print values for the chart, and nothing else.")] = False,
+    values: Annotated[
+        bool, typer.Option("--values", help="Print values for the chart, below a comment on what they need.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
     """Partitions, pods, GPUs, Qdrant nodes, memory, disk and network for a load, each with its reason."""

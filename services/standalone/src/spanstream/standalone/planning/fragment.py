@@ -14,6 +14,7 @@ from spanstream.store.compression import Compression
 
 Values = dict[str, Any]
 HEADROOM = 2  # times the pods of the peak that autoscaling may go to: for what no plan foresees
+PARTITIONS = 6  # of topics.yaml
 LAG_SECONDS = (5, 30)  # aimed at, at least and at most: a quarter of the freshness that is wanted
 
 
@@ -73,9 +74,22 @@ def _resources(pods: Pods) -> Values:
     return {"requests": asked, "limits": limits}
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """The values as YAML."""
-    return "".join(f"{line}\n" for line in _lines(found, ""))
+def text(found: Values) -> str:
+    """The values as YAML, below what they need."""
+    lines = [
+        "# Of a plan: helm install … -f values-production.yaml -f this file. On another profile set what these values need:"
+    ]
+    lines += [f"# - {need}" for need in _needs(found)]
+    return "".join(f"{line}\n" for line in (*lines, *_lines(found, "")))
+
+
+def _needs(found: Values) -> Iterator[str]:
+    """What values-small.yaml lacks for them."""
+    yield "global.prometheus.url, a Prometheus that scrapes Spanstream, and KEDA, which asks it: workers are scaled on lag"
+    if "ray" in found["encoder"]:
+        yield "KubeRay, and nodes with GPUs: -f values-gpu.yaml before this file"
+    if found["global"]["kafka"]["partitions"] > PARTITIONS:
+        yield "strimzi.topics, or topics of so many partitions made by hand and topics.job false: the job makes fewer"
 
 
 def _lines(found: Mapping[str, Any], indent: str) -> Iterator[str]:

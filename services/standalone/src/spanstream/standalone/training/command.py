@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -132,8 +133,7 @@ def _train(
             raise typer.BadParameter("the objective pairs learns from judged queries; name them", param_hint="--data")
         learnt, judged = halves(judged)
     reader = Reader(paths)
-    out.mkdir(parents=True, exist_ok=True)
-    with progress(quiet=as_json) as bar:
+    with _made(out), progress(quiet=as_json) as bar:
         if going_on:
             output.consoles()[1].print(f"going on in {out}, with the passages that were read before", markup=False)
         else:
@@ -148,6 +148,20 @@ def _train(
     outcome.judge(out, judgement.plain())
     outcome.clear(out)
     _report(judgement, out, reader, as_json)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """The folder, made where it is missing, and removed again if nothing came into it before an exception."""
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if new:
+            with suppress(OSError):  # it is not empty: the same command goes on with what is there
+                folder.rmdir()
+        raise
 
 
 def _judged(recipe: Recipe, learnt: Exam | None, judged: Exam | None, paths: bool, bar: Progress) -> Iterator[Document]:
