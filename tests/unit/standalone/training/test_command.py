@@ -18,6 +18,7 @@ from spanstream.standalone.training.command import train
 from tests.unit.representations.tiny import LINES, build
 from tests.unit.training.conftest import document
 
+PASSAGES = 120  # of sixty a matrix learns something most times only
 NO_LABELS = {"document": "", "queries": [], "negatives": {}}
 
 
@@ -178,8 +179,8 @@ def test_without_steps_only_a_matrix_behind_the_model_learns_and_what_was_killed
 ) -> None:
     model = build(tmp_path / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True)
     recipe, texts, out = tmp_path / "recipe.yaml", tmp_path / "texts.jsonl", tmp_path / "out"
-    recipe.write_text(f"start: {model}\nprojection: {{learning_rate: 1.0e-2}}\n")
-    said = (document(number) for number in range(60))
+    recipe.write_text(f"start: {model}\nprojection: {{learning_rate: 3.0e-3}}\n")
+    said = (document(number) for number in range(PASSAGES))
     texts.write_text("\n".join(json.dumps({"_id": each.text, "text": each.text}) for each in said))
     done = run(texts, "--recipe", recipe, "--out", out, "--steps", 0, "--json")
     assert done.exit_code == 0, done.output
@@ -197,7 +198,7 @@ def test_without_steps_only_a_matrix_behind_the_model_learns_and_what_was_killed
     first = told.pop("projection")
     (out / outcome.REPORT).write_text(json.dumps(told))  # as if it had been killed before the matrix was written
     (out / outcome.PROJECTION).unlink()
-    spool.write(spool.documents([Piece(each.text, "", each.text) for each in map(document, range(60))]), out)
+    spool.write(spool.documents([Piece(each.text, "", each.text) for each in map(document, range(PASSAGES))]), out)
     again = run(texts, "--recipe", recipe, "--out", out)
     assert again.exit_code == 0, again.output
     assert json.loads((out / outcome.REPORT).read_text())["projection"] == first
