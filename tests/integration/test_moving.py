@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from spanstream.runtime.identity import DEFAULT_TENANT
 from spanstream.runtime.key_file import create_key
 from spanstream.standalone import control
 from spanstream.standalone.broker import BrokerError, LocalBroker
+from tests.chaos.kept import RESULTS, Kept
 from tests.conftest import absent
 from tests.fixtures.editions import SECONDS, Traffic
 from tests.fixtures.process import Process
@@ -27,6 +31,16 @@ from tests.rehearsal.qdrant import serving
 
 OLD, NEW = "hash:48", "hash:80"
 DOCUMENTS = 16
+STAGES = ("filling", "switched", "rolled back")
+
+
+@dataclass
+class Result(Kept):
+    """Nothing was wrong with any answer, or there is no result."""
+
+    switches: int
+    queries: int
+    writes: int
 
 
 class Fleet:
@@ -72,17 +86,36 @@ class Fleet:
     def ask(self, what: str, **options: Any) -> dict[str, Any]:
         return control.ask(self.folder / "data", f"migrate {what}", options, lambda *_: None)
 
-    def reach(self, stage: str) -> dict[str, Any]:
+    def reach(self, *stages: str) -> dict[str, Any]:
         deadline = time.monotonic() + SECONDS
         while True:
             try:
                 told = self.ask("status")
-                if told["migration"] and told["migration"]["stage"] == stage:
+                if told["migration"] and told["migration"]["stage"] in stages:
                     return told
             except (control.NobodyThere, control.Refused) as error:
                 told = {"error": str(error)}
             assert time.monotonic() < deadline, told
             time.sleep(0.1)
+
+    def bring(self, what: str, stage: str, chance: Random) -> None:
+        """Ask for it, and kill the process at some moment of it, time and again, until it is done."""
+        options = {"apply": {"encoder": NEW}, "rollback": {"wait": 60.0}}[what]
+        for _ in range(chance.randrange(3)):
+            asking = threading.Thread(target=self._asked, args=(what, options), daemon=True)
+            asking.start()
+            time.sleep(chance.uniform(0.0, 8.0))
+            self.processes["migration"].end(signal.SIGKILL)
+            asking.join(SECONDS)
+            self.migration()
+            self.reach(*STAGES)
+        while self.reach(*STAGES)["migration"]["stage"] != stage:
+            self._asked(what, options)
+            self.reach(stage, "switched", "rolled back")
+
+    def _asked(self, what: str, options: dict[str, Any]) -> None:
+        with suppress(control.NobodyThere, control.Refused):
+            self.ask(what, **options)
 
     def client(self, number: int) -> Client:
         ingest = f"http://127.0.0.1:{self.ingest_port}"
@@ -133,9 +166,12 @@ def traffic(fleet: Fleet) -> Iterator[Traffic]:
             made.end()
 
 
-@pytest.mark.timeout(1800)  # of a busy machine
+@pytest.mark.timeout(7200)  # of the long form, and of a busy machine
 @pytest.mark.promise("I23")
-def test_services_of_their_own_move_and_go_back_and_end_it_while_all_is_asked_and_written(fleet: Fleet) -> None:
+def test_services_of_their_own_move_and_go_back_and_end_it_while_all_is_asked_and_written(
+    fleet: Fleet, long: bool
+) -> None:
+    switches, queries = (20, 200) if long else (0, 0)
     fleet.indexer(0, OLD)
     fleet.indexer(1, OLD)
     fleet.embedder(OLD)
@@ -167,9 +203,15 @@ def test_services_of_their_own_move_and_go_back_and_end_it_while_all_is_asked_an
         told = fleet.ask("rollback", wait=60.0)
         assert (told["release"], told["settled"]) == ("hash-48", True)
         load.goes_on()
-        fleet.ask("apply", encoder=NEW, rate=None, overlap=None, success_drop=None, bridge=None)
+        fleet.ask("apply", encoder=NEW)
         fleet.reach("switched")
         load.goes_on()
+        chance = Random(1)
+        for _ in range(switches):
+            fleet.bring("rollback", "rolled back", chance)
+            load.goes_on(queries)
+            fleet.bring("apply", "switched", chance)
+            load.goes_on(queries)
         with pytest.raises(control.Refused, match="ENCODER_URL"):
             fleet.ask("retire")
 
@@ -187,6 +229,8 @@ def test_services_of_their_own_move_and_go_back_and_end_it_while_all_is_asked_an
         assert fleet.generations() == {"80": True}
         load.end()
         assert load.wrong == []
+        if long:
+            Result(2 * switches + 3, load.queries, load.writes).save(RESULTS / "moving.json")
     with fleet.client(1) as client:
         shown = {f"d{number}" for number, edition in load.shown.items() if edition >= 0}
         assert sum(each.documents for each in client.sources()) == len(shown)

@@ -10,6 +10,7 @@ no clocks are compared, and no one has to be asked.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from typing import Any
 
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.store import Store
+
+log = logging.getLogger(__name__)
 
 MOVE, HOLD = "move", "hold"
 
@@ -136,11 +139,16 @@ class Switching:
         held, self._writers_until = self._writers_until, None
         if held is not None and self._clock() + SEARCHES_WAIT_SECONDS >= held:
             raise StoreUnavailable("the switch took too long: it is tried again")
+        began = self._clock()
         self._hold(searches=True)
         try:
             self._sleep(SEARCHES_WAIT_SECONDS)
             yield
         finally:
+            if self._clock() - began >= SEARCHES_PATIENCE_SECONDS:
+                log.warning(
+                    "the switch took so long that a search may have been answered from the generation before it"
+                )
             self.begin()
 
     def _hold(self, *, searches: bool) -> None:
