@@ -11,7 +11,7 @@ import typer
 
 from spanstream.client import config as client_config
 from spanstream.client import output
-from spanstream.standalone.commands import Data, Json
+from spanstream.standalone.options import Data, Json
 
 NOT_GOOD, UNREACHABLE, REFUSED = 1, 3, 4  # exit codes
 LOOK_SECONDS = 1.0
