@@ -31,6 +31,12 @@ class GatewaySettings(HttpSettings):
         description="codes of the vectors in memory; unset: as the encoder's release says. The same for all services",
     )
     encoder_url: str = Field(validation_alias="ENCODER_URL", description="http(s)://… of the encoder application")
+    next_encoder_url: str | None = Field(
+        None,
+        validation_alias="NEXT_ENCODER_URL",
+        description="http(s)://… of the encoder that documents move to, which is asked once the index of its release is live;"
+        " none: they stay",
+    )
     reranker_url: str | None = Field(
         None,
         validation_alias="RERANKER_URL",
