@@ -211,8 +211,9 @@ def test_what_moves_the_index_may_read_the_log_in_groups_of_its_own_and_write_no
     assert may == {
         ("topic", "documents.v1", "literal"): {"Read", "Describe", "DescribeConfigs"},
         ("topic", "failures.v1", "literal"): {"Read", "Describe"},
+        **{("topic", name, "literal"): {"Describe"} for name in ("passages.v1", "embeddings.v1")},
         ("group", "migrate-", "prefix"): {"Read", "Describe", "Delete"},
-        **{("group", name, "literal"): {"Describe"} for name in ("ingestor", "embedder", "indexer")},
+        **{("group", name, "literal"): {"Read", "Describe"} for name in ("ingestor", "embedder", "indexer")},
     }
 
 
