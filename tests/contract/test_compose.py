@@ -38,7 +38,8 @@ def test_each_service_is_given_its_settings_and_nothing_else(name: str) -> None:
 
 
 def test_every_image_is_used_and_every_reference_pinned() -> None:
-    assert {service["build"]["args"]["SERVICE"] for service in OURS.values()} == set(IMAGES)
+    # What moves an index runs beside two encoders, for as long as that takes: the chart's matter.
+    assert {service["build"]["args"]["SERVICE"] for service in OURS.values()} == set(IMAGES) - {"migrator"}
     for service in SERVICES.values():
         assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service["image"]), service["image"]
 

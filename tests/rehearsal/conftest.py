@@ -12,6 +12,7 @@ from spanstream.runtime.identity import DEFAULT_TENANT
 from spanstream.runtime.key_file import create_key
 from spanstream.standalone.broker import BrokerError, LocalBroker
 from tests.conftest import absent
+from tests.contract.charts.pods import MOVING
 from tests.fixtures.product import free_port
 from tests.rehearsal import addresses
 from tests.rehearsal.guarded import GuardedBroker
@@ -53,10 +54,10 @@ def broker(long: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 @pytest.fixture(scope="module")
 def guarded(long: bool, chart: Chart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]:
-    """A Kafka that asks for a login, with the topics and the users of the production profile, for the long form."""
+    """A Kafka that asks for a login, with the topics and the users of the production profile, what moves documents among them, for the long form."""
     if not long:
         pytest.skip("`make rehearse` alone: a second broker")
-    resources = chart.render("production")
+    resources = chart.render("production", *MOVING)
     made = GuardedBroker(tmp_path_factory.mktemp("guarded"))
     died: list[BaseException] = []
     try:

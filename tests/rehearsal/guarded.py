@@ -23,6 +23,7 @@ from kafka.admin import (
     ACL,
     ACLOperation,
     ACLPermissionType,
+    ACLResourcePatternType,
     ResourcePattern,
     ResourceType,
     ScramMechanism,
@@ -82,7 +83,8 @@ class GuardedBroker(LocalBroker):
                 }
                 for one in topics
             }
-            admin.create_topics(wanted, wait_for_metadata=True)
+            if wanted:  # users may come with a later upgrade
+                admin.create_topics(wanted, wait_for_metadata=True)
             upserts = [
                 UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_512, self.password(name))
                 for name in (user["metadata"]["name"] for user in users)
@@ -93,6 +95,7 @@ class GuardedBroker(LocalBroker):
             admin.close()
 
 
+_PATTERNS = {"literal": ACLResourcePatternType.LITERAL, "prefix": ACLResourcePatternType.PREFIXED}
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -106,7 +109,9 @@ def acls(user: Resource) -> Iterator[Any]:
                 host="*",
                 operation=ACLOperation[_WORDS.sub("_", operation).upper()],  # DescribeConfigs: DESCRIBE_CONFIGS
                 permission_type=ACLPermissionType.ALLOW,
-                resource_pattern=ResourcePattern(kind, one["resource"]["name"]),
+                resource_pattern=ResourcePattern(
+                    kind, one["resource"]["name"], _PATTERNS[one["resource"]["patternType"]]
+                ),
             )
 
 

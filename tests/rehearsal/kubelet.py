@@ -15,8 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.rehearsal import rewriting
@@ -39,6 +39,24 @@ class Machine:
 
 def start(name: str, container: Container, address: str, machine: Machine) -> subprocess.Popen[bytes]:
     """Its process, with nothing in its environment but what it is given; what it writes goes to `log` in its folder."""
+    command, environment, home = _here(name, container, address, machine)
+    with (machine.folder / name / "log").open("ab") as log:
+        return subprocess.Popen(command, env=environment, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def execute(
+    pod: Pod, words: Sequence[str], machine: Machine, seconds: float = 600.0
+) -> subprocess.CompletedProcess[str]:
+    """As `kubectl exec`: a command beside a pod's container, with its variables and its files. Raises TimeoutExpired."""
+    container = replace(machine.look_up(pod.template, pod.name), command=tuple(words))
+    command, environment, home = _here(pod.name, container, pod.address, machine)
+    return subprocess.run(
+        command, env=environment, cwd=home, capture_output=True, text=True, timeout=seconds, check=False
+    )
+
+
+def _here(name: str, container: Container, address: str, machine: Machine) -> tuple[list[str], dict[str, str], Path]:
+    """A container's command, variables and working folder on this machine."""
     folder = machine.folder / name
     folder.mkdir(parents=True, exist_ok=True)
     folders = {path: _mounted(path, mount, folder, machine.folder) for path, mount in container.mounts.items()}
@@ -46,15 +64,7 @@ def start(name: str, container: Container, address: str, machine: Machine) -> su
     told = address, machine.hosts, folders
     environment = {variable: rewriting.value(text, *told) for variable, text in container.environment.items()}
     image = {"PATH": os.environ["PATH"], "HOME": str(home), "TMPDIR": str(home)}
-    with (folder / "log").open("ab") as log:
-        return subprocess.Popen(
-            rewriting.command(container.command, sys.executable, *told),
-            env=image | environment,
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
+    return rewriting.command(container.command, sys.executable, *told), image | environment, home
 
 
 def _mounted(path: str, mount: Files | Claim | Empty, folder: Path, shared: Path) -> Path:
@@ -77,9 +87,14 @@ def run_to_end(name: str, template: Template, address: str, machine: Machine, se
 
 
 class Pod:
-    """One pod. Its container starts at once, in a thread that watches it until it has been deleted."""
+    """One pod. Its container starts at once, in a thread that watches it until it has been deleted, or has ended for good.
 
-    def __init__(self, name: str, template: Template, address: str, machine: Machine) -> None:
+    `restarts_at_most`: of one that may end (restartPolicy OnFailure); without it each end is followed by a restart.
+    """
+
+    def __init__(
+        self, name: str, template: Template, address: str, machine: Machine, restarts_at_most: int | None = None
+    ) -> None:
         self.name, self.template, self.address = name, template, address
         self.waiting = ""  # why no container runs
         self.restarts = 0
@@ -87,6 +102,7 @@ class Pod:
         self.code: int | None = None  # of the last end
         self.killed = False  # it outlived its grace period
         self._machine = machine
+        self._restarts_at_most = restarts_at_most
         self._folder = machine.folder / name
         self._ready = False
         self._stop = threading.Event()
@@ -97,6 +113,11 @@ class Pod:
     def ready(self) -> bool:
         """What its readiness probe last said."""
         return self._ready and self.deleted_at is None
+
+    @property
+    def over(self) -> bool:
+        """No container of it runs, nor will: it was deleted, ended with 0, or as often as it may."""
+        return not self._thread.is_alive()
 
     def routed(self, late: float) -> bool:
         """Whether it gets requests: it is ready, or was when it was deleted, which proxies learn `late` seconds after."""
@@ -144,6 +165,8 @@ class Pod:
             if not self._stop.is_set():
                 self._ready = False
             self._end(process)
+            if self._restarts_at_most is not None and (self.code == 0 or self.restarts >= self._restarts_at_most):
+                return
             if not self._stop.is_set():
                 self.waiting = f"CrashLoopBackOff: exit code {self.code}"
                 self._stop.wait(_RESTART_SECONDS * 2 ** min(self.restarts, 5) * self._machine.pace)

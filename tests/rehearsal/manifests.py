@@ -149,11 +149,22 @@ class Template:
 def hooks(resources: Sequence[Resource], phase: str) -> list[Resource]:
     """Helm's hooks of a phase (pre-install, pre-upgrade, test), in order."""
 
-    def annotations(one: Resource) -> Mapping[str, str]:
-        return one["metadata"].get("annotations") or {}
+    found = [one for one in resources if phase in _annotations(one).get("helm.sh/hook", "").split(",")]
+    return sorted(found, key=lambda one: int(_annotations(one).get("helm.sh/hook-weight", "0")))
 
-    found = [one for one in resources if phase in annotations(one).get("helm.sh/hook", "").split(",")]
-    return sorted(found, key=lambda one: int(annotations(one).get("helm.sh/hook-weight", "0")))
+
+def jobs(resources: Sequence[Resource]) -> dict[str, Resource]:
+    """Those that are part of the release, and no hooks of Helm's, by name. Raises NotRehearsed."""
+    found = {name: one for name, one in of_kind(resources, "Job").items() if "helm.sh/hook" not in _annotations(one)}
+    for name, one in found.items():
+        unknown = set(one["spec"]) - {"backoffLimit", "template"}
+        if unknown or one["spec"]["template"]["spec"].get("restartPolicy") != "OnFailure":
+            raise NotRehearsed(f"{name}: {sorted(unknown) or 'a restartPolicy other than OnFailure'}")
+    return found
+
+
+def _annotations(one: Resource) -> Mapping[str, str]:
+    return one["metadata"].get("annotations") or {}
 
 
 def of_kind(resources: Sequence[Resource], kind: str) -> dict[str, Resource]:

@@ -192,6 +192,114 @@ def test_a_job_that_fails_ends_the_install_with_its_words(tmp_path: Path) -> Non
         assert cluster.deployments == {}
 
 
+def job(name: str = "job-1", code: str = "", limit: int = 50, **more: Any) -> dict[str, Any]:
+    """One that is no hook: it writes a line each time that it is started, and does what `code` says."""
+    begin = "import os, pathlib, signal, sys, time; starts = pathlib.Path(os.environ['TMPDIR'], 'starts'); "
+    begin += "starts.open('a').write('x'); said = len(starts.read_text()); "
+    container = {
+        "name": "job",
+        "command": ["python", "-c", begin + code],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "env": [{"name": "VERSION", "value": "one"}],
+    }
+    spec = {
+        "containers": [container],
+        "restartPolicy": "OnFailure",
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "terminationGracePeriodSeconds": 20,
+    }
+    template = {"metadata": {"labels": {"app.kubernetes.io/component": "job"}}, "spec": spec | more}
+    return {"kind": "Job", "metadata": {"name": name}, "spec": {"backoffLimit": limit, "template": template}}
+
+
+LISTENS = "pathlib.Path(os.environ['TMPDIR'], 'listens').touch(); "
+WAITS = f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); {LISTENS}[time.sleep(0.05) for _ in iter(int, 1)]"
+
+
+def test_a_job_of_the_release_is_started_again_until_it_ends_with_0(tmp_path: Path) -> None:
+    with running(tmp_path) as cluster:
+        cluster.install([*manifests(), job(code="sys.exit(0 if said == 2 else 3)")])  # waits for none of it
+        made = cluster.jobs["job-1"]
+        cluster.wait(lambda: made.succeeded, "the job")
+        assert (made.pod.restarts, made.failed) == (1, False)
+        cluster.upgrade([*manifests(), job(code="sys.exit(0 if said == 2 else 3)")])  # the same: it has ended
+        assert cluster.jobs["job-1"] is made
+        assert (tmp_path / "job-1/tmp/starts").read_text() == "xx"
+
+
+def test_a_job_that_fails_as_often_as_it_may_has_failed(tmp_path: Path) -> None:
+    with running(tmp_path) as cluster:
+        cluster.install([job(code="sys.exit(3)", limit=1)])
+        made = cluster.jobs["job-1"]
+        cluster.wait(lambda: made.failed, "the end")
+        assert (made.pod.restarts, made.succeeded) == (1, False)
+
+
+def test_a_job_that_is_rendered_no_more_is_asked_to_stop_and_another_takes_its_place(tmp_path: Path) -> None:
+    with running(tmp_path) as cluster:
+        cluster.install([job(code=WAITS)])
+        first = cluster.jobs["job-1"].pod
+        cluster.wait(lambda: (tmp_path / "job-1/tmp/listens").exists(), "the start")
+        cluster.upgrade([job("job-2", code=WAITS)])
+        assert set(cluster.jobs) == {"job-2"}
+        cluster.wait(lambda: first.gone, "the end")
+        assert (first.code, first.killed) == (7, False)
+        assert cluster.ended() == [first]
+        assert cluster.pods() == [cluster.jobs["job-2"].pod]
+
+
+def test_a_jobs_template_cannot_change(tmp_path: Path) -> None:
+    with running(tmp_path) as cluster:
+        cluster.install([job(code=WAITS)])
+        with pytest.raises(Failed, match="immutable"):
+            cluster.upgrade([job(code=WAITS, terminationGracePeriodSeconds=5)])
+        with pytest.raises(NotRehearsed, match="OnFailure"):
+            cluster.upgrade([job("job-2", restartPolicy="Never")])
+
+
+def test_a_command_is_run_beside_a_pods_own(tmp_path: Path) -> None:
+    with running(tmp_path) as cluster:
+        cluster.install([job(code=WAITS)])
+        cluster.wait(lambda: (tmp_path / "job-1/tmp/listens").exists(), "the start")
+        code = "import os, sys; print(open(sys.argv[1]).read(), os.environ['VERSION'])"
+        done = cluster.execute(cluster.jobs["job-1"].pod, "python", "-c", code, "/tmp/starts")
+        assert (done.returncode, done.stdout) == (0, "x one\n"), done.stderr
+
+
+def test_what_an_upgrade_renders_no_more_is_removed_and_comes_back(tmp_path: Path) -> None:
+    other = [
+        {**one, "metadata": {"name": "other"}} | ({"spec": _relabelled(one["spec"])} if "spec" in one else {})
+        for one in manifests()
+        if one["kind"] in ("Deployment", "Service")
+    ]
+    with running(tmp_path) as cluster:
+        cluster.install([*manifests(), *other])
+        cluster.wait_available()
+        address = f"http://{cluster.hosts['other']}:8080"
+        assert httpx.get(address).text == "one"
+        gone = list(cluster.deployments["other"].pods)
+        with Asking(cluster) as asking:
+            cluster.upgrade(manifests())
+            cluster.wait_available()
+        assert asking.failed == 0  # of who stays
+        assert set(cluster.deployments) == {"stub"}
+        assert "other" not in cluster.hosts
+        assert [(pod.gone, pod.code, pod.killed) for pod in gone] == [(True, 0, False)] * 2
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(address)
+        cluster.upgrade([*manifests(), *other])
+        cluster.wait_available()
+        assert httpx.get(f"http://{cluster.hosts['other']}:8080").text == "one"
+        assert [pod.name for pod in cluster.deployments["other"].pods] == ["other-3", "other-4"]
+
+
+def _relabelled(spec: dict[str, Any]) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/component": "other"}
+    if "template" in spec:
+        return spec | {"template": spec["template"] | {"metadata": {"labels": labels}}}
+    return spec | {"selector": labels}
+
+
 def test_what_the_rehearsal_does_not_know_is_refused() -> None:
     template = copy.deepcopy(manifests()[2]["spec"]["template"])
     template["spec"]["containers"][0]["args"] = ["--more"]

@@ -26,6 +26,7 @@ WORK = {
         ["embeddings.v1", "failures.v1"],
         "embeddings.v1",
     ),
+    "migration": ([], "migrate-0123", ["documents.v1", "failures.v1"], "documents.v1"),
 }
 KEY = Key("default", "login", "one").encode()
 
@@ -72,11 +73,25 @@ def test_a_service_may_do_its_work_and_no_more(door: Door, service: str) -> None
         log.close()
 
 
-def test_the_ingest_api_may_ask_where_every_stage_is_and_read_matches(door: Door) -> None:
-    log = door.log("ingestor-api")
+@pytest.mark.parametrize("service", ["ingestor-api", "migration"])
+def test_who_asks_where_every_stage_is_may_know(door: Door, service: str) -> None:
+    log = door.log(service)
     try:
         for group, topic in (("ingestor", "documents.v1"), ("embedder", "passages.v1"), ("indexer", "embeddings.v1")):
             assert len(log.committed(group, topic)) == len(log.end_offsets(topic)) == 24
-        log.reader("matches.v1", {}).close()
+        log.reader({"ingestor-api": "matches.v1", "migration": "failures.v1"}[service], {}).close()
+    finally:
+        log.close()
+
+
+def test_what_moves_documents_may_move_groups_of_its_own_and_ask_how_long_documents_stay(door: Door) -> None:
+    log = door.log("migration")
+    try:
+        log.move("migrate-4567", "documents.v1", {0: 0})
+        assert log.committed("migrate-4567", "documents.v1")[0] == 0
+        with pytest.raises(EventLogError):
+            log.move("another", "documents.v1", {0: 0})
+        assert log.kept("documents.v1") is None
+        assert log.identity()
     finally:
         log.close()

@@ -1,9 +1,10 @@
 {{/* The arrows of one component as ingress and egress: include "service.arrows" (list . arrows).
-from: clients (of the APIs) or components; to: kafka, store, blobs or components. All may ask DNS, and monitoring may read the admin port. A rule without peers would let in, or out to, everybody: who is named
-by an empty list is nobody. */}}
+from: clients (of the APIs) or components; to: kafka, store, blobs or components; a component that is not deployed is passed over. All may ask DNS, and
+monitoring may read the admin port. A rule without peers would let in, or out to, everybody: who is named by an empty list is nobody. */}}
 {{- define "service.arrows" -}}
 {{- $context := index . 0 }}{{ $arrows := index . 1 }}{{ $global := $context.Values.global -}}
-{{- $from := $arrows.from | default list -}}
+{{- $from := list -}}
+{{- range $arrows.from }}{{ if include "service.isDeployed" (list $context .) }}{{ $from = append $from . }}{{ end }}{{ end -}}
 {{- if not $global.network.clients }}{{ $from = without $from "clients" }}{{ end -}}
 policyTypes: [Ingress, Egress]
 {{- if or $from $global.network.monitoring }}
@@ -53,9 +54,9 @@ egress:
   {{- with $global.blobs.egress }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-  {{- else }}
+  {{- else if include "service.isDeployed" (list $context .) }}
   - ports:
-      - {port: {{ ternary "serve" "http" (eq . "encoder") }}, protocol: TCP}
+      - {port: {{ ternary "serve" "http" (hasSuffix "encoder" .) }}, protocol: TCP}
     to:
       - podSelector:
           matchLabels:

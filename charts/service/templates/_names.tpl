@@ -14,6 +14,22 @@ for 63 characters the end gives way to a hash of it: neither two components nor 
 {{ printf "%s-%s" $release (index . 1) }}
 {{- end }}
 
+{{/* Whether a component is there: include "service.isDeployed" (list . "other-encoder"), empty where it is not. Of the two encoders that is
+the one which all services ask, and both while documents move from one to the other; what moves them then alone. */}}
+{{- define "service.isDeployed" -}}
+{{- $global := (index . 0).Values.global -}}
+{{- $moving := $global.migration.to -}}
+{{- if has (index . 1) (list "encoder" "other-encoder") -}}
+{{- if or $moving (eq (index . 1) (kebabcase $global.index.encoder)) }}true{{ end -}}
+{{- else if or $moving (ne (index . 1) "migration") -}}
+true
+{{- end -}}
+{{- end }}
+
+{{- define "service.deployed" -}}
+{{ include "service.isDeployed" (list . (include "service.component" .)) }}
+{{- end }}
+
 {{- define "service.fullname" -}}
 {{ include "service.of" (list . (include "service.component" .)) }}
 {{- end }}

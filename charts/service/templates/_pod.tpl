@@ -89,6 +89,26 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/* Of a container: include "service.probes" 120, seconds until it must live. Its model, or its index, may take long to open. */}}
+{{- define "service.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: admin}
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: {{ div . 2 }}
+# Whether it hangs; never whether a neighbour is there, which no restart would bring back.
+livenessProbe:
+  httpGet: {path: /livez, port: admin}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: admin}
+  periodSeconds: 5
+  timeoutSeconds: 3
+  failureThreshold: 2
+{{- end }}
+
 {{/* Where pods go: include "service.placement" (list . component values) */}}
 {{- define "service.placement" -}}
 {{- $context := index . 0 }}{{ $component := index . 1 }}{{ $values := index . 2 -}}

@@ -7,8 +7,23 @@ http://{{ include "service.of" (list . "gateway") }}:8080
 http://{{ include "service.of" (list . "ingestor-api") }}:8081
 {{- end }}
 
+{{/* Of the encoder that all services ask. */}}
 {{- define "spanstream.encoderUrl" -}}
-http://{{ include "service.of" (list . "encoder") }}:8082
+http://{{ include "service.of" (list . (kebabcase .Values.global.index.encoder)) }}:8082
+{{- end }}
+
+{{/* Of the encoder that documents move to; empty where they stay. */}}
+{{- define "spanstream.nextEncoderUrl" -}}
+{{- with .Values.global.migration.to -}}
+http://{{ include "service.of" (list $ (kebabcase .)) }}:8082
+{{- end }}
+{{- end }}
+
+{{/* The names in the values, as {names: […]}, of the encoders that are deployed. */}}
+{{- define "spanstream.encoders" -}}
+{{- $names := list -}}
+{{- range list "encoder" "otherEncoder" }}{{ if include "service.isDeployed" (list $ (kebabcase .)) }}{{ $names = append $names . }}{{ end }}{{ end -}}
+{{ toJson (dict "names" $names) }}
 {{- end }}
 
 {{/* Where the log's password is, as {name, key}; the name may differ from service to service. */}}

@@ -28,38 +28,44 @@
 {{- if and .Values.topics.job (gt (int .Values.global.kafka.partitions) (int $registered)) }}
 {{- fail (printf "global.kafka.partitions (%d) exceeds the %d that the topics job creates; make topics with more by strimzi.topics or by hand, and set topics.job to false" (int .Values.global.kafka.partitions) (int $registered)) }}
 {{- end }}
-{{- if eq .Values.encoder.workload "RayService" }}
-{{- $service := include "service.of" (list . "encoder") }}
+{{- range $name := (include "spanstream.encoders" . | fromJson).names }}
+{{- $encoder := index $.Values $name }}
+{{- if and (eq $name "otherEncoder") (not ($encoder.settings | default dict).ENCODER_MODEL) }}
+{{- fail "otherEncoder.settings.ENCODER_MODEL must name its model once global.migration.to or global.index.encoder asks for it: one with the default model too would be no other release" }}
+{{- end }}
+{{- if eq $encoder.workload "RayService" }}
+{{- $service := include "service.of" (list $ (kebabcase $name)) }}
 {{- if gt (len $service) 47 }}
-{{- fail (printf "the release's name (%s) must have 39 characters at most with encoder.workload RayService: KubeRay refuses %s, which has more than 47" .Release.Name $service) }}
+{{- fail (printf "the release's name (%s) must have %d characters at most with %s.workload RayService: KubeRay refuses %s, which has more than 47" $.Release.Name (sub 46 (len (kebabcase $name))) $name $service) }}
 {{- end }}
-{{- if gt (int .Values.encoder.ray.replicas) (int .Values.encoder.ray.maxReplicas) }}
-{{- fail (printf "encoder.ray.replicas (%d) must not exceed encoder.ray.maxReplicas (%d)" (int .Values.encoder.ray.replicas) (int .Values.encoder.ray.maxReplicas)) }}
+{{- if gt (int $encoder.ray.replicas) (int $encoder.ray.maxReplicas) }}
+{{- fail (printf "%s.ray.replicas (%d) must not exceed %s.ray.maxReplicas (%d)" $name (int $encoder.ray.replicas) $name (int $encoder.ray.maxReplicas)) }}
 {{- end }}
-{{- if and (not .Values.encoder.ray.autoscaler) (ne (int .Values.encoder.ray.replicas) (int .Values.encoder.ray.maxReplicas)) }}
-{{- fail "encoder.ray.maxReplicas above encoder.ray.replicas needs encoder.ray.autoscaler: nothing else adds workers" }}
+{{- if and (not $encoder.ray.autoscaler) (ne (int $encoder.ray.replicas) (int $encoder.ray.maxReplicas)) }}
+{{- fail (printf "%s.ray.maxReplicas above %s.ray.replicas needs %s.ray.autoscaler: nothing else adds workers" $name $name $name) }}
 {{- end }}
-{{- $requests := .Values.encoder.resources.requests }}
+{{- $requests := $encoder.resources.requests }}
 {{- $cores := toString $requests.cpu }}
 {{- $cores = ternary (divf (trimSuffix "m" $cores) 1000 | ceil) (ceil $cores) (hasSuffix "m" $cores) }}
-{{- if gt (float64 .Values.encoder.ray.cpusPerReplica) (float64 $cores) }}
-{{- fail (printf "encoder.ray.cpusPerReplica (%v) must not exceed encoder.resources.requests.cpu (%v), which is what a worker has: no replica would ever be placed" .Values.encoder.ray.cpusPerReplica $requests.cpu) }}
+{{- if gt (float64 $encoder.ray.cpusPerReplica) (float64 $cores) }}
+{{- fail (printf "%s.ray.cpusPerReplica (%v) must not exceed %s.resources.requests.cpu (%v), which is what a worker has: no replica would ever be placed" $name $encoder.ray.cpusPerReplica $name $requests.cpu) }}
 {{- end }}
-{{- if gt (float64 .Values.encoder.ray.gpusPerReplica) (float64 (index .Values.encoder.resources.limits "nvidia.com/gpu" | default 0)) }}
-{{- fail (printf "encoder.ray.gpusPerReplica (%v) must not exceed encoder.resources.limits.nvidia.com/gpu: no replica would ever be placed" .Values.encoder.ray.gpusPerReplica) }}
+{{- if gt (float64 $encoder.ray.gpusPerReplica) (float64 (index $encoder.resources.limits "nvidia.com/gpu" | default 0)) }}
+{{- fail (printf "%s.ray.gpusPerReplica (%v) must not exceed %s.resources.limits.nvidia.com/gpu: no replica would ever be placed" $name $encoder.ray.gpusPerReplica $name) }}
 {{- end }}
-{{- if and (index .Values.encoder.resources.limits "nvidia.com/gpu") (eq (float64 .Values.encoder.ray.gpusPerReplica) 0.0) }}
-{{- fail "encoder.ray.gpusPerReplica must be above 0 with encoder.resources.limits.nvidia.com/gpu: Ray shows no GPU to a replica that asks for none" }}
+{{- if and (index $encoder.resources.limits "nvidia.com/gpu") (eq (float64 $encoder.ray.gpusPerReplica) 0.0) }}
+{{- fail (printf "%s.ray.gpusPerReplica must be above 0 with %s.resources.limits.nvidia.com/gpu: Ray shows no GPU to a replica that asks for none" $name $name) }}
 {{- end }}
-{{- $device := (.Values.encoder.settings | default dict).ENCODER_DEVICE | default "cpu" }}
-{{- if ne (eq $device "cpu") (eq (float64 .Values.encoder.ray.gpusPerReplica) 0.0) }}
-{{- fail (printf "encoder.settings.ENCODER_DEVICE (%s) and encoder.ray.gpusPerReplica (%v) must agree: cuda with GPUs, cpu without" $device .Values.encoder.ray.gpusPerReplica) }}
+{{- $device := ($encoder.settings | default dict).ENCODER_DEVICE | default "cpu" }}
+{{- if ne (eq $device "cpu") (eq (float64 $encoder.ray.gpusPerReplica) 0.0) }}
+{{- fail (printf "%s.settings.ENCODER_DEVICE (%s) and %s.ray.gpusPerReplica (%v) must agree: cuda with GPUs, cpu without" $name $device $name $encoder.ray.gpusPerReplica) }}
 {{- end }}
-{{- if not (regexMatch "^[0-9]+(Mi|Gi)$" .Values.encoder.shmSize) }}
-{{- fail (printf "encoder.shmSize (%q) must be in Mi or Gi with workload RayService: Ray's object store is in /dev/shm" .Values.encoder.shmSize) }}
+{{- if not (regexMatch "^[0-9]+(Mi|Gi)$" $encoder.shmSize) }}
+{{- fail (printf "%s.shmSize (%q) must be in Mi or Gi with workload RayService: Ray's object store is in /dev/shm" $name $encoder.shmSize) }}
 {{- end }}
-{{- if ne .Values.encoder.autoscaling.kind "none" }}
-{{- fail "encoder.autoscaling.kind must be none with workload RayService, where encoder.ray says how many there are" }}
+{{- if ne $encoder.autoscaling.kind "none" }}
+{{- fail (printf "%s.autoscaling.kind must be none with workload RayService, where %s.ray says how many there are" $name $name) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $name := list "ingestorApi" "gateway" }}

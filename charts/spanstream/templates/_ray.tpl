@@ -1,13 +1,14 @@
 {{/* A pod's template of Ray: include "spanstream.rayPod" (dict "context" $ "encoder" .Subcharts.encoder "head" true) */}}
 {{- define "spanstream.rayPod" -}}
 {{- $values := .encoder.Values -}}
+{{- $component := include "service.component" .encoder -}}
 metadata:
   {{- $own := dict "checksum/config" (include "service.environment" .encoder | sha256sum) }}
   {{- if .head }}
   # Its end is the whole cluster's: nobody is to move it only to save a node.
   {{- $own = merge $own (dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true") }}
   {{- end }}
-  {{- include "service.podMetadata" (list .context "encoder" $values $own) | nindent 2 }}
+  {{- include "service.podMetadata" (list .context $component $values $own) | nindent 2 }}
 spec:
   {{- if and .head $values.ray.autoscaler }}
   # Of all pods this one alone has a token: Ray's autoscaler adds and removes workers through the API server.
@@ -15,7 +16,7 @@ spec:
   {{- else }}
   {{- include "service.podCommon" .context | nindent 2 }}
   {{- end }}
-  {{- include "service.placement" (list .context "encoder" (ternary $values.ray.head $values .head)) | nindent 2 }}
+  {{- include "service.placement" (list .context $component (ternary $values.ray.head $values .head)) | nindent 2 }}
   terminationGracePeriodSeconds: {{ add $values.preStopSeconds $values.stopSeconds 5 }}
   containers:
     - name: {{ ternary "ray-head" "ray-worker" .head }}
@@ -23,7 +24,7 @@ spec:
       imagePullPolicy: {{ .context.Values.global.image.pullPolicy }}
       envFrom:
         - configMapRef:
-            name: {{ include "service.of" (list .context "encoder") }}
+            name: {{ include "service.fullname" .encoder }}
       env:
         - {name: RAY_USAGE_STATS_ENABLED, value: "0"}
         - {name: RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, value: spanstream.embedder.ingress.middlewares}
@@ -89,10 +90,10 @@ spec:
     {{- end }}
 {{- end }}
 
-{{/* Ray's object store, in bytes: nine tenths of /dev/shm. By itself it takes 30 % of the memory, and where /dev/shm has less,
+{{/* Of an encoder: Ray's object store, in bytes: nine tenths of /dev/shm. By itself it takes 30 % of the memory, and where /dev/shm has less,
 it is a file below /tmp, whose growth would have the pod evicted. */}}
 {{- define "spanstream.objectStore" -}}
-{{- $size := .Values.encoder.shmSize -}}
+{{- $size := .Values.shmSize -}}
 {{- $unit := index (dict "Mi" 1048576 "Gi" 1073741824) (substr (sub (len $size) 2 | int) (len $size) $size) -}}
 {{ div (mul (trimSuffix "Mi" $size | trimSuffix "Gi" | int) $unit 9) 10 }}
 {{- end }}

@@ -8,6 +8,14 @@ from typing import Any
 
 from tools.helm import PROFILES
 
+# Another release of the encoder: 1 documents move to it, 2 all services ask it and the first one's index is removed, 3 it is alone. The next
+# one goes the other way round.
+RELEASE = ("otherEncoder.settings.ENCODER_MODEL=other",)
+MOVING = (*RELEASE, "global.migration.to=otherEncoder")
+MOVED = (*MOVING, "global.index.encoder=otherEncoder")
+ALONE = (*RELEASE, "global.index.encoder=otherEncoder")
+BACK = (*ALONE, "global.migration.to=encoder")
+
 # One at a time, and all that go together at once, on top of a profile.
 TOGGLES: dict[str, tuple[str, ...]] = {
     "open network": ("global.network.policies=false",),
@@ -60,13 +68,42 @@ TOGGLES: dict[str, tuple[str, ...]] = {
         "encoder.settings.ENCODER_MODEL=/models/mine",
     ),
 }
+RAY = tuple(
+    f"{name}.{set}" for name in ("encoder", "otherEncoder") for set in ("workload=RayService", "autoscaling.kind=none")
+)
+TOGGLES |= {
+    "moving": MOVING,
+    "moved": MOVED,
+    "alone": ALONE,
+    "moving back": BACK,
+    "moved back": (*RELEASE, "global.migration.to=encoder"),
+    "moving on ray": (*MOVING, *RAY),
+    "moving from ray": (*BACK, "otherEncoder.workload=RayService", "otherEncoder.autoscaling.kind=none"),
+    "alone on ray": (*ALONE, *RAY),
+}
+TOGGLES["moving with all"] = tuple(
+    one
+    for name in ("moving", "monitored", "cpu", "blobs elsewhere", "strimzi", "images", "login", "placed", "openshift")
+    for one in TOGGLES[name]
+)
+TOGGLES["moving and closed"] = (
+    *MOVING,
+    *TOGGLES["nobody from outside"],
+    "indexer.settings.TRACES_URL=https://collector.example.com",
+)
 TOGGLES["together"] = tuple(
     one
     for name in ("monitored", "ingress", "lag", "ray", "existing claim", "strimzi", "images", "model from a claim")
     for one in TOGGLES[name]
 )
 CASES: list[tuple[str, ...]] = [(profile,) for profile in PROFILES] + [("small", *sets) for sets in TOGGLES.values()]
-IDS = [*PROFILES, *TOGGLES]
+CASES += [(profile, *sets) for profile in ("production", "gpu") for sets in (MOVING, BACK)]
+IDS = [
+    *PROFILES,
+    *TOGGLES,
+    *(f"{profile} {sets}" for profile in ("production", "gpu") for sets in ("moving", "moving back")),
+]
+ENCODERS = ("encoder", "other-encoder")
 
 
 @dataclass(frozen=True)

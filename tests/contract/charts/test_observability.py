@@ -12,6 +12,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render
+from tests.contract.charts.pods import MOVING
 from tools import dashboards
 
 CHART = ROOT / "charts/spanstream"
@@ -127,18 +128,19 @@ def test_the_chart_holds_the_rules_and_dashboards_as_they_are(render: Render) ->
 
 def test_every_target_is_of_the_job_that_alerts_name(render: Render) -> None:
     """With a name of its service, on cores and on Ray: else nobody hears that it is gone."""
-    for profile in ("production", "gpu"):
-        resources = render(profile)
+    for profile, sets, count in (("production", (), 6), ("gpu", (), 6), ("production", MOVING, 8), ("gpu", MOVING, 8)):
+        resources = render(profile, *sets)
         targets = [one for one in resources if one["kind"] in ("Service", "PodMonitor")]
         monitors = [one["spec"] for one in resources if one["kind"] in ("ServiceMonitor", "PodMonitor")]
-        assert len(monitors) == len(targets) == 6
+        assert len(monitors) == len(targets) == count
         for one in targets:
             assert one["metadata"]["labels"]["app.kubernetes.io/name"] == "spanstream"
         for spec in monitors:
             assert spec["jobLabel"] == "app.kubernetes.io/name"
             for endpoint in spec.get("podMetricsEndpoints", []):
                 (service,) = endpoint["relabelings"]
-                assert service == {"targetLabel": "service", "replacement": "spanstream-encoder"}
+                component = spec["selector"]["matchLabels"]["app.kubernetes.io/component"]
+                assert service == {"targetLabel": "service", "replacement": f"spanstream-{component}"}
     for job in yaml.safe_load((ROOT / "docker/prometheus/prometheus.yml").read_text())["scrape_configs"]:
         assert job["job_name"] == "spanstream"
         assert all(group["labels"]["service"] for group in job["static_configs"])

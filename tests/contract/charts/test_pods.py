@@ -12,7 +12,7 @@ import pytest
 from spanstream.runtime.service import STOP_SECONDS
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render
-from tests.contract.charts.pods import CASES, IDS, TOGGLES, Running, environment, pods
+from tests.contract.charts.pods import CASES, ENCODERS, IDS, MOVING, RAY, TOGGLES, Running, environment, pods
 from tests.contract.test_compose import ENTRYPOINT
 
 each_case = pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -48,7 +48,9 @@ def test_pods_are_restricted(render: Render, case: tuple[str, ...]) -> None:
 def test_pods_have_no_token_and_no_variables_of_other_services(render: Render, case: tuple[str, ...]) -> None:
     for pod in pods(render(*case)):
         autoscaling = (
-            pod.kind == "RayService" and pod.name.endswith("-head") and _ray(render(*case))["enableInTreeAutoscaling"]
+            pod.kind == "RayService"
+            and pod.name.endswith("-head")
+            and _ray(render(*case), pod.component)["enableInTreeAutoscaling"]
         )
         assert pod.spec.get("automountServiceAccountToken") is (None if autoscaling else False), pod.name
         assert pod.spec["enableServiceLinks"] is False
@@ -57,8 +59,10 @@ def test_pods_have_no_token_and_no_variables_of_other_services(render: Render, c
     assert not any(one["kind"].endswith(("Role", "RoleBinding")) for one in render(*case))
 
 
-def _ray(resources: list[dict[str, Any]]) -> dict[str, Any]:
-    (service,) = [one for one in resources if one["kind"] == "RayService"]
+def _ray(resources: list[dict[str, Any]], component: str = "encoder") -> dict[str, Any]:
+    (service,) = [
+        one for one in resources if one["kind"] == "RayService" and one["metadata"]["name"] == f"spanstream-{component}"
+    ]
     return dict(service["spec"]["rayClusterConfig"])
 
 
@@ -89,7 +93,7 @@ def test_rays_object_store_is_within_dev_shm(render: Render, case: tuple[str, ..
 @pytest.mark.parametrize("profile", ["small", "gpu"])
 def test_every_pod_goes_where_all_are_told_to_go(render: Render, profile: str) -> None:
     """Those of hooks too: else an upgrade hangs on a cluster whose nodes are tainted, or of another architecture."""
-    for pod in pods(render(profile, *TOGGLES["placed"])):
+    for pod in pods(render(profile, *MOVING, *TOGGLES["placed"])):
         assert pod.spec["nodeSelector"] == {"kubernetes.io/arch": "arm64"}, pod.name
         assert {"key": "dedicated", "operator": "Exists"} in pod.spec["tolerations"], pod.name
         assert pod.spec["priorityClassName"] == "search", pod.name
@@ -116,9 +120,10 @@ def test_a_label_for_all_pods_takes_none_away_that_selectors_rest_on(render: Ren
 def test_cores_can_be_limited_everywhere(render: Render) -> None:
     """As a quota on limits of cores asks."""
     aliases = ("ingestorApi", "ingestorWorker", "embedder", "encoder", "encoder.ray.head", "indexer", "gateway")
+    aliases += ("otherEncoder", "otherEncoder.ray.head", "migration")
     sets = [f"{name}.resources.limits.cpu=2" for name in (*aliases, "topics", "smoke")]
     for profile in ("small", "gpu"):
-        resources = render(profile, *sets, "encoder.ray.autoscalerResources.limits.cpu=2")
+        resources = render(profile, *MOVING, *sets, "encoder.ray.autoscalerResources.limits.cpu=2")
         assert all(pod.container["resources"]["limits"]["cpu"] for pod in pods(resources))
         if profile == "gpu":
             assert _ray(resources)["autoscalerOptions"]["resources"]["limits"]["cpu"]
@@ -142,7 +147,7 @@ def test_a_pod_of_ray_waits_only_where_it_may(render: Render) -> None:
 
 @pytest.mark.parametrize("profile", ["small", "gpu"])
 def test_every_pod_may_pull_its_image(render: Render, profile: str) -> None:
-    for pod in pods(render(profile, "global.image.pullSecrets={pull}")):
+    for pod in pods(render(profile, *MOVING, "global.image.pullSecrets={pull}")):
         assert pod.spec["imagePullSecrets"] == [{"name": "pull"}], pod.name
 
 
@@ -164,7 +169,7 @@ def test_every_service_takes_labels_and_annotations_for_its_pods(render: Render,
 @each_case
 def test_the_models_threads_are_the_cores_that_it_asks_for(render: Render, case: tuple[str, ...]) -> None:
     for pod in pods(render(*case)):
-        if pod.component == "encoder" and not pod.name.endswith("-head"):
+        if pod.component in ENCODERS and not pod.name.endswith("-head"):
             given = environment(pod, render(*case))
             cores = math.ceil(float(given.get("ENCODER_CPUS", pod.container["resources"]["requests"]["cpu"])))
             assert int(given["ENCODER_THREADS"]) == cores, pod.name
@@ -175,7 +180,7 @@ def test_probes_ask_the_admin_port_and_only_readiness_depends_on_neighbours(
     render: Render, case: tuple[str, ...]
 ) -> None:
     for pod in pods(render(*case)):
-        if pod.kind == "Deployment":
+        if pod.kind == "Deployment" or pod.component == "migration":
             container = pod.container
             (port,) = [port["containerPort"] for port in container["ports"] if port["name"] == "admin"]
             assert environment(pod, render(*case))["ADMIN_PORT"] == str(port)
@@ -190,7 +195,7 @@ def test_probes_ask_the_admin_port_and_only_readiness_depends_on_neighbours(
 @each_case
 def test_the_grace_period_holds_what_happens_in_it(render: Render, case: tuple[str, ...]) -> None:
     for pod in pods(render(*case)):
-        if pod.kind not in ("Deployment", "RayService"):
+        if pod.kind not in ("Deployment", "RayService") and pod.component != "migration":
             continue
         waits = pod.container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         drains = float(environment(pod, render(*case)).get("ENCODER_DRAIN_SECONDS", STOP_SECONDS))
@@ -311,6 +316,125 @@ def test_modules_are_those_of_their_images(render: Render) -> None:
     def image(pod: Running) -> str:
         return re.findall(r"/(\w+)[:@][^/]*$", pod.container["image"])[0]
 
-    for pod in pods(render("production")):
-        if pod.kind == "Deployment":
-            assert stages[image(pod)] == pod.module
+    found = {pod.component: pod for pod in pods(render("production", *MOVING)) if pod.component != "smoke"}
+    assert {"encoder", "other-encoder", "migration"} <= set(found)
+    for pod in found.values():
+        assert stages[image(pod)] == pod.module
+
+
+# --- Another release of the encoder ---
+
+HALVES = {
+    "ConfigMap",
+    "Deployment",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "Service",
+    "ServiceAccount",
+    "ServiceMonitor",
+}
+
+
+def of(component: str, resources: list[dict[str, Any]]) -> dict[str, str]:
+    """Names by kind of what bears a component's label."""
+    return {
+        one["kind"]: one["metadata"]["name"]
+        for one in resources
+        if one["metadata"]["labels"]["app.kubernetes.io/component"] == component
+    }
+
+
+@pytest.mark.parametrize(
+    ("toggle", "deployed", "asked", "next_one", "moves"),
+    [
+        ("monitored", {"encoder"}, "encoder", None, False),
+        ("moving", {"encoder", "other-encoder"}, "encoder", "other-encoder", True),
+        ("moved", {"encoder", "other-encoder"}, "other-encoder", None, True),
+        ("alone", {"other-encoder"}, "other-encoder", None, False),
+        ("moving back", {"encoder", "other-encoder"}, "other-encoder", "encoder", True),
+        ("moved back", {"encoder", "other-encoder"}, "encoder", None, True),
+    ],
+)
+def test_what_is_deployed_while_documents_move(
+    render: Render, toggle: str, deployed: set[str], asked: str, next_one: str | None, moves: bool
+) -> None:
+    """Of an encoder that is away there is nothing; the gateway is told of the next one while it is another one."""
+    resources = render("small", *TOGGLES["monitored"], *TOGGLES[toggle])
+    for name in ENCODERS:
+        assert set(of(name, resources)) == (HALVES if name in deployed else set())
+    given = {pod.component: environment(pod, resources) for pod in pods(resources)}
+    assert ("migration" in given) == moves
+    assert set(of("migration", resources)) == ({"Job", "NetworkPolicy", "PodMonitor"} if moves else set())
+    for name in ("embedder", "indexer", "gateway"):
+        assert given[name]["ENCODER_URL"] == f"http://spanstream-{asked}:8082"
+    url = next_one and f"http://spanstream-{next_one}:8082"
+    assert given["gateway"].get("NEXT_ENCODER_URL") == url
+    if moves:  # it is always told, and knows by that where it is
+        assert given["migration"]["ENCODER_URL"] == given["gateway"]["ENCODER_URL"]
+        assert given["migration"]["NEXT_ENCODER_URL"] == url or given["gateway"]["ENCODER_URL"]
+
+
+@pytest.mark.parametrize("name", ["encoder", "otherEncoder"])
+def test_an_encoder_that_is_away_leaves_nothing_of_its_scaling_or_of_ray(render: Render, name: str) -> None:
+    here = ("encoder", *TOGGLES["alone"]) if name == "encoder" else ("other-encoder",)
+    for sets in ((f"{name}.autoscaling.kind=cpu",), RAY):
+        resources = render("small", *TOGGLES["monitored"], *here[1:], *sets)
+        assert of(here[0], resources) == {}
+
+
+def test_a_job_with_other_values_is_another_job_and_one_with_the_same_is_the_same(render: Render) -> None:
+    """Its template cannot change."""
+
+    def job(*sets: str) -> str:
+        return of("migration", render("small", *MOVING, *sets))["Job"]
+
+    same, changed = (
+        job(),
+        [
+            job("migration.rate=5"),
+            job("migration.begin=false"),
+            job("migration.resources.limits.memory=3Gi"),
+            job("ingestorWorker.settings.INGESTOR_MAX_PASSAGES=5"),
+            job("global.index.encoder=otherEncoder"),
+            job("global.image.tag=v2"),
+            job("global.index.compression=binary"),
+        ],
+    )
+    assert job("ingestorWorker.replicas=1", "gateway.settings.GATEWAY_SEARCHES_WAITING=9") == same
+    assert len({same, *changed}) == len(changed) + 1
+    assert all(re.fullmatch(r"spanstream-migration-[0-9a-f]{8}", name) for name in (same, *changed))
+
+
+def test_the_job_goes_on_until_the_migration_has_ended(render: Render) -> None:
+    (job,) = [
+        one for one in render("small", *MOVING) if one["kind"] == "Job" and "migration" in one["metadata"]["name"]
+    ]
+    assert "annotations" not in job["metadata"]  # no hook
+    assert job["spec"]["backoffLimit"] >= 100
+    assert "activeDeadlineSeconds" not in job["spec"]
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "OnFailure"
+
+
+def test_the_job_cuts_texts_and_finds_files_as_the_ingestor_does(render: Render) -> None:
+    limits = {"INGESTOR_MAX_PASSAGES": "500", "INGESTOR_MAX_TEXT_CHARACTERS": "4194304"}
+    sets = [f"ingestorWorker.settings.{name}={value}" for name, value in limits.items()]
+    resources = render("production", *MOVING, *sets, "ingestorWorker.settings.LOG_LEVEL=debug", "migration.rate=3")
+    own, worker = (
+        next(pod for pod in pods(resources) if pod.component == name) for name in ("migration", "ingestor-worker")
+    )
+    given, theirs = environment(own, resources), environment(worker, resources)
+    assert given.items() >= limits.items()
+    assert "LOG_LEVEL" not in given
+    for name in ("LOG_URL", "LOG_CA_FILE", "BLOB_URL", "SPANS"):
+        assert given[name] == theirs[name]
+    assert given["LOG_USERNAME"] == "spanstream-migration"
+    assert given["MIGRATION_RATE"] == "3"
+    assert given["SPANSTREAM_DATA"].startswith("/tmp/")
+    references = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in own.container["env"] if "valueFrom" in one}
+    assert references["LOG_PASSWORD"] == {"name": "spanstream-migration", "key": "password"}
+    assert references["STORE_API_KEY"] == {"name": "qdrant", "key": "api-key"}
+    claims = [
+        [one["persistentVolumeClaim"] for one in pod.spec["volumes"] if "persistentVolumeClaim" in one]
+        for pod in (own, worker)
+    ]
+    assert claims[0] == claims[1] != []

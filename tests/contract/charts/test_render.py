@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render, merged
-from tests.contract.charts.pods import CASES, IDS, pods
+from tests.contract.charts.pods import ALONE, BACK, CASES, IDS, MOVED, MOVING, RAY, pods
 from tools import chart_schema
 from tools.helm import PROFILES, Chart, Refused
 
@@ -87,6 +87,17 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         ("ingress=null", "missing property 'ingress'"),  # as a line with nothing below it is
         ("global.network.policies=null", "missing property 'policies'"),
         ("gateway.autoscaling=null", "missing property 'autoscaling'"),
+        ("global.migration.to=encoder2", "/global/migration/to"),
+        ("global.index.encoder=other-encoder", "/global/index/encoder"),
+        ("global.migration.to=otherEncoder", "otherEncoder.settings.ENCODER_MODEL must name its model"),
+        ("global.migration.to=encoder", "otherEncoder.settings.ENCODER_MODEL"),
+        ("global.index.encoder=otherEncoder", "otherEncoder.settings.ENCODER_MODEL"),
+        ("global.migration=null", "missing property 'migration'"),
+        ("migration.to=otherEncoder", "'to'"),
+        ("migration.overlap=2", "/migration/overlap"),
+        ("migration.rate=-1", "/migration/rate"),
+        ("otherEncoder.settings.ENCODER_TARGET_TOKENS=9", "ENCODER_TARGET_TOKENS"),
+        ("otherEncoder.ports.serve=9000", "otherEncoder/ports"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) -> None:
@@ -127,7 +138,24 @@ def test_a_ray_cluster_that_could_not_work_is_refused_by_name(chart: Chart, wron
     assert named in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["encoder", "otherEncoder"])
+def test_of_two_encoders_the_one_that_could_not_work_is_named(chart: Chart, name: str) -> None:
+    with pytest.raises(Refused) as refused:
+        chart.render("small", *MOVING, *RAY, f"{name}.ray.cpusPerReplica=3")
+    assert f"{name}.ray.cpusPerReplica (3) must not exceed {name}.resources.requests.cpu (2)" in str(refused.value)
+
+
+def test_an_encoder_that_is_away_is_not_looked_at(chart: Chart) -> None:
+    assert chart.render("small", "otherEncoder.workload=RayService", "otherEncoder.ray.cpusPerReplica=3")
+
+
 LONGEST = "a" * 52
+
+
+def test_the_second_encoders_longer_name_leaves_less_for_the_releases(chart: Chart) -> None:
+    with pytest.raises(Refused, match="33 characters at most with otherEncoder"):
+        chart.render("gpu", *MOVING, release="a" * 34)
+    assert chart.render("gpu", *MOVING, release="a" * 33)
 
 
 @pytest.mark.parametrize("profile", ["production", "small"])
@@ -136,7 +164,7 @@ def test_the_longest_names_are_names_of_one_thing_each(chart: Chart, profile: st
     found = [
         (one["kind"], one["metadata"]["name"])
         for release in (f"{LONGEST}a", f"{LONGEST}b")
-        for one in chart.render(profile, release=release)
+        for one in chart.render(profile, *MOVING, release=release)
         if one["kind"] != "KafkaTopic"
     ]
     assert len(found) == len(set(found))
@@ -164,7 +192,7 @@ def test_a_name_that_kubernetes_or_kuberay_would_refuse_is_refused(
         chart.render(profile, release=release)
 
 
-SERVICES = ("ingestorApi", "ingestorWorker", "embedder", "encoder", "indexer", "gateway")
+SERVICES = ("ingestorApi", "ingestorWorker", "embedder", "encoder", "otherEncoder", "indexer", "gateway")
 # Maps whose keys are the administrator's own.
 FREE = ("labels", "annotations", "podLabels", "podAnnotations", "nodeSelector", "matchLabels", "wiring", "secrets")
 
@@ -268,6 +296,30 @@ def test_the_notes_tell_what_to_do_next_with_these_values(
     assert commands[0].startswith("  kubectl -n search wait --for=condition=available")
     assert all(text in notes for text in said), notes
     assert not [text for text in not_said if text in notes], notes
+
+
+@pytest.mark.parametrize(
+    ("sets", "said", "not_said"),
+    [
+        (
+            MOVING,
+            ["from encoder to otherEncoder", "exec job/{job} -- spanstream migrate status", "logs -f job/{job}", "global.index.encoder=otherEncoder"],
+            [],
+        ),
+        (BACK, ["from otherEncoder to encoder", "migrate rollback", "migrate cancel", "global.index.encoder=encoder"], []),
+        (MOVED, ["All services ask otherEncoder", "job/{job} --timeout", "global.migration.to empty"], ["migrate rollback"]),
+        (ALONE, ["otherEncoder may have one replica"], ["migrat", "encoder may have"]),
+    ],
+)  # fmt: skip
+def test_the_notes_tell_how_a_migration_goes_on(
+    chart: Chart, sets: tuple[str, ...], said: list[str], not_said: list[str]
+) -> None:
+    resources = chart.render("dev", *sets)
+    job = next((each for each in pods(resources) if each.component == "migration"), None)
+    notes = chart.notes("dev", *sets)
+    for text in said:
+        assert text.format(job=job.name if job else "") in notes, notes
+    assert not [text for text in not_said if text in notes.replace("otherEncoder may", "")], notes
 
 
 @pytest.mark.parametrize(

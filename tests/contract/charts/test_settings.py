@@ -11,7 +11,7 @@ from spanstream.eventlog.provisioned import used_by
 from spanstream.ingestor.service import WORKERS
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render
-from tests.contract.charts.pods import CASES, IDS, Running, environment, pods
+from tests.contract.charts.pods import CASES, ENCODERS, IDS, MOVING, Running, environment, pods
 from tests.fixtures.services import check
 
 each_case = pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -19,12 +19,13 @@ each_case = pytest.mark.parametrize("case", CASES, ids=IDS)
 REACHED = {
     "LOG_URL": "kafka",
     "STORE_URL": "store",
-    "ENCODER_URL": "encoder",
     "INGEST_URL": "ingestor-api",
     "INGESTOR_GATEWAY_URL": "gateway",
     "GATEWAY_URL": "gateway",  # of the smoke test
 }
-NOT_OURS = {"RAY_USAGE_STATS_ENABLED", "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"}
+TO_ENCODERS = ("ENCODER_URL", "NEXT_ENCODER_URL")
+# SPANSTREAM_DATA: where `spanstream` in the same pod finds the process that it asks.
+NOT_OURS = {"RAY_USAGE_STATS_ENABLED", "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "SPANSTREAM_DATA"}
 
 
 @each_case
@@ -49,7 +50,7 @@ def test_addresses_lead_to_services_of_the_release(render: Render, case: tuple[s
             ports[service["metadata"]["name"]] = {p["port"] for p in service["spec"]["ports"]}
     for pod in pods(resources):
         for name, value in environment(pod, resources).items():
-            if REACHED.get(name) in ("encoder", "ingestor-api", "gateway"):
+            if name in TO_ENCODERS or REACHED.get(name) in ("ingestor-api", "gateway"):
                 host, _, port = value.removeprefix("http://").partition(":")
                 assert int(port) in ports[host], (pod.name, name)
 
@@ -66,6 +67,10 @@ def test_network_policies_allow_exactly_what_settings_name(render: Render, case:
         assert len(own) == 1, pod.name
         given = environment(pod, resources)
         wanted = {REACHED[name] for name in given if name in REACHED}
+        if (
+            "ENCODER_URL" in given
+        ):  # both, while there are two: pods of before an upgrade ask the one, those of after it the other
+            wanted |= {other.component for other in pods(resources) if other.component in ENCODERS}
         assert set(_reached(own[0]["egress"], pod, given, resources)) == wanted, pod.name
     (denied,) = [one["spec"] for one in policies if one["metadata"]["name"] == "spanstream-default-deny"]
     assert denied["policyTypes"] == ["Ingress", "Egress"]
@@ -193,6 +198,25 @@ def test_each_kafka_user_may_do_what_the_registry_says_of_its_service(render: Re
             assert pod.component in may
 
 
+def test_what_moves_the_index_may_read_the_log_in_groups_of_its_own_and_write_nothing(render: Render) -> None:
+    (user,) = [
+        one
+        for one in render("production", *MOVING)
+        if one["kind"] == "KafkaUser" and one["metadata"]["name"] == "spanstream-migration"
+    ]
+    may = {
+        (acl["resource"]["type"], acl["resource"]["name"], acl["resource"]["patternType"]): set(acl["operations"])
+        for acl in user["spec"]["authorization"]["acls"]
+    }
+    assert may == {
+        ("topic", "documents.v1", "literal"): {"Read", "Describe", "DescribeConfigs"},
+        ("topic", "failures.v1", "literal"): {"Read", "Describe"},
+        **{("topic", name, "literal"): {"Describe"} for name in ("passages.v1", "embeddings.v1")},
+        ("group", "migrate-", "prefix"): {"Read", "Describe", "Delete"},
+        **{("group", name, "literal"): {"Read", "Describe"} for name in ("ingestor", "embedder", "indexer")},
+    }
+
+
 def test_each_kafka_user_sees_the_topics_that_its_service_waits_for(render: Render) -> None:
     """What a user may not describe is not there for it: such a service is never ready."""
     waits = {
@@ -210,10 +234,14 @@ def test_each_kafka_user_sees_the_topics_that_its_service_waits_for(render: Rend
 
 
 def test_ray_is_told_of_an_application_that_exists(render: Render) -> None:
-    (service,) = [one for one in render("gpu") if one["kind"] == "RayService"]
-    config = yaml.safe_load(service["spec"]["serveConfigV2"])
-    (application,) = config["applications"]
-    module, _, name = application["import_path"].partition(":")
-    source = ROOT / "services/embedder/src" / f"{module.replace('.', '/')}.py"
-    assert f"def {name}(" in source.read_text()
-    assert config["http_options"]["port"] == service["spec"]["serveService"]["spec"]["ports"][0]["port"]
+    services = [one for one in render("gpu", *MOVING) if one["kind"] == "RayService"]
+    models = {}
+    for service in services:
+        config = yaml.safe_load(service["spec"]["serveConfigV2"])
+        (application,) = config["applications"]
+        module, _, name = application["import_path"].partition(":")
+        source = ROOT / "services/embedder/src" / f"{module.replace('.', '/')}.py"
+        assert f"def {name}(" in source.read_text()
+        assert config["http_options"]["port"] == service["spec"]["serveService"]["spec"]["ports"][0]["port"]
+        models[service["metadata"]["name"]] = application["args"]["model"]
+    assert models == {"spanstream-encoder": "minilm", "spanstream-other-encoder": "other"}

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from spanstream.encoder.encoder import Text, check
 from spanstream.representations.local import open_local
-from spanstream.standalone.commands import encoder
+from spanstream.standalone.encoder.command import app as encoder
 from tests.unit.representations.tiny import LINES, build
 
 ROOM = {"COLUMNS": "80", "TERMINAL_WIDTH": "80"}

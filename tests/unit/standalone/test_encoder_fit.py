@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from spanstream.representations.transforms import Chain, parse_stages
-from spanstream.standalone.commands import encoder
+from spanstream.standalone.encoder.command import app as encoder
 from spanstream.standalone.encoder.fit import entry
 from spanstream.standalone.encoder.texts import Piece, Reader, draw
 

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spanstream.representations.bridge import Bridge
-from spanstream.standalone.commands import encoder
+from spanstream.standalone.encoder.command import app as encoder
 from tests.unit.representations.tiny import WIDTH, build
 
 WIDE = {"COLUMNS": "160", "TERMINAL_WIDTH": "160"}

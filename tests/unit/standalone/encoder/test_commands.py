@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from spanstream.standalone.commands import encoder
 from spanstream.standalone.encoder import encoding
+from spanstream.standalone.encoder.command import app as encoder
 
 WIDE = {"COLUMNS": "160", "TERMINAL_WIDTH": "160"}
 SUBJECTS = ["bridges", "whales", "violins", "volcanoes", "bakeries", "glaciers"]

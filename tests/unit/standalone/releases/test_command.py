@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from spanstream.representations.model import fingerprint, load, named
 from spanstream.representations.release import read_release
-from spanstream.standalone.commands import encoder
+from spanstream.standalone.encoder.command import app as encoder
 from spanstream.standalone.releases.command import app
 from spanstream.standalone.training import outcome
 from tests.unit.representations.tiny import LINES, build

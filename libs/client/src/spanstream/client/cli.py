@@ -301,7 +301,12 @@ def sources(url: Url = None, as_json: Json = False) -> None:
 def main() -> None:
     """Run the command; errors are one line on standard error and an exit code."""
     for plugin in entry_points(group=PLUGINS):
-        command = plugin.load()
+        try:
+            command = plugin.load()
+        except ModuleNotFoundError:
+            if not plugin.extras:
+                raise
+            continue  # its extra is not installed
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=plugin.name)
         else:

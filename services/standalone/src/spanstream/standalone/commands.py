@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spanstream.client import config as client_config
-from spanstream.standalone.encoder import app as encoder  # noqa: F401 found here by its entry point
-from spanstream.standalone.key_commands import app as keys  # noqa: F401 likewise
+from spanstream.standalone.key_commands import app as keys  # noqa: F401 found here by its entry point
 from spanstream.standalone.named_log import opened_log
+from spanstream.standalone.options import Data, Json
 
 if TYPE_CHECKING:
     from spanstream.standalone.composition import Plan
@@ -27,12 +27,6 @@ Targets = Annotated[
         metavar="NAMES",
         show_default=False,
         help="Which services to run, separated by commas; default: ingestor, embedder, indexer, gateway, encoder.",
-    ),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", metavar="FOLDER", help="Data folder; default: SPANSTREAM_DATA, else spanstream below ~/.local/share."
     ),
 ]
 Port = Annotated[
@@ -70,7 +64,6 @@ EncoderReplicas = Annotated[
         help="Run the model in so many processes of a local Ray Serve; default: in this process.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
 def up(

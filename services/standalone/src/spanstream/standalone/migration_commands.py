@@ -12,7 +12,7 @@ import typer
 from spanstream.client import config as client_config
 from spanstream.client import output
 from spanstream.client.cli import FAILED, REFUSED, UNREACHABLE
-from spanstream.standalone.commands import Data, Json
+from spanstream.standalone.options import Data, Json
 
 LOOK_SECONDS = 1.0
 _FILLING = "filling"

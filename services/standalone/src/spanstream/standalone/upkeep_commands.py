@@ -12,7 +12,7 @@ import typer
 from spanstream.client import config as client_config
 from spanstream.client import output
 from spanstream.client.cli import FAILED, REFUSED, UNREACHABLE, USAGE
-from spanstream.standalone.commands import Data, Json
+from spanstream.standalone.options import Data, Json
 
 if TYPE_CHECKING:
     from rich.table import Table

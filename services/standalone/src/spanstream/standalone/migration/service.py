@@ -159,7 +159,7 @@ class Moving:
 
 def build(settings: MigrationSettings, folder: Path, ended: threading.Event) -> list[Service]:
     """`folder`: for the socket that it is asked over. `ended` is set once there is nothing more to do."""
-    ingestor = IngestorSettings.read()
+    ingestor = IngestorSettings.read(LOG_URL=settings.log_url, BLOB_URL=settings.blob_url)
     folder.mkdir(parents=True, exist_ok=True)
     events = open_log(settings.log_url, settings.log_access)
     key = settings.store_api_key

@@ -30,9 +30,13 @@ class MigrationSettings(LogSettings):
         validation_alias="NEXT_ENCODER_URL",
         description="of the encoder to move to. The same as ENCODER_URL once the services have it: that ends the migration",
     )
+    blob_url: str = Field(validation_alias="BLOB_URL", description="where files are kept: file:<folder>, s3://…")
     spans: SpansForm = SPANS
     rate: float = Field(
-        0.0, ge=0, description="documents a second at most while the new index is filled; 0: any number"
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="documents a second at most while the new index is filled; 0: any number",
     )
     overlap: float = Field(
         0.2, ge=0, le=1, description="share of the first ten hits that both indexes must find before the switch"

@@ -1,0 +1,99 @@
+{{/* The Job's name, which ends in what its pod's template is. */}}
+{{- define "spanstream.migrationJob" -}}
+{{ include "service.of" (list . (printf "migration-%s" (include "spanstream.migrationPod" . | sha256sum | trunc 8))) }}
+{{- end }}
+
+{{/* Its variables that are not secret: texts are cut with the ingestor's limits, the log and the store are the services'. */}}
+{{- define "spanstream.migrationEnvironment" -}}
+{{- $context := dict "Chart" (dict "Name" "migration") "Values" .Values "Release" .Release "Template" .Template -}}
+ADMIN_HOST: "0.0.0.0"
+ADMIN_PORT: "9464"
+SPANSTREAM_DATA: /tmp/migration
+LOG_URL: kafka://{{ .Values.global.kafka.bootstrapServers }}
+LOG_CA_FILE: {{ include "service.logCaFile" . | quote }}
+LOG_USERNAME: {{ tpl .Values.global.kafka.username $context | quote }}
+STORE_URL: {{ .Values.global.store.url | quote }}
+STORE_COMPRESSION: {{ .Values.global.index.compression | quote }}
+BLOB_URL: {{ .Values.global.blobs.url | quote }}
+SPANS: {{ .Values.global.index.spans | quote }}
+ENCODER_URL: {{ include "spanstream.encoderUrl" . }}
+NEXT_ENCODER_URL: {{ include "spanstream.nextEncoderUrl" . }}
+MIGRATION_RATE: {{ include "service.scalar" .Values.migration.rate | quote }}
+MIGRATION_OVERLAP: {{ include "service.scalar" .Values.migration.overlap | quote }}
+MIGRATION_SUCCESS_DROP: {{ include "service.scalar" .Values.migration.successDrop | quote }}
+MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
+{{- range $name, $value := .Values.ingestorWorker.settings }}
+{{- if hasPrefix "INGESTOR_" $name }}
+{{ $name }}: {{ include "service.scalar" $value | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Its pod's template. */}}
+{{- define "spanstream.migrationPod" -}}
+{{- $context := dict "Chart" (dict "Name" "migration") "Values" .Values "Release" .Release "Template" .Template -}}
+{{- $secrets := dict "LOG_PASSWORD" (include "spanstream.logPassword" $context | fromJson) "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
+metadata:
+  {{- include "service.podMetadata" (list . "migration" dict dict) | nindent 2 }}
+spec:
+  restartPolicy: OnFailure
+  {{- include "service.podCommon" . | nindent 2 }}
+  {{- include "service.nodes" (list . dict) | nindent 2 }}
+  terminationGracePeriodSeconds: 30
+  containers:
+    - name: migration
+      image: {{ include "service.image" (list . "migrator") }}
+      imagePullPolicy: {{ .Values.global.image.pullPolicy }}
+      command: [python, -m, spanstream.standalone.migration]
+      env:
+        {{- range $name, $value := include "spanstream.migrationEnvironment" . | fromYaml }}
+        {{- if $value }}
+        - name: {{ $name }}
+          value: {{ $value | quote }}
+        {{- end }}
+        {{- end }}
+        {{- range $name, $reference := $secrets }}
+        {{- if $reference.name }}
+        - name: {{ $name }}
+          valueFrom:
+            secretKeyRef:
+              name: {{ $reference.name }}
+              key: {{ $reference.key }}
+        {{- end }}
+        {{- end }}
+      ports:
+        - name: admin
+          containerPort: 9464
+      {{- include "service.probes" 120 | nindent 6 }}
+      resources:
+        {{- toYaml .Values.migration.resources | nindent 8 }}
+      securityContext:
+        {{- include "service.containerSecurity" . | nindent 8 }}
+      volumeMounts:
+        - name: tmp
+          mountPath: /tmp
+        {{- if .Values.global.kafka.caSecret.name }}
+        - name: kafka
+          mountPath: /etc/spanstream/kafka
+          readOnly: true
+        {{- end }}
+        {{- range $name, $volume := .Values.ingestorWorker.volumes }}
+        {{- if tpl $volume.claim $context }}
+        - name: {{ $name }}
+          mountPath: {{ $volume.mountPath }}
+        {{- end }}
+        {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir: {sizeLimit: 256Mi}
+    {{- if .Values.global.kafka.caSecret.name }}
+    {{- include "service.secretVolume" (list "kafka" .Values.global.kafka.caSecret "ca.crt") | nindent 4 }}
+    {{- end }}
+    {{- range $name, $volume := .Values.ingestorWorker.volumes }}
+    {{- with tpl $volume.claim $context }}
+    - name: {{ $name }}
+      persistentVolumeClaim:
+        claimName: {{ . }}
+    {{- end }}
+    {{- end }}
+{{- end }}
