@@ -371,15 +371,17 @@ def test_what_is_deployed_while_documents_move(
     assert given["gateway"].get("NEXT_ENCODER_URL") == url
     if moves:  # it is always told, and knows by that where it is
         assert given["migration"]["ENCODER_URL"] == given["gateway"]["ENCODER_URL"]
-        assert given["migration"]["NEXT_ENCODER_URL"] == url or given["gateway"]["ENCODER_URL"]
+        assert given["migration"]["NEXT_ENCODER_URL"] == (url or given["gateway"]["ENCODER_URL"])
 
 
-@pytest.mark.parametrize("name", ["encoder", "otherEncoder"])
-def test_an_encoder_that_is_away_leaves_nothing_of_its_scaling_or_of_ray(render: Render, name: str) -> None:
-    here = ("encoder", *TOGGLES["alone"]) if name == "encoder" else ("other-encoder",)
+@pytest.mark.parametrize(
+    ("name", "component", "toggle"), [("encoder", "encoder", "alone"), ("otherEncoder", "other-encoder", "monitored")]
+)
+def test_an_encoder_that_is_away_leaves_nothing_of_its_scaling_or_of_ray(
+    render: Render, name: str, component: str, toggle: str
+) -> None:
     for sets in ((f"{name}.autoscaling.kind=cpu",), RAY):
-        resources = render("small", *TOGGLES["monitored"], *here[1:], *sets)
-        assert of(here[0], resources) == {}
+        assert of(component, render("small", *TOGGLES["monitored"], *TOGGLES[toggle], *sets)) == {}
 
 
 def test_a_job_with_other_values_is_another_job_and_one_with_the_same_is_the_same(render: Render) -> None:
