@@ -82,6 +82,7 @@ def test_what_it_saw_too_long_ago_it_does_not_answer_from(world: World) -> None:
 
 def test_while_searches_are_held_nothing_answers_and_a_hold_that_is_left_behind_ends(world: World) -> None:
     switching = Switching(world.home, sleep=lambda _: None)
+    switching.begin()
     with switching.writers():
         world.following.look()
         assert world.name() == world.old.name

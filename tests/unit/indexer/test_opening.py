@@ -92,6 +92,7 @@ def test_an_indexer_goes_on_with_what_the_index_is_moved_away_from_until_that_is
     other.flip_heads([head(Key("acme", "wiki", "d"))])
     home.make_live("next")
     switching = Switching(other)
+    switching.begin()
     with pytest.raises(Fatal):
         own(home, HashEncoder(DIMENSION))[0]([])
     switching.write({}, Move(old, "next"))
@@ -106,6 +107,7 @@ def test_an_indexer_goes_on_with_what_the_index_is_moved_away_from_until_that_is
 def test_while_it_is_held_nothing_begins_and_a_hold_that_is_left_behind_ends() -> None:
     home, now = filled(), 0.0
     switching = Switching(home, sleep=lambda _: None)
+    switching.begin()
     holding = Holding(lambda: now)
     holding(home)
     with switching.writers():

@@ -20,12 +20,12 @@ from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import Generation
 from spanstream.store.memory import MemoryStore
-from spanstream.store.switching import Switching
+from spanstream.store.switching import Superseded, Switching
 
 OLD, NEXT = HashEncoder(4), HashEncoder(8)
 SEGMENTER = "rules@1"
 SEEDS = 150
-SECONDS = 40.0
+SECONDS = 60.0
 Actor = Iterator[float]  # seconds until its next step
 
 
@@ -44,21 +44,20 @@ class World:
             self.home.open(of.name, of.dimension, Compression.NONE)
         self.end = 0  # of the log
         self.shown = {generation(each).name: 0 for each in (OLD, NEXT)}
-        self.filling = True  # the consumer of the new one is not held
         self.wrong: list[str] = []
         self.seen = 0  # by anyone whose search has been answered
         self.switches = self.answers = 0
-        self.deaths = 0.1
+        self.deaths, self.superseded = 0.1, 0
         self.left_behind: list[object] = []
         self.actors: list[tuple[float, int, Actor]] = []
         for actor in [
             self.write(),
             self.index(),
             self.index(),
-            self.fill(),
             *self.gateway(),
             *self.gateway(),
             self.move(),
+            self.rival(),
         ]:
             self.actors.append((self.now, len(self.actors), actor))
 
@@ -74,7 +73,8 @@ class World:
         while self.now < end:
             self.actors.sort(key=lambda each: each[0])
             self.now, number, actor = self.actors.pop(0)
-            self.actors.append((self.now + next(actor), number, actor))
+            if (pause := next(actor, None)) is not None:
+                self.actors.append((self.now + pause, number, actor))
 
     def write(self) -> Actor:
         while True:
@@ -94,11 +94,18 @@ class World:
             yield self.pause(0.3)
             self.shown[old] = max(self.shown[old], read)
 
-    def fill(self) -> Actor:
+    def fill(self, mover: Mover) -> Actor:
         new = generation(NEXT).name
-        while True:
-            if self.filling:
-                self.shown[new] = min(self.end, self.shown[new] + 10)
+        while mover.lives:
+            if mover.filling:
+                read = self.end
+                try:
+                    mover.switching.ours()
+                except Superseded:
+                    return
+                yield self.pause(0.2)
+                if mover.lives:
+                    self.shown[new] = max(self.shown[new], min(read, self.shown[new] + 10))
             yield self.pause(0.5)
 
     def gateway(self) -> list[Actor]:
@@ -126,29 +133,52 @@ class World:
 
         return [look(), search(), search()]
 
+    def rival(self) -> Actor:
+        """Who moves it is begun a second time, while the first one is still at it."""
+        yield self.random.random() * SECONDS
+        yield from self.move()
+
     def move(self) -> Actor:
-        waits = 0.0
+        while True:
+            mover = Mover(self)
+            self.actors.append((self.now, len(self.actors), self._switch(mover)))
+            while mover.lives:
+                yield 1.0
+            if mover.superseded:
+                self.superseded += 1
+                return
+            yield self.random.random() * 15  # until it is started again
 
-        def sleep(seconds: float) -> None:
-            nonlocal waits
-            waits = seconds
+    def _switch(self, mover: Mover) -> Actor:
+        try:
+            yield from self._switches(mover)
+        except Superseded:
+            mover.superseded = True
+        except _Killed:
+            pass
+        mover.lives = False
 
-        moving = Switching(self.home, self.clock, sleep)
-        old, new = generation(OLD).name, generation(NEXT).name
+    def _switches(self, mover: Mover) -> Actor:
+        old, new, moving = generation(OLD).name, generation(NEXT).name, mover.switching
+        moving.begin()
+        moving.alone()
+        yield mover.waited()
+        self.actors.append((self.now, len(self.actors), self.fill(mover)))
         while True:
             yield self.random.random() * 3
             target = old if self.home.live() == new else new
-            self.filling = target == new
+            mover.filling = target == new
             writers = moving.writers() if target == new else nullcontext()
             searches = moving.searches()
+            self.left_behind += [writers, searches]  # whoever is killed lets go of nothing
             try:
                 writers.__enter__()
-                yield waits
+                yield mover.waited()
                 end = self.end
                 while self.shown[target] < end:
                     yield 0.05
                 searches.__enter__()
-                yield waits
+                yield mover.waited()
                 if self.random.random() < self.deaths:
                     raise _Killed
                 self.home.make_live(target)
@@ -159,13 +189,24 @@ class World:
                 writers.__exit__(None, None, None)
             except StoreUnavailable:  # it took too long
                 writers.__exit__(None, None, None)
-            except _Killed:  # nobody lets go
-                self.left_behind += [writers, searches]
-                self.filling = True
-                yield self.random.random() * 15
-                moving = Switching(self.home, self.clock, sleep)
-                moving.begin()
-            self.filling = True
+            mover.filling = True
+
+
+class Mover:
+    """A process that moves the index."""
+
+    def __init__(self, world: World) -> None:
+        self.lives, self.filling, self.superseded = True, True, False
+        self._waits = 0.0
+        self.switching = Switching(world.home, world.clock, self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self._waits += seconds
+
+    def waited(self) -> float:
+        """What it has slept for since it was asked."""
+        waits, self._waits = self._waits, 0.0
+        return waits
 
 
 class _Killed(Exception):
@@ -173,14 +214,16 @@ class _Killed(Exception):
 
 
 def test_whoever_has_seen_something_finds_it_again_whatever_is_live() -> None:
-    switches = answers = 0
+    switches = answers = superseded = 0
     for seed in range(SEEDS):
         world = World(seed)
         world.run()
         assert world.wrong == [], f"seed {seed}"
         switches, answers = switches + world.switches, answers + world.answers
+        superseded += world.superseded
     assert switches > 2 * SEEDS
     assert answers > 200 * SEEDS
+    assert superseded > SEEDS / 3
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""How services in processes of their own change over to another generation together: decision 0033. Two notes in the store.
+"""How services in processes of their own change over to another generation together: decision 0033. Notes in the store.
 
 `MOVE` says which generation an index is being moved from, and to which: an indexer of the first goes on with it, though
-the other one is live. `HOLD` says that a switch is under way. Writers that see it begin nothing. Once it says so for
+the other one is live. `HOLD` says that a switch is under way, `MOVER` who may do that. Writers that see it begin nothing. Once it says so for
 searches too, they wait: nobody is answered from either generation, and the live one is changed.
 
 Whoever looks uses what it saw for a time that is known, by its own clock; whoever switches waits longer than that. So
@@ -23,12 +23,13 @@ from spanstream.store.store import Store
 
 log = logging.getLogger(__name__)
 
-MOVE, HOLD = "move", "hold"
+MOVE, HOLD, MOVER = "move", "hold", "mover"
 
 WRITERS_SEEN_SECONDS = 1.0  # for which a writer uses what it saw
 WRITERS_WAIT_SECONDS = 2.0  # until every writer has seen it
 WRITERS_PATIENCE_SECONDS = 30.0  # after which a hold counts as left behind by a crash
-WRITERS_MOST_SECONDS = 20.0  # that whoever switches takes for it
+WRITERS_MOST_SECONDS = 16.0  # that whoever switches takes for it
+ALONE_SECONDS = 20.0  # in which whoever has begun one is done, or has found out that it is not to
 SEARCHES_SEEN_SECONDS = 1.5
 SEARCHES_WAIT_SECONDS = 2.0
 SEARCHES_PATIENCE_SECONDS = 6.0
@@ -93,37 +94,72 @@ class Held:
         return None if over else Hold(told["id"], told["searches"])
 
 
+class Superseded(Exception):
+    """Another process moves the index now: this one is to end."""
+
+
 class Switching:
-    """Holds the others. Used by one thread; raises what the store does."""
+    """Holds the others. Used by one thread at a time, but for `ours`; raises what the store does.
+
+    Of several only the last one to begin goes on, and not before whatever another one may be in the middle of is over: that
+    one finds out before it writes or switches anything more.
+    """
 
     def __init__(
         self, store: Store, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        """`store` is open. What was held by a process that died is let go by `begin`."""
-        self._store, self._clock, self._sleep = store, clock, sleep
+        """`store` is open."""
+        self._memos, self._clock, self._sleep = store.memos(), clock, sleep
+        self._id = uuid.uuid4().hex
+        self._alone_at = 0.0
+        self._seen_at: float | None = None
         self._writers_until: float | None = None
 
     def begin(self) -> None:
-        """Nobody is held by us yet."""
-        self._store.memos().forget(HOLD)
+        """From now on it is this one."""
+        before = self._memos.read(MOVER)
+        self._memos.write(MOVER, {"id": self._id})
+        self._alone_at = self._clock() + (ALONE_SECONDS if before else 0.0)
 
-    def write(self, record: Mapping[str, Any] | None, found: Move | None) -> None:
-        """Put the move on record, with all that its owner has to know of it. None: there is none any more."""
-        if found is None:
-            self._store.memos().forget(MOVE)
-        else:
-            told = {"old": found.old, "new": found.new, "ended": found.ended, "record": record}
-            self._store.memos().write(MOVE, told)
+    def end(self) -> None:
+        """It changes nothing any more: the next one need not wait for it."""
+        told = self._memos.read(MOVER)
+        if told is not None and told["id"] == self._id:
+            self._memos.forget(MOVER)
+
+    def alone(self) -> None:
+        """Wait until nobody else can be in the middle of a switch. Raises Superseded."""
+        self._sleep(max(0.0, self._alone_at - self._clock()))
+        self._check()
+
+    def ours(self) -> None:
+        """Asked before anything is written to the new generation: whoever writes it uses the answer as long as indexers do
+        theirs. Raises Superseded.
+        """
+        now = self._clock()
+        if self._seen_at is None or now - self._seen_at >= WRITERS_SEEN_SECONDS:
+            self._check()
+            self._seen_at = now
 
     def read(self) -> dict[str, Any] | None:
-        """The record."""
-        told = self._store.memos().read(MOVE)
+        """What was put on record."""
+        told = self._memos.read(MOVE)
         record: dict[str, Any] | None = None if told is None else told["record"]
         return record
+
+    def write(self, record: Mapping[str, Any] | None, found: Move | None) -> None:
+        """Put the move on record, with all that its owner has to know of it. None: there is none any more. Raises Superseded."""
+        self._check()
+        if found is None:
+            self._memos.forget(MOVE)
+        else:
+            told = {"old": found.old, "new": found.new, "ended": found.ended, "record": record}
+            self._memos.write(MOVE, told)
 
     @contextmanager
     def writers(self) -> Iterator[None]:
         """Inside, no indexer begins anything: all that one still does, or will have shown, was in the log when this began."""
+        self.alone()
         self._writers_until = self._clock() + WRITERS_MOST_SECONDS
         self._hold(searches=False)
         try:
@@ -131,13 +167,15 @@ class Switching:
             yield
         finally:
             self._writers_until = None
-            self.begin()
+            self._memos.forget(HOLD)
 
     @contextmanager
     def searches(self) -> Iterator[None]:
         """Inside, no gateway answers. Raises StoreUnavailable where the indexers may not be held any more."""
         held, self._writers_until = self._writers_until, None
-        if held is not None and self._clock() + SEARCHES_WAIT_SECONDS >= held:
+        if held is None:
+            self.alone()
+        elif self._clock() + SEARCHES_WAIT_SECONDS >= held:
             raise StoreUnavailable("the switch took too long: it is tried again")
         began = self._clock()
         self._hold(searches=True)
@@ -149,7 +187,12 @@ class Switching:
                 log.warning(
                     "the switch took so long that a search may have been answered from the generation before it"
                 )
-            self.begin()
+            self._memos.forget(HOLD)
+
+    def _check(self) -> None:
+        told = self._memos.read(MOVER)
+        if told is None or told["id"] != self._id:
+            raise Superseded("another process moves the index now")
 
     def _hold(self, *, searches: bool) -> None:
-        self._store.memos().write(HOLD, {"id": uuid.uuid4().hex, "searches": searches})
+        self._memos.write(HOLD, {"id": uuid.uuid4().hex, "searches": searches})

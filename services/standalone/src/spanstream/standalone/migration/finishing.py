@@ -36,7 +36,7 @@ class Finishing:
     """Run by one thread."""
 
     def __init__(self, records: Records, around: Surroundings, encoder: Encoder) -> None:
-        """`encoder`: of the new release. It becomes ours."""
+        """`encoder`: of the new release."""
         self._records, self._around, self._encoder = records, around, encoder
         self._waits_for = "the old index is not given up yet"
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
 from spanstream.encoder.opening import open_encoder
-from spanstream.eventlog.errors import EventLogError
+from spanstream.eventlog.errors import EventLogError, Fatal, Retry
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.opening import open_log
 from spanstream.eventlog.provisioned import Provisioned
@@ -34,7 +36,7 @@ from spanstream.standalone.operations import Operation
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.opening import open_store
 from spanstream.store.store import Store
-from spanstream.store.switching import Switching
+from spanstream.store.switching import Superseded, Switching
 
 log = get_logger()
 
@@ -60,31 +62,42 @@ class Moving:
         self._ended = ended
         self._lock = threading.Lock()  # one thing is asked at a time
         self._waits_for = "the index is not open yet"
+        self._switching: Switching | None = None
         self._part: Migrations | Finishing | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Until the migration is over, or `stop`. Raises what must end the process."""
         while not stop.is_set():
             try:
-                run = self._begun()
+                run = self._begun(stop)
             except (EncoderError, StoreUnavailable, EventLogError) as error:
                 self._wait(error)
                 stop.wait(AGAIN_SECONDS)
                 continue
             self._waits_for = ""
-            run(stop)
+            try:
+                run(stop)
+            finally:
+                self._let_go()
             if not stop.is_set():
                 self._ended.set()
             return
 
-    def _begun(self) -> Callable[[threading.Event], None]:
-        """What is to be done now."""
-        around, info = self._around, self._encoder.info()
-        generation = around.generation(self._encoder)
+    def _begun(self, stop: threading.Event) -> Callable[[threading.Event], None]:
+        """What is to be done now, once nobody else is at it."""
+        info = self._encoder.info()
+        generation = self._around.generation(self._encoder)
         shared = self._home.beside()
         shared.open_live()
-        switching = Switching(shared)
+
+        def sleep(seconds: float) -> None:
+            stop.wait(seconds)
+
+        self._switching = switching = Switching(shared, sleep=sleep)
         switching.begin()
+        self._waits_for = "a process that moved the index before may still be at it"
+        switching.alone()
+        around = replace(self._around, ours=partial(_ours, switching))
         records = InStore(switching)
         migration = records.read().migration
         if self._settings.next_encoder_url == self._settings.encoder_url:
@@ -122,6 +135,16 @@ class Moving:
                 return
             except (EncoderError, StoreUnavailable, EventLogError, MigrationRefused) as error:
                 self._wait(error)
+            except Superseded:  # which the other thread finds out as well
+                return
+
+    def _let_go(self) -> None:
+        """The next process need not wait for this one."""
+        try:
+            if self._switching is not None:
+                self._switching.end()
+        except StoreUnavailable as error:  # it waits, then
+            log.warning("migration_not_let_go", detail=str(error))
 
     def _wait(self, error: Exception) -> None:
         self._waits_for = str(error)
@@ -155,6 +178,16 @@ class Moving:
             return told
 
         return done
+
+
+def _ours(switching: Switching) -> None:
+    """For the loop that fills the new generation."""
+    try:
+        switching.ours()
+    except StoreUnavailable as error:
+        raise Retry(AGAIN_SECONDS, f"store: {error}") from error
+    except Superseded as error:
+        raise Fatal(str(error)) from error
 
 
 def build(settings: MigrationSettings, folder: Path, ended: threading.Event) -> list[Service]:

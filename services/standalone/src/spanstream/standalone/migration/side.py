@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spanstream.embedder.handler import Embedding
 from spanstream.encoder.encoder import Encoder
 from spanstream.eventlog.intervals import COMMIT_SECONDS
-from spanstream.eventlog.log import Log
+from spanstream.eventlog.log import Log, Record, Rejected
 from spanstream.eventlog.loop import Loop
 from spanstream.gateway.live import Shown
 from spanstream.indexer.handler import Indexer
@@ -34,6 +34,10 @@ MAINTENANCE_SECONDS = 1.0
 OpenEncoder = Callable[[str], Encoder]
 
 
+def _nobody_else() -> None:
+    """In one process no other one moves its index."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a new generation is made with: as the services make the one that they fill."""
@@ -46,6 +50,7 @@ class Surroundings:
     vacuum_hours: float
     open_encoder: OpenEncoder = field(repr=False)
     room: Room = field(repr=False)
+    ours: Callable[[], None] = _nobody_else  # raises Fatal or Retry: asked before anything is written
     replaces: str = ""  # the generation that another one may take the place of without a migration
 
     def generation(self, encoder: Encoder) -> Generation:
@@ -107,7 +112,7 @@ class Side:
             self._group,
             Paced(consumer, self._rate),
             self._noting,
-            self.backfill,
+            self._handle,
             observer=self.progress,
             flush=flushed(self.shown.store),
             commit_seconds=COMMIT_SECONDS,
@@ -117,6 +122,10 @@ class Side:
         except BaseException as error:
             log.error("migration_stopped", error=type(error).__name__, exc_info=error)
             self.problem = f"it was stopped: {error}"
+
+    def _handle(self, records: Sequence[Record]) -> list[Rejected]:
+        self._around.ours()
+        return self.backfill(records)
 
     def _keep_house(self) -> None:
         try:
