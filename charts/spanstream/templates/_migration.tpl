@@ -19,6 +19,7 @@ SPANS: {{ .Values.global.index.spans | quote }}
 ENCODER_URL: {{ include "spanstream.encoderUrl" . }}
 NEXT_ENCODER_URL: {{ include "spanstream.nextEncoderUrl" . }}
 MIGRATION_RATE: {{ include "service.scalar" .Values.migration.rate | quote }}
+MIGRATION_LOOPS: {{ .Values.migration.loops | quote }}
 MIGRATION_OVERLAP: {{ include "service.scalar" .Values.migration.overlap | quote }}
 MIGRATION_SUCCESS_DROP: {{ include "service.scalar" .Values.migration.successDrop | quote }}
 MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}

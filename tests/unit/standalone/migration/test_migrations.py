@@ -635,7 +635,7 @@ def test_an_audit_after_the_switch_waits_for_what_fills_the_live_index(machine: 
         audit = operations(process.migrations)["audit"]
         side = process.migrations.both.side
         assert side is not None
-        with side.backfill.lock:  # it is late
+        with side.held():  # it is late
             machine.world.put("d0", 2)
             machine.world.flow()
             told = audit(machine.world.log, machine.home, options, silent)

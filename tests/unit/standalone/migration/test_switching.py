@@ -5,6 +5,7 @@ Contents are positions in the log: a generation shows all up to one. Nobody slee
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from random import Random
@@ -211,6 +212,14 @@ class Mover:
 
 class _Killed(Exception):
     """Of whoever moves."""
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What was left behind lets go when it is collected, and says how late."""
+    monkeypatch.setattr(switching.log, "disabled", True)
+    yield
+    gc.collect()
 
 
 def test_whoever_has_seen_something_finds_it_again_whatever_is_live() -> None:

@@ -149,7 +149,7 @@ class Migrations:
         with self.both.changing:
             migration, side = self._at(Stage.SWITCHED)
             own = self.both.required()
-            with side.backfill.lock:
+            with side.held():
                 ends = self.both.around.log.end_offsets(DOCUMENTS.name)
                 applied = settled(self.both.around.log, seconds, silent)
                 own.store.flush()

@@ -201,7 +201,7 @@ def build(settings: MigrationSettings, folder: Path, ended: threading.Event) -> 
 
     def opened(url: str) -> Encoder:
         try:
-            return open_encoder(url)
+            return open_encoder(url, in_flight=2 * settings.loops)
         except ValueError as error:
             raise MigrationRefused(f"{url} is no encoder's address: services share one, as http://host:port") from error
 
@@ -214,6 +214,7 @@ def build(settings: MigrationSettings, folder: Path, ended: threading.Event) -> 
         VACUUM_HOURS,
         opened,
         Room(None, 0),
+        loops=settings.loops,
     )
     moving = Moving(settings, around, home, encoder, ended)
     provisioned = Provisioned(events, [DOCUMENTS, FAILURES])

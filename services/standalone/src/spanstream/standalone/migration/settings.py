@@ -38,6 +38,9 @@ class MigrationSettings(LogSettings):
         allow_inf_nan=False,
         description="documents a second at most while the new index is filled; 0: any number",
     )
+    loops: int = Field(
+        4, ge=1, le=64, description="consumers that fill the new index at once: as many as keep the encoder busy"
+    )
     overlap: float = Field(
         0.2, ge=0, le=1, description="share of the first ten hits that both indexes must find before the switch"
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from spanstream.embedder.handler import Embedding
@@ -50,8 +51,9 @@ class Surroundings:
     vacuum_hours: float
     open_encoder: OpenEncoder = field(repr=False)
     room: Room = field(repr=False)
-    ours: Callable[[], None] = _nobody_else  # raises Fatal or Retry: asked before anything is written
     replaces: str = ""  # the generation that another one may take the place of without a migration
+    loops: int = 1  # that fill it at once, each with partitions of its own
+    ours: Callable[[], None] = _nobody_else  # raises Fatal or Retry: asked before anything is written
 
     def generation(self, encoder: Encoder) -> Generation:
         """The one that this encoder makes here. Raises what the encoder does."""
@@ -77,22 +79,33 @@ class Side:
         self._group = group
         self._rate = rate
         self._stop = threading.Event()
-        index = Indexer(store, generation, _now_us)
         settings = around.ingestor
         self._parser = Parser(settings.limits)
-        parse = Handler(Blobs(settings.blob_url), self._parser.parse, settings.cutting, remembered_keys=0)
-        self.backfill = Backfill(parse, Embedding(encoder), index, heads or store.heads)
-        self._noting = Noting(index)
+        self._fillers: list[tuple[Backfill, Noting]] = []
+        for _ in range(around.loops):
+            index = Indexer(store, generation, _now_us)
+            parse = Handler(Blobs(settings.blob_url), self._parser.parse, settings.cutting, remembered_keys=0)
+            backfill = Backfill(parse, Embedding(encoder), index, heads or store.heads)
+            self._fillers.append((backfill, Noting(index)))
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Fill, and look after the store."""
         self._threads = [
-            threading.Thread(target=each, name=f"migration-{each.__name__.strip('_')}", daemon=True)
-            for each in (self._fill, self._keep_house)
+            threading.Thread(target=self._fill, args=filler, name=f"migration-fill-{number}", daemon=True)
+            for number, filler in enumerate(self._fillers)
         ]
+        self._threads.append(threading.Thread(target=self._keep_house, name="migration-keep-house", daemon=True))
         for thread in self._threads:
             thread.start()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, nothing is written to it."""
+        with ExitStack() as stack:
+            for backfill, _ in self._fillers:
+                stack.enter_context(backfill.lock)
+            yield
 
     def stop(self) -> None:
         """The step that is being done is finished and committed."""
@@ -106,13 +119,17 @@ class Side:
         self.shown.encoder.close()
         self.shown.store.close()
 
-    def _fill(self) -> None:
+    def _fill(self, backfill: Backfill, noting: Noting) -> None:
+        def handle(records: Sequence[Record]) -> list[Rejected]:
+            self._around.ours()
+            return backfill(records)
+
         consumer = self._around.log.consumer(self._group, TOPICS, max_records=POLL_RECORDS)
         loop = Loop(
             self._group,
-            Paced(consumer, self._rate),
-            self._noting,
-            self._handle,
+            Paced(consumer, lambda: self._rate() / len(self._fillers)),
+            noting,
+            handle,
             observer=self.progress,
             flush=flushed(self.shown.store),
             commit_seconds=COMMIT_SECONDS,
@@ -122,10 +139,6 @@ class Side:
         except BaseException as error:
             log.error("migration_stopped", error=type(error).__name__, exc_info=error)
             self.problem = f"it was stopped: {error}"
-
-    def _handle(self, records: Sequence[Record]) -> list[Rejected]:
-        self._around.ours()
-        return self.backfill(records)
 
     def _keep_house(self) -> None:
         try:
