@@ -22,6 +22,7 @@ from spanstream.runtime.identity import DEFAULT_TENANT
 from spanstream.runtime.key_file import create_key
 from spanstream.standalone import control
 from spanstream.standalone.broker import BrokerError, LocalBroker
+from spanstream.standalone.migration.__main__ import INTERRUPTED
 from tests.chaos.kept import RESULTS, Kept
 from tests.conftest import absent
 from tests.fixtures.editions import SECONDS, Traffic
@@ -63,9 +64,9 @@ class Fleet:
         self.ingest_port = free_port()
         self.processes: dict[str, Process] = {}
 
-    def start(self, name: str, module: str, encoder: str, **more: str) -> Process:
+    def start(self, name: str, module: str, encoder: str, stopped: int = 0, **more: str) -> Process:
         shared = {**self._shared, "ENCODER_URL": encoder, "ADMIN_PORT": str(free_port()), **more}
-        made = Process(name, [module], shared, self.folder)
+        made = Process(name, [module], shared, self.folder, stopped)
         self.processes[name] = made
         return made
 
@@ -82,7 +83,7 @@ class Fleet:
     def migration(self, encoder: str = OLD, **more: str) -> Process:
         gates = {"MIGRATION_OVERLAP": "0.1", "MIGRATION_SUCCESS_DROP": "0.5"}
         module = "spanstream.standalone.migration"
-        return self.start("migration", module, encoder, **{"NEXT_ENCODER_URL": NEW, **gates, **more})
+        return self.start("migration", module, encoder, INTERRUPTED, **{"NEXT_ENCODER_URL": NEW, **gates, **more})
 
     def ask(self, what: str, **options: Any) -> dict[str, Any]:
         return control.ask(self.folder / "data", f"migrate {what}", options, lambda *_: None)
@@ -222,9 +223,9 @@ def test_services_of_their_own_move_and_go_back_and_end_it_while_all_is_asked_an
         for number in (0, 1):
             fleet.processes[f"indexer-{number}"].stop()
             fleet.indexer(number, NEW).wait_ready()
-            load.goes_on()
         fleet.processes["embedder"].stop()
         fleet.embedder(NEW).wait_ready()
+        load.goes_on()
         assert ending.process.wait(PATIENCE) == 0
         load.goes_on()
         assert fleet.generations() == {"80": True}

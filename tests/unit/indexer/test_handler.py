@@ -29,7 +29,7 @@ from spanstream.events.v1.failure_pb2 import (
     Resolution,
 )
 from spanstream.events.v1.passage_pb2 import PassageEvent
-from spanstream.indexer.handler import MOST_AGAIN, Indexer
+from spanstream.indexer.handler import AGAIN_HOURS, Indexer
 from spanstream.indexer.vectors import document_vector
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.points import Head, Passage, State
@@ -164,38 +164,34 @@ def test_wrong_guess_of_unchanged_goes_back_to_be_embedded(
     assert found(store) == {(KEY, 4, 0), (KEY, 4, 1)}
 
 
-def foreign(times: int) -> Record:
-    return broken(release="other", embedded_again=times)
+def foreign(since_us: int) -> Record:
+    return broken(release="other", embedded_again_us=since_us)
 
 
-def test_vectors_of_another_release_rest_and_go_back_to_be_embedded(store: Store) -> None:
-    now_us = NOW
-    index = Indexer(store, GENERATION, lambda: now_us)
-    with pytest.raises(Retry) as rest:
-        index([foreign(0)])
-    now_us += round(rest.value.after * 1e6)
+def test_vectors_of_another_release_rest_and_go_back_to_be_embedded(store: Store, index: Indexer) -> None:
     good = document(1, key=Key("acme", "wiki", "good"))
-    (again,) = index([foreign(0), *good.records()])
-    assert isinstance(again, Outgoing)
-    event = decode(PassageEvent, again.key, again.value, again.headers)
-    assert (again.topic, event.embedded_again, len(event.passages)) == ("passages.v1", 1, 2)
-    assert {key.id for key, _, _ in found(store)} == {"good"}
-    now_us += round(rest.value.after * 1e6)
-    with pytest.raises(Retry):
-        index([foreign(1)])
+    for since_us in (0, NOW - 1):
+        poll = [foreign(since_us), *good.records()]
+        with pytest.raises(Retry):
+            index(poll)
+        (again,) = index(poll)
+        assert isinstance(again, Outgoing)
+        event = decode(PassageEvent, again.key, again.value, again.headers)
+        assert (again.topic, event.embedded_again_us, len(event.passages)) == ("passages.v1", since_us or NOW, 2)
+        assert {key.id for key, _, _ in found(store)} == {"good"}
 
 
-def test_vectors_that_come_again_and_again_from_another_release_are_rejected_and_can_be_sent_once_more(
-    store: Store,
+def test_vectors_that_come_from_another_release_for_hours_are_rejected_and_can_be_sent_once_more(
+    store: Store, index: Indexer
 ) -> None:
-    index = Indexer(store, GENERATION, lambda: NOW)
+    late = foreign(NOW - round(AGAIN_HOURS * 3600e6))
     with pytest.raises(Retry):
-        index([foreign(MOST_AGAIN)])
-    (rejected,) = index([foreign(MOST_AGAIN)])
+        index([late])
+    (rejected,) = index([late])
     assert isinstance(rejected, Rejected)
     assert rejected.reason == REASON_EMBED_INVALID
     kept = decode(EmbeddingEvent, rejected.record.key, rejected.record.value, rejected.record.headers)
-    assert kept.origin.embedded_again == 0
+    assert kept.origin.embedded_again_us == 0
 
 
 def test_vectors_of_another_release_do_not_bother_who_is_past_them(store: Store, index: Indexer) -> None:
@@ -356,8 +352,8 @@ def broken(**changes: Any) -> Record:
             event.origin.passage_count = value
         elif name == "segmenter":
             event.origin.segmenter = value
-        elif name == "embedded_again":
-            event.origin.embedded_again = value
+        elif name == "embedded_again_us":
+            event.origin.embedded_again_us = value
         elif name == "tokens":
             event.passage_tokens[:] = value
         else:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import cast
 
 import pytest
@@ -106,18 +107,48 @@ def test_an_indexer_goes_on_with_what_the_index_is_moved_away_from_until_that_is
 
 def test_while_it_is_held_nothing_begins_and_a_hold_that_is_left_behind_ends() -> None:
     home, now = filled(), 0.0
+    live = home.live()
+    assert live is not None
     switching = Switching(home, sleep=lambda _: None)
     switching.begin()
     holding = Holding(lambda: now)
-    holding(home)
+    holding(home, live)
     with switching.writers():
-        holding(home)  # what it saw still counts
+        holding(home, live)  # what it saw still counts
         now += WRITERS_SEEN_SECONDS
         with pytest.raises(Retry, match="being switched"):
-            holding(home)
+            holding(home, live)
         now += WRITERS_PATIENCE_SECONDS
-        holding(home)
-    holding(home)
+        holding(home, live)
+    holding(home, live)
+
+
+def test_only_the_live_generation_is_written_or_the_one_that_the_index_is_moved_away_from() -> None:
+    home = filled()
+    old = home.live()
+    assert old is not None
+    other = home.beside()
+    other.open("next", 8, Compression.NONE)
+    switching = Switching(other)
+    switching.begin()
+
+    def written() -> list[str]:
+        found = []
+        for generation in (old, "next"):
+            with suppress(Retry):
+                Holding()(other, generation)
+                found.append(generation)
+        return found
+
+    assert written() == [old]
+    for live in (old, "next"):
+        home.make_live(live)
+        switching.write({}, Move(old, "next"))
+        assert written() == [old]  # who is moved to another encoder too early waits, and there is a way back
+    switching.write({}, Move(old, "next", ended=True))
+    assert written() == ["next"]
+    switching.write(None, None)
+    assert written() == ["next"]
 
 
 @pytest.mark.parametrize(

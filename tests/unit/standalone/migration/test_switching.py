@@ -21,7 +21,7 @@ from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import Generation
 from spanstream.store.memory import MemoryStore
-from spanstream.store.switching import Superseded, Switching
+from spanstream.store.switching import Move, Superseded, Switching
 
 OLD, NEXT = HashEncoder(4), HashEncoder(8)
 SEGMENTER = "rules@1"
@@ -88,7 +88,7 @@ class World:
             read = self.end
             yield self.pause(0.1)
             try:
-                holding(self.home)
+                holding(self.home, old)
             except Retry as wait:
                 yield wait.after
                 continue
@@ -110,19 +110,21 @@ class World:
             yield self.pause(0.5)
 
     def gateway(self) -> list[Actor]:
-        following = Following(self.home, lambda: generation(OLD), NEXT, SEGMENTER, None, self.clock)
+        following = Following(self.home, lambda: generation(OLD), NEXT, SEGMENTER, None, self.clock, wait=0.0)
 
         def look() -> Actor:
             while True:
+                following.look_ahead()
                 following.look()
                 yield LOOK_SECONDS + self.pause(0.1)
 
         def search() -> Actor:
             while True:
-                if following.unready():
+                try:
+                    before, answering = self.seen, following()
+                except StoreUnavailable:
                     yield 0.05
                     continue
-                before, answering = self.seen, following()
                 name = (answering.generation if answering else generation(OLD)).name
                 yield 0.2 * self.random.random()  # under way
                 found = self.shown[name]
@@ -164,6 +166,7 @@ class World:
         moving.begin()
         moving.alone()
         yield mover.waited()
+        moving.write({}, Move(old, new))
         self.actors.append((self.now, len(self.actors), self.fill(mover)))
         while True:
             yield self.random.random() * 3

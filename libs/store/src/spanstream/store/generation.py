@@ -46,15 +46,25 @@ class Info(Protocol):
         ...
 
 
-def opened(store: Store, info: Info, segmenter: str, override: Compression | None, replaces: str = "") -> Generation:
-    """Open the store's generation for this encoder and a segmenter.
+def named(info: Info, segmenter: str) -> Generation:
+    """The one that this encoder and a segmenter make."""
+    return Generation(info.release, info.dimension, segmenter)
 
-    It takes no other one's place that holds documents, or OtherIndex is raised, unless `replaces` is the name of that one.
+
+def opened(store: Store, info: Info, segmenter: str, override: Compression | None, replaces: str = "") -> Generation:
+    """Open the store's generation for this encoder and a segmenter, `refuse`d where it would take another one's place.
 
     It is compressed as `override` says, or without one as the encoder's release does. That is no part of the generation:
     the vectors are the same. Raises StoreUnavailable, or StoreRejected for a precision that is not known.
     """
-    generation = Generation(info.release, info.dimension, segmenter)
+    generation = named(info, segmenter)
+    refuse(store, generation, replaces)
+    store.open(generation.name, generation.dimension, _compression(info.precision) if override is None else override)
+    return generation
+
+
+def refuse(store: Store, generation: Generation, replaces: str = "") -> None:
+    """Raise OtherIndex where `open` would take the place of another one that holds documents, unless that is `replaces`."""
     held = store.replaced(generation.name)
     if held is not None and held.name != replaces:
         raise OtherIndex(
@@ -64,8 +74,6 @@ def opened(store: Store, info: Info, segmenter: str, override: Compression | Non
             " move it to another release while it answers (docs/migration.md). To show the other generation all the same, and"
             f" ingest everything again: INDEXER_REPLACES_GENERATION={held.name}; the old one is kept, and answers nothing"
         )
-    store.open(generation.name, generation.dimension, _compression(info.precision) if override is None else override)
-    return generation
 
 
 def _compression(precision: str) -> Compression:

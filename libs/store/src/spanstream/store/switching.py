@@ -32,6 +32,7 @@ WRITERS_MOST_SECONDS = 16.0  # that whoever switches takes for it
 ALONE_SECONDS = 20.0  # in which whoever has begun one is done, or has found out that it is not to
 SEARCHES_SEEN_SECONDS = 1.5
 SEARCHES_WAIT_SECONDS = 2.0
+SEARCHES_MOST_SECONDS = 4.0  # after which the generation is not changed any more
 SEARCHES_PATIENCE_SECONDS = 6.0
 
 
@@ -58,11 +59,18 @@ def move(store: Store) -> Move | None:
     return None if told is None else Move(told["old"], told["new"], told["ended"])
 
 
-def left_by(store: Store, generation: str) -> bool:
-    """Whether the index is being moved away from this generation, which is filled meanwhile though another one may be live.
-
-    `store` need not be open. Raises what it does.
+def fills(store: Store, generation: str) -> bool:
+    """Whether the services' indexers are to write this generation: the live one, or the one that the index is being moved away
+    from; not one that it is still being moved to. Raises what the store does.
     """
+    found = move(store)
+    if found is not None and not found.ended and generation in (found.old, found.new):
+        return generation == found.old
+    return store.live() == generation
+
+
+def left_by(store: Store, generation: str) -> bool:
+    """Whether the index is being moved away from this generation, whichever is live. `store` need not be open. Raises what it does."""
     if store.live() is None:
         return False
     beside = store.beside()
@@ -129,8 +137,13 @@ class Switching:
 
     def alone(self) -> None:
         """Wait until nobody else can be in the middle of a switch. Raises Superseded."""
-        self._sleep(max(0.0, self._alone_at - self._clock()))
-        self._check()
+        self._begun()
+
+    def check(self) -> None:
+        """Raises Superseded."""
+        told = self._memos.read(MOVER)
+        if told is None or told["id"] != self._id:
+            raise Superseded("another process moves the index now")
 
     def ours(self) -> None:
         """Asked before anything is written to the new generation: whoever writes it uses the answer as long as indexers do
@@ -138,7 +151,7 @@ class Switching:
         """
         now = self._clock()
         if self._seen_at is None or now - self._seen_at >= WRITERS_SEEN_SECONDS:
-            self._check()
+            self.check()
             self._seen_at = now
 
     def read(self) -> dict[str, Any] | None:
@@ -149,7 +162,7 @@ class Switching:
 
     def write(self, record: Mapping[str, Any] | None, found: Move | None) -> None:
         """Put the move on record, with all that its owner has to know of it. None: there is none any more. Raises Superseded."""
-        self._check()
+        self.check()
         if found is None:
             self._memos.forget(MOVE)
         else:
@@ -159,40 +172,48 @@ class Switching:
     @contextmanager
     def writers(self) -> Iterator[None]:
         """Inside, no indexer begins anything: all that one still does, or will have shown, was in the log when this began."""
-        self.alone()
-        self._writers_until = self._clock() + WRITERS_MOST_SECONDS
-        self._hold(searches=False)
+        self._writers_until = self._begun() + WRITERS_MOST_SECONDS
         try:
+            self._hold(searches=False)
             self._sleep(WRITERS_WAIT_SECONDS)
             yield
         finally:
             self._writers_until = None
-            self._memos.forget(HOLD)
+            self._let_go()
 
     @contextmanager
     def searches(self) -> Iterator[None]:
-        """Inside, no gateway answers. Raises StoreUnavailable where the indexers may not be held any more."""
-        held, self._writers_until = self._writers_until, None
-        if held is None:
-            self.alone()
-        elif self._clock() + SEARCHES_WAIT_SECONDS >= held:
-            raise StoreUnavailable("the switch took too long: it is tried again")
-        began = self._clock()
-        self._hold(searches=True)
+        """Inside, no gateway answers. Raises StoreUnavailable where it took so long that somebody may not be held any more."""
+        until, self._writers_until = self._writers_until, None
+        if until is None:
+            until = self._begun() + WRITERS_MOST_SECONDS
+        held = self._clock()
         try:
+            self._hold(searches=True)
             self._sleep(SEARCHES_WAIT_SECONDS)
+            now = self._clock()
+            if now >= until or now >= held + SEARCHES_MOST_SECONDS:
+                raise StoreUnavailable("the switch took too long: it is tried again")
             yield
         finally:
-            if self._clock() - began >= SEARCHES_PATIENCE_SECONDS:
+            if self._clock() - held >= SEARCHES_PATIENCE_SECONDS:
                 log.warning(
                     "the switch took so long that a search may have been answered from the generation before it"
                 )
-            self._memos.forget(HOLD)
+            self._let_go()
 
-    def _check(self) -> None:
-        told = self._memos.read(MOVER)
-        if told is None or told["id"] != self._id:
-            raise Superseded("another process moves the index now")
+    def _begun(self) -> float:
+        """When it was last sure that nobody else switches."""
+        self._sleep(max(0.0, self._alone_at - self._clock()))
+        now = self._clock()
+        self.check()
+        return now
+
+    def _let_go(self) -> None:
+        try:
+            self._memos.forget(HOLD)
+        except StoreUnavailable as error:  # it ends by itself
+            log.warning("a hold could not be lifted: %s", error)
 
     def _hold(self, *, searches: bool) -> None:
         self._memos.write(HOLD, {"id": uuid.uuid4().hex, "searches": searches})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -40,13 +41,20 @@ def router(
     view: Callable[[], View],
     authenticator: Authenticator,
     admission: Admission | None = None,
+    moving: Callable[[], bool] | None = None,
 ) -> APIRouter:
-    """The routes. `view()` raises StoreUnavailable until the index is open."""
+    """The routes. `view()` raises StoreUnavailable until the index is open. `moving()`: whether the index is being moved, so
+    that what is shown is not what the services fill; None: it never is.
+    """
     routes = guarded()
     reader = Depends(authenticator.requires("read", narrows=True))
 
     def read(keys: Sequence[Key]) -> Mapping[Key, Head]:
-        return view().store.heads(keys)
+        heads = view().store.heads(keys)
+        if moving is None or not moving():
+            return heads
+        # Whoever knows the hash takes a document for unchanged, where the services have nothing of it under way.
+        return {key: replace(head, content_hash=b"") for key, head in heads.items()}
 
     watch = Watch(read)
     routes.include_router(search_router(view, watch, authenticator, admission or Admission()))

@@ -12,18 +12,25 @@ from spanstream.gateway.live import Shown
 from spanstream.runtime.logs import get_logger
 from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreError, StoreUnavailable
-from spanstream.store.generation import Generation, opened
+from spanstream.store.generation import Generation, named, opened
 from spanstream.store.store import Store
-from spanstream.store.switching import SEARCHES_PATIENCE_SECONDS, SEARCHES_SEEN_SECONDS, Held
+from spanstream.store.switching import (
+    SEARCHES_PATIENCE_SECONDS,
+    SEARCHES_SEEN_SECONDS,
+    WRITERS_SEEN_SECONDS,
+    Held,
+    move,
+)
 
 log = get_logger()
 
 LOOK_SECONDS = 0.25
 WAIT_SECONDS = 8.0  # that a search waits to know: a switch takes some two seconds
+PREPARE_SECONDS = 1.0  # between two looks whether there is a next generation
 
 
 class Following:
-    """Called, what answers now; `run` is a thread's target. It takes the place of `Live`."""
+    """Called, by any thread, what answers now; `run` and `prepare` are targets of one thread each. It takes the place of `Live`."""
 
     def __init__(
         self,
@@ -33,8 +40,12 @@ class Following:
         segmenter: str,
         compression: Compression | None,
         clock: Callable[[], float] = time.monotonic,
+        wait: float = WAIT_SECONDS,
     ) -> None:
-        """`own()`: the service's own generation, raises StoreUnavailable until it is open. `next`: the encoder of the other one."""
+        """`own()`: the service's own generation, raises StoreUnavailable until it is open. `next`: the encoder of the other one.
+        `wait`: seconds that a search waits to know what is live.
+        """
+        self._wait = wait
         self._home, self._own, self._next = home, own, next
         self._segmenter, self._compression = segmenter, compression
         self._clock = clock
@@ -43,7 +54,9 @@ class Following:
         self._other: Shown | None = None  # the next generation, once it is there
         self._shown: Shown | None = None  # what answers; None: our own
         self._seen_at: float | None = None  # when that was so; None: nothing answers
+        self._ever = False  # it was so at some time
         self._waits_for = "it is not known yet which generation of the index is live"
+        self._known_at = clock()  # when it was last known what answers, or that it is being switched
         self._known = threading.Condition()
 
     def __call__(self) -> Shown | None:
@@ -51,14 +64,15 @@ class Following:
         StoreUnavailable where that takes too long.
         """
         with self._known:
-            if not self._known.wait_for(self._fresh, WAIT_SECONDS):
+            if not self._known.wait_for(self._fresh, self._wait):
                 raise StoreUnavailable(self._waits_for)
             return self._shown
 
     def unready(self) -> list[str]:
-        """Why nothing answers."""
+        """Why nothing answers, for longer than a search would wait."""
         with self._known:
-            return [] if self._fresh() else [self._waits_for]
+            late = self._clock() - self._known_at >= self._wait
+            return [self._waits_for] if not self._fresh() and (late or not self._ever) else []
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop`."""
@@ -92,26 +106,36 @@ class Following:
             if seen_at is not None and shown is not self._shown:
                 log.info("generation_followed", generation=(shown.generation if shown else self._own()).name)
             if seen_at is not None:
-                self._shown = shown
+                self._shown, self._ever = shown, True
+            self._known_at = self._clock()
             self._seen_at, self._waits_for = seen_at, waits_for or self._waits_for
             self._known.notify_all()
 
     def _open(self) -> None:
-        """What the notes are read from, and the next generation ahead of its time, as soon as somebody fills it."""
+        """What the notes are read from."""
         if self._reading is None:
             reading = self._home.beside()
             reading.open_live()
             self._reading = reading
-        if self._other is None:
-            try:
-                info = self._next.info()
-                name = Generation(info.release, info.dimension, self._segmenter).name
-                if name in self._home.generations():
-                    store = self._home.beside()
-                    generation = opened(store, info, self._segmenter, self._compression)
-                    self._other = Shown(generation, store, self._next)
-            except EncoderError as error:  # while our own is the live one nobody needs it
-                log.warning("next_encoder_unknown", detail=str(error))
+
+    def prepare(self, stop: threading.Event) -> None:
+        """Open the next generation as soon as somebody fills it, ahead of its time. Apart from `run`, which a slow encoder must
+        not keep from looking.
+        """
+        while self._other is None and not stop.is_set():
+            self.look_ahead()
+            stop.wait(PREPARE_SECONDS)
+
+    def look_ahead(self) -> None:
+        """Once."""
+        try:
+            info = self._next.info()
+            if named(info, self._segmenter).name in self._home.generations():
+                store = self._home.beside()
+                generation = opened(store, info, self._segmenter, self._compression)
+                self._other = Shown(generation, store, self._next)
+        except (StoreError, EncoderError) as error:  # while our own is the live one nobody needs it
+            log.warning("next_generation_unknown", detail=str(error))
 
     def _live(self) -> Shown | None:
         live = self._home.live()
@@ -120,3 +144,21 @@ class Following:
         if live != self._own().name:
             raise StoreUnavailable(f"{live} is live, which neither ENCODER_URL nor NEXT_ENCODER_URL makes")
         return None
+
+
+class Moving:
+    """Whether the index is being moved, as it was a second ago at most: it is on record for longer before anything changes.
+    Thread-safe.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        """`store` is open once this is called."""
+        self._store, self._clock = store, clock
+        self._told: tuple[float, bool] | None = None
+
+    def __call__(self) -> bool:
+        """Raises what the store does."""
+        now = self._clock()
+        if self._told is None or now - self._told[0] >= WRITERS_SEEN_SECONDS:
+            self._told = (now, move(self._store) is not None)
+        return self._told[1]

@@ -9,7 +9,7 @@ from spanstream.encoder.errors import EncoderError
 from spanstream.runtime.logs import get_logger
 from spanstream.store.compression import Compression
 from spanstream.store.errors import OtherIndex, StoreUnavailable
-from spanstream.store.generation import Generation, opened
+from spanstream.store.generation import Generation, named, opened, refuse
 from spanstream.store.store import Store
 
 log = get_logger()
@@ -20,8 +20,20 @@ RETRY_SECONDS = 0.5
 class Index:
     """Opens the store's generation in a thread of the service; called, it answers with the generation."""
 
-    def __init__(self, store: Store, encoder: Encoder, segmenter: str, compression: Compression | None) -> None:
-        """`compression`: of the index, in place of the release's."""
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder,
+        segmenter: str,
+        compression: Compression | None,
+        home: Store | None = None,
+        *,
+        beside: bool = False,
+    ) -> None:
+        """`compression`: of the index, in place of the release's. `home`: what `store` is beside, where a generation is opened
+        only once an indexer has made it; `beside`: also while another one is live.
+        """
+        self._home, self._beside = home, beside
         self._segmenter = segmenter
         self._compression = compression
         self._store = store
@@ -39,7 +51,10 @@ class Index:
         """Ask the encoder and open the store, again and again until both answer or `stop` is set."""
         while not stop.is_set():
             try:
-                generation = opened(self._store, self._encoder.info(), self._segmenter, self._compression)
+                info = self._encoder.info()
+                if self._home is not None:
+                    self._look(self._home, named(info, self._segmenter))
+                generation = opened(self._store, info, self._segmenter, self._compression)
             except (EncoderError, StoreUnavailable, OtherIndex) as error:  # the last: the indexer decides what is live
                 self._waits_for = f"the index is not open yet: {error}"
                 stop.wait(RETRY_SECONDS)
@@ -47,6 +62,12 @@ class Index:
                 self._generation = generation
                 log.info("index_open", generation=generation.name)
                 return
+
+    def _look(self, home: Store, generation: Generation) -> None:
+        if not self._beside:
+            refuse(home, generation)
+        if generation.name not in home.generations():
+            raise StoreUnavailable(f"no indexer has made {generation.name} yet")
 
     def unready(self) -> list[str]:
         """Why the generation is not open, or the store does not answer. Without the encoder searches go on by words alone."""

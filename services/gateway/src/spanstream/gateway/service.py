@@ -16,7 +16,7 @@ from spanstream.gateway.admission import Admission
 from spanstream.gateway.api import router
 from spanstream.gateway.blend import Blend, read_weights
 from spanstream.gateway.expansion import open_writer
-from spanstream.gateway.following import Following
+from spanstream.gateway.following import Following, Moving
 from spanstream.gateway.index import Index
 from spanstream.gateway.late_interaction import LateInteraction
 from spanstream.gateway.live import Live, Views
@@ -53,7 +53,7 @@ def build(
         key = settings.store_api_key
         secret = key.get_secret_value() if key else None
         owned.append(home := open_store(settings.store_url, secret))
-        store = home if settings.next_encoder_url is None else home.beside()
+        store = home.beside()
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url, trace=tracing.current))
     if reranker is None and settings.reranker_url is not None:
@@ -61,7 +61,8 @@ def build(
     own_http = http is None
     http = http or HttpServer("gateway", settings.http_host, settings.http_port, title="Spanstream search")
 
-    index = Index(store, encoder, segmenter(settings.spans), settings.store_compression)
+    beside = settings.next_encoder_url is not None
+    index = Index(store, encoder, segmenter(settings.spans), settings.store_compression, home, beside=beside)
     authenticator = Authenticator.from_settings(settings)
     stages: dict[Stage, Rescorer] = {}
     if reranker is not None:
@@ -82,7 +83,8 @@ def build(
     views = Views(answering, index, store, encoder, searcher)
     admission = Admission(settings.searches_at_once, settings.searches_waiting, settings.tenant_searches_at_once)
     limit = settings.max_body_bytes
-    http.include(router(views, authenticator, admission), max_body_bytes=limit)
+    moving = None if home is None else Moving(store)
+    http.include(router(views, authenticator, admission, moving), max_body_bytes=limit)
     http.include(page.router())
     http.include(holdings.router(views, authenticator), max_body_bytes=limit)
     if settings.ingest_url is not None:
@@ -110,9 +112,11 @@ def build(
             each.close()
 
     def unready() -> list[str]:
+        if following is not None:  # what answers may be the other one
+            return [*authenticator.unready(), *following.unready()]
         return [*authenticator.unready(), *index.unready(), *answering.unready()]
 
-    threads = [index.open, recomputing.run, *([following.run] if following else [])]
+    threads = [index.open, recomputing.run, *([following.run, following.prepare] if following else [])]
     opener = ThreadService("gateway", threads, unready=unready, closed=close)
     return Gateway(opener, http) if own_http else opener
 

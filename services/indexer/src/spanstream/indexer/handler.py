@@ -22,7 +22,7 @@ hold for each key as if it were alone:
       here or in 6 and 8, tell the dead-letter topic (`resolutions.py`)     per poll
 
 Vectors of another release go back to be embedded too, in 4: while services get another encoder one by one, some still
-send them. Each time the poll rests first, and at the MOST_AGAINth time they are rejected: nobody gets another encoder.
+send them. Each time the poll rests first, and after AGAIN_HOURS they are rejected: nobody gets another encoder.
 
 Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 9, else it vanishes
 meanwhile; the commit last, else work is lost. A crash anywhere repeats from 1 with the same ids and changes nothing
@@ -64,8 +64,8 @@ log = get_logger()
 Result = Outgoing | Rejected
 
 UNAVAILABLE_SECONDS = 1.0
-AGAIN_SECONDS = 2.0  # that vectors of another release rest for, and others may come through before they rest again
-MOST_AGAIN = 64
+AGAIN_SECONDS = 2.0  # that vectors of another release rest for
+AGAIN_HOURS = 1.0
 WAITING_SECONDS = 30.0  # a delete the store refuses waits for a person; it is never a dead letter
 # Of a failure whose record cannot be read: a group that nobody is in, so that only callers without groups see it.
 UNKNOWN_GROUPS = ("\0unknown",)
@@ -99,7 +99,7 @@ class Indexer:
         self._generation = generation
         self._now_us = now_us
         self._standing = standing or Standing(store, generation.name)
-        self._rested_us = 0
+        self._rested = False
         metrics.from_zero(metrics.INDEXER_DOCUMENTS, ["live", "deleted", "unchanged", "superseded"])
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
@@ -130,6 +130,7 @@ class Indexer:
                 yield Rejected(record, error.reason, error.detail)
         for changes in rounds(parts):
             yield from self._round(changes)
+        self._rested = False
         if failures:
             self._store.record_failures([(key, failure) for key, failure, _ in failures])  # 10
             heads = self._store.heads([key for key, _, _ in failures])
@@ -213,11 +214,15 @@ class Indexer:
         return bool(part.event.release) and part.event.release != self._generation.release
 
     def _rest(self) -> None:
-        """Raise Retry unless they have just rested: who embeds them in vain must not do it as fast as it can."""
-        now_us = self._now_us()
-        if now_us - self._rested_us >= 2 * AGAIN_SECONDS * 1e6:
-            self._rested_us = now_us
+        """Raise Retry unless this poll has rested: who embeds them in vain must not do it as fast as it can."""
+        if not self._rested:
+            self._rested = True
             raise Retry(AGAIN_SECONDS, "vectors of another release come in: they are made again")
+
+    def _late(self, part: Part) -> bool:
+        """Whether its vectors have been of another release for too long."""
+        first = part.event.origin.embedded_again_us
+        return bool(first) and self._now_us() - first >= AGAIN_HOURS * 3600e6
 
     def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Result]]:
         """What to write, and what becomes of the parts whose vectors or offsets are wrong."""
@@ -226,8 +231,8 @@ class Indexer:
         for change in changes:
             upsert = _Upsert(replace(change, parts=[]), [])
             for part in change.parts:
-                if self._foreign(part) and part.event.origin.embedded_again < MOST_AGAIN:
-                    rejected.append(_again(part, part.event.origin.embedded_again + 1))
+                if self._foreign(part) and not self._late(part):
+                    rejected.append(_again(part, part.event.origin.embedded_again_us or self._now_us()))
                     continue
                 try:
                     upsert.passages.extend(passages(part.event, self._generation))
@@ -376,19 +381,19 @@ def _conflicts(changes: Iterable[Change], heads: Mapping[Key, Head], detail: str
 
 def _anew(part: Part) -> Record:
     """Its record, to be sent again by a person as if it had never been embedded again."""
-    if not part.event.origin.embedded_again:
+    if not part.event.origin.embedded_again_us:
         return part.record
     event = EmbeddingEvent()
     event.CopyFrom(part.event)
-    event.origin.ClearField("embedded_again")
+    event.origin.ClearField("embedded_again_us")
     return replace(part.record, value=event.SerializeToString())
 
 
-def _again(part: Part, times: int = 0) -> Outgoing:
+def _again(part: Part, since_us: int = 0) -> Outgoing:
     """The event of a wrong guess, or of another release's vectors, to be embedded after all."""
     event = PassageEvent()
     event.CopyFrom(part.event.origin)
-    event.unchanged, event.embedded_again = False, times
+    event.unchanged, event.embedded_again_us = False, since_us
     key = part.record.key or b""
     return Outgoing(PASSAGES.name, key, event.SerializeToString(), headers(event))
 

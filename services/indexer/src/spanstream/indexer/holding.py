@@ -1,4 +1,4 @@
-"""While the index is switched to another generation nothing is written: `store.switching`."""
+"""Whether an indexer may write: not while the index is switched to another generation, and none that others fill: `store.switching`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from spanstream.eventlog.errors import Retry
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.store import Store
-from spanstream.store.switching import WRITERS_PATIENCE_SECONDS, WRITERS_SEEN_SECONDS, Held
+from spanstream.store.switching import WRITERS_PATIENCE_SECONDS, WRITERS_SEEN_SECONDS, Held, fills
 
 RETRY_SECONDS = 0.2
 
@@ -21,15 +21,21 @@ class Holding:
         self._held = Held(WRITERS_PATIENCE_SECONDS, clock)
         self._looked_at: float | None = None
 
-    def __call__(self, store: Store) -> None:
-        """Raise Retry while it is held, or where nobody says whether it is."""
+    def __call__(self, store: Store, generation: str) -> None:
+        """Raise Retry while this generation is not to be written, or where nobody says whether it is."""
         now = self._clock()
         if self._looked_at is not None and now - self._looked_at < WRITERS_SEEN_SECONDS:
             return
+        self._looked_at = None
         try:
-            found = self._held.look(store)
+            held, ours = self._held.look(store), fills(store, generation)
         except StoreUnavailable as error:
             raise Retry(RETRY_SECONDS, f"store: {error}") from error
-        self._looked_at = None if found else now
-        if found:
+        if held:
             raise Retry(RETRY_SECONDS, "the index is being switched to another release's")
+        if not ours:
+            raise Retry(
+                RETRY_SECONDS,
+                f"{generation} is not the indexers' to fill: the index is being moved, or another one is live",
+            )
+        self._looked_at = now

@@ -43,6 +43,7 @@ class Opening:
         it. None: another one sees to that.
         """
         self._home = home
+        self._generation = ""
         self._holding = Holding()
         self._standing_seconds = standing_seconds
         self._segmenter = segmenter
@@ -69,7 +70,7 @@ class Opening:
         """Apply one poll; raises Retry until encoder and store have answered, Fatal if the store refuses to open."""
         indexer = self._opened()
         if self._home is not None:
-            self._holding(self._store)
+            self._holding(self._store, self._generation)
         with self.lock:
             return indexer(records)
 
@@ -94,6 +95,7 @@ class Opening:
             named = Generation(info.release, info.dimension, self._segmenter).name
             if self._home is not None and not left_by(self._home, named):
                 opened(self._home, info, self._segmenter, self._compression, self._replaces)
+            self._generation = named
             generation = opened(self._store, info, self._segmenter, self._compression, self._replaces)
         except (EncoderError, StoreUnavailable) as error:
             self._waits_for = f"the index is not open yet: {error}"

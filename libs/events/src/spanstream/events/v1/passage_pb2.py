@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from spanstream.events.v1 import document_pb2 as spanstream_dot_events_dot_v1_dot_document__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"spanstream/events/v1/passage.proto\x12\x14spanstream.events.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a#spanstream/events/v1/document.proto\"\xeb\x03\n\x0cPassageEvent\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x32\n\toperation\x18\x05 \x01(\x0e\x32\x1f.spanstream.events.v1.Operation\x12\x14\n\x0c\x63ontent_hash\x18\x06 \x01(\x0c\x12\r\n\x05title\x18\x07 \x01(\t\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06groups\x18\t \x03(\t\x12\x16\n\x0e\x61\x63\x63\x65pted_at_us\x18\n \x01(\x03\x12\x0c\n\x04text\x18\x0b \x01(\t\x12\x13\n\x0btext_offset\x18\x0c \x01(\r\x12/\n\x08passages\x18\r \x03(\x0b\x32\x1d.spanstream.events.v1.Passage\x12\x15\n\rpassage_count\x18\x0e \x01(\r\x12\x0e\n\x06parser\x18\x0f \x01(\t\x12\x11\n\tsegmenter\x18\x10 \x01(\t\x12\x11\n\tunchanged\x18\x11 \x01(\x08\x12\x14\n\x0c\x63ontent_type\x18\x12 \x01(\t\x12\x15\n\rexpires_at_us\x18\x13 \x01(\x03\x12\x0c\n\x04\x62lob\x18\x14 \x01(\x08\x12\x16\n\x0e\x65mbedded_again\x18\x15 \x01(\r\"E\n\x07Passage\x12\x0f\n\x07ordinal\x18\x01 \x01(\r\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\x12\r\n\x05spans\x18\x04 \x03(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"spanstream/events/v1/passage.proto\x12\x14spanstream.events.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a#spanstream/events/v1/document.proto\"\xee\x03\n\x0cPassageEvent\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x32\n\toperation\x18\x05 \x01(\x0e\x32\x1f.spanstream.events.v1.Operation\x12\x14\n\x0c\x63ontent_hash\x18\x06 \x01(\x0c\x12\r\n\x05title\x18\x07 \x01(\t\x12)\n\x08metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06groups\x18\t \x03(\t\x12\x16\n\x0e\x61\x63\x63\x65pted_at_us\x18\n \x01(\x03\x12\x0c\n\x04text\x18\x0b \x01(\t\x12\x13\n\x0btext_offset\x18\x0c \x01(\r\x12/\n\x08passages\x18\r \x03(\x0b\x32\x1d.spanstream.events.v1.Passage\x12\x15\n\rpassage_count\x18\x0e \x01(\r\x12\x0e\n\x06parser\x18\x0f \x01(\t\x12\x11\n\tsegmenter\x18\x10 \x01(\t\x12\x11\n\tunchanged\x18\x11 \x01(\x08\x12\x14\n\x0c\x63ontent_type\x18\x12 \x01(\t\x12\x15\n\rexpires_at_us\x18\x13 \x01(\x03\x12\x0c\n\x04\x62lob\x18\x14 \x01(\x08\x12\x19\n\x11\x65mbedded_again_us\x18\x15 \x01(\x03\"E\n\x07Passage\x12\x0f\n\x07ordinal\x18\x01 \x01(\r\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\x12\r\n\x05spans\x18\x04 \x03(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'spanstream.events.v1.passag
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PASSAGEEVENT']._serialized_start=128
-  _globals['_PASSAGEEVENT']._serialized_end=619
-  _globals['_PASSAGE']._serialized_start=621
-  _globals['_PASSAGE']._serialized_end=690
+  _globals['_PASSAGEEVENT']._serialized_end=622
+  _globals['_PASSAGE']._serialized_start=624
+  _globals['_PASSAGE']._serialized_end=693
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PassageEvent(_message.Message):
-    __slots__ = ("tenant", "source", "id", "version", "operation", "content_hash", "title", "metadata", "groups", "accepted_at_us", "text", "text_offset", "passages", "passage_count", "parser", "segmenter", "unchanged", "content_type", "expires_at_us", "blob", "embedded_again")
+    __slots__ = ("tenant", "source", "id", "version", "operation", "content_hash", "title", "metadata", "groups", "accepted_at_us", "text", "text_offset", "passages", "passage_count", "parser", "segmenter", "unchanged", "content_type", "expires_at_us", "blob", "embedded_again_us")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -30,7 +30,7 @@ class PassageEvent(_message.Message):
     CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_US_FIELD_NUMBER: _ClassVar[int]
     BLOB_FIELD_NUMBER: _ClassVar[int]
-    EMBEDDED_AGAIN_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDED_AGAIN_US_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     source: str
     id: str
@@ -51,8 +51,8 @@ class PassageEvent(_message.Message):
     content_type: str
     expires_at_us: int
     blob: bool
-    embedded_again: int
-    def __init__(self, tenant: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., version: _Optional[int] = ..., operation: _Optional[_Union[_document_pb2.Operation, str]] = ..., content_hash: _Optional[bytes] = ..., title: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., groups: _Optional[_Iterable[str]] = ..., accepted_at_us: _Optional[int] = ..., text: _Optional[str] = ..., text_offset: _Optional[int] = ..., passages: _Optional[_Iterable[_Union[Passage, _Mapping]]] = ..., passage_count: _Optional[int] = ..., parser: _Optional[str] = ..., segmenter: _Optional[str] = ..., unchanged: _Optional[bool] = ..., content_type: _Optional[str] = ..., expires_at_us: _Optional[int] = ..., blob: _Optional[bool] = ..., embedded_again: _Optional[int] = ...) -> None: ...
+    embedded_again_us: int
+    def __init__(self, tenant: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., version: _Optional[int] = ..., operation: _Optional[_Union[_document_pb2.Operation, str]] = ..., content_hash: _Optional[bytes] = ..., title: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., groups: _Optional[_Iterable[str]] = ..., accepted_at_us: _Optional[int] = ..., text: _Optional[str] = ..., text_offset: _Optional[int] = ..., passages: _Optional[_Iterable[_Union[Passage, _Mapping]]] = ..., passage_count: _Optional[int] = ..., parser: _Optional[str] = ..., segmenter: _Optional[str] = ..., unchanged: _Optional[bool] = ..., content_type: _Optional[str] = ..., expires_at_us: _Optional[int] = ..., blob: _Optional[bool] = ..., embedded_again_us: _Optional[int] = ...) -> None: ...
 
 class Passage(_message.Message):
     __slots__ = ("ordinal", "start", "end", "spans")

@@ -23,7 +23,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from spanstream.encoder.errors import EncoderError
-from spanstream.eventlog.errors import EventLogError
+from spanstream.eventlog.errors import EventLogError, Retry
 from spanstream.events.topics import DOCUMENTS
 from spanstream.gateway.live import Shown
 from spanstream.runtime.logs import get_logger
@@ -106,7 +106,12 @@ class Course:
         return True
 
     def _look(self) -> None:
-        """Steps 3 and 4."""
+        """Steps 3 and 4, unless another process moves the index now."""
+        try:
+            self._both.around.ours()
+        except Retry as wait:
+            log.warning("migration_waits", detail=str(wait))
+            return
         migration, side = self._both.recorded.migration, self._both.side
         if migration is None:
             return

@@ -3,11 +3,11 @@
 Nobody has to know which of their processes are still of before. An indexer of before writes only what it cannot find again
 once the old generation is gone: then it waits, until a process with the new encoder takes its partitions over. So
 
-    1 the record says that the old generation is given up: no indexer begins with it any more
+    1 the record says that the old generation is given up. Within a second no indexer of before begins anything any more, and
+      those with the new encoder, which have waited for this, begin
     2 it is removed: whatever an indexer of before has committed was in the log by now
-    3 the new generation is filled up to there, by its own consumer; the services' indexers write it meanwhile
-    4 again, if it was there: an indexer of before may just have made it anew
-    5 the record is forgotten
+    3 the new generation is filled up to there, by its own consumer
+    4 the record is forgotten
 
 Done again after a crash it is done.
 """
@@ -20,11 +20,12 @@ from dataclasses import replace
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
 from spanstream.eventlog.errors import EventLogError
+from spanstream.events.topics import DOCUMENTS
 from spanstream.runtime.logs import get_logger
-from spanstream.standalone.migration.backfill import TOPICS
 from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Records, Stage
 from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.store.errors import StoreUnavailable
+from spanstream.store.switching import WRITERS_WAIT_SECONDS
 
 log = get_logger()
 
@@ -65,31 +66,22 @@ class Finishing:
                 " live one: put ENCODER_URL back until the new index has taken over"
             )
         self._records.write(Recorded(migration=replace(migration, stage=Stage.RETIRED)))  # 1
+        if stop.wait(WRITERS_WAIT_SECONDS):
+            return False
+        home.drop(migration.old_generation)  # 2
+        ends = self._around.log.end_offsets(DOCUMENTS.name)
         side = Side(self._around, self._encoder, migration.group, None, lambda: 0.0)
         side.start()
         try:
-            there = True
-            while there:  # 4
-                there = migration.old_generation in home.generations()
-                home.drop(migration.old_generation)  # 2
-                while self._behind(migration.group, side):  # 3
-                    if stop.wait(LOOK_SECONDS):
-                        return False
+            while left := side.progress.behind(ends):  # 3
+                self._waits_for = f"{left:,} events are left until the old index is given up"
+                if side.problem:
+                    raise MigrationRefused(side.problem)
+                if stop.wait(LOOK_SECONDS):
+                    return False
         finally:
             side.stop()
             side.shown.store.close()
-        self._records.write(Recorded())  # 5
+        self._records.write(Recorded())  # 4
         log.info("migration_ended", release=migration.release)
         return True
-
-    def _behind(self, group: str, side: Side) -> bool:
-        """Whether anything that is in the log now is not in the new generation."""
-        if side.problem:
-            raise MigrationRefused(side.problem)
-        log = self._around.log
-        left = 0
-        for topic in TOPICS:
-            done = log.committed(group, topic)
-            left += sum(max(0, end - done.get(partition, 0)) for partition, end in log.end_offsets(topic).items())
-        self._waits_for = f"{left:,} events are left until the old index is given up" if left else ""
-        return bool(left)

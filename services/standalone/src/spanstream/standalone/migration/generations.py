@@ -52,6 +52,12 @@ class Generations:
         self.recorded = self._records.read()
         return self.recorded
 
+    def unclaimed(self) -> None:
+        """Raise MigrationRefused, or what the record says, where a migration was begun by another process meanwhile."""
+        self._records.check()
+        if self._records.read().migration is not None:
+            raise MigrationRefused("a migration was begun by another process meanwhile")
+
     def required(self) -> Shown:
         """The one that the services fill. Raises MigrationRefused before it is open."""
         if self.own is None:

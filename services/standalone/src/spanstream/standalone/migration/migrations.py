@@ -107,6 +107,7 @@ class Migrations:
                 if migration.bridge is not None:
                     crossed = over(self.both.around, migration.bridge, own, new)
                     migration = replace(migration, over_bridge=measured(own, crossed, migration))
+                self.both.unclaimed()
                 self.both.around.home.drop(generation.name)  # of an earlier migration: who knows what it has missed
                 self.both.write(migration)
                 self.both.opened(migration, own, new)

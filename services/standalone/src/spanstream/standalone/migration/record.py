@@ -73,6 +73,10 @@ class Recorded:
 class Records(Protocol):
     """Where it is kept. Raises what that does."""
 
+    def check(self) -> None:
+        """Raise what says that it is another process's by now."""
+        ...
+
     def read(self) -> Recorded:
         """What there is."""
         ...
@@ -88,6 +92,9 @@ class InFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def check(self) -> None:
+        """A data folder is of one process."""
+
     def read(self) -> Recorded:
         """Raises Trouble."""
         return read(self._folder)
@@ -102,6 +109,10 @@ class InStore:
 
     def __init__(self, switching: Switching) -> None:
         self._switching = switching
+
+    def check(self) -> None:
+        """Raises Superseded."""
+        self._switching.check()
 
     def read(self) -> Recorded:
         """Raises what the store does."""

@@ -40,6 +40,11 @@ from spanstream.store.switching import Superseded, Switching
 
 log = get_logger()
 
+
+class Stopping(Exception):
+    """The process ends in the middle of something; the next one begins that anew."""
+
+
 NAME = "migration"
 AGAIN_SECONDS = 2.0  # after something did not answer
 VACUUM_HOURS = 24.0  # which a server does not ask for
@@ -59,7 +64,7 @@ class Moving:
     ) -> None:
         """`home` shows what is live; `encoder`: of the services."""
         self._settings, self._around, self._home, self._encoder = settings, around, home, encoder
-        self._ended = ended
+        self._ended, self.over = ended, False  # over: there is nothing left to do
         self._lock = threading.Lock()  # one thing is asked at a time
         self._waits_for = "the index is not open yet"
         self._switching: Switching | None = None
@@ -74,12 +79,17 @@ class Moving:
                 self._wait(error)
                 stop.wait(AGAIN_SECONDS)
                 continue
+            except Stopping:
+                return
             self._waits_for = ""
             try:
                 run(stop)
+            except Stopping:
+                return
             finally:
                 self._let_go()
             if not stop.is_set():
+                self.over = True
                 self._ended.set()
             return
 
@@ -91,7 +101,8 @@ class Moving:
         shared.open_live()
 
         def sleep(seconds: float) -> None:
-            stop.wait(seconds)
+            if stop.wait(seconds):  # a wait that was cut short would be none
+                raise Stopping
 
         self._switching = switching = Switching(shared, sleep=sleep)
         switching.begin()
@@ -100,14 +111,14 @@ class Moving:
         around = replace(self._around, ours=partial(_ours, switching))
         records = InStore(switching)
         migration = records.read().migration
-        if self._settings.next_encoder_url == self._settings.encoder_url:
-            self._part = finishing = Finishing(records, around, self._encoder)
-            return finishing.run
         if migration is None and self._home.live() != generation.name:
             raise StoreUnavailable(
                 f"the live index is {self._home.live()}, and the encoder at ENCODER_URL is {info.release}: it is not what the"
                 " services have"
             )
+        if self._settings.next_encoder_url == self._settings.encoder_url:
+            self._part = finishing = Finishing(records, around, self._encoder)
+            return finishing.run
         store = self._home.beside()
         made = Migrations(records, around, store, self._encoder, Live(), switching.writers, switching.searches)
         self._part = made
@@ -135,7 +146,7 @@ class Moving:
                 return
             except (EncoderError, StoreUnavailable, EventLogError, MigrationRefused) as error:
                 self._wait(error)
-            except Superseded:  # which the other thread finds out as well
+            except (Superseded, Stopping):  # which the other thread finds out as well
                 return
 
     def _let_go(self) -> None:
@@ -174,6 +185,7 @@ class Moving:
             with self._lock:
                 told = operations(self._part)[f"migrate {what}"](events, store, options, progress)
             if what == "cancel":
+                self.over = True
                 self._ended.set()
             return told
 
@@ -190,8 +202,10 @@ def _ours(switching: Switching) -> None:
         raise Fatal(str(error)) from error
 
 
-def build(settings: MigrationSettings, folder: Path, ended: threading.Event) -> list[Service]:
-    """`folder`: for the socket that it is asked over. `ended` is set once there is nothing more to do."""
+def build(
+    settings: MigrationSettings, folder: Path, ended: threading.Event
+) -> tuple[list[Service], Callable[[], bool]]:
+    """The services, and whether the migration is over. `folder`: for the socket that it is asked over. `ended` is set then."""
     ingestor = IngestorSettings.read(LOG_URL=settings.log_url, BLOB_URL=settings.blob_url)
     folder.mkdir(parents=True, exist_ok=True)
     events = open_log(settings.log_url, settings.log_access)
@@ -224,7 +238,8 @@ def build(settings: MigrationSettings, folder: Path, ended: threading.Event) -> 
         home.close()
         events.close()
 
-    return [
+    services: list[Service] = [
         ThreadService(NAME, [moving.run], unready=lambda: [*provisioned.unready(), *moving.unready()], closed=close),
         control.service(folder, events, home, moving.asked()),
     ]
+    return services, lambda: moving.over
