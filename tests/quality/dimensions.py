@@ -50,6 +50,7 @@ class Row:
     pca: Interval  # the start's N of pca, of the start
     kept: Interval  # the trained one's first N, of the trained one
     overall: Interval  # the trained one's first N, of the start
+    beside: Interval  # the trained one's first N, of the start's N of pca
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def rows(book: Book, only: Sequence[str], seeds: int, dimensions: int) -> list[R
         start, first, pca = ([of(START, one, form) for one in sets] for form in (FULL, FIRST, PCA))
         whole, cut = ([after(one, form) for one in sets] for form in (FULL, FIRST))
         points = (float(np.mean([scores.mean() for scores in several])) for several in (start, whole))
-        shares = (share(*pair) for pair in ((first, start), (pca, start), (cut, whole), (cut, start)))
+        shares = (share(*pair) for pair in ((first, start), (pca, start), (cut, whole), (cut, start), (cut, pca)))
         found.append(Row(name, *points, *shares))
     return found
 
@@ -159,7 +160,11 @@ def table(found: Sequence[Row], dimensions: int) -> str:
     """Markdown, for people."""
     first = f"first {dimensions}"
     columns = ("set", "start", "trained", f"start's {first}, % of start", f"pca:{dimensions}, % of start")
-    columns += (f"trained's {first}, % of trained", f"trained's {first}, % of start")
+    columns += (
+        f"trained's {first}, % of trained",
+        f"trained's {first}, % of start",
+        f"trained's {first}, % of pca:{dimensions}",
+    )
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for row in found:
         shares = (f"{each.value:.1f} [{each.low:.1f}, {each.high:.1f}]" for each in _shares(row))
@@ -168,7 +173,7 @@ def table(found: Sequence[Row], dimensions: int) -> str:
 
 
 def _shares(row: Row) -> tuple[Interval, ...]:
-    return row.truncated, row.pca, row.kept, row.overall
+    return row.truncated, row.pca, row.kept, row.overall, row.beside
 
 
 def main() -> int:

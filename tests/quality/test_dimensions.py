@@ -103,6 +103,7 @@ def test_shares_are_of_what_they_say(tmp_path: Path) -> None:
         assert row.pca == pytest.approx((90, 90, 90))
         assert row.kept == pytest.approx((96, 96, 96))
         assert row.overall == pytest.approx((120, 120, 120))
+        assert row.beside == pytest.approx((400 / 3, 400 / 3, 400 / 3))
     lines = dimensions.table([cisi, macro], FEW).splitlines()
     assert lines[2].startswith("| cisi | 40.00 | 50.00 | 75.0 [75.0, 75.0] | 90.0")
-    assert {line.count("|") for line in lines} == {8}
+    assert {line.count("|") for line in lines} == {9}
