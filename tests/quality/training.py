@@ -183,16 +183,21 @@ def macro(book: Book, pairs: Sequence[tuple[str, str]], seeds: int) -> tuple[flo
     each = [
         np.mean([book.scores(named(read, seed), one, NDCG) for seed in range(seeds)], axis=0) for read, one in pairs
     ]
-    bounds = np.cumsum([0, *map(len, starts)])
+    kept = share(each, starts)
+    before, after = (float(np.mean([scores.mean() for scores in several])) for several in (starts, each))
+    return before, after, Interval(*(end - 100 for end in kept))
+
+
+def share(parts: Sequence[Scores], wholes: Sequence[Scores]) -> Interval:
+    """The mean over sets of `parts`, of that of `wholes` the %; the scores of a set are of the same queries."""
+    bounds = np.cumsum([0, *map(len, wholes)])
 
     def mean(values: Sequence[Scores], counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        parts = [counts[:, low:high] for low, high in pairwise(bounds.tolist())]
-        means = [part @ value / part.sum(axis=1) for part, value in zip(parts, values, strict=True)]
+        drawn = [counts[:, low:high] for low, high in pairwise(bounds.tolist())]
+        means = [each @ value / each.sum(axis=1) for each, value in zip(drawn, values, strict=True)]
         return np.mean(means, axis=0)  # type: ignore[no-any-return]
 
-    more = interval_of(lambda counts: 100 * (mean(each, counts) / mean(starts, counts) - 1), int(bounds[-1]))
-    plain = np.ones((1, int(bounds[-1])))
-    return float(mean(starts, plain)[0]), float(mean(each, plain)[0]), more
+    return interval_of(lambda counts: 100 * mean(parts, counts) / mean(wholes, counts), int(bounds[-1]))
 
 
 def table(book: Book, asked: Mapping[str, Exam], only: Sequence[str], seeds: int) -> str:

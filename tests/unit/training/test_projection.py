@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spanstream.representations.training.objective import Document
-from spanstream.representations.training.projection import Examples, Projection, ask, learn
+from spanstream.representations.training.projection import Examples, Projection, ask, learn, turned
 
 FEW = Projection(steps=60, learning_rate=2e-2)
 
@@ -50,6 +50,38 @@ def test_the_same_input_gives_the_same_matrix_and_another_seed_another_one() -> 
     first, again, other = (learn(given, FEW, seed).matrix for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_turning_changes_no_cosine_and_puts_first_what_vectors_have_most_of() -> None:
+    """No basis leaves less out of the first k, the plain one and chance among them; the mean is no exception."""
+    given = examples()
+    texts = np.concatenate([given.passages, given.sentences])
+    offset = unit(texts + np.full(16, 0.4))  # a mean that all share, which a centred basis could put last
+    chance = np.random.default_rng(3)
+    matrix = (np.eye(16) + 0.2 * chance.standard_normal((16, 16))).astype(np.float32)
+    matrix[:, -1] = 0  # of a rank that is less
+    before, rotated = unit(offset @ matrix), turned(matrix, offset)
+    after = unit(offset @ rotated)
+    assert rotated.dtype == np.float32
+    assert after @ after.T == pytest.approx(before @ before.T, abs=1e-5)
+    held = np.square(after.astype(np.float64)).sum(axis=0)
+    assert (np.diff(held) <= 1e-6).all()
+    others = [np.eye(16), np.linalg.qr(chance.standard_normal((16, 16)))[0]]
+    others.append(np.linalg.eigh(np.cov(before.T))[1][:, ::-1])
+    for basis in others:
+        assert (np.cumsum(held) >= np.cumsum(np.square(before @ basis).sum(axis=0)) - 1e-4).all()
+    assert np.array_equal(turned(matrix, offset), rotated)
+    assert abs(after.mean(axis=0)[0]) > 0.3
+
+
+def test_what_is_learnt_is_turned() -> None:
+    given = examples()
+    learnt = learn(given, FEW, seed=0)
+    texts = np.concatenate([given.passages, given.sentences])
+    found = unit(texts @ learnt.matrix)
+    moments = found.T.astype(np.float64) @ found
+    assert np.abs(moments - np.diag(np.diag(moments))).max() < 1e-4
+    assert (np.diff(np.diag(moments)) <= 0).all()
 
 
 def test_what_does_not_hold_is_not_kept() -> None:

@@ -303,6 +303,16 @@ _ALL: tuple[type[Stage], ...] = (Center, Standardize, Whiten, Pca, RemoveCompone
 KINDS: Mapping[str, type[Stage]] = {stage.KIND: stage for stage in _ALL}
 
 
+def widest_first(moments: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues [d] of second moments [d, d], largest first, and axes [d, d] in columns; the largest component of each is
+    positive: its sign would be chance.
+    """
+    values, axes = np.linalg.eigh(moments)
+    values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
+    largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
+    return values, axes * np.where(largest < 0, -1, 1)
+
+
 def _float32(array: NDArray[np.float64]) -> Array:
     return np.ascontiguousarray(array, np.float32)
 
@@ -319,10 +329,7 @@ def _mean(sample: Array) -> Array:
 def _principal_axes(sample: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Variances [d], widest first, and axes [d, d] in columns; the largest component of each is positive."""
     centred = sample - sample.mean(axis=0, dtype=np.float64)
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(sample))
-    variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
-    largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
-    return variances, axes * np.where(largest < 0, -1, 1)
+    return widest_first(centred.T @ centred / len(sample))
 
 
 def _at_most(kind: str, name: str, parameters: Mapping[str, Value], most: int) -> int:

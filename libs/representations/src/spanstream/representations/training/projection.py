@@ -3,6 +3,9 @@
 The encoder does not change, so a step costs milliseconds, and every passage can stand against every other one, where a
 training of the encoder has only those of a batch. A residual map learnt from retrieval alone is Search-Adaptor's (Yoon et
 al., 2024); words of a sentence in place of labelled queries are the inverse cloze task's (Lee et al., 2019).
+
+A rotation changes no cosine, so the matrix ends with the one that puts first what vectors have most of: they may be cut
+after any component, as those of a model trained for it (Matryoshka, Kusupati et al., 2022).
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
+from spanstream.representations.stages import widest_first
 from spanstream.representations.training.losses import info_nce
 from spanstream.representations.training.objective import Document
 from spanstream.representations.training.views import crop, sentence, sentences, thinned
@@ -73,7 +77,9 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """`matrix` [d, d] after `kept` steps: right-multiplied, the identity after none. `losses`: held out, at the start and kept."""
+    """`matrix` [d, d] after `kept` steps, `turned`: right-multiplied, the identity after none. `losses`: held out, at the start
+    and kept.
+    """
 
     matrix: Array = field(repr=False)
     kept: int
@@ -101,7 +107,7 @@ def ask(documents: Sequence[Document], settings: Projection, seed: int) -> Asked
 def learn(
     examples: Examples, settings: Projection, seed: int, progress: Callable[[int], None] = lambda step: None
 ) -> Learnt:
-    """The matrix that does best on what is held out; the same input gives the same. The identity where none does better."""
+    """The matrix that does best on what is held out, turned; the same input gives the same. The identity where none does better."""
     asked, found, parts = map(torch.from_numpy, (examples.queries, examples.passages, examples.sentences))
     learning = torch.from_numpy(np.flatnonzero(~examples.held_out))
     judging = torch.from_numpy(np.flatnonzero(examples.held_out))
@@ -134,4 +140,20 @@ def learn(
                 now = float(loss(added, judging))
             if now < lowest:  # what is no number is below nothing
                 best, kept, lowest = added.detach().clone(), step, now
-    return Learnt((identity + best).numpy(), kept, (start, lowest))
+    if not kept:
+        return Learnt(identity.numpy(), kept, (start, lowest))
+    matrix = turned((identity + best).numpy(), np.concatenate([examples.passages, examples.sentences]))
+    return Learnt(matrix, kept, (start, lowest))
+
+
+def turned(matrix: Array, vectors: Array) -> Array:
+    """`matrix` [d, d] and behind it the rotation, in float64, after which the first k components hold most of what it makes
+    of `vectors` [n, d], for every k: no other k directions leave less of them out (Eckart and Young, 1936).
+
+    Of unit vectors, as cosines see them, and not around their mean: that a cosine does not subtract, and a cut that leaves
+    it out changes them all.
+    """
+    found = vectors.astype(np.float64) @ matrix
+    found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    _, axes = widest_first(found.T @ found)
+    return np.ascontiguousarray(matrix @ axes, np.float32)
