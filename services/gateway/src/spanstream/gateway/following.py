@@ -20,6 +20,7 @@ log = get_logger()
 
 LOOK_SECONDS = 0.25
 WAIT_SECONDS = 8.0  # that a search waits to know: a switch takes some two seconds
+_SLOW = f"which generation of the index is live is not known: the store takes longer than {SEARCHES_SEEN_SECONDS} s to say so"
 
 
 class Following:
@@ -93,7 +94,7 @@ class Following:
                 log.info("generation_followed", generation=(shown.generation if shown else self._own()).name)
             if seen_at is not None:
                 self._shown = shown
-            self._seen_at, self._waits_for = seen_at, waits_for or self._waits_for
+            self._seen_at, self._waits_for = seen_at, waits_for or _SLOW
             self._known.notify_all()
 
     def _open(self) -> None:
