@@ -83,7 +83,9 @@ def test_what_it_saw_too_long_ago_it_does_not_answer_from(world: World) -> None:
     world.now += SEARCHES_SEEN_SECONDS
     with pytest.raises(StoreUnavailable):
         world.following()
-    assert world.following.unready()
+    world.now += 0.01
+    (why,) = world.following.unready()
+    assert "the store takes longer than 1.5 s" in why  # nothing of before
     world.look()
     assert world.name() == world.old.name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -152,6 +153,28 @@ def test_it_fills_compares_switches_and_goes_back_and_forth(machine: Machine) ->
         assert machine.live == GENERATION.name
         process.apply()
         process.reach(Stage.SWITCHED)
+    assert process.died == []
+
+
+def test_it_switches_while_documents_keep_coming_and_the_new_index_is_always_some_batches_behind(
+    machine: Machine,
+) -> None:
+    """Each batch takes several looks, and has the next document come in."""
+    numbers, switched = itertools.count(), threading.Event()
+
+    class Slow(HashEncoder):
+        def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+            if not query and not switched.is_set():
+                machine.world.put(f"late-{next(numbers)}")
+                switched.wait(0.1)
+            return super().encode(texts, query=query)
+
+    with machine.running(load=lambda _: Slow(24)) as process:
+        process.apply("slow")
+        try:
+            process.reach(Stage.SWITCHED)
+        finally:
+            switched.set()
     assert process.died == []
 
 

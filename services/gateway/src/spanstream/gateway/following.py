@@ -27,6 +27,7 @@ log = get_logger()
 LOOK_SECONDS = 0.25
 WAIT_SECONDS = 8.0  # that a search waits to know: a switch takes some two seconds
 PREPARE_SECONDS = 1.0  # between two looks whether there is a next generation
+_SLOW = f"which generation of the index is live is not known: the store takes longer than {SEARCHES_SEEN_SECONDS} s to say so"
 
 
 class Following:
@@ -108,7 +109,7 @@ class Following:
             if seen_at is not None:
                 self._shown, self._ever = shown, True
             self._known_at = self._clock()
-            self._seen_at, self._waits_for = seen_at, waits_for or self._waits_for
+            self._seen_at, self._waits_for = seen_at, waits_for or _SLOW
             self._known.notify_all()
 
     def _open(self) -> None:

@@ -6,7 +6,7 @@ Its service's thread brings it on:
     2 searches are answered from that one
     3 with a migration on record, the new one is opened, if it is not yet, and kept current
     4 while it is being filled: over a bridge, if there is one, answers are already the new release's, from the old generation;
-      once it is a look behind at most, compare; if it is good enough, switch
+      once it is NEAR_SECONDS behind at most, compare; if it is good enough, switch
 
 The switch: hold the services' indexer, so that nothing new is shown; wait until the new generation has all events that there
 are; make it live in the store, durably; answer from it. So nobody who has seen a document's version meets an older one.
@@ -30,7 +30,7 @@ from spanstream.runtime.logs import get_logger
 from spanstream.standalone.migration import coverage, shadow
 from spanstream.standalone.migration.generations import Generations
 from spanstream.standalone.migration.record import Migration, MigrationRefused, Stage
-from spanstream.standalone.migration.side import Side
+from spanstream.standalone.migration.side import Goal, Side
 from spanstream.store.errors import StoreError, StoreUnavailable
 from spanstream.store.generation import opened
 
@@ -39,6 +39,7 @@ log = get_logger()
 LOOK_SECONDS = 0.5
 REOPEN_SECONDS = 10.0  # after the new generation could not be opened
 SWITCH_SECONDS = 10.0  # that documents may wait for the switch; then it is tried again later
+NEAR_SECONDS = SWITCH_SECONDS / 2  # behind the log, which grows all the while: the switch waits for what is left
 COVER_SECONDS = 30.0  # for documents that are on their way while both generations are compared
 
 
@@ -128,8 +129,7 @@ class Course:
         if migration.stage is not Stage.FILLING:
             return
         try:
-            goal, side.goal = side.goal, self._both.around.log.end_offsets(DOCUMENTS.name)
-            if goal is None or side.progress.behind(goal):
+            if not self._near(side):
                 return
             report, good = self._compared(migration, side)
             self._both.write(replace(migration, report=report, stage=Stage.FILLING if good else Stage.REFUSED))
@@ -141,6 +141,14 @@ class Course:
             log.warning("migration_waits", detail=str(error))
         except _Stopping:
             pass
+
+    def _near(self, side: Side) -> bool:
+        """Whether all that was in the log NEAR_SECONDS ago is in the new generation. Asked at every look."""
+        goal, now = side.goal, time.monotonic()
+        if goal is not None and side.progress.behind(goal.ends):
+            return False
+        side.goal = Goal(self._both.around.log.end_offsets(DOCUMENTS.name), now)
+        return goal is not None and now - goal.set_at <= NEAR_SECONDS
 
     def _give_way(self, migration: Migration, side: Side) -> None:
         """Nobody writes the new generation any more: the old one answers."""

@@ -61,6 +61,14 @@ class Surroundings:
         return Generation(info.release, info.dimension, self.segmenter)
 
 
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Where the log ended at a moment, which is to be reached before the next goal is set."""
+
+    ends: Mapping[int, int]
+    set_at: float  # by time.monotonic()
+
+
 class Side:
     """Its threads run from `start` to `stop`; what ends them before is `problem`."""
 
@@ -75,7 +83,7 @@ class Side:
         self.progress = Progress(around.log, group)
         self.problem = ""
         self.began_at = time.monotonic()
-        self.goal: Mapping[int, int] | None = None  # the ends of the log when it was last looked how far it is
+        self.goal: Goal | None = None
         self._group = group
         self._rate = rate
         self._stop = threading.Event()
