@@ -14,8 +14,9 @@ import pytest
 
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import Retry
-from spanstream.gateway.following import LOOK_SECONDS, Following
+from spanstream.gateway.following import LOOK_SECONDS, WAIT_SECONDS, Following
 from spanstream.indexer.holding import Holding
+from spanstream.standalone.migration.course import SWITCH_SECONDS
 from spanstream.store import switching
 from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreUnavailable
@@ -257,3 +258,12 @@ def test_without_one_of_its_waits_somebody_would_not(
         if world.wrong:
             return
     pytest.fail("nobody noticed")
+
+
+def test_who_switches_waits_longer_than_others_go_by_what_they_saw_and_is_done_before_they_lose_patience() -> None:
+    assert switching.WRITERS_SEEN_SECONDS < switching.WRITERS_WAIT_SECONDS
+    longest = switching.WRITERS_WAIT_SECONDS + SWITCH_SECONDS + switching.SEARCHES_WAIT_SECONDS
+    assert longest <= switching.WRITERS_MOST_SECONDS < switching.ALONE_SECONDS
+    assert switching.WRITERS_MOST_SECONDS < switching.WRITERS_PATIENCE_SECONDS
+    assert switching.SEARCHES_SEEN_SECONDS < switching.SEARCHES_WAIT_SECONDS < switching.SEARCHES_MOST_SECONDS
+    assert switching.SEARCHES_MOST_SECONDS < switching.SEARCHES_PATIENCE_SECONDS < WAIT_SECONDS

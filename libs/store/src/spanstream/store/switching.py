@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from spanstream.store.errors import StoreUnavailable
@@ -45,12 +46,11 @@ class Move:
     ended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """`searches`: they wait too."""
+class Hold(StrEnum):
+    """Who waits while a switch is under way."""
 
-    id: str
-    searches: bool
+    WRITERS = "writers"
+    ALL = "all"  # searches too
 
 
 def move(store: Store) -> Move | None:
@@ -99,7 +99,7 @@ class Held:
         if self._seen is None or self._seen[0] != told["id"]:
             self._seen = (told["id"], self._clock())
         over = self._clock() - self._seen[1] >= self._patience
-        return None if over else Hold(told["id"], told["searches"])
+        return None if over else Hold(told["who"])
 
 
 class Superseded(Exception):
@@ -174,7 +174,7 @@ class Switching:
         """Inside, no indexer begins anything: all that one still does, or will have shown, was in the log when this began."""
         self._writers_until = self._begun() + WRITERS_MOST_SECONDS
         try:
-            self._hold(searches=False)
+            self._hold(Hold.WRITERS)
             self._sleep(WRITERS_WAIT_SECONDS)
             yield
         finally:
@@ -189,7 +189,7 @@ class Switching:
             until = self._begun() + WRITERS_MOST_SECONDS
         held = self._clock()
         try:
-            self._hold(searches=True)
+            self._hold(Hold.ALL)
             self._sleep(SEARCHES_WAIT_SECONDS)
             now = self._clock()
             if now >= until or now >= held + SEARCHES_MOST_SECONDS:
@@ -215,5 +215,5 @@ class Switching:
         except StoreUnavailable as error:  # it ends by itself
             log.warning("a hold could not be lifted: %s", error)
 
-    def _hold(self, *, searches: bool) -> None:
-        self._memos.write(HOLD, {"id": uuid.uuid4().hex, "searches": searches})
+    def _hold(self, who: Hold) -> None:
+        self._memos.write(HOLD, {"id": uuid.uuid4().hex, "who": who})

@@ -19,6 +19,7 @@ from spanstream.store.switching import (
     SEARCHES_SEEN_SECONDS,
     WRITERS_SEEN_SECONDS,
     Held,
+    Hold,
     move,
 )
 
@@ -90,7 +91,7 @@ class Following:
             hold = self._held.look(
                 self._reading
             )  # before what is live: the other way round it could be over in between
-            if hold is not None and hold.searches:
+            if hold is Hold.ALL:
                 self._know(None, None, "the index is being switched to another release's")
             else:
                 self._know(self._live(), began)
