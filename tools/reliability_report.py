@@ -153,6 +153,19 @@ def _migrated(result: dict[str, Any]) -> tuple[str, str, str]:
     return f"{result['switches']} × another generation live", figure, ""
 
 
+def _moved(result: dict[str, Any]) -> tuple[str, str, str]:
+    survived = (
+        f"{result['switches']} × another generation live, {sum(result['replaced'].values())} × pod replaced or removed"
+    )
+    figure = "; ".join(
+        f"{count:,} {kind} answered, {result['failed'][kind]} failed" for kind, count in result["answered"].items()
+    )
+    figure += f"; {len(result['wrong'])} of {result['compared']:,} compared searches stale, {len(result['violations'])} of"
+    figure += f" {result['documents']:,} documents lost, doubled or stale; "
+    figure += ", ".join(f"{what} in {seconds:.0f} s" for what, seconds in result["seconds"].items())
+    return survived, f"profile {result['profile']}, {figure}", ""
+
+
 def _overload(result: dict[str, Any]) -> tuple[str, str, str]:
     rows = "; ".join(
         f"{row['load']:g} × capacity: goodput {100 * row['goodput']:.0f} %, quiet tenants' p95 {row['quiet_p95_ms']} ms"
@@ -177,6 +190,7 @@ RUNS = {
     "migration": Run(("I23",), "pytest tests/integration/test_migration.py --long -s", _migrated),
     "rehearsal": Run(("I21",), "make rehearse", _rehearsed),
     "rehearsal_production": Run(("I21",), "make rehearse", _rehearsed),
+    "rehearsal_migration": Run(("I23",), "make rehearse", _moved),
 }
 
 

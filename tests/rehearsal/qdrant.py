@@ -26,10 +26,12 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
+from qdrant_client.local.local_collection import LocalCollection
 
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "QDRANT__SERVICE__API_KEY"  # as the server's image names it
 SECONDS = 500.0  # until it answers
+_DEAD = 256  # points of a collection
 
 
 @contextmanager
@@ -57,6 +59,19 @@ def _answers(address: str) -> bool:
         return httpx.get(f"http://{address}/readyz").status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def _sweep(client: QdrantClient, name: str) -> None:
+    """Local mode keeps the points that were deleted, and computes with them in every query: make the collection anew without them."""
+    local: Any = client._client
+    name = local.aliases.get(name, name)
+    collection = local.collections[name]
+    if collection.deleted.sum() < _DEAD or 2 * collection.deleted.sum() < len(collection.deleted):
+        return
+    points, _ = client.scroll(name, limit=len(collection.deleted), with_payload=True, with_vectors=True)
+    made = LocalCollection(collection.config)
+    made.upsert([models.PointStruct(id=each.id, payload=each.payload, vector=each.vector) for each in points])
+    local.collections[name] = made
 
 
 def application(client: QdrantClient, api_key: str = "") -> FastAPI:
@@ -144,12 +159,16 @@ def _points(client: QdrantClient, lock: threading.Lock) -> APIRouter:
     @made.post("/points/batch")
     def write(name: str, body: models.UpdateOperations) -> Response:
         with lock:
-            return _answer(client.batch_update_points(name, body.operations))
+            done = client.batch_update_points(name, body.operations)
+            _sweep(client, name)
+            return _answer(done)
 
     @made.post("/points/delete")
     def delete(name: str, body: models.PointsSelector) -> Response:
         with lock:
-            return _answer(client.delete(name, body))
+            done = client.delete(name, body)
+            _sweep(client, name)
+            return _answer(done)
 
     @made.post("/points")
     def retrieve(name: str, body: models.PointRequest) -> Response:

@@ -27,6 +27,25 @@ class Result(Kept):
     restarts: int = 0
 
 
+@dataclass
+class Moved(Kept):
+    """An index that moved to another release of the encoder, asked and written meanwhile."""
+
+    profile: str
+    cores: int
+    seconds: dict[str, float]  # by what was done
+    answered: dict[str, int]
+    failed: dict[str, int]
+    resent: int
+    documents: int
+    violations: list[str]
+    switches: int
+    compared: int  # searches of which it is known what they had to show
+    wrong: list[str]  # those that showed something older, or nothing, or failed
+    replaced: dict[str, int]  # pods, by service
+    restarts: int
+
+
 def by_service(pods: Iterable[Pod]) -> dict[str, int]:
     """How many of each."""
     return dict(Counter(pod.template.component for pod in pods))
