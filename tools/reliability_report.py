@@ -160,7 +160,9 @@ def _moved(result: dict[str, Any]) -> tuple[str, str, str]:
     figure = "; ".join(
         f"{count:,} {kind} answered, {result['failed'][kind]} failed" for kind, count in result["answered"].items()
     )
-    figure += f"; {len(result['wrong'])} of {result['compared']:,} compared searches stale, {len(result['violations'])} of"
+    figure += (
+        f"; {len(result['wrong'])} of {result['compared']:,} compared searches stale, {len(result['violations'])} of"
+    )
     figure += f" {result['documents']:,} documents lost, doubled or stale; "
     figure += ", ".join(f"{what} in {seconds:.0f} s" for what, seconds in result["seconds"].items())
     return survived, f"profile {result['profile']}, {figure}", ""
