@@ -54,7 +54,6 @@ def test_a_model_learns_by_them_and_is_saved_like_any(
 ) -> None:
     recipe = replace(RECIPE, rank=4, learning_rate=1e-2, steps=12)
     whole = run(folder, documents, tmp_path / "whole", recipe)
-    assert whole.best > 0
     assert min(look.losses["sentences"] for look in whole.looks) < whole.looks[0].losses["sentences"]
     whole.student.save(tmp_path / "model")
     if step:
