@@ -66,7 +66,7 @@ class Index:
     def _look(self, home: Store, generation: Generation) -> None:
         if not self._beside:
             refuse(home, generation)
-        if generation.name not in home.generations():
+        if home.live() is not None and generation.name not in home.generations():
             raise StoreUnavailable(f"no indexer has made {generation.name} yet")
 
     def unready(self) -> list[str]:
