@@ -18,6 +18,7 @@ from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.codec import decode_failure
 from spanstream.events.ids import Key
 from spanstream.events.topics import ALL, EMBEDDINGS, FAILURES, PASSAGES
+from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
 from spanstream.indexer.service import GROUP, build
 from spanstream.indexer.settings import IndexerSettings
 from spanstream.runtime.service import Service
@@ -112,13 +113,26 @@ def test_unreadable_record_becomes_a_dead_letter_that_the_indexer_survives(
     assert decode_failure(letters[0].value).stage == "indexer"
 
 
-def test_invalid_vectors_end_as_a_failure_on_the_document(log: MemoryLog, store: EdgeStore, service: Service) -> None:
+@pytest.mark.parametrize(
+    ("since_us", "failed", "again"), [(0, None, 1), (1, (3, "indexer", "EMBED_INVALID"), 0)], ids=["now", "for hours"]
+)
+def test_vectors_of_another_release_are_made_again_and_after_hours_end_as_a_failure_on_the_document(
+    log: MemoryLog,
+    store: EdgeStore,
+    service: Service,
+    since_us: int,
+    failed: tuple[int, str, str] | None,
+    again: int,
+) -> None:
     (record,) = Document(KEY, 3, [["one."]]).records()
-    log.append(EMBEDDINGS.name, record.key, (record.value or b"").replace(b"hash-64", b"other-1"), record.headers)
-    until(lambda: KEY in store.heads([KEY]) if not store.unready() else False)
-    failure = store.heads([KEY])[KEY].failure
-    assert failure is not None
-    assert (failure.version, failure.stage, failure.reason) == (3, "indexer", "EMBED_INVALID")
+    event = EmbeddingEvent.FromString(record.value or b"")
+    event.release = "other-1"
+    event.origin.embedded_again_us = since_us
+    log.append(EMBEDDINGS.name, record.key, event.SerializeToString(), record.headers)
+    until(lambda: drained(log) and not store.unready())
+    failures = [head.failure for head in store.heads([KEY]).values() if head.failure]
+    assert [(each.version, each.stage, each.reason) for each in failures] == ([failed] if failed else [])
+    assert sum(log.end_offsets(PASSAGES.name).values()) == again
 
 
 def test_wrong_guess_is_published_again_to_be_embedded(log: MemoryLog, store: EdgeStore, service: Service) -> None:
