@@ -99,6 +99,14 @@ def test_a_rate_below_what_a_consumer_can_wait_for_is_refused(tmp_path: Path) ->
     assert run(tmp_path, "apply", "minilm", "--rate", "0.05").exit_code == 2
 
 
+def test_where_services_are_moved_apply_needs_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(tmp_path, "apply").exit_code == 2
+    monkeypatch.setenv("NEXT_ENCODER_URL", "http://other-encoder:8082")
+    with answering(tmp_path, {"apply": MOVED}) as asked:
+        assert run(tmp_path, "apply").exit_code == 0
+    assert asked[0]["encoder"] == "http://other-encoder:8082"
+
+
 @pytest.mark.parametrize("words", [("apply", "new"), ("status",), ("rollback",), ("retire",)])
 def test_what_was_done_is_shown_to_people_and_as_json(tmp_path: Path, words: tuple[str, ...]) -> None:
     with answering(tmp_path, {words[0]: MOVED}) as asked:

@@ -31,13 +31,13 @@ SECONDS = 60.0
 class Process:
     """One such process, and what it died of."""
 
-    def __init__(self, world: World, home: Store, folder: Path, encoder: str = OLD) -> None:
+    def __init__(self, world: World, home: Store, folder: Path, encoder: str = OLD, to: str = NEW) -> None:
         addresses = {"LOG_URL": "memory:", "BLOB_URL": f"file:{folder}"}
         settings = MigrationSettings.read(
             **addresses,
             STORE_URL="http://index",
             ENCODER_URL=encoder,
-            NEXT_ENCODER_URL=NEW,
+            NEXT_ENCODER_URL=to,
             overlap=0.0,
             success_drop=1.0,
         )
@@ -128,6 +128,19 @@ def test_where_the_services_have_the_new_encoder_too_early_it_waits_and_gives_no
     until(lambda: "it is not what the services have" in " ".join(process.moving.unready()), process)
     process.end()
     assert (home.generations(), process.moving.over) == ({GENERATION.name: True}, False)
+
+
+def test_turned_round_after_the_switch_it_gives_nothing_up_and_says_what_to_put_back(
+    world: World, home: MemoryStore, tmp_path: Path
+) -> None:
+    process = Process(world, home, tmp_path).start()
+    until(lambda: ((home.memos().read(MOVE) or {}).get("record") or {}).get("stage") == "switched", process)
+    process.end()
+    there = home.generations()
+    process = Process(world, home, tmp_path, OLD, to=OLD).start()
+    until(lambda: "put NEXT_ENCODER_URL" in " ".join(process.moving.unready()), process)
+    process.end()
+    assert (home.generations(), process.moving.over, len(there)) == (there, False, 2)
 
 
 def test_the_last_one_to_begin_goes_on_and_the_other_one_ends(

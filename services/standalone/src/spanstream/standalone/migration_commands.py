@@ -24,7 +24,9 @@ app = typer.Typer(
 Release = Annotated[
     str,
     typer.Argument(
-        metavar="RELEASE", help="A folder that `train` wrote, a release file, a model's name, or http://host:port."
+        metavar="RELEASE",
+        envvar="NEXT_ENCODER_URL",  # in the process that moves the index of separate services
+        help="A folder that `train` wrote, a release file, a model's name, or http://host:port.",
     ),
 ]
 Rate = Annotated[
@@ -179,7 +181,9 @@ def _asked(what: str, options: Mapping[str, Any], data: Path | None) -> dict[str
         return control.ask(folder, f"migrate {what}", options, lambda *_: None)
     except control.NobodyThere as error:
         typer.echo(
-            f"No Spanstream runs on {folder}: start it with all services in one process (spanstream up).", err=True
+            f"No Spanstream runs on {folder}: start it with all services in one process (spanstream up). Of separate services"
+            " ask in the pod of their migration's job.",
+            err=True,
         )
         raise typer.Exit(UNREACHABLE) from error
     except control.Refused as error:

@@ -59,7 +59,12 @@ class Finishing:
                 stop.wait(AGAIN_SECONDS)
 
     def _ended(self, migration: Migration, stop: threading.Event) -> bool:
-        home = self._around.home
+        home, info = self._around.home, self._encoder.info()
+        if self._around.generation(self._encoder).name != migration.generation:
+            raise MigrationRefused(
+                f"ENCODER_URL and NEXT_ENCODER_URL both lead to {info.release}, and the migration is to {migration.release}: put"
+                " NEXT_ENCODER_URL (of the chart global.migration.to) back. It stays while the migration lasts, whichever way it goes"
+            )
         if home.live() != migration.generation:
             raise MigrationRefused(
                 f"the services have the encoder of {migration.release} already, but the index of {migration.old_release} is the"
