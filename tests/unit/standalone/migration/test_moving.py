@@ -5,23 +5,32 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from spanstream.encoder.encoder import EncoderInfo
+from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.eventlog.errors import Fatal
 from spanstream.ingestor.settings import IngestorSettings
-from spanstream.standalone.migration import service
-from spanstream.standalone.migration.record import MigrationRefused
+from spanstream.standalone.migration import finishing, service
+from spanstream.standalone.migration.course import Course
+from spanstream.standalone.migration.generations import Generations
+from spanstream.standalone.migration.migrations import Migrations
+from spanstream.standalone.migration.record import Migration, MigrationRefused, Stage
 from spanstream.standalone.migration.room import Room
 from spanstream.standalone.migration.service import Moving
 from spanstream.standalone.migration.settings import MigrationSettings
 from spanstream.standalone.migration.side import Surroundings
+from spanstream.store import switching
 from spanstream.store.compression import Compression
+from spanstream.store.errors import StoreUnavailable
 from spanstream.store.memory import MemoryStore
 from spanstream.store.store import Store
-from spanstream.store.switching import HOLD, MOVE, Superseded, move
+from spanstream.store.switching import HOLD, MOVE, MOVER, Superseded, move
 from tests.fixtures.stepped import GENERATION, SEGMENTER, World, key
 
 OLD, NEW = "hash:16", "hash:24"
@@ -31,15 +40,14 @@ SECONDS = 60.0
 class Process:
     """One such process, and what it died of."""
 
-    def __init__(self, world: World, home: Store, folder: Path, encoder: str = OLD, to: str = NEW) -> None:
+    def __init__(self, world: World, home: Store, folder: Path, encoder: str = OLD, to: str = NEW, **more: Any) -> None:
         addresses = {"LOG_URL": "memory:", "BLOB_URL": f"file:{folder}"}
         settings = MigrationSettings.read(
             **addresses,
             STORE_URL="http://index",
             ENCODER_URL=encoder,
             NEXT_ENCODER_URL=to,
-            overlap=0.0,
-            success_drop=1.0,
+            **{"overlap": 0.0, "success_drop": 1.0} | more,
         )
         around = Surroundings(
             world.log, home, IngestorSettings.read(**addresses), SEGMENTER, None, 24.0, open_encoder, Room(None, 0)
@@ -48,6 +56,11 @@ class Process:
         self.moving = Moving(settings, around, home, open_encoder(encoder), self.ended)
         self.died: list[BaseException] = []
         self.thread = threading.Thread(target=self._run)
+
+    def ask(self, what: str, **options: Any) -> dict[str, Any]:
+        """As `spanstream migrate`."""
+        around = self.moving._around
+        return self.moving.asked()[f"migrate {what}"](around.log, around.home, options, lambda *_: None)
 
     def start(self) -> Process:
         self.thread.start()
@@ -87,6 +100,22 @@ def until(wanted: Callable[[], object], process: Process) -> None:
         assert not process.died, process.died
         assert time.monotonic() < deadline, process.moving.unready()
         time.sleep(0.02)
+
+
+def stage(home: Store) -> str | None:
+    """What is on record."""
+    told = home.memos().read(MOVE)
+    return None if told is None else told["record"]["stage"]
+
+
+def migrations(process: Process) -> Generations:
+    part = process.moving._part
+    assert isinstance(part, Migrations)
+    return part.both
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_it_switches_by_itself_and_ends_once_the_services_have_the_new_encoder(
@@ -147,6 +176,7 @@ def test_the_last_one_to_begin_goes_on_and_the_other_one_ends(
     world: World, home: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "AGAIN_SECONDS", 3600.0)  # neither begins by itself
+    monkeypatch.setattr(service, "SUPERSEDED_SECONDS", 0.0)
     first = Process(world, home, tmp_path).start()
     until(lambda: not first.moving.unready(), first)
     second = Process(world, home, tmp_path).start()
@@ -156,3 +186,150 @@ def test_the_last_one_to_begin_goes_on_and_the_other_one_ends(
     assert "may still be at it" in " ".join(second.moving.unready())
     second.end()
     assert second.died == []
+
+
+def test_one_that_another_has_taken_over_from_waits_and_writes_nothing_so_that_the_other_gets_on(
+    world: World, home: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switching, "ALONE_SECONDS", 1.0)
+    first = Process(world, home, tmp_path, begin=False).start()
+    until(lambda: not first.moving.unready(), first)
+    second = Process(world, home, tmp_path).start()
+    until(lambda: "so that the other one gets on" in " ".join(first.moving.unready()), first)
+    with pytest.raises(MigrationRefused, match="another process moves the index now"):
+        first.ask("apply", encoder=NEW)
+    until(lambda: stage(home) == "switched", second)
+    first.end()
+    assert (first.died, first.moving.over, second.died, stage(home)) == ([], False, [], "switched")
+    second.end()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_cancellation_that_was_cut_short_is_ended_and_nothing_begins_anew(
+    world: World, home: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarted: bool
+) -> None:
+    monkeypatch.setattr(Course, "_compared", lambda *_: ({}, False))
+    process = Process(world, home, tmp_path).start()
+    until(lambda: stage(home) == "refused", process)
+    away = threading.Event()
+    away.set()
+    drop = home.drop
+
+    def dropped(generation: str) -> None:
+        if away.is_set():
+            raise StoreUnavailable("timed out")
+        drop(generation)
+
+    monkeypatch.setattr(home, "drop", dropped)
+    for _ in range(2):  # it is asked again
+        with pytest.raises(StoreUnavailable):
+            process.ask("cancel")
+    with pytest.raises(MigrationRefused, match="cancelled"):
+        process.ask("apply", encoder=NEW)
+    assert (stage(home), len(home.generations()), process.moving.over) == ("cancelled", 2, False)
+    until(lambda: "not removed yet: timed out" in " ".join(process.moving.unready()), process)
+    if restarted:
+        process.end()
+        process = Process(world, home, tmp_path).start()
+        until(lambda: "not removed yet: timed out" in " ".join(process.moving.unready()), process)
+    away.clear()
+    until(lambda: process.moving.over, process)
+    process.end()
+    assert (home.generations(), move(home), process.died) == ({GENERATION.name: True}, None, [])
+
+
+def test_after_the_old_index_is_given_up_the_old_encoder_makes_and_shows_nothing(
+    world: World, home: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upgrade that ends it is taken back while it ends."""
+    process = Process(world, home, tmp_path).start()
+    until(lambda: stage(home) == "switched", process)
+    process.end()
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "Side", killed)
+        process = Process(world, home, tmp_path, NEW).start()
+        process.thread.join(SECONDS)
+    assert isinstance(process.died[0], KeyboardInterrupt)
+    there = home.generations()
+    owner = home.memos().read(MOVER)
+    process = Process(world, home, tmp_path).start()
+    until(lambda: "the old index is given up" in " ".join(process.moving.unready()), process)
+    process.end()
+    assert (home.generations(), list(there.values()), stage(home)) == (there, [True], "retired")
+    assert home.memos().read(MOVER) == owner  # one that could end it need not give way
+
+
+def test_while_the_old_index_is_given_up_nobody_goes_back_to_it(
+    world: World, home: MemoryStore, tmp_path: Path
+) -> None:
+    process = Process(world, home, tmp_path).start()
+    until(lambda: stage(home) == "switched", process)
+    new, made = home.live(), migrations(process)
+    retired = replace(made.recorded.migration, stage=Stage.RETIRED)
+    with made.changing:
+        made.write(retired)
+        made.side.problem = "it was stopped"
+    until(lambda: process.moving.unready() == ["it was stopped"], process)
+    course = process.moving._part._course
+    with made.changing:
+        course._look()
+    process.end()
+    assert (home.live(), stage(home), process.died) == (new, "retired", [])
+
+
+def test_where_only_the_record_of_the_switch_is_lost_it_is_written_and_nothing_compared(
+    world: World, home: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, compared, lost = Generations.write, Course._compared, threading.Event()
+
+    def losing(both: Generations, migration: Migration | None) -> None:
+        if migration and migration.stage is Stage.SWITCHED and not lost.is_set():
+            lost.set()
+            raise StoreUnavailable("once")
+        write(both, migration)
+
+    monkeypatch.setattr(Generations, "write", losing)
+    monkeypatch.setattr(Course, "_compared", lambda *of: ({}, False) if lost.is_set() else compared(*of))
+    process = Process(world, home, tmp_path).start()
+    until(lambda: lost.is_set() and stage(home) != "filling", process)
+    assert stage(home) == "switched"
+    assert process.ask("rollback", wait=0.0)["migration"]["stage"] == "rolled back"
+    process.end()
+
+
+def test_what_the_store_refuses_of_the_new_release_is_said_and_ends_no_thread(
+    world: World, home: MemoryStore, tmp_path: Path
+) -> None:
+    class Odd(HashEncoder):
+        def info(self) -> EncoderInfo:
+            return replace(super().info(), precision="float3")
+
+    process = Process(world, home, tmp_path)
+    process.moving._around = replace(process.moving._around, open_encoder=lambda _: Odd(24))
+    process.start()
+    until(lambda: "float3" in " ".join(process.moving.unready()), process)
+    assert "migration-begin" in [each.name for each in threading.enumerate()]
+    process.end()
+
+
+def test_one_that_is_refused_says_so_and_is_compared_again_where_other_values_ask_for_that(
+    world: World, home: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[float] = []
+
+    def never(course: Course, migration: Migration, _: object) -> tuple[dict[str, Any], bool]:
+        compared.append(migration.overlap)
+        return {}, False
+
+    monkeypatch.setattr(Course, "_compared", never)
+    process = Process(world, home, tmp_path, overlap=0.5).start()
+    until(lambda: "was not good enough" in " ".join(process.moving.unready()), process)
+    process.end()
+    process = Process(world, home, tmp_path, overlap=0.5).start()
+    until(lambda: "was not good enough" in " ".join(process.moving.unready()), process)
+    process.end()
+    process = Process(world, home, tmp_path, overlap=0.25, rate=7.0).start()
+    until(lambda: len(compared) > 1 and stage(home) == "refused", process)
+    process.end()
+    found = home.memos().read(MOVE)["record"]
+    assert (compared, found["overlap"], found["rate"]) == ([0.5, 0.25], 0.25, 7.0)

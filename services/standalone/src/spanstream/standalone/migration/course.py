@@ -116,19 +116,26 @@ class Course:
         migration, side = self._both.recorded.migration, self._both.side
         if migration is None:
             return
+        if migration.stage is Stage.CANCELLED:
+            self._go_on_cancelling(migration)
+            return
         if side is None:
             if time.monotonic() >= self._open_at:
                 self._try_again(migration)
             return
         if side.problem:
             try:
-                self._give_way(migration, side)
+                if migration.stage is not Stage.RETIRED:  # from where there is no way back
+                    self._give_way(migration, side)
             except StoreUnavailable as error:  # an outage, which is no reason to end the process
                 log.warning("migration_waits", detail=str(error))
             return
         if migration.stage is not Stage.FILLING:
             return
         try:
+            if self._both.switched(side):  # and what came after that was not done
+                self._switch(side)
+                return
             if not self._near(side):
                 return
             report, good = self._compared(migration, side)
@@ -149,6 +156,14 @@ class Course:
             return False
         side.goal = Goal(self._both.around.log.end_offsets(DOCUMENTS.name), now)
         return goal is not None and now - goal.set_at <= NEAR_SECONDS
+
+    def _go_on_cancelling(self, migration: Migration) -> None:
+        """What `Migrations.cancel` of this process, or of one before, could not end."""
+        try:
+            self._both.remove(migration)
+        except StoreError as error:
+            self._both.problem = f"the new generation is not removed yet: {error}"
+            log.warning("migration_waits", detail=self._both.problem)
 
     def _give_way(self, migration: Migration, side: Side) -> None:
         """Nobody writes the new generation any more: the old one answers."""

@@ -46,6 +46,7 @@ class Generations:
         self.problem = ""  # why there is none although a migration is on record
         self.bridged: Shown | None = None  # the generation that the services fill, asked by the new release
         self.live = live  # tells which one answers
+        self.cancelled = False  # a migration was, and is forgotten once there is none on record
 
     def read(self) -> Recorded:
         """What is on record, at a start. Raises Trouble."""
@@ -126,6 +127,12 @@ class Generations:
         recorded = replace(self.recorded, migration=migration)
         self._records.write(recorded)
         self.recorded = recorded
+
+    def remove(self, migration: Migration) -> None:
+        """The new generation of one that is cancelled, and then the record of that: so it is done again until it is done."""
+        self.around.home.drop(migration.generation)
+        self.cancelled = True
+        self.write(None)
 
     def _rate(self) -> float:
         """Of a generation that is live, or was, nothing may wait."""

@@ -60,6 +60,19 @@ class Migrations:
         """Until it is known what is live, and that is open."""
         return [] if self.both.own else ["the generations of the index are not open yet"]
 
+    def stuck(self) -> list[str]:
+        """Why a migration does not get on, until somebody does something about it."""
+        migration, side = self.both.recorded.migration, self.both.side
+        if migration is None:
+            return []
+        told = [self.both.problem, side.problem if side else ""]
+        if migration.stage is Stage.REFUSED:
+            told.append(
+                f"the index of {migration.release} was not good enough (spanstream migrate status says in what): apply again"
+                " with other bounds, or cancel"
+            )
+        return [each for each in told if each]
+
     def plan(self, encoder: str, rate: float) -> Told:
         """What it will cost."""
         own = self.both.required()
@@ -129,6 +142,10 @@ class Migrations:
             return  # it took over before whoever looks on had called again
         if migration.stage is Stage.RETIRED:
             raise MigrationRefused(f"{migration.release} is the live release already: there is nothing to do")
+        if migration.stage is Stage.CANCELLED:
+            raise MigrationRefused(
+                f"the migration to {migration.release} is cancelled, and not forgotten yet: ask again"
+            )
         again = replace(migration, stage=Stage.FILLING, report=None)
         side, own = self.both.side, self.both.required()
         if side is None or side.problem:
@@ -174,14 +191,17 @@ class Migrations:
             side = self.both.side
             if migration.stage in (Stage.SWITCHED, Stage.RETIRED) or (side is not None and self.both.switched(side)):
                 raise MigrationRefused(f"{migration.release} is live: roll back first")
+            migration = replace(migration, stage=Stage.CANCELLED)
+            self.both.write(migration)  # from here on it goes on by itself
             self.both.side = None
             self.both.cross(None)
             if side is not None:
                 side.stop()
-            self.both.write(None)
-            self.both.around.home.drop(migration.generation)
-            if side is not None:
-                side.close()
+            try:
+                self.both.remove(migration)
+            finally:
+                if side is not None:
+                    side.close()
         return self.status()
 
     def status(self) -> Told:

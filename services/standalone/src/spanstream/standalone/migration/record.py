@@ -28,6 +28,7 @@ class Stage(StrEnum):
     SWITCHED = "switched"  # it took over; the old one is kept current
     ROLLED_BACK = "rolled back"  # the old one took over again; the new one is kept current
     RETIRED = "retired"  # at the next start the old one goes
+    CANCELLED = "cancelled"  # the new one goes
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ It is asked as a Spanstream in one process is, with `spanstream migrate` on its 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,12 +28,12 @@ from spanstream.runtime.service import Service, ThreadService
 from spanstream.standalone import control
 from spanstream.standalone.migration.finishing import Finishing
 from spanstream.standalone.migration.migrations import Migrations, operations
-from spanstream.standalone.migration.record import InStore, MigrationRefused, Stage
+from spanstream.standalone.migration.record import InStore, Migration, MigrationRefused, Stage
 from spanstream.standalone.migration.room import Room
 from spanstream.standalone.migration.settings import MigrationSettings
 from spanstream.standalone.migration.side import Surroundings
 from spanstream.standalone.operations import Operation
-from spanstream.store.errors import StoreUnavailable
+from spanstream.store.errors import StoreError, StoreUnavailable
 from spanstream.store.opening import open_store
 from spanstream.store.store import Store
 from spanstream.store.switching import Superseded, Switching
@@ -47,6 +47,9 @@ class Stopping(Exception):
 
 NAME = "migration"
 AGAIN_SECONDS = 2.0  # after something did not answer
+SUPERSEDED_SECONDS = (
+    300.0  # until a process that another one has taken over from ends: two would do so in turn, for ever
+)
 VACUUM_HOURS = 24.0  # which a server does not ask for
 _ASKED = ("plan", "apply", "status", "rollback", "cancel")
 
@@ -72,31 +75,42 @@ class Moving:
 
     def run(self, stop: threading.Event) -> None:
         """Until the migration is over, or `stop`. Raises what must end the process."""
+        try:
+            self._run(stop)
+        except Stopping:
+            return
+        except (Superseded, Fatal) as error:
+            if not isinstance(error, Superseded) and not isinstance(error.__cause__, Superseded):
+                raise
+            self._part = None  # nothing can be asked of it any more
+            self._wait(f"{error}. This one ends in {SUPERSEDED_SECONDS:g} s, so that the other one gets on")
+            if not stop.wait(SUPERSEDED_SECONDS):
+                raise
+
+    def _run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 run = self._begun(stop)
-            except (EncoderError, StoreUnavailable, EventLogError) as error:
-                self._wait(error)
+            except (EncoderError, StoreUnavailable, EventLogError, MigrationRefused) as error:
+                self._let_go()  # before it has changed anything
+                self._wait(str(error))
                 stop.wait(AGAIN_SECONDS)
                 continue
-            except Stopping:
-                return
             self._waits_for = ""
             try:
                 run(stop)
-            except Stopping:
-                return
             finally:
                 self._let_go()
             if not stop.is_set():
-                self.over = True
-                self._ended.set()
+                self._end()
             return
+
+    def _end(self) -> None:
+        self.over = True
+        self._ended.set()
 
     def _begun(self, stop: threading.Event) -> Callable[[threading.Event], None]:
         """What is to be done now, once nobody else is at it."""
-        info = self._encoder.info()
-        generation = self._around.generation(self._encoder)
         shared = self._home.beside()
         shared.open_live()
 
@@ -105,18 +119,14 @@ class Moving:
                 raise Stopping
 
         self._switching = switching = Switching(shared, sleep=sleep)
+        records = InStore(switching)
+        self._check(records)  # of one that can do nothing nobody need give way
         switching.begin()
         self._waits_for = "a process that moved the index before may still be at it"
         switching.alone()
+        self._check(records)
         around = replace(self._around, ours=partial(_ours, switching))
-        records = InStore(switching)
-        migration = records.read().migration
-        if migration is None and self._home.live() != generation.name:
-            raise StoreUnavailable(
-                f"the live index is {self._home.live()}, and the encoder at ENCODER_URL is {info.release}: it is not what the"
-                " services have"
-            )
-        if self._settings.next_encoder_url == self._settings.encoder_url:
+        if self._ends:
             self._part = finishing = Finishing(records, around, self._encoder)
             return finishing.run
         store = self._home.beside()
@@ -124,28 +134,56 @@ class Moving:
         self._part = made
 
         def run(stop: threading.Event) -> None:
-            beginner = threading.Thread(target=self._begin, args=(made, stop), name="migration-begin", daemon=True)
+            done = threading.Event()
+            beginner = threading.Thread(target=self._begin, args=(made, done), name="migration-begin", daemon=True)
             beginner.start()
-            made.run(stop)
-            beginner.join()
+            try:
+                made.run(stop)
+            finally:
+                done.set()
+                beginner.join()
 
         return run
 
-    def _begin(self, migrations: Migrations, stop: threading.Event) -> None:
-        """What the settings say of a migration that is not over yet; what is on record goes on by itself."""
+    @property
+    def _ends(self) -> bool:
+        """Whether the services have the new release's encoder."""
+        return self._settings.next_encoder_url == self._settings.encoder_url
+
+    def _check(self, records: InStore) -> None:
+        """Raise MigrationRefused where the services have an encoder that the index cannot be moved from."""
+        migration, live = records.read().migration, self._home.live()
+        if migration is None and live != self._around.generation(self._encoder).name:
+            raise MigrationRefused(
+                f"the live index is {live}, and the encoder at ENCODER_URL is {self._encoder.info().release}: it is not what"
+                " the services have"
+            )
+        if migration is not None and migration.stage is Stage.RETIRED and not self._ends:
+            raise MigrationRefused(
+                "the old index is given up: give the services the new release's encoder (ENCODER_URL; of the chart"
+                " global.index.encoder)"
+            )
+
+    def _begin(self, migrations: Migrations, done: threading.Event) -> None:
+        """What the settings say of a migration that is not over yet; what is on record goes on by itself. And the end of the
+        process, where that was to cancel it.
+        """
         given = {name: getattr(self._settings, name) for name in ("rate", "overlap", "success_drop")}
-        while self._settings.begin and not stop.wait(AGAIN_SECONDS):
+        wanted = self._settings.begin
+        while not done.wait(AGAIN_SECONDS):
             if migrations.unready():
                 continue
             try:
                 with self._lock:
                     now = migrations.both.recorded.migration
-                    if now is None or now.stage is Stage.FILLING:
+                    if now is None and migrations.both.cancelled:
+                        self._end()
+                        return
+                    if wanted and _to_begin(now, given):
                         migrations.apply(self._settings.next_encoder_url, given)
-                self._waits_for = ""
-                return
-            except (EncoderError, StoreUnavailable, EventLogError, MigrationRefused) as error:
-                self._wait(error)
+                wanted, self._waits_for = False, ""
+            except (EncoderError, StoreError, EventLogError, MigrationRefused) as error:
+                self._wait(str(error))
             except (Superseded, Stopping):  # which the other thread finds out as well
                 return
 
@@ -157,15 +195,16 @@ class Moving:
         except StoreUnavailable as error:  # it waits, then
             log.warning("migration_not_let_go", detail=str(error))
 
-    def _wait(self, error: Exception) -> None:
-        self._waits_for = str(error)
+    def _wait(self, why: str) -> None:
+        self._waits_for = why
         log.warning("migration_waits", detail=self._waits_for)
 
     def unready(self) -> list[str]:
-        """What it waits for."""
-        if self._waits_for:
-            return [self._waits_for]
-        return self._part.unready() if self._part else []
+        """What it waits for, be it for a person."""
+        part = self._part
+        if self._waits_for or part is None:
+            return [self._waits_for] if self._waits_for else []
+        return part.unready() or (part.stuck() if isinstance(part, Migrations) else [])
 
     def asked(self) -> dict[str, Operation]:
         """What can be asked of it."""
@@ -185,11 +224,17 @@ class Moving:
             with self._lock:
                 told = operations(self._part)[f"migrate {what}"](events, store, options, progress)
             if what == "cancel":
-                self.over = True
-                self._ended.set()
+                self._end()
             return told
 
         return done
+
+
+def _to_begin(now: Migration | None, given: Mapping[str, Any]) -> bool:
+    """Whether it is to be begun, or gone on with. One that was refused is compared again where it is asked for something else."""
+    if now is None or now.stage is Stage.FILLING:
+        return True
+    return now.stage is Stage.REFUSED and any(getattr(now, name) != value for name, value in given.items())
 
 
 def _ours(switching: Switching) -> None:
