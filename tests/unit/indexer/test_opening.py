@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -9,10 +11,12 @@ import pytest
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import Fatal, Retry
 from spanstream.events.ids import Key
+from spanstream.indexer import opening as opening_module
 from spanstream.indexer.holding import Holding
 from spanstream.indexer.opening import Opening
 from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreCorrupt, StoreRejected, StoreUnavailable
+from spanstream.store.generation import Generation
 from spanstream.store.memory import MemoryStore
 from spanstream.store.points import State
 from spanstream.store.store import Store
@@ -146,9 +150,46 @@ def test_only_the_live_generation_is_written_or_the_one_that_the_index_is_moved_
         switching.write({}, Move(old, "next"))
         assert written() == [old]  # who is moved to another encoder too early waits, and there is a way back
     switching.write({}, Move(old, "next", ended=True))
-    assert written() == ["next"]
+    assert written() == []  # what the new one lacks of the old one the process brings that moves it, and nobody else
     switching.write(None, None)
     assert written() == ["next"]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_one_that_waits_for_the_end_of_a_move_says_so_until_that_is_over(
+    ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening_module, "LOOK_SECONDS", 0.01)
+    home = filled()
+    old = home.live()
+    assert old is not None
+    opening, store = own(home, HashEncoder(8))
+    new = Generation("hash-8", 8, "rules@1").name
+    store.open(new, 8, Compression.NONE)
+    home.make_live(new)
+    switching = Switching(store)
+    switching.begin()
+    switching.write({}, Move(old, new, ended))
+    stop = threading.Event()
+    thread = threading.Thread(target=opening.run, args=(stop,))
+    thread.start()
+    try:
+        until(lambda: "has to end first" in " ".join(opening.unready()))
+        with pytest.raises(Retry, match="has to end first"):
+            opening([])
+        switching.write(None, None)
+        until(lambda: not opening.unready())
+        opening([])
+    finally:
+        stop.set()
+        thread.join()
+
+
+def until(wanted: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60.0
+    while not wanted():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.memory import MemoryStore
 from spanstream.store.store import Store
-from spanstream.store.switching import HOLD, MOVE, MOVER, Superseded, move
+from spanstream.store.switching import HOLD, MOVE, MOVER, Superseded, move, unfilled
 from tests.fixtures.stepped import GENERATION, SEGMENTER, World, key
 
 OLD, NEW = "hash:16", "hash:24"
@@ -257,6 +257,30 @@ def test_after_the_old_index_is_given_up_the_old_encoder_makes_and_shows_nothing
     process.end()
     assert (home.generations(), list(there.values()), stage(home)) == (there, [True], "retired")
     assert home.memos().read(MOVER) == owner  # one that could end it need not give way
+
+
+def test_until_the_new_index_has_all_that_the_old_one_had_no_indexer_begins_with_it(
+    world: World, home: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process(world, home, tmp_path).start()
+    until(lambda: stage(home) == "switched", process)
+    process.end()
+    world.put("late")
+    world.flow()  # and an indexer with the old encoder has committed it
+    monkeypatch.setattr(switching, "ALONE_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "Side", killed)
+        process = Process(world, home, tmp_path, NEW).start()
+        process.thread.join(SECONDS)
+    new = home.live()
+    assert new is not None
+    home.open_live()
+    assert (list(home.generations()), len(home.heads([key("late")]))) == ([new], 0)
+    assert "has to end first" in unfilled(home, new)
+    process = Process(world, home, tmp_path, NEW).start()
+    until(lambda: process.moving.over, process)
+    process.end()
+    assert (unfilled(home, new), len(home.heads([key("late")]))) == ("", 1)
 
 
 def test_while_the_old_index_is_given_up_nobody_goes_back_to_it(

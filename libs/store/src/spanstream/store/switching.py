@@ -59,14 +59,20 @@ def move(store: Store) -> Move | None:
     return None if told is None else Move(told["old"], told["new"], told["ended"])
 
 
-def fills(store: Store, generation: str) -> bool:
-    """Whether the services' indexers are to write this generation: the live one, or the one that the index is being moved away
-    from; not one that it is still being moved to. Raises what the store does.
+def unfilled(store: Store, generation: str) -> str:
+    """Why the services' indexers are not to write this generation; empty: they are. It is the live one, or the one that the index
+    is being moved away from; not one that it is still being moved to, be it to its last events. Raises what the store does.
     """
     found = move(store)
-    if found is not None and not found.ended and generation in (found.old, found.new):
-        return generation == found.old
-    return store.live() == generation
+    if found is not None and generation == found.new:
+        return (
+            f"the index is still being moved to {generation}: the process that moves it has to end first (python -m"
+            " spanstream.standalone.migration; of the chart global.migration.to stays until its job has ended)"
+        )
+    if found is not None and generation == found.old:
+        return f"{generation} is given up: the indexers need the encoder of {found.new}" if found.ended else ""
+    live = store.live()
+    return "" if live == generation else f"{live} is the live generation, and this indexer's is {generation}"
 
 
 def left_by(store: Store, generation: str) -> bool:

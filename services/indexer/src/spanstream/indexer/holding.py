@@ -8,7 +8,7 @@ from collections.abc import Callable
 from spanstream.eventlog.errors import Retry
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.store import Store
-from spanstream.store.switching import WRITERS_PATIENCE_SECONDS, WRITERS_SEEN_SECONDS, Held, fills
+from spanstream.store.switching import WRITERS_PATIENCE_SECONDS, WRITERS_SEEN_SECONDS, Held, unfilled
 
 RETRY_SECONDS = 0.2
 
@@ -28,14 +28,11 @@ class Holding:
             return
         self._looked_at = None
         try:
-            held, ours = self._held.look(store), fills(store, generation)
+            held, why = self._held.look(store), unfilled(store, generation)
         except StoreUnavailable as error:
             raise Retry(RETRY_SECONDS, f"store: {error}") from error
         if held:
             raise Retry(RETRY_SECONDS, "the index is being switched to another release's")
-        if not ours:
-            raise Retry(
-                RETRY_SECONDS,
-                f"{generation} is not the indexers' to fill: the index is being moved, or another one is live",
-            )
+        if why:
+            raise Retry(RETRY_SECONDS, why)
         self._looked_at = now

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
@@ -14,12 +15,13 @@ from spanstream.indexer.handler import Indexer, Result
 from spanstream.indexer.holding import Holding
 from spanstream.indexer.standing import Standing
 from spanstream.store.compression import Compression
-from spanstream.store.errors import StoreCorrupt, StoreRejected, StoreUnavailable
+from spanstream.store.errors import StoreCorrupt, StoreError, StoreRejected, StoreUnavailable
 from spanstream.store.generation import Generation, opened
 from spanstream.store.store import Store
-from spanstream.store.switching import left_by
+from spanstream.store.switching import left_by, unfilled
 
 RETRY_SECONDS = 0.5
+LOOK_SECONDS = 5.0  # between two looks whether the index is the indexers' to write, for whoever asks why nothing is
 
 
 class Opening:
@@ -55,16 +57,26 @@ class Opening:
         self.lock = lock
         self._opening = threading.Lock()
         self._waits_for = "the index is not open yet"
+        self._unfilled = ""  # why it is not written
 
     def run(self, stop: threading.Event) -> None:
-        """Open before there is anything to handle, so that what is in the way shows at once. Raises Fatal."""
+        """Open before there is anything to handle, and look whether it is to be written, so that what is in the way shows at
+        once. Raises Fatal.
+        """
         while not stop.is_set():
             try:
                 self._opened()
             except Retry as wait:
                 stop.wait(wait.after)
             else:
-                return
+                if self._home is None:
+                    return
+                self._look()
+                stop.wait(LOOK_SECONDS)
+
+    def _look(self) -> None:
+        with suppress(StoreError):  # which is said anyway
+            self._unfilled = unfilled(self._store, self._generation)
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
         """Apply one poll; raises Retry until encoder and store have answered, Fatal if the store refuses to open."""
@@ -80,8 +92,10 @@ class Opening:
         return self._indexer is not None
 
     def unready(self) -> list[str]:
-        """Why the store is not open, or does not answer."""
-        return [self._waits_for] if self._indexer is None else self._store.unready()
+        """Why the store is not open, is not to be written, or does not answer."""
+        if self._indexer is None:
+            return [self._waits_for]
+        return [*filter(None, [self._unfilled]), *self._store.unready()]
 
     def _opened(self) -> Indexer:
         with self._opening:

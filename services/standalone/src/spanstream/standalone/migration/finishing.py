@@ -3,11 +3,11 @@
 Nobody has to know which of their processes are still of before. An indexer of before writes only what it cannot find again
 once the old generation is gone: then it waits, until a process with the new encoder takes its partitions over. So
 
-    1 the record says that the old generation is given up. Within a second no indexer of before begins anything any more, and
-      those with the new encoder, which have waited for this, begin
+    1 the record says that the old generation is given up. Within a second no indexer of before begins anything any more
     2 it is removed: whatever an indexer of before has committed was in the log by now
     3 the new generation is filled up to there, by its own consumer
-    4 the record is forgotten
+    4 the record is forgotten: indexers with the new encoder, which have waited for this, begin. Not before: what an indexer of
+      before has committed in the end nobody else would bring, if this process never came back
 
 Done again after a crash it is done.
 """
@@ -84,9 +84,9 @@ class Finishing:
                     raise MigrationRefused(side.problem)
                 if stop.wait(LOOK_SECONDS):
                     return False
+            self._records.write(Recorded())  # 4, while it is still kept current
         finally:
             side.stop()
             side.shown.store.close()
-        self._records.write(Recorded())  # 4
         log.info("migration_ended", release=migration.release)
         return True
