@@ -1,7 +1,8 @@
 """How services in processes of their own change over to another generation together: decision 0033. Notes in the store.
 
 `MOVE` says which generation an index is being moved from, and to which: an indexer of the first goes on with it, though
-the other one is live. `HOLD` says that a switch is under way, `MOVER` who may do that. Writers that see it begin nothing. Once it says so for
+the other one is live. `HOLD` says that a switch is under way, `MOVER` who may do that, `ENDED` who
+does no more. Writers that see it begin nothing. Once it says so for
 searches too, they wait: nobody is answered from either generation, and the live one is changed.
 
 Whoever looks uses what it saw for a time that is known, by its own clock; whoever switches waits longer than that. So
@@ -24,13 +25,14 @@ from spanstream.store.store import Store
 
 log = logging.getLogger(__name__)
 
-MOVE, HOLD, MOVER = "move", "hold", "mover"
+MOVE, HOLD, MOVER, ENDED = "move", "hold", "mover", "mover-ended"
 
 WRITERS_SEEN_SECONDS = 1.0  # for which a writer uses what it saw
 WRITERS_WAIT_SECONDS = 2.0  # until every writer has seen it
 WRITERS_PATIENCE_SECONDS = 30.0  # after which a hold counts as left behind by a crash
 WRITERS_MOST_SECONDS = 16.0  # that whoever switches takes for it
 ALONE_SECONDS = 20.0  # in which whoever has begun one is done, or has found out that it is not to
+BEGIN_SECONDS = 2.0  # in which two that begin at once, and have found nobody, find each other
 SEARCHES_SEEN_SECONDS = 1.5
 SEARCHES_WAIT_SECONDS = 2.0
 SEARCHES_MOST_SECONDS = 4.0  # after which the generation is not changed any more
@@ -130,16 +132,21 @@ class Switching:
         self._writers_until: float | None = None
 
     def begin(self) -> None:
-        """From now on it is this one."""
-        before = self._memos.read(MOVER)
+        """From now on it is this one.
+
+        Who has found nobody waits too, as long as another one may take from such a look to its own name: then the first of
+        them finds the second one's. A look that took longer counts as if it had found somebody.
+        """
+        looked_at = self._clock()
+        before, ended = self._memos.read(MOVER), self._memos.read(ENDED)
         self._memos.write(MOVER, {"id": self._id})
-        self._alone_at = self._clock() + (ALONE_SECONDS if before else 0.0)
+        now = self._clock()
+        nobody = before is None or (ended is not None and ended["id"] == before["id"])
+        self._alone_at = now + (BEGIN_SECONDS if nobody and now - looked_at < BEGIN_SECONDS else ALONE_SECONDS)
 
     def end(self) -> None:
-        """It changes nothing any more: the next one need not wait for it."""
-        told = self._memos.read(MOVER)
-        if told is not None and told["id"] == self._id:
-            self._memos.forget(MOVER)
+        """It changes nothing any more: the next one need not wait for it. However late this is written, it says so of no other."""
+        self._memos.write(ENDED, {"id": self._id})
 
     def alone(self) -> None:
         """Wait until nobody else can be in the middle of a switch. Raises Superseded."""
