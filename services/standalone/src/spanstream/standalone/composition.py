@@ -302,6 +302,7 @@ def _around(plan: Plan, configs: dict[str, Any], log: Log, home: Store) -> Surro
         load,
         room,
         own.replaces_generation,
+        span_similarity=configs["embedder"].span_similarity,
     )
 
 

@@ -274,6 +274,7 @@ def build(
         opened,
         Room(None, 0),
         loops=settings.loops,
+        span_similarity=settings.span_similarity,
     )
     moving = Moving(settings, around, home, encoder, ended)
     provisioned = Provisioned(events, [DOCUMENTS, FAILURES])

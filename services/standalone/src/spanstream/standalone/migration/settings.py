@@ -32,6 +32,9 @@ class MigrationSettings(LogSettings):
     )
     blob_url: str = Field(validation_alias="BLOB_URL", description="where files are kept: file:<folder>, s3://…")
     spans: SpansForm = SPANS
+    span_similarity: float | None = Field(
+        None, validation_alias="EMBEDDER_SPAN_SIMILARITY", gt=0, le=1, description="as of the embedders"
+    )
     rate: float = Field(
         0.0,
         ge=0,

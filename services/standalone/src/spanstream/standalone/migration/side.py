@@ -53,6 +53,7 @@ class Surroundings:
     room: Room = field(repr=False)
     replaces: str = ""  # the generation that another one may take the place of without a migration
     loops: int = 1  # that fill it at once, each with partitions of its own
+    span_similarity: float | None = None  # as of the embedder
     ours: Callable[[], None] = _nobody_else  # raises Fatal or Retry: asked before anything is written
 
     def generation(self, encoder: Encoder) -> Generation:
@@ -93,7 +94,8 @@ class Side:
         for _ in range(around.loops):
             index = Indexer(store, generation, _now_us)
             parse = Handler(Blobs(settings.blob_url), self._parser.parse, settings.cutting, remembered_keys=0)
-            backfill = Backfill(parse, Embedding(encoder), index, heads or store.heads)
+            embed = Embedding(encoder, span_similarity=around.span_similarity)
+            backfill = Backfill(parse, embed, index, heads or store.heads)
             self._fillers.append((backfill, Noting(index)))
         self._threads: list[threading.Thread] = []
 
