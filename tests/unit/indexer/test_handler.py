@@ -32,9 +32,11 @@ from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.indexer.handler import AGAIN_HOURS, Indexer
 from spanstream.indexer.vectors import document_vector
 from spanstream.store.errors import StoreUnavailable
+from spanstream.store.generation import Generation
 from spanstream.store.points import Head, Passage, State
 from spanstream.store.queries import Dense, Query, Scope
 from spanstream.store.store import Store
+from spanstream.store.switching import Move, Switching
 from tests.unit.indexer.documents import ENCODER, GENERATION, Document, deleted, failed, record
 from tests.unit.indexer.stores import Faulty, Killed, open_edge
 
@@ -192,6 +194,22 @@ def test_vectors_that_come_from_another_release_for_hours_are_rejected_and_can_b
     assert rejected.reason == REASON_EMBED_INVALID
     kept = decode(EmbeddingEvent, rejected.record.key, rejected.record.value, rejected.record.headers)
     assert kept.origin.embedded_again_us == 0
+
+
+def test_while_the_index_is_being_moved_to_that_release_they_go_back_for_as_long_as_it_takes(
+    store: Store, index: Indexer
+) -> None:
+    late = foreign(NOW - round(24 * AGAIN_HOURS * 3600e6))
+    other = Generation("other", GENERATION.dimension, GENERATION.segmenter)
+    third = Generation("third", GENERATION.dimension, GENERATION.segmenter)
+    switching = Switching(store)
+    switching.begin()
+    for new, wanted in ((third, Rejected), (other, Outgoing)):
+        switching.write({}, Move(GENERATION.name, new.name))
+        with pytest.raises(Retry):
+            index([late])
+        (result,) = index([late])
+        assert isinstance(result, wanted)
 
 
 def test_vectors_of_another_release_do_not_bother_who_is_past_them(store: Store, index: Indexer) -> None:

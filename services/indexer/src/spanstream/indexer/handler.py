@@ -22,7 +22,8 @@ hold for each key as if it were alone:
       here or in 6 and 8, tell the dead-letter topic (`resolutions.py`)     per poll
 
 Vectors of another release go back to be embedded too, in 4: while services get another encoder one by one, some still
-send them. Each time the poll rests first, and after AGAIN_HOURS they are rejected: nobody gets another encoder.
+send them. Each time the poll rests first, and after AGAIN_HOURS they are rejected: nobody gets another encoder. While the index
+is being moved to that release they are not: until the services go back, or the move ends, a person may take a day.
 
 Before the loop commits, it flushes the store. 4 before 6, else half a document shows; 6 before 9, else it vanishes
 meanwhile; the commit last, else work is lost. A crash anywhere repeats from 1 with the same ids and changes nothing
@@ -59,6 +60,7 @@ from spanstream.store.generation import Generation
 from spanstream.store.lexical import document_terms
 from spanstream.store.points import Failure, Head, Passage, State
 from spanstream.store.store import Store
+from spanstream.store.switching import move
 
 log = get_logger()
 Result = Outgoing | Rejected
@@ -222,7 +224,11 @@ class Indexer:
     def _late(self, part: Part) -> bool:
         """Whether its vectors have been of another release for too long."""
         first = part.event.origin.embedded_again_us
-        return bool(first) and self._now_us() - first >= AGAIN_HOURS * 3600e6
+        if not first or self._now_us() - first < AGAIN_HOURS * 3600e6:
+            return False
+        moved, own = move(self._store), self._generation
+        of = Generation(part.event.release, part.event.dimension, own.segmenter).name
+        return moved is None or of not in (moved.old, moved.new)
 
     def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Result]]:
         """What to write, and what becomes of the parts whose vectors or offsets are wrong."""
