@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from spanstream.store.compression import Compression
+from spanstream.store.errors import StoreUnavailable
 from spanstream.store.memory import MemoryStore
-from spanstream.store.switching import ALONE_SECONDS, BEGIN_SECONDS, Superseded, Switching
+from spanstream.store.switching import ALONE_SECONDS, BEGIN_SECONDS, HOLD, Superseded, Switching
 
 
 class Clock:
@@ -101,3 +102,19 @@ def test_nobody_is_waited_for_who_was_not_there_or_says_that_it_has_ended(home: 
     with pytest.raises(Superseded):
         second.check()
     third.check()
+
+
+def test_one_that_stood_still_in_a_switch_lifts_nobody_elses_hold_and_puts_none_in_its_place(home: MemoryStore) -> None:
+    clock = Clock()
+    first, second = (Switching(home, clock, clock.sleep) for _ in range(2))
+    first.begin()
+    with first.writers():
+        second.begin()
+        with second.writers():
+            own = home.memos().read(HOLD)
+            assert own is not None
+            with pytest.raises(StoreUnavailable), first.searches():
+                pytest.fail("nobody may switch now")
+            first._let_go()
+            assert home.memos().read(HOLD) == own
+        assert home.memos().read(HOLD) is None

@@ -128,6 +128,7 @@ class Switching:
         self._memos, self._clock, self._sleep = store.memos(), clock, sleep
         self._id = uuid.uuid4().hex
         self._alone_at = 0.0
+        self._held_as = ""
         self._seen_at: float | None = None
         self._writers_until: float | None = None
 
@@ -201,6 +202,8 @@ class Switching:
         if until is None:
             until = self._begun() + WRITERS_MOST_SECONDS
         held = self._clock()
+        if held >= until:  # another one may have begun by now
+            raise StoreUnavailable("the switch took too long: it is tried again")
         try:
             self._hold(Hold.ALL)
             self._sleep(SEARCHES_WAIT_SECONDS)
@@ -223,10 +226,14 @@ class Switching:
         return now
 
     def _let_go(self) -> None:
+        """Of its own hold: after a long standstill there may be another one's."""
         try:
-            self._memos.forget(HOLD)
+            told = self._memos.read(HOLD)
+            if told is not None and told["id"] == self._held_as:
+                self._memos.forget(HOLD)
         except StoreUnavailable as error:  # it ends by itself
             log.warning("a hold could not be lifted: %s", error)
 
     def _hold(self, who: Hold) -> None:
-        self._memos.write(HOLD, {"id": uuid.uuid4().hex, "who": who})
+        self._held_as = uuid.uuid4().hex
+        self._memos.write(HOLD, {"id": self._held_as, "who": who})
