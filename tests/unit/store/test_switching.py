@@ -10,7 +10,7 @@ import pytest
 from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.memory import MemoryStore
-from spanstream.store.switching import ALONE_SECONDS, BEGIN_SECONDS, HOLD, Superseded, Switching
+from spanstream.store.switching import ALONE_SECONDS, BEGIN_SECONDS, ENDED, HOLD, Superseded, Switching
 
 
 class Clock:
@@ -95,7 +95,7 @@ def test_nobody_is_waited_for_who_was_not_there_or_says_that_it_has_ended(home: 
     first.end()
     second, waited = begun()
     assert waited == BEGIN_SECONDS
-    first.end()  # said again, much later
+    home.memos().write(ENDED, {"id": first._id})  # said much later, when another one had begun
     third, waited = begun()
     assert waited == ALONE_SECONDS
     second.end()

@@ -30,7 +30,7 @@ from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.memory import MemoryStore
 from spanstream.store.store import Store
-from spanstream.store.switching import HOLD, MOVE, MOVER, Superseded, move, unfilled
+from spanstream.store.switching import ENDED, HOLD, MOVE, MOVER, Superseded, move, unfilled
 from tests.fixtures.stepped import GENERATION, SEGMENTER, World, key
 
 OLD, NEW = "hash:16", "hash:24"
@@ -251,12 +251,12 @@ def test_after_the_old_index_is_given_up_the_old_encoder_makes_and_shows_nothing
         process.thread.join(SECONDS)
     assert isinstance(process.died[0], KeyboardInterrupt)
     there = home.generations()
-    owner = home.memos().read(MOVER)
+    notes = [home.memos().read(name) for name in (MOVER, ENDED)]
     process = Process(world, home, tmp_path).start()
     until(lambda: "the old index is given up" in " ".join(process.moving.unready()), process)
     process.end()
     assert (home.generations(), list(there.values()), stage(home)) == (there, [True], "retired")
-    assert home.memos().read(MOVER) == owner  # one that could end it need not give way
+    assert [home.memos().read(name) for name in (MOVER, ENDED)] == notes  # one that could end it need not give way
 
 
 def test_until_the_new_index_has_all_that_the_old_one_had_no_indexer_begins_with_it(

@@ -147,7 +147,9 @@ class Switching:
 
     def end(self) -> None:
         """It changes nothing any more: the next one need not wait for it. However late this is written, it says so of no other."""
-        self._memos.write(ENDED, {"id": self._id})
+        told = self._memos.read(MOVER)
+        if told is not None and told["id"] == self._id:
+            self._memos.write(ENDED, {"id": self._id})
 
     def alone(self) -> None:
         """Wait until nobody else can be in the middle of a switch. Raises Superseded."""

@@ -47,9 +47,7 @@ class Stopping(Exception):
 
 NAME = "migration"
 AGAIN_SECONDS = 2.0  # after something did not answer
-SUPERSEDED_SECONDS = (
-    300.0  # until a process that another one has taken over from ends: two would do so in turn, for ever
-)
+SUPERSEDED_SECONDS = 300.0  # until one ends that was taken over from: restarted at once, it would take over in its turn
 VACUUM_HOURS = 24.0  # which a server does not ask for
 _ASKED = ("plan", "apply", "status", "rollback", "cancel")
 
@@ -118,9 +116,10 @@ class Moving:
             if stop.wait(seconds):  # a wait that was cut short would be none
                 raise Stopping
 
-        self._switching = switching = Switching(shared, sleep=sleep)
+        switching = Switching(shared, sleep=sleep)
         records = InStore(switching)
-        self._check(records)  # of one that can do nothing nobody need give way
+        self._check(records)  # to one that can do nothing nobody need give way
+        self._switching = switching
         switching.begin()
         self._waits_for = "a process that moved the index before may still be at it"
         switching.alone()
@@ -189,9 +188,10 @@ class Moving:
 
     def _let_go(self) -> None:
         """The next process need not wait for this one."""
+        switching, self._switching = self._switching, None
         try:
-            if self._switching is not None:
-                self._switching.end()
+            if switching is not None:
+                switching.end()
         except StoreUnavailable as error:  # it waits, then
             log.warning("migration_not_let_go", detail=str(error))
 
