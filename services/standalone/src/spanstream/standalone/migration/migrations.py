@@ -207,7 +207,7 @@ class Migrations:
                 "events_left": progress.behind(ends),
                 "events_per_second": round((progress.events - progress.begun) / seconds, 2),
                 "failed": dict(progress.failed),
-                "waits_for": progress.waits_for,
+                "waits_for": progress.waits_for or self.both.waits_for,
                 "problem": side.problem,
             }
         if kept.get(migration.generation, {}).get("live"):

@@ -108,7 +108,7 @@ class Moving:
         switching.begin()
         self._waits_for = "a process that moved the index before may still be at it"
         switching.alone()
-        around = replace(self._around, ours=partial(_ours, switching))
+        around = replace(self._around, ours=partial(_ours, switching), unable=switching.unable)
         records = InStore(switching)
         migration = records.read().migration
         if migration is None and self._home.live() != generation.name:
