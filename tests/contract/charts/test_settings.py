@@ -147,6 +147,18 @@ def test_a_pod_reaches_the_port_that_its_traces_go_to(render: Render, url: str, 
     assert {"ports": [{"port": port, "protocol": "TCP"}], "to": to} in policy["spec"]["egress"]
 
 
+def test_brokers_are_reached_at_every_port_that_is_listed(render: Render) -> None:
+    """As docs/deployment.md says of those that advertise other ports than the bootstrap's."""
+    servers = r"global.kafka.bootstrapServers=bootstrap.kafka:9092\,broker-0.kafka:9094\,broker-1.kafka:9094"
+    (policy,) = [
+        one
+        for one in render("small", servers)
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "spanstream-indexer"
+    ]
+    ports = [{port["port"] for port in rule["ports"]} for rule in policy["spec"]["egress"]]
+    assert {9092, 9094} in ports
+
+
 @each_case
 def test_a_login_to_kafka_comes_with_the_certificates_that_it_needs(render: Render, case: tuple[str, ...]) -> None:
     for pod in pods(render(*case)):
