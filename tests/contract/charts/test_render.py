@@ -304,10 +304,11 @@ def test_the_notes_tell_what_to_do_next_with_these_values(
         (
             MOVING,
             ["from encoder to otherEncoder", "exec job/{job} -- spanstream migrate status", "logs -f job/{job}", "global.index.encoder=otherEncoder"],
-            [],
+            ["waits until", "first install"],
         ),
+        ((*MOVING, "migration.begin=false"), ["waits until it is told to begin", "exec job/{job} -- spanstream migrate apply"], []),
         (BACK, ["from otherEncoder to encoder", "migrate rollback", "migrate cancel", "global.index.encoder=encoder"], []),
-        (MOVED, ["All services ask otherEncoder", "job/{job} --timeout", "global.migration.to empty"], ["migrate rollback"]),
+        (MOVED, ["All services ask otherEncoder", "job/{job} --timeout", "global.migration.to empty", "no `helm rollback`"], ["migrate rollback"]),
         (ALONE, ["otherEncoder may have one replica"], ["migrat", "encoder may have"]),
     ],
 )  # fmt: skip
@@ -316,10 +317,15 @@ def test_the_notes_tell_how_a_migration_goes_on(
 ) -> None:
     resources = chart.render("dev", *sets)
     job = next((each for each in pods(resources) if each.component == "migration"), None)
-    notes = chart.notes("dev", *sets)
+    notes = chart.notes("dev", *sets, upgrade=True)
     for text in said:
         assert text.format(job=job.name if job else "") in notes, notes
     assert not [text for text in not_said if text in notes.replace("otherEncoder may", "")], notes
+
+
+@pytest.mark.parametrize("sets", [MOVING, MOVED, ()])
+def test_the_notes_of_a_first_install_say_that_there_is_nothing_to_move(chart: Chart, sets: tuple[str, ...]) -> None:
+    assert ("a first install has nothing to move" in chart.notes("dev", *sets)) == bool(sets)
 
 
 @pytest.mark.parametrize(
