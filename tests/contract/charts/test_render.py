@@ -51,10 +51,15 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         ("global.kafka.bootstrapServers=kafka", "bootstrapServers"),
         ("global.store.url=qdrant:6333", "store"),
         ("global.auth.keysSecret.name=", "keysSecret"),
-        ("ingress.enabled=true", "ingress"),
-        ("strimzi.topics=true", "strimzi"),
-        ("strimzi.users=true", "strimzi"),
-        ("global.kafka.username=me", "caSecret"),
+        ("ingress.enabled=true,ingress.tlsSecret=tls", "ingress.enabled needs ingress.host"),
+        ("ingress.enabled=true,ingress.host=search.example.com", "ingress.enabled needs ingress.tlsSecret"),
+        ("strimzi.topics=true", "strimzi.topics needs strimzi.cluster"),
+        ("strimzi.topics=true,strimzi.cluster=events", "topics.job must be false with strimzi.topics"),
+        ("strimzi.users=true", "strimzi.users needs strimzi.cluster"),
+        ("strimzi.users=true,strimzi.cluster=events", "topics.job must be false with strimzi.users"),
+        ("global.kafka.username=me", "global.kafka.username needs global.kafka.caSecret.name"),
+        ("global.kafka.username=me,global.kafka.caSecret.name=ca", "needs global.kafka.passwordSecret.name"),
+        ("otherEncoder.settings.ENCODER_MODEL=minilm,global.migration.to=otherEncoder", "(minilm) are the same model"),
         ("global.index.compression=zip", "compression"),
         ("indexer.replicas=7", "indexer: 7 replicas with 1 consumers each exceed global.kafka.partitions (6)"),
         ("embedder.replicas=4", "embedder: 4 replicas with 2 consumers each exceed global.kafka.partitions (6)"),
@@ -104,6 +109,25 @@ def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) 
     with pytest.raises(Refused) as refused:
         chart.render("small", wrong)
     assert named in str(refused.value)
+
+
+def test_a_model_at_the_same_path_of_another_volume_is_another_one(chart: Chart) -> None:
+    both = [f"{name}.settings.ENCODER_MODEL=/models/mine" for name in ("encoder", "otherEncoder")]
+    volumes = [
+        f"{name}.volumes.models.{key}"
+        for name in ("encoder", "otherEncoder")
+        for key in ("mountPath=/models", "claim=one")
+    ]
+    sets = (*both, *volumes, "global.migration.to=otherEncoder")
+    with pytest.raises(Refused, match=r"\(/models/mine\) are the same model"):
+        chart.render("small", *sets)
+    assert chart.render("small", *sets, "otherEncoder.volumes.models.claim=two")
+
+
+def test_users_may_be_made_where_topics_are_made_by_hand(render: Render) -> None:
+    kinds = {one["kind"] for one in render("production", "strimzi.topics=false")}
+    assert "KafkaUser" in kinds
+    assert "KafkaTopic" not in kinds
 
 
 def test_users_that_nobody_logs_in_as_are_refused(chart: Chart) -> None:
