@@ -27,6 +27,12 @@ it. Gateway and encoder do not speak to Kafka.
 
 | user | on | names | operations |
 |---|---|---|---|"""
+TOPICS = """## Topics
+
+All have the same number of partitions (`global.kafka.partitions`).
+
+| topic | configuration |
+|---|---|"""
 # Of the topics job, for which Strimzi has no user: where topics are Strimzi's there is no job.
 TOPICS_JOB = ("topics, where the job makes them", "topic", ("Create", "Describe"))
 Resource = dict[str, Any]
@@ -49,10 +55,19 @@ def page(chart: Chart) -> str:
         parts += [*_TABLE, *more, ""]
     users = [one for one in chart.render("production", *MOVING) if one["kind"] == "KafkaUser"]
     who, on, operations = TOPICS_JOB
-    topics = [one["metadata"]["name"] for one in chart.render("production") if one["kind"] == "KafkaTopic"]
-    made = _right(who, on, topics, operations)
+    topics = {
+        one["metadata"]["name"]: one["spec"]["config"]
+        for one in chart.render("production")
+        if one["kind"] == "KafkaTopic"
+    }
+    parts += [TOPICS, *(_topic(name, config) for name, config in topics.items()), ""]
+    made = _right(who, on, list(topics), operations)
     parts += [RIGHTS, *(row for user in users for row in _rights(user)), made, ""]
     return "\n".join(parts)
+
+
+def _topic(name: str, config: Resource) -> str:
+    return f"| {name} | {', '.join(f'`{key}={value}`' for key, value in config.items())} |"
 
 
 def _rights(user: Resource) -> Iterator[str]:

@@ -308,7 +308,7 @@ def test_what_is_empty_may_be_left_empty(chart: Chart) -> None:
         (("production", "smoke.tokenSecret.name="), ["get ingress spanstream"], ["port-forward", "helm -n"]),
         (("gpu",), ["Ray's head runs once"], ["encoder may"]),
         (("small", "gateway.autoscaling.minReplicas=1"), ["gateway may have one replica"], ["encoder may"]),
-        (("small", "global.network.policies=false"), ["network policies are off"], []),
+        (("small", "global.network.policies=false"), ["network policies are off"], ["nobody makes the topics"]),
     ],
 )  # fmt: skip
 def test_the_notes_tell_what_to_do_next_with_these_values(
@@ -345,6 +345,13 @@ def test_the_notes_tell_how_a_migration_goes_on(
     for text in said:
         assert text.format(job=job.name if job else "") in notes, notes
     assert not [text for text in not_said if text in notes.replace("otherEncoder may", "")], notes
+
+
+def test_the_notes_say_that_nobody_makes_the_topics(chart: Chart) -> None:
+    notes = chart.notes("small", "topics.job=false", "global.kafka.partitions=24")
+    assert "nobody makes the topics" in notes
+    assert "spanstream topics create --partitions 24 --log-url kafka://kafka:9092" in notes
+    assert "nobody makes the topics" not in chart.notes("production")
 
 
 @pytest.mark.parametrize("sets", [MOVING, MOVED, ()])
