@@ -23,6 +23,9 @@ MIGRATION_LOOPS: {{ .Values.migration.loops | quote }}
 MIGRATION_OVERLAP: {{ include "service.scalar" .Values.migration.overlap | quote }}
 MIGRATION_SUCCESS_DROP: {{ include "service.scalar" .Values.migration.successDrop | quote }}
 MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
+{{- range $name, $value := .Values.migration.settings }}
+{{ $name }}: {{ include "service.scalar" $value | quote }}
+{{- end }}
 {{- range $name, $value := .Values.ingestorWorker.settings }}
 {{- if hasPrefix "INGESTOR_" $name }}
 {{ $name }}: {{ include "service.scalar" $value | quote }}
@@ -34,6 +37,7 @@ MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
 {{- define "spanstream.migrationPod" -}}
 {{- $context := dict "Chart" (dict "Name" "migration") "Values" .Values "Release" .Release "Template" .Template -}}
 {{- $secrets := dict "LOG_PASSWORD" (include "spanstream.logPassword" $context | fromJson) "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
+{{- range $name, $path := .Values.migration.secrets }}{{ $_ := set $secrets $name (fromYaml (tpl $path $context)) }}{{ end -}}
 metadata:
   {{- include "service.podMetadata" (list . "migration" dict dict) | nindent 2 }}
 spec:

@@ -90,6 +90,8 @@ TOGGLES["moving and closed"] = (
     *MOVING,
     *TOGGLES["nobody from outside"],
     "indexer.settings.TRACES_URL=https://collector.example.com",
+    "migration.settings.TRACES_URL=https://collector.example.com",
+    "migration.settings.LOG_LEVEL=debug",
 )
 TOGGLES["together"] = tuple(
     one

@@ -136,12 +136,13 @@ def test_no_rule_lets_everybody_in(render: Render, case: tuple[str, ...]) -> Non
         ("http://collector.example.com", 80),
     ],
 )
-def test_a_pod_reaches_the_port_that_its_traces_go_to(render: Render, url: str, port: int) -> None:
+@pytest.mark.parametrize("name", ["gateway", "migration"])
+def test_a_pod_reaches_the_port_that_its_traces_go_to(render: Render, name: str, url: str, port: int) -> None:
     peer = "global.network.traces[0].namespaceSelector.matchLabels.name=tracing"
     (policy,) = [
         one
-        for one in render("small", f"gateway.settings.TRACES_URL={url}", peer)
-        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "spanstream-gateway"
+        for one in render("small", *MOVING, f"{name}.settings.TRACES_URL={url}", peer)
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == f"spanstream-{name}"
     ]
     to = [{"namespaceSelector": {"matchLabels": {"name": "tracing"}}}]
     assert {"ports": [{"port": port, "protocol": "TCP"}], "to": to} in policy["spec"]["egress"]
