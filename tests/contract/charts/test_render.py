@@ -356,6 +356,24 @@ def test_the_notes_say_that_nobody_makes_the_topics(chart: Chart) -> None:
     assert "nobody makes the topics" not in chart.notes("production")
 
 
+@pytest.mark.parametrize(
+    ("profile", "wrong", "said"),
+    [
+        ("small", "gateway.replicas=5", "gateway.replicas (5) counts for nothing: gateway.autoscaling"),
+        ("gpu", "encoder.replicas=5", "encoder.replicas (5) counts for nothing: encoder.ray"),
+        ("small", "encoder.ray.maxReplicas=4", "encoder.ray counts for nothing"),
+        ("small", "global.blobs.accessMode=ReadWriteOnce", "2 of ingestorApi, and global.blobs.accessMode"),
+    ],
+)
+def test_the_notes_name_what_counts_for_nothing_and_volumes_that_others_cannot_mount(
+    chart: Chart, profile: str, wrong: str, said: str
+) -> None:
+    assert said in chart.notes(profile, wrong)
+    before = chart.notes(profile)
+    assert "counts for nothing" not in before
+    assert "accessMode" not in before
+
+
 @pytest.mark.parametrize("sets", [MOVING, MOVED, ()])
 def test_the_notes_of_a_first_install_say_that_there_is_nothing_to_move(chart: Chart, sets: tuple[str, ...]) -> None:
     assert ("a first install has nothing to move" in chart.notes("dev", *sets)) == bool(sets)
