@@ -94,6 +94,8 @@ def test_what_a_plan_needs_is_said_of_it_alone() -> None:
     assert ("strimzi.topics" in large, "KubeRay" in large) == (True, False)
     assert "KubeRay" in gpu
     assert yaml.safe_load(gpu) == values(GPU)
+    assert "\notherEncoder: *encoder\n" in gpu
+    assert yaml.safe_load(large)["otherEncoder"] == values(LARGE)["encoder"]
 
 
 def test_the_planner_counts_consumers_and_cores_as_the_chart_does() -> None:
