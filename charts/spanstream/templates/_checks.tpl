@@ -12,6 +12,9 @@
 {{- if and .Values.global.kafka.username (not .Values.global.kafka.passwordSecret.name) }}
 {{- fail "global.kafka.username needs global.kafka.passwordSecret.name, the Secret with its password" }}
 {{- end }}
+{{- if and .Values.global.store.caSecret.name (not (hasPrefix "https:" .Values.global.store.url)) }}
+{{- fail (printf "global.store.caSecret.name needs a global.store.url that begins with https:, not %s: nothing else shows a certificate" .Values.global.store.url) }}
+{{- end }}
 {{- range $made := list "topics" "users" }}
 {{- if index $.Values.strimzi $made }}
 {{- if not $.Values.strimzi.cluster }}

@@ -13,6 +13,7 @@ LOG_URL: kafka://{{ .Values.global.kafka.bootstrapServers }}
 LOG_CA_FILE: {{ include "service.logCaFile" . | quote }}
 LOG_USERNAME: {{ tpl .Values.global.kafka.username $context | quote }}
 STORE_URL: {{ .Values.global.store.url | quote }}
+SSL_CERT_FILE: {{ include "service.storeCaFile" . | quote }} # the store's client knows it by this; those of the log and of buckets have files of their own
 STORE_COMPRESSION: {{ .Values.global.index.compression | quote }}
 BLOB_URL: {{ .Values.global.blobs.url | quote }}
 SPANS: {{ .Values.global.index.spans | quote }}
@@ -82,6 +83,11 @@ spec:
           mountPath: /etc/spanstream/kafka
           readOnly: true
         {{- end }}
+        {{- if .Values.global.store.caSecret.name }}
+        - name: store
+          mountPath: /etc/spanstream/store
+          readOnly: true
+        {{- end }}
         {{- range $name, $volume := .Values.ingestorWorker.volumes }}
         {{- if tpl $volume.claim $context }}
         - name: {{ $name }}
@@ -93,6 +99,9 @@ spec:
       emptyDir: {sizeLimit: 256Mi}
     {{- if .Values.global.kafka.caSecret.name }}
     {{- include "service.secretVolume" (list "kafka" .Values.global.kafka.caSecret "ca.crt") | nindent 4 }}
+    {{- end }}
+    {{- if .Values.global.store.caSecret.name }}
+    {{- include "service.secretVolume" (list "store" .Values.global.store.caSecret "ca.crt") | nindent 4 }}
     {{- end }}
     {{- range $name, $volume := .Values.ingestorWorker.volumes }}
     {{- with tpl $volume.claim $context }}
