@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
@@ -14,7 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT
-from tests.contract.charts.conftest import Render, merged
+from tests.contract.charts.conftest import Render, merged, settings
 from tests.contract.charts.pods import ALONE, BACK, CASES, IDS, MOVED, MOVING, RAY, pods
 from tools import chart_schema
 from tools.helm import PROFILES, Chart, Refused
@@ -115,6 +116,26 @@ def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) 
     with pytest.raises(Refused) as refused:
         chart.render("small", wrong)
     assert named in str(refused.value)
+
+
+def test_the_three_upgrades_render_as_they_are_printed(render: Render) -> None:
+    """docs/deployment.md; each is given with all of the values before it."""
+    text = (ROOT / "docs/deployment.md").read_text()
+    (printed,) = re.findall(r"^```yaml\n# A: .*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    upgrades = [yaml.safe_load(part) for part in re.split(r"^# [BC]: .*\n", printed, flags=re.MULTILINE)]
+    before: dict[str, Any] = {}
+    found = []
+    for upgrade in upgrades:
+        before = merged(before, upgrade)
+        found.append({pod.component: pod for pod in pods(render("small", *settings(before)))})
+    assert [("encoder" in each, "other-encoder" in each, "migration" in each) for each in found] == [
+        (True, True, True),
+        (True, True, True),
+        (False, True, False),
+    ]
+    folder, _, _ = before["otherEncoder"]["settings"]["ENCODER_MODEL"].rpartition("/")
+    mounts = [mount["mountPath"] for mount in found[0]["other-encoder"].container["volumeMounts"]]
+    assert any(folder.startswith(f"{path}/") for path in mounts)
 
 
 def test_a_model_at_the_same_path_of_another_volume_is_another_one(chart: Chart) -> None:
