@@ -6,6 +6,7 @@ A wrong setting in a values file is then refused before anything is installed, w
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from spanstream.gateway.settings import GatewaySettings
 from spanstream.indexer.settings import IndexerSettings
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.runtime.settings import Settings, variables
+from spanstream.standalone.migration.settings import MigrationSettings
 
 CHART = Path(__file__).resolve().parents[1] / "charts/spanstream"
 SCHEMA = CHART / "values.schema.json"
@@ -32,6 +34,7 @@ SETTINGS: dict[str, tuple[str, type[Settings]]] = {
     "indexer": ("indexer", IndexerSettings),
     "gateway": ("gateway", GatewaySettings),
 }
+MIGRATION = CHART / "templates/_migration.tpl"
 # What differs from pod to pod, so that the chart's templates alone can say it.
 _OF_THE_POD = {"LOG_MEMBER"}
 _KEPT = (
@@ -74,6 +77,8 @@ def schema() -> dict[str, Any]:
     for name, (service, kind) in SETTINGS.items():
         decided = {*values[service]["wiring"], *values[service].get("secrets", {}), *_OF_THE_POD}
         current["$defs"][f"{name}Settings"] = definition(kind, decided)
+    decided = {*re.findall(r"^([A-Z_]+): ", MIGRATION.read_text(), re.MULTILINE), *_OF_THE_POD}
+    current["$defs"]["migrationSettings"] = definition(MigrationSettings, decided)
     return current
 
 

@@ -53,14 +53,14 @@ class Chart:
         text = self._run("template", release, str(self.path), "--namespace", NAMESPACE, *self._values(profile, sets))
         return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
-    def notes(self, profile: str, *sets: str) -> str:
-        """What an installation ends by printing; `helm template` leaves it out, so it is asked for as a ConfigMap. Raises Refused."""
+    def notes(self, profile: str, *sets: str, upgrade: bool = False) -> str:
+        """What an installation (or an upgrade) ends by printing; `helm template` leaves it out, so it is asked for as a ConfigMap. Raises Refused."""
         templates = self.path / "templates"
         own = [templates / "_notes.tpl", templates / "notes.yaml"]
         own[0].write_text(f'{{{{ define "notes" -}}}}{(templates / "NOTES.txt").read_text()}{{{{- end }}}}')
         own[1].write_text('kind: ConfigMap\ndata: {notes: {{ include "notes" . | quote }}}\n')
         try:
-            only = ["--show-only", "templates/notes.yaml"]
+            only = ["--show-only", "templates/notes.yaml", *(["--is-upgrade"] if upgrade else [])]
             text = self._run(
                 "template", RELEASE, str(self.path), "--namespace", NAMESPACE, *only, *self._values(profile, sets)
             )

@@ -1,11 +1,11 @@
-"""Writes docs/inventory.md: what each profile of the chart deploys, small enough to be reviewed line by line."""
+"""Writes docs/inventory.md: what each profile of the chart deploys and may do in Kafka, small enough to be reviewed line by line."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,21 @@ of one pod, requested and, after the slash, at most.
 # What comes on top while documents move to another release of the encoder.
 MOVING = ("global.migration.to=otherEncoder", "otherEncoder.settings.ENCODER_MODEL=another")
 _TABLE = ["| pods | replicas | runs | cores | memory | other |", "|---|---|---|---|---|---|"]
+RIGHTS = """## Rights in Kafka
+
+What `strimzi.users` allows each service's user. Without it allow the same; where all log in as one user (`global.kafka.username` without a template), that one needs all of
+it. Gateway and encoder do not speak to Kafka.
+
+| user | on | names | operations |
+|---|---|---|---|"""
+TOPICS = """## Topics
+
+All have the same number of partitions (`global.kafka.partitions`).
+
+| topic | configuration |
+|---|---|"""
+# Of the topics job, for which Strimzi has no user: where topics are Strimzi's there is no job.
+TOPICS_JOB = ("topics, where the job makes them", "topic", ("Create", "Describe"))
 Resource = dict[str, Any]
 
 
@@ -38,7 +53,39 @@ def page(chart: Chart) -> str:
         more = [row for row in _pods(chart.render(profile, *MOVING)) if row not in rows]
         parts += ["While documents move to another release of the encoder (`global.migration.to`) besides:", ""]
         parts += [*_TABLE, *more, ""]
+    users = [one for one in chart.render("production", *MOVING) if one["kind"] == "KafkaUser"]
+    who, on, operations = TOPICS_JOB
+    topics = {
+        one["metadata"]["name"]: one["spec"]["config"]
+        for one in chart.render("production")
+        if one["kind"] == "KafkaTopic"
+    }
+    parts += [TOPICS, *(_topic(name, config) for name, config in topics.items()), ""]
+    made = _right(who, on, list(topics), operations)
+    parts += [RIGHTS, *(row for user in users for row in _rights(user)), made, ""]
     return "\n".join(parts)
+
+
+def _topic(name: str, config: Resource) -> str:
+    return f"| {name} | {', '.join(f'`{key}={value}`' for key, value in config.items())} |"
+
+
+def _rights(user: Resource) -> Iterator[str]:
+    """What a KafkaUser may do: a row for all names with the same operations."""
+    may: dict[tuple[str, str], list[str]] = {}
+    for acl in user["spec"]["authorization"]["acls"]:
+        on = acl["resource"]
+        name = on["name"] + ("*" if on["patternType"] == "prefix" else "")
+        may.setdefault((on["type"], name), []).extend(acl["operations"])
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (kind, name), operations in may.items():
+        alike.setdefault((kind, tuple(dict.fromkeys(operations))), []).append(name)
+    for (kind, once), names in sorted(alike.items(), key=lambda row: row[0][0] != "topic"):
+        yield _right(user["metadata"]["name"].removeprefix(f"{RELEASE}-"), kind, names, once)
+
+
+def _right(who: str, on: str, names: Sequence[str], operations: Sequence[str]) -> str:
+    return f"| {who} | {on} | {', '.join(f'`{name}`' for name in names)} | {', '.join(operations)} |"
 
 
 def _pods(resources: list[Resource]) -> Iterator[str]:

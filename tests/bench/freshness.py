@@ -1,8 +1,9 @@
 """P10: from the answer 202 to the first search that returns the document, idle and under load.
 
-Idle, searches follow one another until one finds it. Under load that alone would take an eighth of two cores; there the
-probe asks for the status with `wait`, which costs next to nothing, and then searches once. What it measures is a little
-more than the time that counts, never less.
+The probe asks for the status with `wait`, which costs next to nothing, and then searches once. What it measures is a little
+more than the time that counts, never less. Idle, searches also follow one another until one finds the document: those
+slow down what they wait for (the engine in process lets nothing else run during a search, decision 0022), and under load
+they would take an eighth of two cores.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def measure(product: Product, capacity: float, *, short: bool) -> Result:
         idle, told = Probes(client, texts), Probes(client, texts)
         for _ in range(count):
             idle.search()
-        for _ in range(count // 2):
+        for _ in range(count):
             told.wait()
         busy, load = _under_load(product, Probes(client, texts), LOAD * capacity, seconds)
     figures = {"idle": idle.figures(), "idle_waiting": told.figures(), "under_load": busy.figures()}
@@ -114,9 +115,9 @@ def measure(product: Product, capacity: float, *, short: bool) -> Result:
     bar = 100
     return {
         "rows": [
-            row("P10 found after 202, idle, p50 ms", f"{calm['p50_ms']}", f"≤ {bar}", calm["p50_ms"] <= bar),
-            row("P10 found after 202, idle, p99 / max ms", f"{calm['p99_ms']} / {calm['max_ms']}"),
-            row("P10 the same by status and one search, p50 ms", f"{waiting['p50_ms']}"),
+            row("P10 found after 202, idle, p50 ms", f"{waiting['p50_ms']}", f"≤ {bar}", waiting["p50_ms"] <= bar),
+            row("P10 found after 202, idle, p99 / max ms", f"{waiting['p99_ms']} / {waiting['max_ms']}"),
+            row("P10 the same, searching all the while, p50 ms", f"{calm['p50_ms']}"),
             row(
                 f"P10 found, load {load['accepted_per_second']:.0f}/s, p99 ms",
                 f"{loaded['p99_ms']}",

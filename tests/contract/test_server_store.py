@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -20,6 +22,7 @@ from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreError, StoreRejected, StoreUnavailable
 from spanstream.store.opening import open_store
 from spanstream.store.server import BATCH_VECTOR_BYTES, NUMBER_BYTES, ServerStore
+from tests.fixtures.certificates import certificate
 from tests.fixtures.store import DIMENSION, head, passage, unit
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
@@ -95,17 +98,67 @@ COLLECTION: dict[str, Any] = {
 
 @contextmanager
 def scripted(
-    status: int, result: Any, passages: list[int] | None = None, retry_after: str | None = None
+    status: int,
+    result: Any,
+    passages: list[int] | None = None,
+    retry_after: str | None = None,
+    shown: Path | None = None,
 ) -> Iterator[str]:
+    """`shown`: its key and certificate; None: without TLS."""
     said = {"status": status, "result": result, "retry_after": retry_after}
     handler = type("Handler", (Scripted,), said | {"passages": [] if passages is None else passages})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if shown is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(shown)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    yield f"http{'s' if shown else ''}://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A server's key and certificate, and who has signed it."""
+    folder = tmp_path_factory.mktemp("authority")
+    shown, known = folder / "server.pem", folder / "ca.crt"
+    signed, key = certificate()
+    shown.write_text(key + signed)
+    known.write_text(signed)
+    return shown, known
+
+
+def test_a_server_is_known_by_the_certificates_that_are_named(authority: tuple[Path, Path]) -> None:
+    shown, known = authority
+    with scripted(200, [DONE], shown=shown) as url:
+        store = open_store(url, "key", known)
+        store.open("g", DIMENSION, Compression.NONE)
+        store.upsert_passages([passage(Key("acme", "wiki", "d"))])
+        store.close()
+        stranger = open_store(url, "key")
+        with pytest.raises(StoreUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            stranger.open("g", DIMENSION, Compression.NONE)
+        stranger.close()
+
+
+def test_openssls_own_variable_names_them_too(authority: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the chart's migration job is told."""
+    shown, known = authority
+    monkeypatch.setenv("SSL_CERT_FILE", str(known))
+    with scripted(200, [DONE], shown=shown) as url:
+        store = open_store(url, "key")
+        store.open("g", DIMENSION, Compression.NONE)
+        store.close()
+
+
+def test_certificates_that_cannot_be_used_are_refused_by_their_setting(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"STORE_CA_FILE: .*missing\.crt cannot be read \(FileNotFoundError\)"):
+        open_store("https://127.0.0.1:1", None, tmp_path / "missing.crt")
+    with pytest.raises(ValueError, match="STORE_CA_FILE needs a STORE_URL that begins with https"):
+        open_store("http://127.0.0.1:1", None, tmp_path / "missing.crt")
 
 
 @pytest.mark.parametrize("left", ["documents-next", "passages-next"])

@@ -837,6 +837,11 @@ def test_memos_are_of_no_generation_and_no_standing_queries(store: Store) -> Non
     beside.open("third", DIMENSION, Compression.NONE)
     assert store.memos().read("move") == beside.memos().read("move") == {"old": "b", "of": [1, None, "\u00e4"]}
     assert store.memos().read("hold") is None
+    for name in ("gateway/a", "gateway/b"):
+        store.memos().write(name, {"id": name})
+    assert sorted(each["id"] for each in beside.memos().all("gateway")) == ["gateway/a", "gateway/b"]
+    store.memos().forget("gateway/a")
+    assert [each["id"] for each in store.memos().all("gateway")] == ["gateway/b"]
     assert store.standing().all() == [standing()]
     for _ in range(2):
         beside.memos().forget("move")

@@ -6,18 +6,11 @@ chart's KafkaTopics and KafkaUsers.
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from kafka import KafkaAdminClient
 from kafka.admin import (
     ACL,
@@ -32,6 +25,7 @@ from kafka.admin import (
 
 from spanstream.standalone.broker import LocalBroker
 from spanstream.standalone.ports import HOST
+from tests.fixtures.certificates import certificate
 from tests.fixtures.product import free_port
 from tests.rehearsal.manifests import Resource
 
@@ -113,25 +107,3 @@ def acls(user: Resource) -> Iterator[Any]:
                     kind, one["resource"]["name"], _PATTERNS[one["resource"]["patternType"]]
                 ),
             )
-
-
-def certificate() -> tuple[str, str]:
-    """Of a broker on loopback, signed by itself, and its key; both PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kafka")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return made.public_bytes(Encoding.PEM).decode(), private.decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log, Outgoing
 from spanstream.eventlog.opening import open_log
 from spanstream.events.ids import Key
+from spanstream.events.topics import ALL
 from tests.rehearsal.guarded import GuardedBroker
+from tools.inventory import TOPICS_JOB
 
 SECONDS = 60.0
 # What each service publishes to, what its group reads, and something that is none of its business.
@@ -80,6 +83,21 @@ def test_who_asks_where_every_stage_is_may_know(door: Door, service: str) -> Non
         for group, topic in (("ingestor", "documents.v1"), ("embedder", "passages.v1"), ("indexer", "embeddings.v1")):
             assert len(log.committed(group, topic)) == len(log.end_offsets(topic)) == 24
         log.reader({"ingestor-api": "matches.v1", "migration": "failures.v1"}[service], {}).close()
+    finally:
+        log.close()
+
+
+def test_the_topics_job_needs_no_more_than_the_page_says(guarded: GuardedBroker, door: Door) -> None:
+    """docs/inventory.md, "Rights in Kafka"."""
+    _, on, operations = TOPICS_JOB
+    topic = replace(ALL[0], name="made.v1")
+    rights = [{"resource": {"type": on, "name": topic.name, "patternType": "literal"}, "operations": list(operations)}]
+    guarded.apply([], [{"metadata": {"name": "spanstream-topics"}, "spec": {"authorization": {"acls": rights}}}])
+    log = door.log("topics")
+    try:
+        assert log.ensure_topics([topic]) == [topic.name]
+        assert log.ensure_topics([topic]) == []
+        assert len(log.end_offsets(topic.name)) == topic.partitions
     finally:
         log.close()
 

@@ -36,6 +36,11 @@ ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- if .Values.global.kafka.caSecret.name }}/etc/spanstream/kafka/ca.crt{{ end }}
 {{- end }}
 
+{{/* Where the certificates of who signs the store's are mounted; empty where none are named. */}}
+{{- define "service.storeCaFile" -}}
+{{- if .Values.global.store.caSecret.name }}/etc/spanstream/store/ca.crt{{ end }}
+{{- end }}
+
 {{/* Where the public keys of tokens are mounted; empty where none are named. */}}
 {{- define "service.jwksFile" -}}
 {{- if .Values.global.auth.jwksSecret.name }}/etc/spanstream/jwks/jwks.json{{ end }}

@@ -1,10 +1,36 @@
-{{/* What no schema can say about several values at once. */}}
+{{/* What no schema can say about several values at once, or only without the reason. */}}
 {{- define "spanstream.checks" -}}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) }}
 {{- fail (printf "the release's name (%s) must begin with a letter and have no dots: Services are named after it" .Release.Name) }}
 {{- end }}
 {{- if and .Values.global.kafka.passwordSecret.name (not .Values.global.kafka.username) }}
 {{- fail "global.kafka.passwordSecret.name needs global.kafka.username: nobody would log in with it" }}
+{{- end }}
+{{- if and .Values.global.kafka.username (not .Values.global.kafka.caSecret.name) }}
+{{- fail "global.kafka.username needs global.kafka.caSecret.name, a Secret with the certificates of who signs the brokers': without TLS nobody logs in" }}
+{{- end }}
+{{- if and .Values.global.kafka.username (not .Values.global.kafka.passwordSecret.name) }}
+{{- fail "global.kafka.username needs global.kafka.passwordSecret.name, the Secret with its password" }}
+{{- end }}
+{{- if and .Values.global.store.caSecret.name (not (hasPrefix "https:" .Values.global.store.url)) }}
+{{- fail (printf "global.store.caSecret.name needs a global.store.url that begins with https:, not %s: nothing else shows a certificate" .Values.global.store.url) }}
+{{- end }}
+{{- range $made := list "topics" "users" }}
+{{- if index $.Values.strimzi $made }}
+{{- if not $.Values.strimzi.cluster }}
+{{- fail (printf "strimzi.%s needs strimzi.cluster, the name of the Kafka whose operators are to make them" $made) }}
+{{- end }}
+{{- if $.Values.topics.job }}
+{{- fail (printf "topics.job must be false with strimzi.%s: %s" $made (ternary "one of the two makes the topics" "the job has none of the users that it makes; let strimzi.topics make the topics, or make them by hand" (eq $made "topics"))) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.ingress.enabled }}
+{{- range $needed, $what := dict "host" "at which name it is reached" "tlsSecret" "the Secret with the certificate of that name and of ingest. before it: keys and documents do not go over plain HTTP" }}
+{{- if not (index $.Values.ingress $needed) }}
+{{- fail (printf "ingress.enabled needs ingress.%s, %s" $needed $what) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if and .Values.strimzi.users (not .Values.global.kafka.username) }}
 {{- fail "strimzi.users needs global.kafka.username: nobody would log in as the users that it makes" }}
@@ -32,6 +58,13 @@
 {{- $encoder := index $.Values $name }}
 {{- if and (eq $name "otherEncoder") (not ($encoder.settings | default dict).ENCODER_MODEL) }}
 {{- fail "otherEncoder.settings.ENCODER_MODEL must name its model once global.migration.to or global.index.encoder asks for it: one with the default model too would be no other release" }}
+{{- end }}
+{{- if and $.Values.global.migration.to (ne $.Values.global.migration.to $.Values.global.index.encoder) }}
+{{- $models := list (index ($.Values.encoder.settings | default dict) "ENCODER_MODEL" | default "minilm") (index ($.Values.otherEncoder.settings | default dict) "ENCODER_MODEL") }}
+{{- $same := or (eq (first $models) "minilm") (eq (toJson $.Values.encoder.volumes) (toJson $.Values.otherEncoder.volumes)) }}
+{{- if and $same (eq (first $models) (last $models)) }}
+{{- fail (printf "encoder.settings.ENCODER_MODEL and otherEncoder.settings.ENCODER_MODEL (%s) are the same model: there is no other release that documents could move to" (last $models)) }}
+{{- end }}
 {{- end }}
 {{- if eq $encoder.workload "RayService" }}
 {{- $service := include "service.of" (list $ (kebabcase $name)) }}

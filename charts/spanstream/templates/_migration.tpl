@@ -13,6 +13,7 @@ LOG_URL: kafka://{{ .Values.global.kafka.bootstrapServers }}
 LOG_CA_FILE: {{ include "service.logCaFile" . | quote }}
 LOG_USERNAME: {{ tpl .Values.global.kafka.username $context | quote }}
 STORE_URL: {{ .Values.global.store.url | quote }}
+SSL_CERT_FILE: {{ include "service.storeCaFile" . | quote }} # the store's client knows it by this; those of the log and of buckets have files of their own
 STORE_COMPRESSION: {{ .Values.global.index.compression | quote }}
 BLOB_URL: {{ .Values.global.blobs.url | quote }}
 SPANS: {{ .Values.global.index.spans | quote }}
@@ -23,6 +24,9 @@ MIGRATION_LOOPS: {{ .Values.migration.loops | quote }}
 MIGRATION_OVERLAP: {{ include "service.scalar" .Values.migration.overlap | quote }}
 MIGRATION_SUCCESS_DROP: {{ include "service.scalar" .Values.migration.successDrop | quote }}
 MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
+{{- range $name, $value := .Values.migration.settings }}
+{{ $name }}: {{ include "service.scalar" $value | quote }}
+{{- end }}
 {{- range $name, $value := .Values.ingestorWorker.settings }}
 {{- if hasPrefix "INGESTOR_" $name }}
 {{ $name }}: {{ include "service.scalar" $value | quote }}
@@ -34,6 +38,7 @@ MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
 {{- define "spanstream.migrationPod" -}}
 {{- $context := dict "Chart" (dict "Name" "migration") "Values" .Values "Release" .Release "Template" .Template -}}
 {{- $secrets := dict "LOG_PASSWORD" (include "spanstream.logPassword" $context | fromJson) "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
+{{- range $name, $path := .Values.migration.secrets }}{{ $_ := set $secrets $name (fromYaml (tpl $path $context)) }}{{ end -}}
 metadata:
   {{- include "service.podMetadata" (list . "migration" dict dict) | nindent 2 }}
 spec:
@@ -78,6 +83,11 @@ spec:
           mountPath: /etc/spanstream/kafka
           readOnly: true
         {{- end }}
+        {{- if .Values.global.store.caSecret.name }}
+        - name: store
+          mountPath: /etc/spanstream/store
+          readOnly: true
+        {{- end }}
         {{- range $name, $volume := .Values.ingestorWorker.volumes }}
         {{- if tpl $volume.claim $context }}
         - name: {{ $name }}
@@ -89,6 +99,9 @@ spec:
       emptyDir: {sizeLimit: 256Mi}
     {{- if .Values.global.kafka.caSecret.name }}
     {{- include "service.secretVolume" (list "kafka" .Values.global.kafka.caSecret "ca.crt") | nindent 4 }}
+    {{- end }}
+    {{- if .Values.global.store.caSecret.name }}
+    {{- include "service.secretVolume" (list "store" .Values.global.store.caSecret "ca.crt") | nindent 4 }}
     {{- end }}
     {{- range $name, $volume := .Values.ingestorWorker.volumes }}
     {{- with tpl $volume.claim $context }}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -39,3 +40,13 @@ def merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(value, Mapping) and isinstance(found.get(name), Mapping)
         found[name] = merged(found[name], value) if both else value
     return found
+
+
+def settings(found: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """As of --set."""
+    for name, value in found.items():
+        here = f"{path}.{name.replace('.', chr(92) + '.')}" if path else name
+        if isinstance(value, Mapping):
+            yield from settings(value, here)
+        else:
+            yield f"{here}={json.dumps(value) if isinstance(value, bool) else value}"

@@ -81,6 +81,11 @@ TOGGLES |= {
     "moving from ray": (*BACK, "otherEncoder.workload=RayService", "otherEncoder.autoscaling.kind=none"),
     "alone on ray": (*ALONE, *RAY),
 }
+TOGGLES["moving with a store of the company's"] = (
+    *MOVING,
+    "global.store.url=https://qdrant:6333",
+    "global.store.caSecret.name=company",
+)
 TOGGLES["moving with all"] = tuple(
     one
     for name in ("moving", "monitored", "cpu", "blobs elsewhere", "strimzi", "images", "login", "placed", "openshift")
@@ -90,6 +95,8 @@ TOGGLES["moving and closed"] = (
     *MOVING,
     *TOGGLES["nobody from outside"],
     "indexer.settings.TRACES_URL=https://collector.example.com",
+    "migration.settings.TRACES_URL=https://collector.example.com",
+    "migration.settings.LOG_LEVEL=debug",
 )
 TOGGLES["together"] = tuple(
     one

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from spanstream.standalone.planning.capacity import ENCODER_CORES, MEMBERS, plan
 from spanstream.standalone.planning.workload import Workload
 from spanstream.store.compression import Compression
 from tests.conftest import ROOT
-from tests.contract.charts.conftest import Render, merged
+from tests.contract.charts.conftest import Render, merged, settings
 from tools.helm import PROFILES, Refused
 from tools.scaling.policy import policy
 from tools.scaling.scenarios import GROUPS, scenarios
@@ -33,16 +32,6 @@ PLANNED = {
 
 def values(workload: Workload) -> dict[str, Any]:
     return fragment.values(plan(workload, calibration.read().costs), workload)
-
-
-def settings(found: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """As of --set."""
-    for name, value in found.items():
-        here = f"{path}.{name.replace('.', chr(92) + '.')}" if path else name
-        if isinstance(value, Mapping):
-            yield from settings(value, here)
-        else:
-            yield f"{here}={json.dumps(value) if isinstance(value, bool) else value}"
 
 
 @pytest.mark.parametrize("name", PLANNED)
@@ -94,6 +83,8 @@ def test_what_a_plan_needs_is_said_of_it_alone() -> None:
     assert ("strimzi.topics" in large, "KubeRay" in large) == (True, False)
     assert "KubeRay" in gpu
     assert yaml.safe_load(gpu) == values(GPU)
+    assert "\notherEncoder: *encoder\n" in gpu
+    assert yaml.safe_load(large)["otherEncoder"] == values(LARGE)["encoder"]
 
 
 def test_the_planner_counts_consumers_and_cores_as_the_chart_does() -> None:

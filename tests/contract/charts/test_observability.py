@@ -66,7 +66,7 @@ def test_each_alert_says_what_is_wrong_and_where_to_read_what_to_do(alert: dict[
     assert alert["labels"]["severity"] in ("warning", "critical")
     labels = {label for _, own in declared().values() for label in own} | _ADDED
     assert set(re.findall(r"\$labels\.(\w+)", alert["annotations"]["summary"])) <= labels
-    page, _, section = alert["annotations"]["runbook"].partition("#")
+    page, _, section = alert["annotations"]["runbook_url"].partition("#")
     assert section == alert["alert"].lower()
     text = (ROOT / page).read_text()
     (runbook,) = re.findall(rf"^## {alert['alert']}\n((?:(?!## ).*\n?)+)", text, re.MULTILINE)

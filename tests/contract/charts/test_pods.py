@@ -133,10 +133,13 @@ def test_cores_can_be_limited_everywhere(render: Render) -> None:
 def test_a_service_takes_variables_from_secrets_of_the_administrators(render: Render, profile: str) -> None:
     """The encoder on Ray too: a collector's credentials, say."""
     reference = r" {name: collector\, key: headers}"  # --set takes what begins with a brace for a list
-    for pod in pods(render(profile, f"encoder.secrets.OTEL_EXPORTER_OTLP_HEADERS={reference}")):
-        if pod.component == "encoder":
-            (given,) = [each for each in pod.container["env"] if each["name"] == "OTEL_EXPORTER_OTLP_HEADERS"]
-            assert given["valueFrom"]["secretKeyRef"] == {"name": "collector", "key": "headers"}
+    names = ("encoder", "gateway", "migration")
+    sets = [f"{name}.secrets.OTEL_EXPORTER_OTLP_HEADERS={reference}" for name in names]
+    found = [pod for pod in pods(render(profile, *MOVING, *sets)) if pod.component in names]
+    assert {pod.component for pod in found} == set(names)
+    for pod in found:
+        (given,) = [each for each in pod.container["env"] if each["name"] == "OTEL_EXPORTER_OTLP_HEADERS"]
+        assert given["valueFrom"]["secretKeyRef"] == {"name": "collector", "key": "headers"}
 
 
 def test_a_pod_of_ray_waits_only_where_it_may(render: Render) -> None:
@@ -395,6 +398,7 @@ def test_a_job_with_other_values_is_another_job_and_one_with_the_same_is_the_sam
         [
             job("migration.rate=5"),
             job("migration.begin=false"),
+            job("migration.settings.LOG_LEVEL=debug"),
             job("migration.resources.limits.memory=3Gi"),
             job("ingestorWorker.settings.INGESTOR_MAX_PASSAGES=5"),
             job("global.index.encoder=otherEncoder"),
@@ -426,7 +430,7 @@ def test_the_job_cuts_texts_and_finds_files_as_the_ingestor_does(render: Render)
     )
     given, theirs = environment(own, resources), environment(worker, resources)
     assert given.items() >= limits.items()
-    assert "LOG_LEVEL" not in given
+    assert "LOG_LEVEL" not in given  # it has `migration.settings`
     for name in ("LOG_URL", "LOG_CA_FILE", "BLOB_URL", "SPANS"):
         assert given[name] == theirs[name]
     assert given["LOG_USERNAME"] == "spanstream-migration"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
@@ -14,7 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT
-from tests.contract.charts.conftest import Render, merged
+from tests.contract.charts.conftest import Render, merged, settings
 from tests.contract.charts.pods import ALONE, BACK, CASES, IDS, MOVED, MOVING, RAY, pods
 from tools import chart_schema
 from tools.helm import PROFILES, Chart, Refused
@@ -50,11 +51,20 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         ("encoder.workload=StatefulSet", "workload"),
         ("global.kafka.bootstrapServers=kafka", "bootstrapServers"),
         ("global.store.url=qdrant:6333", "store"),
+        (
+            "global.store.caSecret.name=company",
+            "global.store.caSecret.name needs a global.store.url that begins with https",
+        ),
         ("global.auth.keysSecret.name=", "keysSecret"),
-        ("ingress.enabled=true", "ingress"),
-        ("strimzi.topics=true", "strimzi"),
-        ("strimzi.users=true", "strimzi"),
-        ("global.kafka.username=me", "caSecret"),
+        ("ingress.enabled=true,ingress.tlsSecret=tls", "ingress.enabled needs ingress.host"),
+        ("ingress.enabled=true,ingress.host=search.example.com", "ingress.enabled needs ingress.tlsSecret"),
+        ("strimzi.topics=true", "strimzi.topics needs strimzi.cluster"),
+        ("strimzi.topics=true,strimzi.cluster=events", "topics.job must be false with strimzi.topics"),
+        ("strimzi.users=true", "strimzi.users needs strimzi.cluster"),
+        ("strimzi.users=true,strimzi.cluster=events", "topics.job must be false with strimzi.users"),
+        ("global.kafka.username=me", "global.kafka.username needs global.kafka.caSecret.name"),
+        ("global.kafka.username=me,global.kafka.caSecret.name=ca", "needs global.kafka.passwordSecret.name"),
+        ("otherEncoder.settings.ENCODER_MODEL=minilm,global.migration.to=otherEncoder", "(minilm) are the same model"),
         ("global.index.compression=zip", "compression"),
         ("indexer.replicas=7", "indexer: 7 replicas with 1 consumers each exceed global.kafka.partitions (6)"),
         ("embedder.replicas=4", "embedder: 4 replicas with 2 consumers each exceed global.kafka.partitions (6)"),
@@ -96,6 +106,8 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         ("migration.to=otherEncoder", "'to'"),
         ("migration.overlap=2", "/migration/overlap"),
         ("migration.rate=-1", "/migration/rate"),
+        ("migration.settings.MIGRATION_RATE=3", "MIGRATION_RATE"),
+        ("migration.settings.STORE_URL=http://elsewhere:6333", "STORE_URL"),
         ("otherEncoder.settings.ENCODER_TARGET_TOKENS=9", "ENCODER_TARGET_TOKENS"),
         ("otherEncoder.ports.serve=9000", "otherEncoder/ports"),
     ],
@@ -104,6 +116,45 @@ def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) 
     with pytest.raises(Refused) as refused:
         chart.render("small", wrong)
     assert named in str(refused.value)
+
+
+def test_the_three_upgrades_render_as_they_are_printed(render: Render) -> None:
+    """docs/deployment.md; each is given with all of the values before it."""
+    text = (ROOT / "docs/deployment.md").read_text()
+    (printed,) = re.findall(r"^```yaml\n# A: .*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    upgrades = [yaml.safe_load(part) for part in re.split(r"^# [BC]: .*\n", printed, flags=re.MULTILINE)]
+    before: dict[str, Any] = {}
+    found = []
+    for upgrade in upgrades:
+        before = merged(before, upgrade)
+        found.append({pod.component: pod for pod in pods(render("small", *settings(before)))})
+    assert [("encoder" in each, "other-encoder" in each, "migration" in each) for each in found] == [
+        (True, True, True),
+        (True, True, True),
+        (False, True, False),
+    ]
+    folder, _, _ = before["otherEncoder"]["settings"]["ENCODER_MODEL"].rpartition("/")
+    mounts = [mount["mountPath"] for mount in found[0]["other-encoder"].container["volumeMounts"]]
+    assert any(folder.startswith(f"{path}/") for path in mounts)
+
+
+def test_a_model_at_the_same_path_of_another_volume_is_another_one(chart: Chart) -> None:
+    both = [f"{name}.settings.ENCODER_MODEL=/models/mine" for name in ("encoder", "otherEncoder")]
+    volumes = [
+        f"{name}.volumes.models.{key}"
+        for name in ("encoder", "otherEncoder")
+        for key in ("mountPath=/models", "claim=one")
+    ]
+    sets = (*both, *volumes, "global.migration.to=otherEncoder")
+    with pytest.raises(Refused, match=r"\(/models/mine\) are the same model"):
+        chart.render("small", *sets)
+    assert chart.render("small", *sets, "otherEncoder.volumes.models.claim=two")
+
+
+def test_users_may_be_made_where_topics_are_made_by_hand(render: Render) -> None:
+    kinds = {one["kind"] for one in render("production", "strimzi.topics=false")}
+    assert "KafkaUser" in kinds
+    assert "KafkaTopic" not in kinds
 
 
 def test_users_that_nobody_logs_in_as_are_refused(chart: Chart) -> None:
@@ -284,7 +335,7 @@ def test_what_is_empty_may_be_left_empty(chart: Chart) -> None:
         (("production", "smoke.tokenSecret.name="), ["get ingress spanstream"], ["port-forward", "helm -n"]),
         (("gpu",), ["Ray's head runs once"], ["encoder may"]),
         (("small", "gateway.autoscaling.minReplicas=1"), ["gateway may have one replica"], ["encoder may"]),
-        (("small", "global.network.policies=false"), ["network policies are off"], []),
+        (("small", "global.network.policies=false"), ["network policies are off"], ["nobody makes the topics"]),
     ],
 )  # fmt: skip
 def test_the_notes_tell_what_to_do_next_with_these_values(
@@ -304,10 +355,11 @@ def test_the_notes_tell_what_to_do_next_with_these_values(
         (
             MOVING,
             ["from encoder to otherEncoder", "exec job/{job} -- spanstream migrate status", "logs -f job/{job}", "global.index.encoder=otherEncoder"],
-            [],
+            ["waits until", "first install"],
         ),
+        ((*MOVING, "migration.begin=false"), ["waits until it is told to begin", "exec job/{job} -- spanstream migrate apply"], []),
         (BACK, ["from otherEncoder to encoder", "migrate rollback", "migrate cancel", "global.index.encoder=encoder"], []),
-        (MOVED, ["All services ask otherEncoder", "job/{job} --timeout", "global.migration.to empty"], ["migrate rollback"]),
+        (MOVED, ["All services ask otherEncoder", "job/{job} --timeout", "global.migration.to empty", "no `helm rollback`"], ["migrate rollback"]),
         (ALONE, ["otherEncoder may have one replica"], ["migrat", "encoder may have"]),
     ],
 )  # fmt: skip
@@ -316,10 +368,40 @@ def test_the_notes_tell_how_a_migration_goes_on(
 ) -> None:
     resources = chart.render("dev", *sets)
     job = next((each for each in pods(resources) if each.component == "migration"), None)
-    notes = chart.notes("dev", *sets)
+    notes = chart.notes("dev", *sets, upgrade=True)
     for text in said:
         assert text.format(job=job.name if job else "") in notes, notes
     assert not [text for text in not_said if text in notes.replace("otherEncoder may", "")], notes
+
+
+def test_the_notes_say_that_nobody_makes_the_topics(chart: Chart) -> None:
+    notes = chart.notes("small", "topics.job=false", "global.kafka.partitions=24")
+    assert "nobody makes the topics" in notes
+    assert "spanstream topics create --partitions 24 --log-url kafka://kafka:9092" in notes
+    assert "nobody makes the topics" not in chart.notes("production")
+
+
+@pytest.mark.parametrize(
+    ("profile", "wrong", "said"),
+    [
+        ("small", "gateway.replicas=5", "gateway.replicas (5) counts for nothing: gateway.autoscaling"),
+        ("gpu", "encoder.replicas=5", "encoder.replicas (5) counts for nothing: encoder.ray"),
+        ("small", "encoder.ray.maxReplicas=4", "encoder.ray counts for nothing"),
+        ("small", "global.blobs.accessMode=ReadWriteOnce", "2 of ingestorApi, and global.blobs.accessMode"),
+    ],
+)
+def test_the_notes_name_what_counts_for_nothing_and_volumes_that_others_cannot_mount(
+    chart: Chart, profile: str, wrong: str, said: str
+) -> None:
+    assert said in chart.notes(profile, wrong)
+    before = chart.notes(profile)
+    assert "counts for nothing" not in before
+    assert "accessMode" not in before
+
+
+@pytest.mark.parametrize("sets", [MOVING, MOVED, ()])
+def test_the_notes_of_a_first_install_say_that_there_is_nothing_to_move(chart: Chart, sets: tuple[str, ...]) -> None:
+    assert ("a first install has nothing to move" in chart.notes("dev", *sets)) == bool(sets)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from spanstream.eventlog.provisioned import used_by
 from spanstream.ingestor.service import WORKERS
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render
-from tests.contract.charts.pods import CASES, ENCODERS, IDS, MOVING, Running, environment, pods
+from tests.contract.charts.pods import CASES, ENCODERS, IDS, MOVING, TOGGLES, Running, environment, pods
 from tests.fixtures.services import check
 
 each_case = pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -25,7 +25,13 @@ REACHED = {
 }
 TO_ENCODERS = ("ENCODER_URL", "NEXT_ENCODER_URL")
 # SPANSTREAM_DATA: where `spanstream` in the same pod finds the process that it asks.
-NOT_OURS = {"RAY_USAGE_STATS_ENABLED", "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "SPANSTREAM_DATA"}
+# SSL_CERT_FILE: OpenSSL's, which the store's client honours.
+NOT_OURS = {
+    "RAY_USAGE_STATS_ENABLED",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
+    "SPANSTREAM_DATA",
+    "SSL_CERT_FILE",
+}
 
 
 @each_case
@@ -136,15 +142,28 @@ def test_no_rule_lets_everybody_in(render: Render, case: tuple[str, ...]) -> Non
         ("http://collector.example.com", 80),
     ],
 )
-def test_a_pod_reaches_the_port_that_its_traces_go_to(render: Render, url: str, port: int) -> None:
+@pytest.mark.parametrize("name", ["gateway", "migration"])
+def test_a_pod_reaches_the_port_that_its_traces_go_to(render: Render, name: str, url: str, port: int) -> None:
     peer = "global.network.traces[0].namespaceSelector.matchLabels.name=tracing"
     (policy,) = [
         one
-        for one in render("small", f"gateway.settings.TRACES_URL={url}", peer)
-        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "spanstream-gateway"
+        for one in render("small", *MOVING, f"{name}.settings.TRACES_URL={url}", peer)
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == f"spanstream-{name}"
     ]
     to = [{"namespaceSelector": {"matchLabels": {"name": "tracing"}}}]
     assert {"ports": [{"port": port, "protocol": "TCP"}], "to": to} in policy["spec"]["egress"]
+
+
+def test_brokers_are_reached_at_every_port_that_is_listed(render: Render) -> None:
+    """As docs/deployment.md says of those that advertise other ports than the bootstrap's."""
+    servers = r"global.kafka.bootstrapServers=bootstrap.kafka:9092\,broker-0.kafka:9094\,broker-1.kafka:9094"
+    (policy,) = [
+        one
+        for one in render("small", servers)
+        if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "spanstream-indexer"
+    ]
+    ports = [{port["port"] for port in rule["ports"]} for rule in policy["spec"]["egress"]]
+    assert {9092, 9094} in ports
 
 
 @each_case
@@ -164,12 +183,24 @@ def test_files_that_settings_name_are_mounted(render: Render, case: tuple[str, .
         folders = {mount["mountPath"]: mount["name"] for mount in pod.container.get("volumeMounts", [])}
         volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
         for name, value in environment(pod, render(*case)).items():
-            if name in ("AUTH_KEYS_FILE", "AUTH_JWKS_FILE", "LOG_CA_FILE"):
+            if name in ("AUTH_KEYS_FILE", "AUTH_JWKS_FILE", "LOG_CA_FILE", "STORE_CA_FILE", "SSL_CERT_FILE"):
                 folder, _, file = value.rpartition("/")
                 assert file in [item["path"] for item in volumes[folders[folder]]["secret"]["items"]], (pod.name, name)
     if "global.auth.jwksSecret.name=provider" in case:
         given = {pod.component: environment(pod, render(*case)) for pod in pods(render(*case))}
         assert [name for name in given if "AUTH_JWKS_FILE" in given[name]] == ["gateway", "ingestor-api"]
+
+
+def test_who_speaks_to_the_store_knows_who_signs_its_certificate(render: Render) -> None:
+    resources = render("small", *TOGGLES["moving with a store of the company's"])
+    given = {pod.component: environment(pod, resources) for pod in pods(resources)}
+    told = {name: {"STORE_CA_FILE", "SSL_CERT_FILE"} & set(found) for name, found in given.items()}
+    assert {name: names for name, names in told.items() if names} == {
+        "gateway": {"STORE_CA_FILE"},
+        "indexer": {"STORE_CA_FILE"},
+        "migration": {"SSL_CERT_FILE"},
+    }
+    assert {name for name in given if "STORE_URL" in given[name]} == {name for name in told if told[name]}
 
 
 def test_each_kafka_user_may_do_what_the_registry_says_of_its_service(render: Render) -> None:

@@ -41,7 +41,9 @@ class World:
             Generation(each.info().release, each.info().dimension, PASSAGES) for each in (HashEncoder(16), self.next)
         )
         self.open(self.old)
-        self.following = Following(self.home, lambda: self.old, self.next, PASSAGES, None, lambda: self.now, wait)
+        self.following = Following(
+            self.home, lambda: self.old, lambda: self.next, PASSAGES, None, lambda: self.now, wait
+        )
 
     def look(self) -> None:
         self.following.look_ahead()
@@ -122,6 +124,50 @@ def test_the_next_encoder_may_be_away_until_it_is_needed(world: World) -> None:
     assert world.name() == world.new.name
 
 
+class Another(HashEncoder):
+    """What answers at an address by now; whoever has asked before keeps what was there then."""
+
+    now = 32
+
+    def __init__(self) -> None:
+        super().__init__(self.now)
+        self.closed = False
+
+    def unready(self) -> list[str]:
+        return [] if self.info().dimension == self.now else ["it is another one now"]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_next_release_that_was_given_up_is_forgotten_and_the_one_in_its_place_is_found(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Another] = []
+
+    def opened() -> Another:
+        asked.append(Another())
+        return asked[-1]
+
+    following = Following(world.home, lambda: world.old, opened, PASSAGES, None, lambda: world.now, 0.01)
+    world.open(world.new)
+    world.home.make_live(world.old.name)
+    following.look_ahead()
+    assert following.other is not None
+    world.home.drop(world.new.name)
+    monkeypatch.setattr(Another, "now", 24)
+    info = HashEncoder(24).info()
+    third = Generation(info.release, info.dimension, PASSAGES)
+    following.look_ahead()
+    assert (following.other, [each.closed for each in asked]) == (None, [True, False])
+    world.open(third)
+    following.look_ahead()
+    following.look()
+    shown = following()
+    assert shown is not None
+    assert (following.other, shown.generation, shown.encoder) == (shown, third, asked[-1])
+
+
 def test_a_generation_that_neither_encoder_makes_answers_nothing(world: World) -> None:
     world.open(Generation("third", 8, PASSAGES))
     world.look()
@@ -130,7 +176,7 @@ def test_a_generation_that_neither_encoder_makes_answers_nothing(world: World) -
 
 
 def test_without_an_index_it_waits_for_one() -> None:
-    following = Following(MemoryStore(), lambda: Generation("a", 4, PASSAGES), Next(32), PASSAGES, None)
+    following = Following(MemoryStore(), lambda: Generation("a", 4, PASSAGES), lambda: Next(32), PASSAGES, None)
     following.look()
     assert "nothing was opened here yet" in following.unready()[0]
 

@@ -18,6 +18,12 @@ def test_missing_topics_are_created_and_others_left() -> None:
     assert create(log) == []
 
 
+def test_topics_have_as_many_partitions_as_are_asked_for() -> None:
+    log = MemoryLog()
+    create(log, 24)
+    assert {len(log.end_offsets(topic.name)) for topic in ALL} == {24}
+
+
 def test_topics_with_unequal_partitions_are_refused_by_name() -> None:
     log = MemoryLog()
     log.ensure_topics([replace(MATCHES, partitions=3)])

@@ -1,4 +1,4 @@
-"""Small models of each kind in sentence-transformers' format, made here: weights by chance, tokenizers trained on a few lines."""
+"""Small models of each kind in sentence-transformers' format, made here: weights by chance, tokenizers made of a few lines."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ LINES = [
     "Über den Wolken, e\u0301 combining, \u4f60\u597d, 3.5 mmol/l within 40 minutes.",
 ]
 KINDS = ("bert", "roberta", "xlm-roberta", "mpnet")
+# By WordPieceTrainer, of LINES. Kept, for it breaks ties otherwise in each process, and what a model learns depends on them.
+PIECES = Path(__file__).with_name("pieces.txt")
 WIDTH, WINDOW = 32, 64
 
 
@@ -121,10 +123,11 @@ def tokenizer_of(kind: str) -> Any:
 def _wordpiece(kind: str) -> Any:
     opening, closing = ("[CLS]", "[SEP]") if kind == "bert" else ("<s>", "</s>")
     special = ["[PAD]", opening, closing, "[UNK]", "[MASK]"]
-    made = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
-    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.train_from_iterator(LINES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special))
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys([*special, *PIECES.read_text().split()]))}
+    made = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    made.normalizer, made.pre_tokenizer = normalizer, splitter
+    made.add_special_tokens(special)
     made.post_processor = processors.TemplateProcessing(
         single=f"{opening} $A {closing}", special_tokens=[(opening, 1), (closing, 2)]
     )

@@ -29,6 +29,7 @@ from spanstream.store import switching
 from spanstream.store.compression import Compression
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.memory import MemoryStore
+from spanstream.store.presence import Presence
 from spanstream.store.store import Store
 from spanstream.store.switching import ENDED, HOLD, MOVE, MOVER, Superseded, move, unfilled
 from tests.fixtures.stepped import GENERATION, SEGMENTER, World, key
@@ -157,6 +158,27 @@ def test_where_the_services_have_the_new_encoder_too_early_it_waits_and_gives_no
     until(lambda: "it is not what the services have" in " ".join(process.moving.unready()), process)
     process.end()
     assert (home.generations(), process.moving.over) == ({GENERATION.name: True}, False)
+
+
+def test_it_waits_for_gateways_that_could_not_answer_after_the_switch(
+    world: World, home: MemoryStore, tmp_path: Path
+) -> None:
+    presence = Presence()
+    presence.tell(home, [GENERATION.name])
+    process = Process(world, home, tmp_path).start()
+
+    def waits_for() -> str:
+        try:
+            told = process.moving.asked()["migrate status"](world.log, home, {}, lambda *_: None)
+        except MigrationRefused:
+            return ""
+        return str((told["migration"] or {}).get("waits_for"))
+
+    until(lambda: "gateways cannot answer" in waits_for(), process)
+    assert home.live() == GENERATION.name
+    presence.end(home)
+    until(lambda: home.live() != GENERATION.name, process)
+    process.end()
 
 
 def test_turned_round_after_the_switch_it_gives_nothing_up_and_says_what_to_put_back(

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from spanstream.store.conditions import Ids
-from spanstream.store.engine import Collection, Delete, Engine, Point, Upsert
+from spanstream.store.engine import Collection, Delete, Engine, Point, Record, Upsert
+from spanstream.store.errors import StoreUnavailable
+from spanstream.store.queries import Match
 
 _NAMES = uuid.UUID("5b0c9d1e-93c7-4c55-9a39-6f8f1f2b7f11")
+_KIND = "memo_kind"
 _KEPT = Collection.QUERIES  # which belongs to no generation; a point without a tenant is no standing query
 
 
@@ -23,16 +26,32 @@ class Memos:
     def read(self, name: str) -> dict[str, Any] | None:
         """None: there is none of this name."""
         records = self._engine.retrieve(_KEPT, [_id(name)])
-        told: dict[str, Any] | None = json.loads(records[0].payload["memo"]) if records else None
-        return told
+        return _told(records[0]) if records else None
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        """Those whose names are `kind/…`."""
+        return [_told(record) for record in self._engine.scroll(_KEPT, Match(_KIND, (kind,)), ["memo"])]
 
     def write(self, name: str, told: Mapping[str, Any]) -> None:
         """In place of what was there. `told`: plain JSON."""
-        self._engine.write(_KEPT, [Upsert(Point(_id(name), {"memo": json.dumps(told)}, {}))])
+        payload = {"memo": json.dumps(told), _KIND: name.partition("/")[0]}
+        self._engine.write(_KEPT, [Upsert(Point(_id(name), payload, {}))])
 
     def forget(self, name: str) -> None:
         """Idempotent."""
         self._engine.write(_KEPT, [Delete(Ids((_id(name),)))])
+
+
+def _told(record: Record) -> dict[str, Any]:
+    try:
+        return dict(json.loads(record.payload["memo"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable() from error
+
+
+def unreadable() -> StoreUnavailable:
+    """Nobody may guess what a note says: what waits for it goes on once a process of the version that wrote it has."""
+    return StoreUnavailable("a note of a process of another version cannot be read: give all services the same version")
 
 
 def _id(name: str) -> str:

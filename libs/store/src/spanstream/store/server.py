@@ -9,6 +9,7 @@ A write has succeeded only when the server says `completed`: `wait_timeout` come
 from __future__ import annotations
 
 import logging
+import ssl
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -90,9 +91,10 @@ class ServerStore(Index):
         super().__init__(ServerEngine(client, prefix))
 
     @classmethod
-    def at(cls, url: str, api_key: str | None = None, prefix: str = "") -> ServerStore:
-        """A store at `http(s)://host[:port]`; nothing is sent yet."""
-        client = QdrantClient(url=url, api_key=api_key, timeout=2 * TIMEOUT_S, check_compatibility=False)
+    def at(cls, url: str, api_key: str | None = None, prefix: str = "", ca_file: Path | None = None) -> ServerStore:
+        """A store at `http(s)://host[:port]`; nothing is sent yet. Raises ValueError for a `ca_file` that cannot be used."""
+        options: dict[str, Any] = {} if ca_file is None else {"verify": _trusting(url, ca_file)}
+        client = QdrantClient(url=url, api_key=api_key, timeout=2 * TIMEOUT_S, check_compatibility=False, **options)
         return cls(client, prefix)
 
 
@@ -588,6 +590,15 @@ def _offered(compression: Compression) -> Iterator[None]:
             f"this Qdrant server does not offer compression {compression}; `none`, `scalar` and `binary` are known to all, "
             f"`turbo…` to newer ones. It answered: {error.content.decode(errors='replace')[:500]}"
         ) from error
+
+
+def _trusting(url: str, ca_file: Path) -> ssl.SSLContext:
+    if not url.startswith("https:"):
+        raise ValueError(f"STORE_CA_FILE needs a STORE_URL that begins with https://, not {url!r}")
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ValueError(f"STORE_CA_FILE: {ca_file} cannot be read ({type(error).__name__})") from error
 
 
 @contextmanager

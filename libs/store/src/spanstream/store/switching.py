@@ -21,6 +21,8 @@ from enum import StrEnum
 from typing import Any
 
 from spanstream.store.errors import StoreUnavailable
+from spanstream.store.memos import unreadable
+from spanstream.store.presence import Gateways
 from spanstream.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -58,7 +60,10 @@ class Hold(StrEnum):
 def move(store: Store) -> Move | None:
     """What is on record. Raises what the store does."""
     told = store.memos().read(MOVE)
-    return None if told is None else Move(told["old"], told["new"], told["ended"])
+    try:
+        return None if told is None else Move(str(told["old"]), str(told["new"]), bool(told["ended"]))
+    except KeyError as error:
+        raise unreadable() from error
 
 
 def unfilled(store: Store, generation: str) -> str:
@@ -104,10 +109,14 @@ class Held:
         if told is None:
             self._seen = None
             return None
-        if self._seen is None or self._seen[0] != told["id"]:
-            self._seen = (told["id"], self._clock())
+        try:
+            name, who = told["id"], Hold(told["who"])
+        except (KeyError, ValueError) as error:
+            raise unreadable() from error
+        if self._seen is None or self._seen[0] != name:
+            self._seen = (name, self._clock())
         over = self._clock() - self._seen[1] >= self._patience
-        return None if over else Hold(told["who"])
+        return None if over else who
 
 
 class Superseded(Exception):
@@ -125,7 +134,8 @@ class Switching:
         self, store: Store, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         """`store` is open."""
-        self._memos, self._clock, self._sleep = store.memos(), clock, sleep
+        self._store, self._memos, self._clock, self._sleep = store, store.memos(), clock, sleep
+        self._gateways = Gateways(clock)
         self._id = uuid.uuid4().hex
         self._alone_at = 0.0
         self._held_as = ""
@@ -169,6 +179,10 @@ class Switching:
         if self._seen_at is None or now - self._seen_at >= WRITERS_SEEN_SECONDS:
             self.check()
             self._seen_at = now
+
+    def unable(self, generation: str) -> list[str]:
+        """The gateways that could not answer from this generation, were it live."""
+        return self._gateways.unable(self._store, generation)
 
     def read(self) -> dict[str, Any] | None:
         """What was put on record."""

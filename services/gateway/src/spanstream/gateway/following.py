@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
@@ -38,17 +38,18 @@ class Following:
         self,
         home: Store,
         own: Callable[[], Generation],
-        next: Encoder,
+        next: Callable[[], Encoder],
         segmenter: str,
         compression: Compression | None,
         clock: Callable[[], float] = time.monotonic,
         wait: float = WAIT_SECONDS,
     ) -> None:
-        """`own()`: the service's own generation, raises StoreUnavailable until it is open. `next`: the encoder of the other one.
-        `wait`: seconds that a search waits to know what is live.
+        """`own()`: the service's own generation, raises StoreUnavailable until it is open. `next()` opens the encoder of the
+        other one, which may be of another release each time. `wait`: seconds that a search waits to know what is live.
         """
         self._wait = wait
-        self._home, self._own, self._next = home, own, next
+        self._home, self._own, self._open_next = home, own, next
+        self._next = next()
         self._segmenter, self._compression = segmenter, compression
         self._clock = clock
         self._held = Held(SEARCHES_PATIENCE_SECONDS, clock)
@@ -120,24 +121,46 @@ class Following:
             reading.open_live()
             self._reading = reading
 
+    @property
+    def other(self) -> Shown | None:
+        """The next generation, once it could answer."""
+        return self._other
+
     def prepare(self, stop: threading.Event) -> None:
         """Open the next generation as soon as somebody fills it, ahead of its time. Apart from `run`, which a slow encoder must
         not keep from looking.
         """
-        while self._other is None and not stop.is_set():
+        while not stop.is_set():
             self.look_ahead()
             stop.wait(PREPARE_SECONDS)
 
     def look_ahead(self) -> None:
-        """Once."""
+        """Once. One that is given up is forgotten, and what is asked next may be another release."""
         try:
-            info = self._next.info()
-            if named(info, self._segmenter).name in self._home.generations():
-                store = self._home.beside()
-                generation = opened(store, info, self._segmenter, self._compression)
-                self._other = Shown(generation, store, self._next)
+            there = self._home.generations()
+            if self._other is not None and self._other.generation.name not in there:
+                gone, self._other = self._other, None
+                gone.store.close()
+            if self._other is None:
+                self._look_for_next(there)
         except (StoreError, EncoderError) as error:  # while our own is the live one nobody needs it
             log.warning("next_generation_unknown", detail=str(error))
+
+    def _look_for_next(self, there: Container[str]) -> None:
+        info = self._next.info()
+        if named(info, self._segmenter).name in there:
+            store = self._home.beside()
+            generation = opened(store, info, self._segmenter, self._compression)
+            self._other = Shown(generation, store, self._next)
+        elif self._next.unready():  # or it has become another release
+            self._next.close()
+            self._next = self._open_next()
+
+    def close(self) -> None:
+        """The next generation and its encoder."""
+        self._next.close()
+        if self._other is not None:
+            self._other.store.close()
 
     def _live(self) -> Shown | None:
         live = self._home.live()

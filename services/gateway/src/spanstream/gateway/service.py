@@ -13,6 +13,7 @@ from spanstream.encoder.reranker import Reranker
 from spanstream.events.segmenter import segmenter
 from spanstream.gateway import forwarding, holdings, page, standing_api
 from spanstream.gateway.admission import Admission
+from spanstream.gateway.announcing import Announcing
 from spanstream.gateway.api import router
 from spanstream.gateway.blend import Blend, read_weights
 from spanstream.gateway.expansion import open_writer
@@ -52,7 +53,7 @@ def build(
     if store is None:
         key = settings.store_api_key
         secret = key.get_secret_value() if key else None
-        owned.append(home := open_store(settings.store_url, secret))
+        owned.append(home := open_store(settings.store_url, secret, settings.store_ca_file))
         store = home.beside()
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url, trace=tracing.current))
@@ -72,9 +73,15 @@ def build(
     writer = open_writer(settings.writer) if settings.writer else None
     cache = QueryCache(settings.query_cache_bytes)
     following: Following | None = None
-    if home is not None and settings.next_encoder_url is not None:
-        owned.append(other := open_encoder(settings.next_encoder_url, trace=tracing.current))
-        following = Following(home, index, other, segmenter(settings.spans), settings.store_compression)
+    if home is not None and (url := settings.next_encoder_url) is not None:
+        following = Following(
+            home,
+            index,
+            lambda: open_encoder(url, trace=tracing.current),
+            segmenter(settings.spans),
+            settings.store_compression,
+        )
+    announcing = None if home is None else Announcing(store, index, following)
     answering = following or live or Live()
 
     def searcher(store: Store, encoder: Encoder) -> Searcher:
@@ -108,15 +115,18 @@ def build(
     def close() -> None:
         admission.close()
         views.close()
+        if following is not None:
+            following.close()
         for each in owned:
             each.close()
 
     def unready() -> list[str]:
-        if following is not None:  # what answers may be the other one
-            return [*authenticator.unready(), *following.unready()]
-        return [*authenticator.unready(), *index.unready(), *answering.unready()]
+        told = [] if announcing is None else announcing.unready()
+        return [*authenticator.unready(), *index.unready(), *(following or answering).unready(), *told]
 
-    threads = [index.open, recomputing.run, *([following.run, following.prepare] if following else [])]
+    threads = [index.open, recomputing.run]
+    threads += [following.run, following.prepare] if following else []
+    threads += [announcing.run] if announcing else []
     opener = ThreadService("gateway", threads, unready=unready, closed=close)
     return Gateway(opener, http) if own_http else opener
 

@@ -25,6 +25,11 @@ class GatewaySettings(HttpSettings):
     store_api_key: SecretStr | None = Field(
         None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
     )
+    store_ca_file: Path | None = Field(
+        None,
+        validation_alias="STORE_CA_FILE",
+        description="certificates (PEM) of who signs the Qdrant server's; none: the machine's own",
+    )
     store_compression: Compression | None = Field(
         None,
         validation_alias="STORE_COMPRESSION",

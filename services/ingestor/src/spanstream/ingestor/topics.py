@@ -7,6 +7,7 @@ have as many partitions as one another.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from spanstream.eventlog.errors import EventLogError
 from spanstream.eventlog.log import Log
@@ -15,16 +16,16 @@ from spanstream.events.topics import ALL
 from spanstream.runtime.settings import LogSettings, SettingsError
 
 
-class TopicsDiffer(Exception):
+class TopicsDiffer(EventLogError):
     """Topics have unequal numbers of partitions; the message tells which has how many."""
 
 
-def create(log: Log) -> list[str]:
-    """The topics that were created. Raises TopicsDiffer, or what the log raises."""
-    created = log.ensure_topics(ALL)
-    partitions = {topic.name: len(log.end_offsets(topic.name)) for topic in ALL}
-    if len(set(partitions.values())) > 1:
-        shown = ", ".join(f"{name} {count}" for name, count in partitions.items())
+def create(log: Log, partitions: int | None = None) -> list[str]:
+    """The topics that were created, with as many `partitions`; None: as registered. Raises TopicsDiffer, or what the log raises."""
+    created = log.ensure_topics([replace(topic, partitions=partitions or topic.partitions) for topic in ALL])
+    found = {topic.name: len(log.end_offsets(topic.name)) for topic in ALL}
+    if len(set(found.values())) > 1:
+        shown = ", ".join(f"{name} {count}" for name, count in found.items())
         raise TopicsDiffer(f"all topics must have the same number of partitions, but have: {shown}")
     return created
 
@@ -39,7 +40,7 @@ def main() -> int:
         return 2
     try:
         created = create(log)
-    except (EventLogError, TopicsDiffer) as error:
+    except EventLogError as error:
         print(f"topics: {error}", file=sys.stderr)
         return 1
     finally:

@@ -135,12 +135,23 @@ def list_topics(log_url: LogUrl = None, as_json: Json = False) -> None:
 
 
 @topics.command("create")
-def create_topics(log_url: LogUrl = None, as_json: Json = False) -> None:
-    """Create the registered topics that are missing; those that exist are left as they are."""
+def create_topics(
+    partitions: Annotated[
+        int | None,
+        typer.Option("--partitions", metavar="NUMBER", min=1, help="Of each; they cannot be added later. Default: 6."),
+    ] = None,
+    log_url: LogUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Create the registered topics that are missing; those that exist are left as they are.
+
+    All must have as many partitions as one another: else exit code 4.
+    """
     from spanstream.events.topics import ALL
+    from spanstream.ingestor.topics import create
 
     with opened_log(log_url) as log:
-        created = log.ensure_topics(ALL)
+        created = create(log, partitions)
     _show([{"name": topic.name, "created": topic.name in created} for topic in ALL], as_json)
 
 

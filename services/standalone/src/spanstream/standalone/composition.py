@@ -201,7 +201,7 @@ def _services(
 
         own = configs.get("indexer") or configs["gateway"]
         key = own.store_api_key.get_secret_value() if own.store_api_key else None
-        store = home = open_store(plan.store_url, key)
+        store = home = open_store(plan.store_url, key, own.store_ca_file)
         resources.append(home)
     from spanstream.gateway.live import Live
 

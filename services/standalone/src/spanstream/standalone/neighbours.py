@@ -41,7 +41,12 @@ def neighbours(path: Path, log_url: str | None, store_url: str | None) -> Iterat
         try:
             log = open_log(log_url or stack.enter_context(_broker(folder)), access)
             stack.callback(log.close)
-            store = open_store(store_url or f"edge:{folder.index}", os.environ.get("STORE_API_KEY"))
+            authority = os.environ.get("STORE_CA_FILE")
+            store = open_store(
+                store_url or f"edge:{folder.index}",
+                os.environ.get("STORE_API_KEY"),
+                Path(authority) if authority else None,
+            )
         except ValueError as error:
             raise Unusable(str(error)) from error
         stack.callback(store.close)

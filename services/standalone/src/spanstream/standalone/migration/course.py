@@ -138,6 +138,7 @@ class Course:
                 return
             if not self._near(side):
                 return
+            self._both.check_gateways(side.shown.generation.name)
             report, good = self._compared(migration, side)
             self._both.write(replace(migration, report=report, stage=Stage.FILLING if good else Stage.REFUSED))
             if good:

@@ -16,9 +16,12 @@ from spanstream.runtime.logs import get_logger
 from spanstream.standalone.migration.bridged import over
 from spanstream.standalone.migration.record import Migration, MigrationRefused, Recorded, Records, Stage
 from spanstream.standalone.migration.side import Side, Surroundings
+from spanstream.store.errors import StoreUnavailable
 from spanstream.store.store import Store
 
 log = get_logger()
+
+NAMED = 5  # hosts that a message names at most
 
 
 class Generations:
@@ -43,6 +46,7 @@ class Generations:
         self.recorded = Recorded()
         self.own: Shown | None = None  # the one that the services fill, once it is open
         self.side: Side | None = None
+        self.waits_for = ""  # what a switch waits for
         self.problem = ""  # why there is none although a migration is on record
         self.bridged: Shown | None = None  # the generation that the services fill, asked by the new release
         self.live = live  # tells which one answers
@@ -112,11 +116,27 @@ class Generations:
     def show(self, generation: str) -> None:
         """Make it live: durably, and then at once."""
         home = self.around.home
-        with nullcontext() if home.live() == generation else self._unanswered():
-            home.make_live(generation)
+        if home.live() != generation:
+            self.check_gateways(generation)
+            with self._unanswered():
+                self.check_gateways(generation)  # none has come since that would go on with what was live
+                home.make_live(generation)
         side, self.bridged = self.side, None
         self.live.show(side.shown if side and side.shown.generation.name == generation else None)
         log.info("generation_live", generation=generation)
+
+    def check_gateways(self, generation: str) -> None:
+        """Raise StoreUnavailable where some could not answer from it: each of their searches would fail."""
+        unable = self.around.unable(generation)
+        more = f" and {len(unable) - NAMED} more" if len(unable) > NAMED else ""
+        self.waits_for = (
+            f"gateways cannot answer from {generation} yet: {', '.join(unable[:NAMED])}{more}. Each needs an encoder of that"
+            " release at ENCODER_URL or NEXT_ENCODER_URL, and to reach it"
+            if unable
+            else ""
+        )
+        if unable:
+            raise StoreUnavailable(self.waits_for)
 
     def switched(self, side: Side) -> bool:
         """Whether the new generation is live."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,7 +131,8 @@ class InStore:
 
 
 def _migration(told: Mapping[str, Any]) -> Migration:
-    return Migration(**{**told, "stage": Stage(told["stage"])})
+    known = {each.name: told[each.name] for each in fields(Migration) if each.name in told}  # a newer one may say more
+    return Migration(**{**known, "stage": Stage(told["stage"])})
 
 
 def read(folder: Path) -> Recorded:

@@ -124,7 +124,7 @@ class Moving:
         self._waits_for = "a process that moved the index before may still be at it"
         switching.alone()
         self._check(records)
-        around = replace(self._around, ours=partial(_ours, switching))
+        around = replace(self._around, ours=partial(_ours, switching), unable=switching.unable)
         if self._ends:
             self._part = finishing = Finishing(records, around, self._encoder)
             return finishing.run

@@ -39,6 +39,11 @@ def _nobody_else() -> None:
     """In one process no other one moves its index."""
 
 
+def _no_gateways(generation: str) -> Sequence[str]:
+    """One process answers from whatever it shows."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a new generation is made with: as the services make the one that they fill."""
@@ -55,6 +60,7 @@ class Surroundings:
     loops: int = 1  # that fill it at once, each with partitions of its own
     span_similarity: float | None = None  # as of the embedder
     ours: Callable[[], None] = _nobody_else  # raises Fatal or Retry: asked before anything is written
+    unable: Callable[[str], Sequence[str]] = _no_gateways  # hosts that could not answer from a generation, were it live
 
     def generation(self, encoder: Encoder) -> Generation:
         """The one that this encoder makes here. Raises what the encoder does."""

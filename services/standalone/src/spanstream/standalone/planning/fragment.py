@@ -15,6 +15,7 @@ from spanstream.store.compression import Compression
 Values = dict[str, Any]
 HEADROOM = 2  # times the pods of the peak that autoscaling may go to: for what no plan foresees
 PARTITIONS = 6  # of topics.yaml
+_OTHER = "otherEncoder"  # while documents move to another release, and after that: the same values
 LAG_SECONDS = (5, 30)  # aimed at, at least and at most: a quarter of the freshness that is wanted
 
 
@@ -40,6 +41,7 @@ def values(plan: Plan, workload: Workload) -> Values:
         }
     else:
         found["encoder"]["settings"] = {"ENCODER_THREADS": ENCODER_CORES}
+    found[_OTHER] = found["encoder"]
     return found
 
 
@@ -94,8 +96,10 @@ def _needs(found: Values) -> Iterator[str]:
 
 def _lines(found: Mapping[str, Any], indent: str) -> Iterator[str]:
     for name, value in found.items():
-        if isinstance(value, Mapping):
-            yield f"{indent}{name}:"
+        if name == _OTHER:
+            yield f"{name}: *encoder"
+        elif isinstance(value, Mapping):
+            yield f"{indent}{name}: &{name}" if name == "encoder" else f"{indent}{name}:"
             yield from _lines(value, indent + "  ")
         else:
             yield f"{indent}{name}: {json.dumps(value)}"
