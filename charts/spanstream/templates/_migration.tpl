@@ -40,7 +40,7 @@ MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
 {{- $secrets := dict "LOG_PASSWORD" (include "spanstream.logPassword" $context | fromJson) "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
 {{- range $name, $path := .Values.migration.secrets }}{{ $_ := set $secrets $name (fromYaml (tpl $path $context)) }}{{ end -}}
 metadata:
-  {{- include "service.podMetadata" (list . "migration" dict dict) | nindent 2 }}
+  {{- include "service.podMetadata" (list . "migration" dict (dict "checksum/release" (include "spanstream.nextRelease" .))) | nindent 2 }}
 spec:
   restartPolicy: OnFailure
   {{- include "service.podCommon" . | nindent 2 }}

@@ -404,9 +404,14 @@ def test_a_job_with_other_values_is_another_job_and_one_with_the_same_is_the_sam
             job("global.index.encoder=otherEncoder"),
             job("global.image.tag=v2"),
             job("global.index.compression=binary"),
+            # What the next encoder's release follows from: else a job that has ended would be the one of another release too.
+            job("otherEncoder.settings.ENCODER_MODEL=another"),
+            job("otherEncoder.volumes.models.mountPath=/models", "otherEncoder.volumes.models.claim=models"),
+            job(f"global.image.digests.encoder=sha256:{'0' * 64}"),
         ],
     )
     assert job("ingestorWorker.replicas=1", "gateway.settings.GATEWAY_SEARCHES_WAITING=9") == same
+    assert job("otherEncoder.replicas=2", "encoder.settings.ENCODER_THREADS=1") == same
     assert len({same, *changed}) == len(changed) + 1
     assert all(re.fullmatch(r"spanstream-migration-[0-9a-f]{8}", name) for name in (same, *changed))
 
