@@ -13,10 +13,11 @@ LOG_URL: kafka://{{ .Values.global.kafka.bootstrapServers }}
 LOG_CA_FILE: {{ include "service.logCaFile" . | quote }}
 LOG_USERNAME: {{ tpl .Values.global.kafka.username $context | quote }}
 STORE_URL: {{ .Values.global.store.url | quote }}
-SSL_CERT_FILE: {{ include "service.storeCaFile" . | quote }} # the store's client knows it by this; those of the log and of buckets have files of their own
+STORE_CA_FILE: {{ include "service.storeCaFile" . | quote }}
 STORE_COMPRESSION: {{ .Values.global.index.compression | quote }}
 BLOB_URL: {{ .Values.global.blobs.url | quote }}
 SPANS: {{ .Values.global.index.spans | quote }}
+EMBEDDER_SPAN_SIMILARITY: {{ include "service.scalar" ((.Values.embedder.settings | default dict).EMBEDDER_SPAN_SIMILARITY | default "") | quote }}
 ENCODER_URL: {{ include "spanstream.encoderUrl" . }}
 NEXT_ENCODER_URL: {{ include "spanstream.nextEncoderUrl" . }}
 MIGRATION_RATE: {{ include "service.scalar" .Values.migration.rate | quote }}
@@ -34,14 +35,17 @@ MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
 {{- end }}
 {{- end }}
 
-{{/* Its pod's template. */}}
+{{/* Its pod's template: it opens the log, the store and the blobs, the last as the parse worker does. */}}
 {{- define "spanstream.migrationPod" -}}
 {{- $context := dict "Chart" (dict "Name" "migration") "Values" .Values "Release" .Release "Template" .Template -}}
-{{- $secrets := dict "LOG_PASSWORD" (include "spanstream.logPassword" $context | fromJson) "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
+{{- $worker := mergeOverwrite (dict) $context (dict "Values" .Subcharts.ingestorWorker.Values) -}}
+{{- $secrets := dict "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
+{{- range $name, $path := .Values.ingestorWorker.secrets }}{{ $_ := set $secrets $name (fromYaml (tpl $path $worker)) }}{{ end -}}
 {{- range $name, $path := .Values.migration.secrets }}{{ $_ := set $secrets $name (fromYaml (tpl $path $context)) }}{{ end -}}
 metadata:
   {{- include "service.podMetadata" (list . "migration" dict (dict "checksum/release" (include "spanstream.nextRelease" .))) | nindent 2 }}
 spec:
+  serviceAccountName: {{ include "service.of" (list . "migration") }}
   restartPolicy: OnFailure
   {{- include "service.podCommon" . | nindent 2 }}
   {{- include "service.nodes" (list . dict) | nindent 2 }}
@@ -89,7 +93,7 @@ spec:
           readOnly: true
         {{- end }}
         {{- range $name, $volume := .Values.ingestorWorker.volumes }}
-        {{- if tpl $volume.claim $context }}
+        {{- if tpl $volume.claim $worker }}
         - name: {{ $name }}
           mountPath: {{ $volume.mountPath }}
         {{- end }}
@@ -104,7 +108,7 @@ spec:
     {{- include "service.secretVolume" (list "store" .Values.global.store.caSecret "ca.crt") | nindent 4 }}
     {{- end }}
     {{- range $name, $volume := .Values.ingestorWorker.volumes }}
-    {{- with tpl $volume.claim $context }}
+    {{- with tpl $volume.claim $worker }}
     - name: {{ $name }}
       persistentVolumeClaim:
         claimName: {{ . }}

@@ -367,7 +367,9 @@ def test_what_is_deployed_while_documents_move(
         assert set(of(name, resources)) == (HALVES if name in deployed else set())
     given = {pod.component: environment(pod, resources) for pod in pods(resources)}
     assert ("migration" in given) == moves
-    assert set(of("migration", resources)) == ({"Job", "NetworkPolicy", "PodMonitor"} if moves else set())
+    assert set(of("migration", resources)) == (
+        {"Job", "NetworkPolicy", "PodMonitor", "ServiceAccount"} if moves else set()
+    )
     for name in ("embedder", "indexer", "gateway"):
         assert given[name]["ENCODER_URL"] == f"http://spanstream-{asked}:8082"
     url = next_one and f"http://spanstream-{next_one}:8082"
@@ -449,3 +451,23 @@ def test_the_job_cuts_texts_and_finds_files_as_the_ingestor_does(render: Render)
         for pod in (own, worker)
     ]
     assert claims[0] == claims[1] != []
+
+
+def test_the_job_opens_buckets_as_the_parse_worker_and_thins_spans_as_the_embedder(render: Render) -> None:
+    reference = r" {name: bucket\, key: secret}"
+    sets = (
+        f"ingestorWorker.secrets.AWS_SECRET_ACCESS_KEY={reference}",
+        "embedder.settings.EMBEDDER_SPAN_SIMILARITY=1",
+    )
+    for case in (("small", *MOVING), ("production", *MOVING)):
+        (own,) = [pod for pod in pods(render(*case, *sets)) if pod.component == "migration"]
+        references = {
+            one["name"]: one["valueFrom"]["secretKeyRef"] for one in own.container["env"] if "valueFrom" in one
+        }
+        assert references["AWS_SECRET_ACCESS_KEY"] == {"name": "bucket", "key": "secret"}
+        assert references.get("LOG_PASSWORD", {}).get("name") == {"production": "spanstream-migration"}.get(case[0])
+        assert environment(own, render(*case, *sets))["EMBEDDER_SPAN_SIMILARITY"] == "1"
+        assert "EMBEDDER_SPAN_SIMILARITY" not in environment(
+            next(pod for pod in pods(render(*case)) if pod.component == "migration"), render(*case)
+        )
+        assert own.spec["serviceAccountName"] == of("migration", render(*case, *sets))["ServiceAccount"]
