@@ -9,11 +9,11 @@ ADMIN_HOST: "0.0.0.0"
 ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- range $name, $value := .Values.wiring }}
 {{- with tpl (toString $value) $ }}
-{{ $name }}: {{ . | quote }}
+{{ $name | quote }}: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
-{{ $name }}: {{ include "service.scalar" $value | quote }}
+{{ $name | quote }}: {{ include "service.scalar" $value | quote }}
 {{- end }}
 {{- end }}
 
@@ -22,11 +22,11 @@ ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- range $name, $path := .Values.secrets }}
 {{- $reference := fromYaml (tpl $path $) }}
 {{- if $reference.name }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ $reference.name }}
-      key: {{ $reference.key }}
+      name: {{ $reference.name | quote }}
+      key: {{ $reference.key | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -50,9 +50,9 @@ ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- define "service.secretVolume" -}}
 - name: {{ index . 0 }}
   secret:
-    secretName: {{ (index . 1).name }}
+    secretName: {{ (index . 1).name | quote }}
     items:
-      - key: {{ (index . 1).key }}
+      - key: {{ (index . 1).key | quote }}
         path: {{ index . 2 }}
 {{- end }}
 
@@ -89,7 +89,7 @@ securityContext:
 {{- with .Values.global.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -145,7 +145,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $own.priorityClassName | default $all.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 

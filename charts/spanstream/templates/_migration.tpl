@@ -9,7 +9,7 @@
 ADMIN_HOST: "0.0.0.0"
 ADMIN_PORT: "9464"
 SPANSTREAM_DATA: /tmp/migration
-LOG_URL: kafka://{{ .Values.global.kafka.bootstrapServers }}
+LOG_URL: {{ printf "kafka://%s" .Values.global.kafka.bootstrapServers | quote }}
 LOG_CA_FILE: {{ include "service.logCaFile" . | quote }}
 LOG_USERNAME: {{ tpl .Values.global.kafka.username $context | quote }}
 STORE_URL: {{ .Values.global.store.url | quote }}
@@ -52,7 +52,7 @@ spec:
   terminationGracePeriodSeconds: 30
   containers:
     - name: migration
-      image: {{ include "service.image" (list . "migrator") }}
+      image: {{ include "service.image" (list . "migrator") | quote }}
       imagePullPolicy: {{ .Values.global.image.pullPolicy }}
       command: [python, -m, spanstream.standalone.migration]
       env:
@@ -64,11 +64,11 @@ spec:
         {{- end }}
         {{- range $name, $reference := $secrets }}
         {{- if $reference.name }}
-        - name: {{ $name }}
+        - name: {{ $name | quote }}
           valueFrom:
             secretKeyRef:
-              name: {{ $reference.name }}
-              key: {{ $reference.key }}
+              name: {{ $reference.name | quote }}
+              key: {{ $reference.key | quote }}
         {{- end }}
         {{- end }}
       ports:
@@ -94,8 +94,8 @@ spec:
         {{- end }}
         {{- range $name, $volume := .Values.ingestorWorker.volumes }}
         {{- if tpl $volume.claim $worker }}
-        - name: {{ $name }}
-          mountPath: {{ $volume.mountPath }}
+        - name: {{ $name | quote }}
+          mountPath: {{ $volume.mountPath | quote }}
         {{- end }}
         {{- end }}
   volumes:
@@ -109,9 +109,9 @@ spec:
     {{- end }}
     {{- range $name, $volume := .Values.ingestorWorker.volumes }}
     {{- with tpl $volume.claim $worker }}
-    - name: {{ $name }}
+    - name: {{ $name | quote }}
       persistentVolumeClaim:
-        claimName: {{ . }}
+        claimName: {{ . | quote }}
     {{- end }}
     {{- end }}
 {{- end }}
