@@ -17,10 +17,19 @@ ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- end }}
 {{- end }}
 
+{{/* What a template of a Secret's key comes to, as JSON: include "service.reference" (list . "gateway.secrets.TOKEN" template) */}}
+{{- define "service.reference" -}}
+{{- $reference := fromYaml (tpl (index . 2) (index . 0)) -}}
+{{- if or (ne (keys $reference | sortAlpha | join " ") "key name") (and $reference.name (not (and (kindIs "string" $reference.name) (kindIs "string" $reference.key) $reference.key))) }}
+{{- fail (printf "%s must be '{name: …, key: …}', a Secret of the same namespace and its key, both texts" (index . 1)) }}
+{{- end }}
+{{- toJson $reference }}
+{{- end }}
+
 {{/* Every variable that is secret; empty where none is. */}}
 {{- define "service.secretEnvironment" -}}
 {{- range $name, $path := .Values.secrets }}
-{{- $reference := fromYaml (tpl $path $) }}
+{{- $reference := include "service.reference" (list $ (printf "%s.secrets.%s" $.Chart.Name $name) $path) | fromJson }}
 {{- if $reference.name }}
 - name: {{ $name | quote }}
   valueFrom:

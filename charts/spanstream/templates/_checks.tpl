@@ -113,4 +113,18 @@
 {{- fail (printf "%s.workload must be Deployment: the encoder alone runs on Ray" $name) }}
 {{- end }}
 {{- end }}
+{{- range $name, $address := dict "global.kafka.bootstrapServers" .Values.global.kafka.bootstrapServers "global.store.url" .Values.global.store.url "migration.settings.TRACES_URL" ((.Values.migration.settings | default dict).TRACES_URL | default "") }}
+{{- include "service.portCheck" (list $name $address) }}
+{{- end }}
+{{- range $name := list "topics" "migration" "smoke" }}
+{{- include "service.resourceChecks" (list (printf "%s.resources" $name) (index $.Values $name).resources) }}
+{{- end }}
+{{- range $name := (include "spanstream.encoders" . | fromJson).names }}
+{{- $ray := (index $.Values $name).ray }}
+{{- include "service.resourceChecks" (list (printf "%s.ray.head.resources" $name) $ray.head.resources) }}
+{{- include "service.resourceChecks" (list (printf "%s.ray.autoscalerResources" $name) $ray.autoscalerResources) }}
+{{- end }}
+{{- if and (gt (float64 .Values.migration.rate) 0.0) (lt (float64 .Values.migration.rate) 0.1) }}
+{{- fail (printf "migration.rate (%v) must be 0, as fast as it goes, or 0.1 documents a second and more" .Values.migration.rate) }}
+{{- end }}
 {{- end }}

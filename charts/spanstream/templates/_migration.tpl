@@ -40,8 +40,8 @@ MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
 {{- $context := dict "Chart" (dict "Name" "migration") "Values" .Values "Release" .Release "Template" .Template -}}
 {{- $worker := mergeOverwrite (dict) $context (dict "Values" .Subcharts.ingestorWorker.Values) -}}
 {{- $secrets := dict "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
-{{- range $name, $path := .Values.ingestorWorker.secrets }}{{ $_ := set $secrets $name (fromYaml (tpl $path $worker)) }}{{ end -}}
-{{- range $name, $path := .Values.migration.secrets }}{{ $_ := set $secrets $name (fromYaml (tpl $path $context)) }}{{ end -}}
+{{- range $name, $path := .Values.ingestorWorker.secrets }}{{ $_ := set $secrets $name (include "service.reference" (list $worker (printf "ingestorWorker.secrets.%s" $name) $path) | fromJson) }}{{ end -}}
+{{- range $name, $path := .Values.migration.secrets }}{{ $_ := set $secrets $name (include "service.reference" (list $context (printf "migration.secrets.%s" $name) $path) | fromJson) }}{{ end -}}
 metadata:
   {{- include "service.podMetadata" (list . "migration" dict (dict "checksum/release" (include "spanstream.nextRelease" .))) | nindent 2 }}
 spec:

@@ -121,7 +121,7 @@ def test_cores_can_be_limited_everywhere(render: Render) -> None:
     """As a quota on limits of cores asks."""
     aliases = ("ingestorApi", "ingestorWorker", "embedder", "encoder", "encoder.ray.head", "indexer", "gateway")
     aliases += ("otherEncoder", "otherEncoder.ray.head", "migration")
-    sets = [f"{name}.resources.limits.cpu=2" for name in (*aliases, "topics", "smoke")]
+    sets = [f"{name}.resources.limits.cpu=8" for name in (*aliases, "topics", "smoke")]
     for profile in ("small", "gpu"):
         resources = render(profile, *MOVING, *sets, "encoder.ray.autoscalerResources.limits.cpu=2")
         assert all(pod.container["resources"]["limits"]["cpu"] for pod in pods(resources))
@@ -457,7 +457,7 @@ def test_the_job_opens_buckets_as_the_parse_worker_and_thins_spans_as_the_embedd
     reference = r" {name: bucket\, key: secret}"
     sets = (
         f"ingestorWorker.secrets.AWS_SECRET_ACCESS_KEY={reference}",
-        "embedder.settings.EMBEDDER_SPAN_SIMILARITY=1",
+        "embedder.settings.EMBEDDER_SPAN_SIMILARITY=0.95",
     )
     for case in (("small", *MOVING), ("production", *MOVING)):
         (own,) = [pod for pod in pods(render(*case, *sets)) if pod.component == "migration"]
@@ -466,7 +466,7 @@ def test_the_job_opens_buckets_as_the_parse_worker_and_thins_spans_as_the_embedd
         }
         assert references["AWS_SECRET_ACCESS_KEY"] == {"name": "bucket", "key": "secret"}
         assert references.get("LOG_PASSWORD", {}).get("name") == {"production": "spanstream-migration"}.get(case[0])
-        assert environment(own, render(*case, *sets))["EMBEDDER_SPAN_SIMILARITY"] == "1"
+        assert environment(own, render(*case, *sets))["EMBEDDER_SPAN_SIMILARITY"] == "0.95"
         assert "EMBEDDER_SPAN_SIMILARITY" not in environment(
             next(pod for pod in pods(render(*case)) if pod.component == "migration"), render(*case)
         )
