@@ -253,6 +253,17 @@ def test_each_kafka_user_sees_the_topics_that_its_service_waits_for(render: Rend
         assert {topic.name for topic in waits[one["metadata"]["name"].removeprefix("spanstream-")]} <= seen
 
 
+def test_the_topics_job_logs_in_as_a_user_of_its_own_where_each_has_one(render: Render) -> None:
+    by_hand = ("strimzi.topics=false", "strimzi.users=false", "topics.job=true", "global.kafka.partitions=6")
+    fewer = [
+        f"{name}.autoscaling.maxReplicas={most}"
+        for name, most in (("ingestorWorker", 6), ("indexer", 6), ("embedder", 3))
+    ]
+    (job,) = [pod for pod in pods(render("production", *by_hand, *fewer)) if pod.component == "topics"]
+    given = {one["name"]: one.get("value") or one["valueFrom"]["secretKeyRef"]["name"] for one in job.container["env"]}
+    assert given["LOG_USERNAME"] == given["LOG_PASSWORD"] == "spanstream-topics"
+
+
 def test_ray_is_told_of_an_application_that_exists(render: Render) -> None:
     services = [one for one in render("gpu", *MOVING) if one["kind"] == "RayService"]
     models = {}
