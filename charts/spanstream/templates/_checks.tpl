@@ -41,7 +41,10 @@
 {{- if hasPrefix "file:" .Values.global.blobs.url }}
 {{- $folder := trimPrefix "file:" .Values.global.blobs.url | trimPrefix "//" }}
 {{- range $name := list "ingestorApi" "ingestorWorker" }}
-{{- $mount := (index $.Values $name).volumes.blobs.mountPath }}
+{{- $mount := (((index $.Values $name).volumes | default dict).blobs | default dict).mountPath }}
+{{- if not $mount }}
+{{- fail (printf "%s.volumes.blobs must say where global.blobs.url (%s) is mounted" $name $.Values.global.blobs.url) }}
+{{- end }}
 {{- if not (hasPrefix (printf "%s/" $mount) (printf "%s/" $folder)) }}
 {{- fail (printf "global.blobs.url (%s) must be in %s, where %s.volumes.blobs is mounted: nothing else can be written to" $.Values.global.blobs.url $mount $name) }}
 {{- end }}

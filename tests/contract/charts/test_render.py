@@ -144,6 +144,11 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         (f"gateway.podLabels.team={'x' * 80}", "/podLabels/team"),
         ("gateway.disruption.maxUnavailable=0", "/disruption/maxUnavailable"),
         ("global.monitoring.interval=0s", "/global/monitoring/interval"),
+        # A key with nothing below it.
+        ("ingestorWorker.volumes=null", "ingestorWorker.volumes.blobs must say where global.blobs.url (file:/srv/blobs) is mounted"),
+        ("encoder.ports=null", "'/encoder': missing property 'ports'"),
+        ("gateway.ports=null", "'/gateway': missing property 'ports'"),
+        ("ingestorApi.ports=null", "'/ingestorApi': missing property 'ports'"),
         ("migration.rate=0.05", "migration.rate (0.05) must be 0"),
     ],
 )  # fmt: skip
@@ -196,6 +201,12 @@ def test_a_model_at_the_same_path_of_another_volume_is_another_one(chart: Chart)
     with pytest.raises(Refused, match=r"\(/models/mine\) are the same model"):
         chart.render("small", *sets)
     assert chart.render("small", *sets, "otherEncoder.volumes.models.claim=two")
+
+
+def test_the_ingestor_needs_no_volume_where_blobs_are_in_a_bucket(render: Render) -> None:
+    bucket = ("global.blobs.url=s3://bucket/blobs", "global.blobs.egress[0].ports[0].port=443")
+    without = ("ingestorWorker.volumes=null", "ingestorApi.volumes=null")
+    assert render("small", *MOVING, *bucket, *without) == render("small", *MOVING, *bucket)
 
 
 def test_users_may_be_made_where_topics_are_made_by_hand(render: Render) -> None:
