@@ -44,10 +44,11 @@
 {{- $path := index . 0 }}{{ $limits := (index . 1).limits -}}
 {{- range $kind, $amount := (index . 1).requests }}
 {{- $limit := index $limits $kind }}
-{{- if kindIs "invalid" $limit }}
 {{- if regexMatch "/|^hugepages-" $kind }}
+{{- if ne (include "service.scalar" $amount) (include "service.scalar" $limit) }}
 {{- fail (printf "%s.requests.%s needs the same in %s.limits: Kubernetes shares none of them" $path $kind $path) }}
 {{- end }}
+{{- else if kindIs "invalid" $limit }}
 {{- else if gt (include "service.amount" $amount | float64) (include "service.amount" $limit | float64) }}
 {{- fail (printf "%s.requests.%s (%s) must not exceed %s.limits.%s (%s)" $path $kind (include "service.scalar" $amount) $path $kind (include "service.scalar" $limit)) }}
 {{- end }}
