@@ -34,8 +34,8 @@ def find() -> str | None:
 
 
 def _flag(one: str) -> str:
-    """--set knows no empty list."""
-    return "--set-json" if one.endswith("=[]") else "--set"
+    """--set knows no empty list and no fraction, and takes digits for a number: such values are JSON."""
+    return "--set-json" if one.partition("=")[2].startswith(('"', "[", "0.")) else "--set"
 
 
 class Chart:

@@ -12,7 +12,7 @@ ingress:
   {{- if $from }}
   - ports:
       {{- range $name, $port := $context.Values.ports }}
-      - {port: {{ $name }}, protocol: TCP}
+      - {port: {{ $name | quote }}, protocol: TCP}
       {{- end }}
     from:
       {{- range $from }}

@@ -9,24 +9,33 @@ ADMIN_HOST: "0.0.0.0"
 ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- range $name, $value := .Values.wiring }}
 {{- with tpl (toString $value) $ }}
-{{ $name }}: {{ . | quote }}
+{{ $name | quote }}: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
-{{ $name }}: {{ include "service.scalar" $value | quote }}
+{{ $name | quote }}: {{ include "service.scalar" $value | quote }}
 {{- end }}
+{{- end }}
+
+{{/* What a template of a Secret's key comes to, as JSON: include "service.reference" (list . "gateway.secrets.TOKEN" template) */}}
+{{- define "service.reference" -}}
+{{- $reference := fromYaml (tpl (index . 2) (index . 0)) -}}
+{{- if or (ne (keys $reference | sortAlpha | join " ") "key name") (and $reference.name (not (and (kindIs "string" $reference.name) (kindIs "string" $reference.key) $reference.key))) }}
+{{- fail (printf "%s must be '{name: …, key: …}', a Secret of the same namespace and its key, both texts" (index . 1)) }}
+{{- end }}
+{{- toJson $reference }}
 {{- end }}
 
 {{/* Every variable that is secret; empty where none is. */}}
 {{- define "service.secretEnvironment" -}}
 {{- range $name, $path := .Values.secrets }}
-{{- $reference := fromYaml (tpl $path $) }}
+{{- $reference := include "service.reference" (list $ (printf "%s.secrets.%s" $.Chart.Name $name) $path) | fromJson }}
 {{- if $reference.name }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ $reference.name }}
-      key: {{ $reference.key }}
+      name: {{ $reference.name | quote }}
+      key: {{ $reference.key | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -50,9 +59,9 @@ ADMIN_PORT: {{ .Values.adminPort | quote }}
 {{- define "service.secretVolume" -}}
 - name: {{ index . 0 }}
   secret:
-    secretName: {{ (index . 1).name }}
+    secretName: {{ (index . 1).name | quote }}
     items:
-      - key: {{ (index . 1).key }}
+      - key: {{ (index . 1).key | quote }}
         path: {{ index . 2 }}
 {{- end }}
 
@@ -89,7 +98,7 @@ securityContext:
 {{- with .Values.global.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -145,7 +154,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $own.priorityClassName | default $all.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 

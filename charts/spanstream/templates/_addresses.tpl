@@ -19,6 +19,12 @@ http://{{ include "service.of" (list $ (kebabcase .)) }}:8082
 {{- end }}
 {{- end }}
 
+{{/* What the release of the encoder that documents move to follows from, as a checksum: its settings, its volumes, its image. */}}
+{{- define "spanstream.nextRelease" -}}
+{{- $encoder := index .Values .Values.global.migration.to -}}
+{{ list $encoder.settings $encoder.volumes (include "service.image" (list . "encoder")) | toJson | sha256sum }}
+{{- end }}
+
 {{/* The names in the values, as {names: […]}, of the encoders that are deployed. */}}
 {{- define "spanstream.encoders" -}}
 {{- $names := list -}}

@@ -41,7 +41,10 @@
 {{- if hasPrefix "file:" .Values.global.blobs.url }}
 {{- $folder := trimPrefix "file:" .Values.global.blobs.url | trimPrefix "//" }}
 {{- range $name := list "ingestorApi" "ingestorWorker" }}
-{{- $mount := (index $.Values $name).volumes.blobs.mountPath }}
+{{- $mount := (((index $.Values $name).volumes | default dict).blobs | default dict).mountPath }}
+{{- if not $mount }}
+{{- fail (printf "%s.volumes.blobs must say where global.blobs.url (%s) is mounted" $name $.Values.global.blobs.url) }}
+{{- end }}
 {{- if not (hasPrefix (printf "%s/" $mount) (printf "%s/" $folder)) }}
 {{- fail (printf "global.blobs.url (%s) must be in %s, where %s.volumes.blobs is mounted: nothing else can be written to" $.Values.global.blobs.url $mount $name) }}
 {{- end }}
@@ -112,5 +115,19 @@
 {{- if ne (index $.Values $name).workload "Deployment" }}
 {{- fail (printf "%s.workload must be Deployment: the encoder alone runs on Ray" $name) }}
 {{- end }}
+{{- end }}
+{{- range $name, $address := dict "global.kafka.bootstrapServers" .Values.global.kafka.bootstrapServers "global.store.url" .Values.global.store.url "migration.settings.TRACES_URL" ((.Values.migration.settings | default dict).TRACES_URL | default "") }}
+{{- include "service.portCheck" (list $name $address) }}
+{{- end }}
+{{- range $name := list "topics" "migration" "smoke" }}
+{{- include "service.resourceChecks" (list (printf "%s.resources" $name) (index $.Values $name).resources) }}
+{{- end }}
+{{- range $name := (include "spanstream.encoders" . | fromJson).names }}
+{{- $ray := (index $.Values $name).ray }}
+{{- include "service.resourceChecks" (list (printf "%s.ray.head.resources" $name) $ray.head.resources) }}
+{{- include "service.resourceChecks" (list (printf "%s.ray.autoscalerResources" $name) $ray.autoscalerResources) }}
+{{- end }}
+{{- if and (gt (float64 .Values.migration.rate) 0.0) (lt (float64 .Values.migration.rate) 0.1) }}
+{{- fail (printf "migration.rate (%v) must be 0, as fast as it goes, or 0.1 documents a second and more" .Values.migration.rate) }}
 {{- end }}
 {{- end }}

@@ -9,14 +9,15 @@
 ADMIN_HOST: "0.0.0.0"
 ADMIN_PORT: "9464"
 SPANSTREAM_DATA: /tmp/migration
-LOG_URL: kafka://{{ .Values.global.kafka.bootstrapServers }}
+LOG_URL: {{ printf "kafka://%s" .Values.global.kafka.bootstrapServers | quote }}
 LOG_CA_FILE: {{ include "service.logCaFile" . | quote }}
 LOG_USERNAME: {{ tpl .Values.global.kafka.username $context | quote }}
 STORE_URL: {{ .Values.global.store.url | quote }}
-SSL_CERT_FILE: {{ include "service.storeCaFile" . | quote }} # the store's client knows it by this; those of the log and of buckets have files of their own
+STORE_CA_FILE: {{ include "service.storeCaFile" . | quote }}
 STORE_COMPRESSION: {{ .Values.global.index.compression | quote }}
 BLOB_URL: {{ .Values.global.blobs.url | quote }}
 SPANS: {{ .Values.global.index.spans | quote }}
+EMBEDDER_SPAN_SIMILARITY: {{ include "service.scalar" ((.Values.embedder.settings | default dict).EMBEDDER_SPAN_SIMILARITY | default "") | quote }}
 ENCODER_URL: {{ include "spanstream.encoderUrl" . }}
 NEXT_ENCODER_URL: {{ include "spanstream.nextEncoderUrl" . }}
 MIGRATION_RATE: {{ include "service.scalar" .Values.migration.rate | quote }}
@@ -34,21 +35,24 @@ MIGRATION_BEGIN: {{ .Values.migration.begin | quote }}
 {{- end }}
 {{- end }}
 
-{{/* Its pod's template. */}}
+{{/* Its pod's template: it opens the log, the store and the blobs, the last as the parse worker does. */}}
 {{- define "spanstream.migrationPod" -}}
 {{- $context := dict "Chart" (dict "Name" "migration") "Values" .Values "Release" .Release "Template" .Template -}}
-{{- $secrets := dict "LOG_PASSWORD" (include "spanstream.logPassword" $context | fromJson) "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
-{{- range $name, $path := .Values.migration.secrets }}{{ $_ := set $secrets $name (fromYaml (tpl $path $context)) }}{{ end -}}
+{{- $worker := mergeOverwrite (dict) $context (dict "Values" .Subcharts.ingestorWorker.Values) -}}
+{{- $secrets := dict "STORE_API_KEY" .Values.global.store.apiKeySecret -}}
+{{- range $name, $path := .Values.ingestorWorker.secrets }}{{ $_ := set $secrets $name (include "service.reference" (list $worker (printf "ingestorWorker.secrets.%s" $name) $path) | fromJson) }}{{ end -}}
+{{- range $name, $path := .Values.migration.secrets }}{{ $_ := set $secrets $name (include "service.reference" (list $context (printf "migration.secrets.%s" $name) $path) | fromJson) }}{{ end -}}
 metadata:
-  {{- include "service.podMetadata" (list . "migration" dict dict) | nindent 2 }}
+  {{- include "service.podMetadata" (list . "migration" dict (dict "checksum/release" (include "spanstream.nextRelease" .))) | nindent 2 }}
 spec:
+  serviceAccountName: {{ include "service.of" (list . "migration") }}
   restartPolicy: OnFailure
   {{- include "service.podCommon" . | nindent 2 }}
   {{- include "service.nodes" (list . dict) | nindent 2 }}
   terminationGracePeriodSeconds: 30
   containers:
     - name: migration
-      image: {{ include "service.image" (list . "migrator") }}
+      image: {{ include "service.image" (list . "migrator") | quote }}
       imagePullPolicy: {{ .Values.global.image.pullPolicy }}
       command: [python, -m, spanstream.standalone.migration]
       env:
@@ -60,11 +64,11 @@ spec:
         {{- end }}
         {{- range $name, $reference := $secrets }}
         {{- if $reference.name }}
-        - name: {{ $name }}
+        - name: {{ $name | quote }}
           valueFrom:
             secretKeyRef:
-              name: {{ $reference.name }}
-              key: {{ $reference.key }}
+              name: {{ $reference.name | quote }}
+              key: {{ $reference.key | quote }}
         {{- end }}
         {{- end }}
       ports:
@@ -89,9 +93,9 @@ spec:
           readOnly: true
         {{- end }}
         {{- range $name, $volume := .Values.ingestorWorker.volumes }}
-        {{- if tpl $volume.claim $context }}
-        - name: {{ $name }}
-          mountPath: {{ $volume.mountPath }}
+        {{- if tpl $volume.claim $worker }}
+        - name: {{ $name | quote }}
+          mountPath: {{ $volume.mountPath | quote }}
         {{- end }}
         {{- end }}
   volumes:
@@ -104,10 +108,10 @@ spec:
     {{- include "service.secretVolume" (list "store" .Values.global.store.caSecret "ca.crt") | nindent 4 }}
     {{- end }}
     {{- range $name, $volume := .Values.ingestorWorker.volumes }}
-    {{- with tpl $volume.claim $context }}
-    - name: {{ $name }}
+    {{- with tpl $volume.claim $worker }}
+    - name: {{ $name | quote }}
       persistentVolumeClaim:
-        claimName: {{ . }}
+        claimName: {{ . | quote }}
     {{- end }}
     {{- end }}
 {{- end }}

@@ -20,7 +20,7 @@ spec:
   terminationGracePeriodSeconds: {{ add $values.preStopSeconds $values.stopSeconds 5 }}
   containers:
     - name: {{ ternary "ray-head" "ray-worker" .head }}
-      image: {{ include "service.image" (list .context "encoder") }}
+      image: {{ include "service.image" (list .context "encoder") | quote }}
       imagePullPolicy: {{ .context.Values.global.image.pullPolicy }}
       envFrom:
         - configMapRef:
@@ -74,7 +74,7 @@ spec:
         - {name: shm, mountPath: /dev/shm}
         {{- range $name, $volume := $values.volumes }}
         {{- if tpl $volume.claim $.encoder }}
-        - {name: {{ $name }}, mountPath: {{ $volume.mountPath }}}
+        - {name: {{ $name | quote }}, mountPath: {{ $volume.mountPath | quote }}}
         {{- end }}
         {{- end }}
   volumes:
@@ -84,8 +84,8 @@ spec:
       emptyDir: {medium: Memory, sizeLimit: {{ $values.shmSize }}}
     {{- range $name, $volume := $values.volumes }}
     {{- with tpl $volume.claim $.encoder }}
-    - name: {{ $name }}
-      persistentVolumeClaim: {claimName: {{ . }}}
+    - name: {{ $name | quote }}
+      persistentVolumeClaim: {claimName: {{ . | quote }}}
     {{- end }}
     {{- end }}
 {{- end }}

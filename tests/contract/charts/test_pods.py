@@ -121,7 +121,7 @@ def test_cores_can_be_limited_everywhere(render: Render) -> None:
     """As a quota on limits of cores asks."""
     aliases = ("ingestorApi", "ingestorWorker", "embedder", "encoder", "encoder.ray.head", "indexer", "gateway")
     aliases += ("otherEncoder", "otherEncoder.ray.head", "migration")
-    sets = [f"{name}.resources.limits.cpu=2" for name in (*aliases, "topics", "smoke")]
+    sets = [f"{name}.resources.limits.cpu=8" for name in (*aliases, "topics", "smoke")]
     for profile in ("small", "gpu"):
         resources = render(profile, *MOVING, *sets, "encoder.ray.autoscalerResources.limits.cpu=2")
         assert all(pod.container["resources"]["limits"]["cpu"] for pod in pods(resources))
@@ -367,7 +367,9 @@ def test_what_is_deployed_while_documents_move(
         assert set(of(name, resources)) == (HALVES if name in deployed else set())
     given = {pod.component: environment(pod, resources) for pod in pods(resources)}
     assert ("migration" in given) == moves
-    assert set(of("migration", resources)) == ({"Job", "NetworkPolicy", "PodMonitor"} if moves else set())
+    assert set(of("migration", resources)) == (
+        {"Job", "NetworkPolicy", "PodMonitor", "ServiceAccount"} if moves else set()
+    )
     for name in ("embedder", "indexer", "gateway"):
         assert given[name]["ENCODER_URL"] == f"http://spanstream-{asked}:8082"
     url = next_one and f"http://spanstream-{next_one}:8082"
@@ -404,9 +406,14 @@ def test_a_job_with_other_values_is_another_job_and_one_with_the_same_is_the_sam
             job("global.index.encoder=otherEncoder"),
             job("global.image.tag=v2"),
             job("global.index.compression=binary"),
+            # What the next encoder's release follows from: else a job that has ended would be the one of another release too.
+            job("otherEncoder.settings.ENCODER_MODEL=another"),
+            job("otherEncoder.volumes.models.mountPath=/models", "otherEncoder.volumes.models.claim=models"),
+            job(f"global.image.digests.encoder=sha256:{'0' * 64}"),
         ],
     )
     assert job("ingestorWorker.replicas=1", "gateway.settings.GATEWAY_SEARCHES_WAITING=9") == same
+    assert job("otherEncoder.replicas=2", "encoder.settings.ENCODER_THREADS=1") == same
     assert len({same, *changed}) == len(changed) + 1
     assert all(re.fullmatch(r"spanstream-migration-[0-9a-f]{8}", name) for name in (same, *changed))
 
@@ -444,3 +451,23 @@ def test_the_job_cuts_texts_and_finds_files_as_the_ingestor_does(render: Render)
         for pod in (own, worker)
     ]
     assert claims[0] == claims[1] != []
+
+
+def test_the_job_opens_buckets_as_the_parse_worker_and_thins_spans_as_the_embedder(render: Render) -> None:
+    reference = r" {name: bucket\, key: secret}"
+    sets = (
+        f"ingestorWorker.secrets.AWS_SECRET_ACCESS_KEY={reference}",
+        "embedder.settings.EMBEDDER_SPAN_SIMILARITY=0.95",
+    )
+    for case in (("small", *MOVING), ("production", *MOVING)):
+        (own,) = [pod for pod in pods(render(*case, *sets)) if pod.component == "migration"]
+        references = {
+            one["name"]: one["valueFrom"]["secretKeyRef"] for one in own.container["env"] if "valueFrom" in one
+        }
+        assert references["AWS_SECRET_ACCESS_KEY"] == {"name": "bucket", "key": "secret"}
+        assert references.get("LOG_PASSWORD", {}).get("name") == {"production": "spanstream-migration"}.get(case[0])
+        assert environment(own, render(*case, *sets))["EMBEDDER_SPAN_SIMILARITY"] == "0.95"
+        assert "EMBEDDER_SPAN_SIMILARITY" not in environment(
+            next(pod for pod in pods(render(*case)) if pod.component == "migration"), render(*case)
+        )
+        assert own.spec["serviceAccountName"] == of("migration", render(*case, *sets))["ServiceAccount"]

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from spanstream.events.segmenter import Spans
 from tests.conftest import ROOT
 from tests.contract.charts.conftest import Render, merged, settings
 from tests.contract.charts.pods import ALONE, BACK, CASES, IDS, MOVED, MOVING, RAY, pods
@@ -110,12 +111,64 @@ def test_every_profile_and_toggle_renders_what_names_itself_once(render: Render,
         ("migration.settings.STORE_URL=http://elsewhere:6333", "STORE_URL"),
         ("otherEncoder.settings.ENCODER_TARGET_TOKENS=9", "ENCODER_TARGET_TOKENS"),
         ("otherEncoder.ports.serve=9000", "otherEncoder/ports"),
+        # What the cluster would refuse, or the process.
+        ("gateway.resources.requests.memory=8Gi", "gateway.resources.requests.memory (8Gi) must not exceed gateway.resources.limits.memory (1Gi)"),
+        ("migration.resources.requests.memory=8000Mi", "migration.resources.requests.memory (8000Mi)"),
+        ("topics.resources.requests.memory=1Gi", "topics.resources.requests.memory (1Gi)"),
+        ("encoder.ray.head.resources.requests.memory=8Gi", "encoder.ray.head.resources.requests.memory (8Gi)"),
+        ("gateway.resources.limits.cpu=1,gateway.resources.requests.cpu=1500m", "gateway.resources.requests.cpu (1500m)"),
+        (r"gateway.resources.requests.nvidia\.com/gpu=1", "gateway.resources.requests.nvidia.com/gpu needs the same in gateway.resources.limits"),
+        (r"encoder.resources.requests.nvidia\.com/gpu=1,encoder.resources.limits.nvidia\.com/gpu=2", "encoder.resources.requests.nvidia.com/gpu needs the same"),
+        ("global.index.spans=foo", "/global/index/spans"),
+        ("global.kafka.bootstrapServers=kafka:99999", "global.kafka.bootstrapServers (kafka:99999) has the port 99999"),
+        ("global.store.url=http://qdrant:65536", "global.store.url (http://qdrant:65536) has the port 65536"),
+        ("gateway.settings.TRACES_URL=http://collector:99999/v1", "gateway.settings.TRACES_URL (http://collector:99999/v1)"),
+        ("migration.settings.TRACES_URL=http://collector:0", "migration.settings.TRACES_URL (http://collector:0)"),
+        ("global.blobs.egress=[{}]", "/global/blobs/egress/0"),
+        ("global.blobs.egress[0].ports[0].prt=443", "prt"),
+        ("global.blobs.egress[0].ports[0].port=99999999", "/global/blobs/egress/0/ports/0/port"),
+        ("gateway.volumes.tmp.claim=mine,gateway.volumes.tmp.mountPath=/mine", "gateway.volumes.tmp must have another name"),
+        ("gateway.volumes.mine.claim=mine,gateway.volumes.mine.mountPath=/tmp/", "gateway.volumes.mine.mountPath (/tmp/) must be another folder"),
+        ("ingestorWorker.volumes.store.claim=mine,ingestorWorker.volumes.store.mountPath=/mine", "ingestorWorker.volumes.store must have another name"),
+        ("ingestorWorker.volumes.mine.claim=mine,ingestorWorker.volumes.mine.mountPath=/srv/blobs", "it is ingestorWorker.volumes.blobs's"),
+        ("gateway.volumes.Mine_x.claim=mine,gateway.volumes.Mine_x.mountPath=/mine", "Mine_x"),
+        ("gateway.secrets.TOKEN=my-secret", "gateway.secrets.TOKEN must be"),
+        ("ingestorWorker.secrets.TOKEN= {name: mine}", "ingestorWorker.secrets.TOKEN must be"),
+        ('gateway.secrets.TOKEN="{name: mine, key: 1}"', "gateway.secrets.TOKEN must be"),
+        ("gateway.secrets.1 X= {name: mine}", "1 X"),
+        ("ingress.host=a..b", "/ingress/host"),
+        (f"ingress.host={'a' * 64}.example.com", "/ingress/host"),
+        ("ingress.tlsSecret=Not A Name", "/ingress/tlsSecret"),
+        ("global.image.tag=v 1", "/global/image/tag"),
+        ('global.image.pullSecrets=[""]', "/global/image/pullSecrets/0"),
+        ("global.pods.labels.bad key!=x", "bad key!"),
+        (f"gateway.podLabels.team={'x' * 80}", "/podLabels/team"),
+        ("gateway.disruption.maxUnavailable=0", "/disruption/maxUnavailable"),
+        ("global.monitoring.interval=0s", "/global/monitoring/interval"),
+        # A key with nothing below it.
+        ("ingestorWorker.volumes=null", "ingestorWorker.volumes.blobs must say where global.blobs.url (file:/srv/blobs) is mounted"),
+        ("encoder.ports=null", "'/encoder': missing property 'ports'"),
+        ("gateway.ports=null", "'/gateway': missing property 'ports'"),
+        ("ingestorApi.ports=null", "'/ingestorApi': missing property 'ports'"),
+        ("migration.rate=0.05", "migration.rate (0.05) must be 0"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_value_is_refused_by_name(chart: Chart, wrong: str, named: str) -> None:
     with pytest.raises(Refused) as refused:
         chart.render("small", wrong)
     assert named in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["sentences", "sentences+clauses:5", "sentences+phrases+windows32:255", "sentences+windows8:32", "sentences+clauses+phrases+windows8:32", "foo", "sentences:5", "sentences+windows33:1", "sentences+windows0:1", "sentences+clauses", "sentences+phrases:256", "sentences+phrases+clauses:3"])  # fmt: skip
+def test_spans_may_be_what_the_processes_take(form: str) -> None:
+    schema = json.loads((CHARTS / "spanstream/values.schema.json").read_text())
+    spans = schema["properties"]["global"]["properties"]["index"]["properties"]["spans"]
+    try:
+        Spans.parse(form)
+    except ValueError:
+        assert not Draft202012Validator(spans).is_valid(form)
+    else:
+        assert Draft202012Validator(spans).is_valid(form)
 
 
 def test_the_three_upgrades_render_as_they_are_printed(render: Render) -> None:
@@ -149,6 +202,12 @@ def test_a_model_at_the_same_path_of_another_volume_is_another_one(chart: Chart)
     with pytest.raises(Refused, match=r"\(/models/mine\) are the same model"):
         chart.render("small", *sets)
     assert chart.render("small", *sets, "otherEncoder.volumes.models.claim=two")
+
+
+def test_the_ingestor_needs_no_volume_where_blobs_are_in_a_bucket(render: Render) -> None:
+    bucket = ("global.blobs.url=s3://bucket/blobs", "global.blobs.egress[0].ports[0].port=443")
+    without = ("ingestorWorker.volumes=null", "ingestorApi.volumes=null")
+    assert render("small", *MOVING, *bucket, *without) == render("small", *MOVING, *bucket)
 
 
 def test_users_may_be_made_where_topics_are_made_by_hand(render: Render) -> None:

@@ -14,7 +14,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
 from tests.contract.charts.conftest import Render
-from tests.contract.charts.pods import CASES, IDS
+from tests.contract.charts.pods import CASES, IDS, MOVING, TOGGLES, pods
 from tools.helm import KUBERNETES
 
 CORE = Path(kubernetes_validate.__file__).parent / f"kubernetes-json-schema/v{KUBERNETES}-local-strict"
@@ -48,10 +48,10 @@ def _problems(text: str) -> list[str]:
     return [f"{resource['kind']} {resource['metadata']['name']} {one.json_path}: {one.message[:300]}" for one in found]
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_resources_are_valid(render: Render, case: tuple[str, ...]) -> None:
-    found = [problem for resource in render(*case) for problem in problems(resource)]
-    for resource in render(*case):
+def all_problems(resources: list[dict[str, Any]]) -> list[str]:
+    """Of what KubeRay makes of them too."""
+    found = [problem for resource in resources for problem in problems(resource)]
+    for resource in resources:
         if resource["kind"] == "RayService":
             cluster = resource["spec"]["rayClusterConfig"]
             for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
@@ -60,7 +60,65 @@ def test_resources_are_valid(render: Render, case: tuple[str, ...]) -> None:
                 found += problems(pod)
             service = {"apiVersion": "v1", "kind": "Service", **resource["spec"]["serveService"]}
             found += problems(service)
-    assert found == []
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_resources_are_valid(render: Render, case: tuple[str, ...]) -> None:
+    assert all_problems(render(*case)) == []
+
+
+# Texts that YAML would read as something else where they are not quoted.
+NUMBER, SWITCH, PAIR = '"12345"', '"on"', '"CN=a: b"'
+READ_OTHERWISE = (
+    *(
+        f"global.{name}={text}"
+        for secret in ("auth.keysSecret", "auth.jwksSecret", "kafka.caSecret", "kafka.passwordSecret", "store.apiKeySecret", "store.caSecret")
+        for name, text in ((f"{secret}.name", NUMBER), (f"{secret}.key", SWITCH))
+    ),
+    f"smoke.tokenSecret.name={NUMBER}",
+    f"smoke.tokenSecret.key={SWITCH}",
+    "global.store.url=https://qdrant:6333",
+    f"global.pods.priorityClassName={NUMBER}",
+    f"global.pods.labels.team={NUMBER}",
+    f"global.image.pullSecrets=[{NUMBER}]",
+    f"global.image.tag={NUMBER}",
+    f"global.blobs.storageClass={SWITCH}",
+    f"gateway.priorityClassName={SWITCH}",
+    f"gateway.volumes.on.claim={NUMBER}",
+    "gateway.volumes.on.mountPath=/models",
+    f"encoder.volumes.on.claim={NUMBER}",
+    "encoder.volumes.on.mountPath=/models",
+    f"ingestorWorker.volumes.yes.claim={NUMBER}",
+    "ingestorWorker.volumes.yes.mountPath=/models",
+    """gateway.secrets.TOKEN="{name: '12345', key: 'on'}\"""",
+    'monitoring.runbooks="https://x/a: b\'s"',
+    "ingress.enabled=true",
+    f"ingress.className={SWITCH}",
+    f"ingress.host={NUMBER}",
+    f"ingress.tlsSecret={NUMBER}",
+    *(f"{name}.settings.AUTH_JWT_{key}" for name in ("ingestorApi", "gateway") for key in ("ISSUER=https://id", "AUDIENCE=x")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("username", [NUMBER, SWITCH, PAIR])
+@pytest.mark.parametrize("profile", ["small", "production", "gpu"])
+def test_texts_that_read_as_something_else_stay_texts(render: Render, profile: str, username: str) -> None:
+    over = (*READ_OTHERWISE, *TOGGLES["monitored"], *MOVING, f"global.kafka.username={username}")
+    by_strimzi = (f"strimzi.cluster={SWITCH}",) if profile != "small" else ()
+    resources = render(profile, *over, *by_strimzi)
+    assert all_problems(resources) == []
+    for pod in pods(resources):
+        given = [one for one in pod.container.get("env", []) if one["name"] == "LOG_USERNAME"]
+        assert all(one["value"] == json.loads(username) for one in given)
+    (rules,) = [one for one in resources if one["kind"] == "PrometheusRule"]
+    links = [rule["annotations"]["runbook_url"] for group in rules["spec"]["groups"] for rule in group["rules"]]
+    assert {link.partition("#")[0] for link in links} == {"https://x/a: b's"}
+
+
+@pytest.mark.parametrize("release", ["true", "on", "yes", "no", "null", "e1"])
+def test_a_release_may_have_any_name_that_is_a_name(render: Render, release: str) -> None:
+    assert all_problems(render("production", release=release)) == []
 
 
 def test_the_schemas_refuse_what_they_do_not_know(render: Render) -> None:

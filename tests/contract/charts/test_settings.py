@@ -25,13 +25,7 @@ REACHED = {
 }
 TO_ENCODERS = ("ENCODER_URL", "NEXT_ENCODER_URL")
 # SPANSTREAM_DATA: where `spanstream` in the same pod finds the process that it asks.
-# SSL_CERT_FILE: OpenSSL's, which the store's client honours.
-NOT_OURS = {
-    "RAY_USAGE_STATS_ENABLED",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
-    "SPANSTREAM_DATA",
-    "SSL_CERT_FILE",
-}
+NOT_OURS = {"RAY_USAGE_STATS_ENABLED", "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "SPANSTREAM_DATA"}
 
 
 @each_case
@@ -183,7 +177,7 @@ def test_files_that_settings_name_are_mounted(render: Render, case: tuple[str, .
         folders = {mount["mountPath"]: mount["name"] for mount in pod.container.get("volumeMounts", [])}
         volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
         for name, value in environment(pod, render(*case)).items():
-            if name in ("AUTH_KEYS_FILE", "AUTH_JWKS_FILE", "LOG_CA_FILE", "STORE_CA_FILE", "SSL_CERT_FILE"):
+            if name in ("AUTH_KEYS_FILE", "AUTH_JWKS_FILE", "LOG_CA_FILE", "STORE_CA_FILE"):
                 folder, _, file = value.rpartition("/")
                 assert file in [item["path"] for item in volumes[folders[folder]]["secret"]["items"]], (pod.name, name)
     if "global.auth.jwksSecret.name=provider" in case:
@@ -194,13 +188,8 @@ def test_files_that_settings_name_are_mounted(render: Render, case: tuple[str, .
 def test_who_speaks_to_the_store_knows_who_signs_its_certificate(render: Render) -> None:
     resources = render("small", *TOGGLES["moving with a store of the company's"])
     given = {pod.component: environment(pod, resources) for pod in pods(resources)}
-    told = {name: {"STORE_CA_FILE", "SSL_CERT_FILE"} & set(found) for name, found in given.items()}
-    assert {name: names for name, names in told.items() if names} == {
-        "gateway": {"STORE_CA_FILE"},
-        "indexer": {"STORE_CA_FILE"},
-        "migration": {"SSL_CERT_FILE"},
-    }
-    assert {name for name in given if "STORE_URL" in given[name]} == {name for name in told if told[name]}
+    told = {name for name in given if "STORE_CA_FILE" in given[name]}
+    assert told == {name for name in given if "STORE_URL" in given[name]} == {"gateway", "indexer", "migration"}
 
 
 def test_each_kafka_user_may_do_what_the_registry_says_of_its_service(render: Render) -> None:
@@ -262,6 +251,17 @@ def test_each_kafka_user_sees_the_topics_that_its_service_waits_for(render: Rend
         acls = one["spec"]["authorization"]["acls"]
         seen = {acl["resource"]["name"] for acl in acls if "Describe" in acl["operations"]}
         assert {topic.name for topic in waits[one["metadata"]["name"].removeprefix("spanstream-")]} <= seen
+
+
+def test_the_topics_job_logs_in_as_a_user_of_its_own_where_each_has_one(render: Render) -> None:
+    by_hand = ("strimzi.topics=false", "strimzi.users=false", "topics.job=true", "global.kafka.partitions=6")
+    fewer = [
+        f"{name}.autoscaling.maxReplicas={most}"
+        for name, most in (("ingestorWorker", 6), ("indexer", 6), ("embedder", 3))
+    ]
+    (job,) = [pod for pod in pods(render("production", *by_hand, *fewer)) if pod.component == "topics"]
+    given = {one["name"]: one.get("value") or one["valueFrom"]["secretKeyRef"]["name"] for one in job.container["env"]}
+    assert given["LOG_USERNAME"] == given["LOG_PASSWORD"] == "spanstream-topics"
 
 
 def test_ray_is_told_of_an_application_that_exists(render: Render) -> None:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 import pytest
 
 from spanstream.runtime.settings import SettingsError
+from spanstream.standalone.migration.service import build
 from spanstream.standalone.migration.settings import MigrationSettings
 
 NEIGHBOURS = {
@@ -47,3 +51,10 @@ def test_without_the_next_encoder_it_does_not_start(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("NEXT_ENCODER_URL")
     with pytest.raises(SettingsError, match="NEXT_ENCODER_URL"):
         MigrationSettings.read()
+
+
+def test_the_certificates_of_the_stores_authority_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STORE_URL", "https://qdrant:6333")
+    monkeypatch.setenv("STORE_CA_FILE", str(tmp_path / "missing.crt"))
+    with pytest.raises(ValueError, match=r"STORE_CA_FILE: .*missing\.crt cannot be read"):
+        build(MigrationSettings.read(), tmp_path, threading.Event())

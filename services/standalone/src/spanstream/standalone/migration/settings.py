@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -19,6 +21,11 @@ class MigrationSettings(LogSettings):
     )
     store_api_key: SecretStr | None = Field(
         None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
+    )
+    store_ca_file: Path | None = Field(
+        None,
+        validation_alias="STORE_CA_FILE",
+        description="certificates (PEM) of who signs the Qdrant server's; none: the machine's own",
     )
     store_compression: Compression | None = Field(
         None,
