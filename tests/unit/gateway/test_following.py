@@ -159,6 +159,7 @@ def test_a_next_release_that_was_given_up_is_forgotten_and_the_one_in_its_place_
     info = HashEncoder(24).info()
     third = Generation(info.release, info.dimension, PASSAGES)
     following.look_ahead()
+    following.look_ahead()
     assert (following.other, [each.closed for each in asked]) == (None, [True, False])
     world.open(third)
     following.look_ahead()
@@ -198,7 +199,7 @@ def test_a_switch_is_no_reason_to_be_unready() -> None:
 
 def test_it_is_known_whether_the_index_is_being_moved() -> None:
     world = World()
-    moving = Moving(world.home, lambda: world.now)
+    moving = Moving(lambda: world.home, lambda: world.now)
     switching = Switching(world.home)
     switching.begin()
     assert not moving()

@@ -13,7 +13,7 @@ from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import Generation
 from spanstream.store.memory import MemoryStore
 from spanstream.store.presence import BEAT_SECONDS, GATEWAY, GONE_SECONDS, Gateways, Presence
-from spanstream.store.switching import HOLD, MOVE, Held, move
+from spanstream.store.switching import HOLD, MOVE, Held, Switching, move
 
 GENERATION = Generation("a", 4, PASSAGES)
 
@@ -80,6 +80,9 @@ def test_one_that_does_not_write_any_more_is_gone_and_one_that_was_only_frozen_c
 @pytest.mark.parametrize("told", [{}, {"id": "1"}, {"id": "1", "who": "all of us"}, {"old": "a", "new": "b"}])
 def test_a_note_of_another_version_is_waited_for(told: dict[str, str]) -> None:
     store = World().store
+    store.memos().write(f"{GATEWAY}/1", told)
+    with pytest.raises(StoreUnavailable, match="another version"):
+        Gateways().unable(store, "a")
     for name in (MOVE, HOLD):
         store.memos().write(name, told)
     with pytest.raises(StoreUnavailable, match="another version"):
@@ -89,12 +92,30 @@ def test_a_note_of_another_version_is_waited_for(told: dict[str, str]) -> None:
 
 
 def test_a_gateway_is_ready_once_the_store_knows_of_it(world: World) -> None:
+    world.store.open(GENERATION.name, 4, Compression.NONE)
     announcing = Announcing(world.store, lambda: GENERATION, None)
     assert announcing.unready()
     announcing.look()
     assert (announcing.unready(), world.unable(GENERATION.name), world.unable("b")) == ([], 0, 1)
     announcing.end()
     assert world.notes() == []
+
+
+def test_a_gateway_that_looks_at_no_note_is_not_ready_where_it_may_have_come_too_late(world: World) -> None:
+    world.store.open("b", 4, Compression.NONE)
+    world.store.open(GENERATION.name, 4, Compression.NONE)
+    switching = Switching(world.store, world.clock, lambda _: None)
+    switching.begin()
+    announcing = Announcing(world.store, lambda: GENERATION, None, world.clock)
+    with switching.searches():
+        announcing.look()
+        assert announcing.unready() == ["the index is being switched to another release's"]
+        world.store.make_live("b")
+    announcing.look()
+    assert "b is live, which ENCODER_URL does not make" in announcing.unready()
+    world.store.make_live(GENERATION.name)
+    announcing.look()
+    assert announcing.unready() == []
 
 
 def test_a_gateway_with_nothing_open_needs_not_be_waited_for() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from spanstream.encoder.encoder import EncoderInfo
+from spanstream.encoder.encoder import Encoder, EncoderInfo
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.encoder.opening import open_encoder
 from spanstream.eventlog.errors import Fatal
@@ -379,3 +379,57 @@ def test_one_that_is_refused_says_so_and_is_compared_again_where_other_values_as
     process.end()
     found = home.memos().read(MOVE)["record"]
     assert (compared, found["overlap"], found["rate"]) == ([0.5, 0.25], 0.25, 7.0)
+
+
+def test_with_an_encoder_that_the_record_does_not_know_it_waits_and_says_which_there_was(
+    world: World, home: MemoryStore, tmp_path: Path
+) -> None:
+    process = Process(world, home, tmp_path).start()
+    until(lambda: stage(home) == "switched", process)
+    process.end()
+    process = Process(world, home, tmp_path, "hash:32").start()
+    until(lambda: "one of its encoders was" in " ".join(process.moving.unready()), process)
+    process.end()
+    assert process.died == []
+
+
+def test_a_cancellation_that_another_release_left_behind_is_ended_and_keeps_nobody_from_beginning(
+    world: World, home: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(self: MemoryStore, generation: str) -> None:
+        raise StoreUnavailable("away")
+
+    process = Process(world, home, tmp_path, overlap=1.0, success_drop=0.0).start()
+    until(lambda: stage(home) in ("refused", "filling"), process)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "drop", away)
+        with pytest.raises(StoreUnavailable):
+            process.ask("cancel")
+        process.end()
+    assert stage(home) == "cancelled"
+    process = Process(world, home, tmp_path, to="hash:32").start()
+    until(lambda: stage(home) == "switched", process)
+    process.end()
+    assert [name.partition("-")[2].partition("-")[0] for name, live in home.generations().items() if live] == ["32"]
+
+
+def test_an_error_that_nobody_knows_ends_the_process(world: World, home: MemoryStore, tmp_path: Path) -> None:
+    process = Process(world, home, tmp_path)
+
+    def broken(url: str) -> Encoder:
+        raise OSError("too many open files")
+
+    process.moving._around = replace(process.moving._around, open_encoder=broken)
+    process.start()
+    assert process.ended.wait(SECONDS)
+    process.end()
+    assert not process.moving.over  # the next one begins anew
+
+
+def test_whoever_asks_one_that_was_taken_over_from_is_told_so(world: World, home: MemoryStore, tmp_path: Path) -> None:
+    process = Process(world, home, tmp_path, begin=False).start()
+    until(lambda: not process.moving.unready(), process)
+    home.memos().write(MOVER, {"id": "another"})
+    with pytest.raises(MigrationRefused, match=r"another process|this one ends"):
+        process.ask("apply", encoder=NEW)
+    process.end()

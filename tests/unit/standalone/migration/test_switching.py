@@ -14,6 +14,7 @@ import pytest
 
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import Retry
+from spanstream.gateway.announcing import Announcing
 from spanstream.gateway.following import LOOK_SECONDS, WAIT_SECONDS, Following
 from spanstream.indexer.holding import Holding
 from spanstream.standalone.migration.course import SWITCH_SECONDS
@@ -113,24 +114,33 @@ class World:
             yield self.pause(0.5)
 
     def gateway_of_before(self) -> list[Actor]:
-        """It knows of no next release and looks at nothing. It ends once another one has taken its place."""
-        presence, old = Presence(self.clock), generation(OLD).name
-        end = self.now + self.random.random() * SECONDS / 2
+        """It knows of no next release and looks at no note. It ends once another one has taken its place."""
+        old = generation(OLD)
+        announcing = Announcing(self.home, lambda: old, None, self.clock)
+        begin = self.random.choice([0.0, self.random.random() * SECONDS / 2])
+        end = self.now + begin + self.random.random() * SECONDS / 2
 
         def announce() -> Actor:
+            yield begin
+            while self.home.live() != old.name:  # else its index is not opened
+                yield self.pause(1.0)
+            yield self.pause(0.5)
             while self.now < end:
-                presence.tell(self.home, [old])
+                announcing.look()
                 yield self.pause(1.0)
             if self.random.random() < 0.8:  # else it was killed
-                presence.end(self.home)
+                announcing.end()
 
         def search() -> Actor:
             while self.now < end:
+                if announcing.unready():
+                    yield 0.05
+                    continue
                 before = self.seen
                 yield 0.2 * self.random.random()
-                if self.shown[old] < before:
-                    self.wrong.append(f"a gateway of before showed {self.shown[old]} after {before}")
-                self.seen = max(self.seen, self.shown[old])
+                if self.shown[old.name] < before:
+                    self.wrong.append(f"a gateway of before showed {self.shown[old.name]} after {before}")
+                self.seen = max(self.seen, self.shown[old.name])
 
         return [announce(), search()]
 
@@ -279,6 +289,7 @@ def test_whoever_has_seen_something_finds_it_again_whatever_is_live() -> None:
         lambda patch: patch.setattr("spanstream.gateway.following.SEARCHES_SEEN_SECONDS", 60.0),
         lambda patch: patch.setattr("spanstream.indexer.holding.WRITERS_SEEN_SECONDS", 60.0),
         lambda patch: patch.setattr(Switching, "unable", lambda self, generation: []),
+        lambda patch: patch.setattr(Announcing, "_late", lambda self: ""),
     ],
 )
 def test_without_one_of_its_waits_somebody_would_not(

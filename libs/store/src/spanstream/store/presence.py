@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from spanstream.store.memos import unreadable
 from spanstream.store.store import Store
 
 GATEWAY = "gateway"
@@ -52,7 +53,10 @@ class Gateways:
     def unable(self, store: Store, generation: str) -> list[str]:
         """The hosts of those that cannot answer from this generation."""
         now, memos = self._clock(), store.memos()
-        notes = {note["id"]: note for note in memos.all(GATEWAY)}
+        try:
+            notes = {note["id"]: (note["host"], note["answers"], note["beat"]) for note in memos.all(GATEWAY)}
+        except KeyError as error:
+            raise unreadable() from error
         self._seen = {
             name: seen if (seen := self._seen.get(name)) and seen[1] == note else (now, note)
             for name, note in notes.items()
@@ -61,5 +65,5 @@ class Gateways:
         for name in gone:
             memos.forget(name)
         return sorted(
-            note["host"] for name, note in notes.items() if name not in gone and generation not in note["answers"]
+            host for name, (host, answers, _) in notes.items() if name not in gone and generation not in answers
         )

@@ -138,7 +138,7 @@ class Switching:
         self._gateways = Gateways(clock)
         self._id = uuid.uuid4().hex
         self._alone_at = 0.0
-        self._held_as = ""
+        self._holds: set[str] = set()
         self._seen_at: float | None = None
         self._writers_until: float | None = None
 
@@ -245,11 +245,12 @@ class Switching:
         """Of its own hold: after a long standstill there may be another one's."""
         try:
             told = self._memos.read(HOLD)
-            if told is not None and told["id"] == self._held_as:
+            if told is not None and told["id"] in self._holds:
                 self._memos.forget(HOLD)
         except StoreUnavailable as error:  # it ends by itself
             log.warning("a hold could not be lifted: %s", error)
 
     def _hold(self, who: Hold) -> None:
-        self._held_as = uuid.uuid4().hex
-        self._memos.write(HOLD, {"id": self._held_as, "who": who})
+        name = uuid.uuid4().hex
+        self._holds.add(name)  # before it is known whether it was written
+        self._memos.write(HOLD, {"id": name, "who": who})

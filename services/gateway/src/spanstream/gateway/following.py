@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.errors import EncoderError
@@ -137,18 +137,17 @@ class Following:
     def look_ahead(self) -> None:
         """Once. One that is given up is forgotten, and what is asked next may be another release."""
         try:
-            there = self._home.generations()
-            if self._other is not None and self._other.generation.name not in there:
-                gone, self._other = self._other, None
-                gone.store.close()
-            if self._other is None:
-                self._look_for_next(there)
+            if (other := self._other) is None:
+                self._look_for_next()
+            elif other.generation.name not in self._home.generations():
+                self._other = None
+                other.store.close()
         except (StoreError, EncoderError) as error:  # while our own is the live one nobody needs it
             log.warning("next_generation_unknown", detail=str(error))
 
-    def _look_for_next(self, there: Container[str]) -> None:
-        info = self._next.info()
-        if named(info, self._segmenter).name in there:
+    def _look_for_next(self) -> None:
+        info = self._next.info()  # first: a generation that goes meanwhile would be made anew
+        if named(info, self._segmenter).name in self._home.generations():
             store = self._home.beside()
             generation = opened(store, info, self._segmenter, self._compression)
             self._other = Shown(generation, store, self._next)
@@ -164,8 +163,9 @@ class Following:
 
     def _live(self) -> Shown | None:
         live = self._home.live()
-        if self._other is not None and live == self._other.generation.name:
-            return self._other
+        other = self._other
+        if other is not None and live == other.generation.name:
+            return other
         if live != self._own().name:
             raise StoreUnavailable(f"{live} is live, which neither ENCODER_URL nor NEXT_ENCODER_URL makes")
         return None
@@ -176,8 +176,8 @@ class Moving:
     Thread-safe.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
-        """`store` is open once this is called."""
+    def __init__(self, store: Callable[[], Store], clock: Callable[[], float] = time.monotonic) -> None:
+        """`store()`: one that is open; raises StoreUnavailable before there is one."""
         self._store, self._clock = store, clock
         self._told: tuple[float, bool] | None = None
 
@@ -185,5 +185,5 @@ class Moving:
         """Raises what the store does."""
         now = self._clock()
         if self._told is None or now - self._told[0] >= WRITERS_SEEN_SECONDS:
-            self._told = (now, move(self._store) is not None)
+            self._told = (now, move(self._store()) is not None)
         return self._told[1]

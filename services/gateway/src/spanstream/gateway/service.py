@@ -90,7 +90,7 @@ def build(
     views = Views(answering, index, store, encoder, searcher)
     admission = Admission(settings.searches_at_once, settings.searches_waiting, settings.tenant_searches_at_once)
     limit = settings.max_body_bytes
-    moving = None if home is None else Moving(store)
+    moving = None if home is None else Moving(lambda: views().store)
     http.include(router(views, authenticator, admission, moving), max_body_bytes=limit)
     http.include(page.router())
     http.include(holdings.router(views, authenticator), max_body_bytes=limit)
@@ -122,7 +122,9 @@ def build(
 
     def unready() -> list[str]:
         told = [] if announcing is None else announcing.unready()
-        return [*authenticator.unready(), *index.unready(), *(following or answering).unready(), *told]
+        if following is not None:  # what answers may be the other one, and our own given up
+            return [*authenticator.unready(), *following.unready(), *told]
+        return [*authenticator.unready(), *index.unready(), *answering.unready(), *told]
 
     threads = [index.open, recomputing.run]
     threads += [following.run, following.prepare] if following else []

@@ -228,7 +228,7 @@ class Indexer:
             return False
         moved, own = move(self._store), self._generation
         of = Generation(part.event.release, part.event.dimension, own.segmenter).name
-        return moved is None or of not in (moved.old, moved.new)
+        return moved is None or of != moved.new
 
     def _read(self, changes: Iterable[Change]) -> tuple[list[_Upsert], list[Result]]:
         """What to write, and what becomes of the parts whose vectors or offsets are wrong."""

@@ -50,7 +50,7 @@ class Generations:
         self.problem = ""  # why there is none although a migration is on record
         self.bridged: Shown | None = None  # the generation that the services fill, asked by the new release
         self.live = live  # tells which one answers
-        self.cancelled = False  # a migration was, and is forgotten once there is none on record
+        self.cancelled: str | None = None  # the generation of a migration that was
 
     def read(self) -> Recorded:
         """What is on record, at a start. Raises Trouble."""
@@ -127,7 +127,11 @@ class Generations:
 
     def check_gateways(self, generation: str) -> None:
         """Raise StoreUnavailable where some could not answer from it: each of their searches would fail."""
-        unable = self.around.unable(generation)
+        try:
+            unable = self.around.unable(generation)
+        except StoreUnavailable as error:
+            self.waits_for = f"whether the gateways can answer from {generation} is not known: {error}"
+            raise
         more = f" and {len(unable) - NAMED} more" if len(unable) > NAMED else ""
         self.waits_for = (
             f"gateways cannot answer from {generation} yet: {', '.join(unable[:NAMED])}{more}. Each needs an encoder of that"
@@ -151,7 +155,7 @@ class Generations:
     def remove(self, migration: Migration) -> None:
         """The new generation of one that is cancelled, and then the record of that: so it is done again until it is done."""
         self.around.home.drop(migration.generation)
-        self.cancelled = True
+        self.cancelled = migration.generation
         self.write(None)
 
     def _rate(self) -> float:

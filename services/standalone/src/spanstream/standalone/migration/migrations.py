@@ -65,7 +65,9 @@ class Migrations:
         migration, side = self.both.recorded.migration, self.both.side
         if migration is None:
             return []
-        told = [self.both.problem, side.problem if side else "", self.both.waits_for]
+        told = [self.both.problem, side.problem if side else ""]
+        if migration.stage is Stage.FILLING:
+            told.append(self.both.waits_for)
         if migration.stage is Stage.REFUSED:
             told.append(
                 f"the index of {migration.release} was not good enough (spanstream migrate status says in what): apply again"
@@ -227,7 +229,7 @@ class Migrations:
                 "events_left": progress.behind(ends),
                 "events_per_second": round((progress.events - progress.begun) / seconds, 2),
                 "failed": dict(progress.failed),
-                "waits_for": progress.waits_for or self.both.waits_for,
+                "waits_for": progress.waits_for or (self.both.waits_for if migration.stage is Stage.FILLING else ""),
                 "problem": side.problem,
             }
         if kept.get(migration.generation, {}).get("live"):

@@ -37,7 +37,8 @@ class Migration:
 
     `rate`: documents a second, 0: unbounded. `overlap`, `success_drop`: what it has to reach, see `shadow.Verdict`.
     `bridge`: the file with the map from the old release's vectors to the new one's, over which the new release asks the old
-    generation meanwhile. `over_bridge`: a `shadow.Verdict` on that. `report`: of the last comparison.
+    generation meanwhile. `over_bridge`: a `shadow.Verdict` on that. `report`: of the last comparison. `settings`: what those of the
+    process that began it said of the bounds, which a person may have changed since.
     """
 
     encoder: str
@@ -53,6 +54,7 @@ class Migration:
     over_bridge: Mapping[str, Any] | None = None
     stage: Stage = Stage.FILLING
     report: Mapping[str, Any] | None = None
+    settings: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ It is asked as a Spanstream in one process is, with `spanstream migrate` on its 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,12 @@ from spanstream.events.segmenter import segmenter
 from spanstream.events.topics import DOCUMENTS, FAILURES
 from spanstream.gateway.live import Live
 from spanstream.ingestor.settings import IngestorSettings
-from spanstream.runtime.logs import get_logger
+from spanstream.runtime.logs import frames, get_logger
 from spanstream.runtime.service import Service, ThreadService
 from spanstream.standalone import control
 from spanstream.standalone.migration.finishing import Finishing
 from spanstream.standalone.migration.migrations import Migrations, operations
-from spanstream.standalone.migration.record import InStore, Migration, MigrationRefused, Stage
+from spanstream.standalone.migration.record import InStore, MigrationRefused, Stage
 from spanstream.standalone.migration.room import Room
 from spanstream.standalone.migration.settings import MigrationSettings
 from spanstream.standalone.migration.side import Surroundings
@@ -49,6 +49,7 @@ NAME = "migration"
 AGAIN_SECONDS = 2.0  # after something did not answer
 SUPERSEDED_SECONDS = 300.0  # until one ends that was taken over from: restarted at once, it would take over in its turn
 VACUUM_HOURS = 24.0  # which a server does not ask for
+_GIVEN = ("rate", "overlap", "success_drop")  # by the settings
 _ASKED = ("plan", "apply", "status", "rollback", "cancel")
 
 
@@ -69,6 +70,7 @@ class Moving:
         self._lock = threading.Lock()  # one thing is asked at a time
         self._waits_for = "the index is not open yet"
         self._switching: Switching | None = None
+        self._opened: list[Store] = []
         self._part: Migrations | Finishing | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -89,19 +91,20 @@ class Moving:
         while not stop.is_set():
             try:
                 run = self._begun(stop)
-            except (EncoderError, StoreUnavailable, EventLogError, MigrationRefused) as error:
-                self._let_go()  # before it has changed anything
-                self._wait(str(error))
-                stop.wait(AGAIN_SECONDS)
-                continue
-            self._waits_for = ""
-            try:
+                self._waits_for = ""
                 run(stop)
+            except Fatal:
+                raise
+            except (EncoderError, StoreError, EventLogError, MigrationRefused) as error:
+                self._part = None
+                self._wait(str(error))
+            else:
+                if not stop.is_set():
+                    self._end()
+                return
             finally:
                 self._let_go()
-            if not stop.is_set():
-                self._end()
-            return
+            stop.wait(AGAIN_SECONDS)
 
     def _end(self) -> None:
         self.over = True
@@ -109,7 +112,7 @@ class Moving:
 
     def _begun(self, stop: threading.Event) -> Callable[[threading.Event], None]:
         """What is to be done now, once nobody else is at it."""
-        shared = self._home.beside()
+        shared = self._beside()
         shared.open_live()
 
         def sleep(seconds: float) -> None:
@@ -128,8 +131,7 @@ class Moving:
         if self._ends:
             self._part = finishing = Finishing(records, around, self._encoder)
             return finishing.run
-        store = self._home.beside()
-        made = Migrations(records, around, store, self._encoder, Live(), switching.writers, switching.searches)
+        made = Migrations(records, around, self._beside(), self._encoder, Live(), switching.writers, switching.searches)
         self._part = made
 
         def run(stop: threading.Event) -> None:
@@ -143,6 +145,11 @@ class Moving:
                 beginner.join()
 
         return run
+
+    def _beside(self) -> Store:
+        """One that is closed with what is done now."""
+        self._opened.append(store := self._home.beside())
+        return store
 
     @property
     def _ends(self) -> bool:
@@ -165,26 +172,49 @@ class Moving:
 
     def _begin(self, migrations: Migrations, done: threading.Event) -> None:
         """What the settings say of a migration that is not over yet; what is on record goes on by itself. And the end of the
-        process, where that was to cancel it.
+        process, where that was to cancel it. An error that nobody knows ends the process too: the next one begins anew.
         """
-        given = {name: getattr(self._settings, name) for name in ("rate", "overlap", "success_drop")}
         wanted = self._settings.begin
         while not done.wait(AGAIN_SECONDS):
             if migrations.unready():
                 continue
             try:
                 with self._lock:
-                    now = migrations.both.recorded.migration
-                    if now is None and migrations.both.cancelled:
+                    if self._cancelled(migrations):
                         self._end()
                         return
-                    if wanted and _to_begin(now, given):
-                        migrations.apply(self._settings.next_encoder_url, given)
+                    if wanted:
+                        self._apply(migrations)
                 wanted, self._waits_for = False, ""
             except (EncoderError, StoreError, EventLogError, MigrationRefused) as error:
                 self._wait(str(error))
             except (Superseded, Stopping):  # which the other thread finds out as well
                 return
+            except Exception as error:  # noqa: BLE001  a thread that ends in silence would leave a process that does nothing
+                log.error("migration_not_begun", error=type(error).__name__, frames=frames(error))
+                self._ended.set()
+                return
+
+    def _apply(self, migrations: Migrations) -> None:
+        """What a person has asked for since the settings were last read stays, until these say something else."""
+        now, given = migrations.both.recorded.migration, {name: getattr(self._settings, name) for name in _GIVEN}
+        begun = now is not None and (now.stage not in (Stage.FILLING, Stage.REFUSED) or now.settings == given)
+        if not begun:
+            migrations.apply(self._settings.next_encoder_url, {**given, "settings": given})
+
+    def _cancelled(self, migrations: Migrations) -> bool:
+        """Whether what this process was to begin was cancelled: by itself, or by one that did not come to the end of it."""
+        both = migrations.both
+        if both.recorded.migration is not None or both.cancelled is None:
+            return False
+        new = self._around.open_encoder(self._settings.next_encoder_url)
+        try:
+            ours = self._around.generation(new).name == both.cancelled
+        finally:
+            new.close()
+        if not ours:  # it was another one's, of before
+            both.cancelled = None
+        return ours
 
     def _let_go(self) -> None:
         """The next process need not wait for this one."""
@@ -194,6 +224,8 @@ class Moving:
                 switching.end()
         except StoreUnavailable as error:  # it waits, then
             log.warning("migration_not_let_go", detail=str(error))
+        while self._opened:
+            self._opened.pop().close()
 
     def _wait(self, why: str) -> None:
         self._waits_for = why
@@ -221,20 +253,16 @@ class Moving:
                 )
             if options.get("bridge"):
                 raise MigrationRefused("a bridge is for services in one process: apply without it")
-            with self._lock:
-                told = operations(self._part)[f"migrate {what}"](events, store, options, progress)
+            try:
+                with self._lock:
+                    told = operations(self._part)[f"migrate {what}"](events, store, options, progress)
+            except (Superseded, Stopping) as error:  # the thread that does the work finds out too, and ends the process
+                raise MigrationRefused(str(error) or "this process ends: ask the next one") from error
             if what == "cancel":
                 self._end()
             return told
 
         return done
-
-
-def _to_begin(now: Migration | None, given: Mapping[str, Any]) -> bool:
-    """Whether it is to be begun, or gone on with. One that was refused is compared again where it is asked for something else."""
-    if now is None or now.stage is Stage.FILLING:
-        return True
-    return now.stage is Stage.REFUSED and any(getattr(now, name) != value for name, value in given.items())
 
 
 def _ours(switching: Switching) -> None:
