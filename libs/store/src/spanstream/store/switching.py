@@ -73,8 +73,8 @@ def unfilled(store: Store, generation: str) -> str:
     found = move(store)
     if found is not None and generation == found.new:
         return (
-            f"the index is still being moved to {generation}: the process that moves it has to end first (python -m"
-            " spanstream.standalone.migration; of the chart global.migration.to stays until its job has ended)"
+            f"the index is still being moved to {generation}: the process that moves it has to end first (of the chart:"
+            " global.migration.to stays until its job has ended)"
         )
     if found is not None and generation == found.old:
         return f"{generation} is given up: the indexers need the encoder of {found.new}" if found.ended else ""

@@ -57,14 +57,16 @@ def service(
         place = folder / FOLDER
         place.mkdir(mode=0o700, exist_ok=True)
         with socket.socket(socket.AF_UNIX) as listening, _address(place) as address:
+            unborn = address + "~"  # who finds the address can call it: it is there only once somebody listens
             with suppress(FileNotFoundError):
-                os.unlink(address)  # of a process that was killed: the data folder is ours alone
+                os.unlink(unborn)  # of a process that was killed: the data folder is ours alone
             try:
-                listening.bind(address)
+                listening.bind(unborn)
+                listening.listen()
+                os.replace(unborn, address)
             except OSError as error:  # nothing else depends on it
                 log.warning("control_unavailable", detail=str(error))
                 return
-            listening.listen()
             listening.settimeout(LOOK_SECONDS)
             while not stop.is_set():
                 with suppress(TimeoutError):
