@@ -194,7 +194,7 @@ def main() -> int:
         print("no development data beside the project", file=sys.stderr)
         return 1
     began, recipe = time.perf_counter(), Recipe()
-    book, asked = Book(options.out, 0, recipe.start), {name: sources.judged(options.data / name) for name in only}
+    book, asked = Book(options.out, recipe), {name: sources.judged(options.data / name) for name in only}
     for line in work(book, asked, only, options.seeds, options.dimensions, recipe):
         print(f"{time.perf_counter() - began:6.0f} s  {line}", file=sys.stderr, flush=True)
     shutil.rmtree(book.work, ignore_errors=True)

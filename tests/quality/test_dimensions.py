@@ -27,7 +27,7 @@ FEW = 6
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     """A tiny model, and a projection that learns something behind it."""
     model = build(tmp_path_factory.mktemp("start") / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True)
-    return Recipe(start=str(model), steps=0, projection={"learning_rate": 3e-3})
+    return Recipe(start=str(model), steps=0, projection={"learning_rate": 3e-3, "decay": 3})
 
 
 def exam(documents: int) -> Exam:
@@ -46,15 +46,15 @@ def cut(folder: Path, kept: int | None) -> Path:
 
 def test_it_measures_what_a_release_cut_so_finds_and_does_not_measure_it_again(recipe: Recipe, tmp_path: Path) -> None:
     asked, out = {"medline": exam(120)}, tmp_path / "out.json"
-    going = dimensions.work(Book(out, 0, recipe.start), asked, ["medline"], 1, FEW, recipe)
+    going = dimensions.work(Book(out, recipe), asked, ["medline"], 1, FEW, recipe)
     assert [next(going), next(going).partition(":")[0]] == ["medline: reading", "start on medline"]
     del going  # stopped, with the look at the start written
 
-    book = Book(out, 0, recipe.start)
+    book = Book(out, recipe)
     lines = list(dimensions.work(book, asked, ["medline"], 1, FEW, recipe))
     assert [line.partition(":")[0] for line in lines] == ["medline", "medline/0", "medline/0 on medline"]
     assert book.run("medline/0")["projection"]["kept"] > 0
-    assert not list(dimensions.work(Book(out, 0, recipe.start), asked, ["medline"], 1, FEW, recipe))
+    assert not list(dimensions.work(Book(out, recipe), asked, ["medline"], 1, FEW, recipe))
     assert not list(book.work.iterdir())
 
     trained(asked["medline"], recipe, tmp_path / "again")
@@ -89,7 +89,7 @@ def test_all_dimensions_of_pca_on_few_passages_and_a_matrix_that_was_not_kept(re
 
 def test_shares_are_of_what_they_say(tmp_path: Path) -> None:
     """Of two sets, one without any spread between queries; two seeds, of which the mean counts."""
-    book, few = Book(tmp_path / "out.json", 0, "model"), f"first:{FEW}"
+    book, few = Book(tmp_path / "out.json", Recipe()), f"first:{FEW}"
     for one, more in (("cisi", 1.0), ("medline", 2.0)):
         flat = {"all": 40.0 * more, few: 30.0 * more, f"pca:{FEW}": 36.0 * more}
         book.run(START)["scores"][one] = {form: [value] * 25 for form, value in flat.items()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from spanstream.representations.training.recipe import Recipe
 from spanstream.standalone.gate.rules import NDCG, SPANS
 from tests.quality import training
 from tests.unit.representations.tiny import LINES, build
@@ -30,20 +32,21 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_what_is_measured_is_not_measured_again(data: Path, tmp_path: Path) -> None:
-    model = str(build(tmp_path / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True))
+    model = build(tmp_path / "bert", "bert", {"pooling_mode_mean_tokens": True}, normalize=True)
+    recipe = Recipe(start=str(model), steps=2)
     only, out = ("medline", "xquad"), tmp_path / "out.json"
     asked = training.exams(data, only)
     assert list(asked) == ["medline", "xquad", "xquad, without titles"]
 
-    going = training.work(training.Book(out, 2, model), asked, only, 2, 2, model)
+    going = training.work(training.Book(out, recipe), asked, only, 2, recipe)
     assert "medline/0 on medline" in next(line for line in going if line.startswith("medline/0 on"))
     del going  # stopped, with one look at a trained model written
 
-    book = training.Book(out, 2, model)
-    lines = list(training.work(book, asked, only, 2, 2, model))
+    book = training.Book(out, recipe)
+    lines = list(training.work(book, asked, only, 2, recipe))
     assert lines[0].startswith("medline/0 on xquad")
     assert sum("training" in line for line in lines) == 3
-    assert not list(training.work(training.Book(out, 2, model), asked, only, 2, 2, model))
+    assert not list(training.work(training.Book(out, recipe), asked, only, 2, recipe))
 
     rows = {(row.read, row.asked, row.measure): row for row in training.rows(book, asked, only, 2)}
     assert len(rows) == 2 * 5
@@ -56,5 +59,5 @@ def test_what_is_measured_is_not_measured_again(data: Path, tmp_path: Path) -> N
     assert after == pytest.approx(sum(row.trained for row in here) / 2)
     assert more.value == pytest.approx(100 * (after / start - 1))
     assert "| all | sets not read |" in training.table(book, asked, only, 2)
-    with pytest.raises(SystemExit, match="is of 2 steps"):
-        training.Book(out, 3, model)
+    with pytest.raises(SystemExit, match="of another recipe"):
+        training.Book(out, replace(recipe, steps=3))

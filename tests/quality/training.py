@@ -1,6 +1,6 @@
-"""What training without labels gains: `python -m tests.quality.training --out FILE [--steps N] [--seeds N] [--only SET …]`.
+"""What training without labels gains: `python -m tests.quality.training --out FILE [--recipe FILE] [--steps N] [--seeds N] [--only SET …]`.
 
-For each set and seed all-MiniLM-L6-v2 learns from the set's documents by the default recipe, in N steps. It is then held
+For each set and seed a model learns from the set's documents by a recipe, the default one of all-MiniLM-L6-v2, in N steps. It is then held
 against the model that it started from: on that set, and on the sets that it has not read (leave one corpus out). Both read
 documents as the gate does, in one pass; documents are found by their best passage, by exact search. A query's score is the
 mean over the seeds; intervals are of a paired bootstrap over queries.
@@ -20,7 +20,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from spanstream.representations.bootstrap import Interval, interval, interval_of
 from spanstream.representations.model import named as model_named
-from spanstream.representations.training.recipe import Recipe
+from spanstream.representations.training.recipe import Recipe, read_recipe
 from spanstream.representations.training.student import student
 from spanstream.representations.training.trainer import train
 from spanstream.standalone.encoder import encoding
@@ -66,15 +66,15 @@ class Row:
 class Book:
     """What is measured so far, in a file that is whole at all times."""
 
-    def __init__(self, path: Path, steps: int, start: str) -> None:
+    def __init__(self, path: Path, recipe: Recipe) -> None:
         self._path = path
         self.work = path.with_name(f"{path.name}.work")
-        told: dict[str, Any] = {"steps": steps, "model": start}
+        told: dict[str, Any] = {"recipe": json.loads(json.dumps(asdict(recipe)))}
         self._known = (
             json.loads(path.read_text()) if path.exists() else {**told, "machine": facts.machine(), "runs": {}}
         )
         if any(self._known[key] != value for key, value in told.items()):
-            raise SystemExit(f"{path} is of {self._known['steps']} steps of {self._known['model']}: name another file")
+            raise SystemExit(f"{path} is of another recipe: name another file")
 
     def run(self, name: str) -> dict[str, Any]:
         """A training by its name, or START: what is known of it."""
@@ -108,17 +108,15 @@ def named(read: str, seed: int) -> str:
     return f"{read}/{seed}"
 
 
-def work(
-    book: Book, asked: Mapping[str, Exam], only: Sequence[str], seeds: int, steps: int, start: str
-) -> Iterator[str]:
+def work(book: Book, asked: Mapping[str, Exam], only: Sequence[str], seeds: int, recipe: Recipe) -> Iterator[str]:
     """Do what is not known yet, and say each step."""
-    yield from _examined(book, START, start, asked)
+    yield from _examined(book, START, recipe.start, asked)
     for seed in range(seeds):
         for read in only:
             run, folder = book.run(named(read, seed)), book.work / f"{read}-{seed}"
             if "seconds" not in run:
                 yield f"{named(read, seed)}: training"
-                run |= trained(asked[read], Recipe(start=start, steps=steps, seed=seed), folder)
+                run |= trained(asked[read], replace(recipe, seed=seed), folder)
                 book.write()
             yield from _examined(book, named(read, seed), str(outcome.release(folder)), asked)
             shutil.rmtree(folder, ignore_errors=True)
@@ -231,6 +229,7 @@ def main() -> int:
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the sets")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write, or to go on in")
+    parser.add_argument("--recipe", type=Path, help="YAML file of docs/training.md (default: the default recipe)")
     parser.add_argument("--steps", type=int, default=STEPS, help="of each training (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each set (default: %(default)s)")
     parser.add_argument(
@@ -242,9 +241,10 @@ def main() -> int:
     if not only:
         print("no development data beside the project", file=sys.stderr)
         return 1
-    began, start = time.perf_counter(), Recipe().start
-    book, asked = Book(options.out, options.steps, start), exams(options.data, present)
-    for line in work(book, asked, only, options.seeds, options.steps, start):
+    began = time.perf_counter()
+    recipe = replace(read_recipe(options.recipe) if options.recipe else Recipe(), steps=options.steps)
+    book, asked = Book(options.out, recipe), exams(options.data, present)
+    for line in work(book, asked, only, options.seeds, recipe):
         print(f"{time.perf_counter() - began:6.0f} s  {line}", file=sys.stderr, flush=True)
     shutil.rmtree(book.work, ignore_errors=True)
     print(table(book, asked, only, options.seeds))

@@ -15,6 +15,7 @@ from spanstream.representations.training.losses import (
     distance,
     group_contrast,
     info_nce,
+    late_interaction,
     reconstruction,
     suspects,
 )
@@ -99,3 +100,10 @@ def test_reconstruction_is_the_surprise_of_real_tokens() -> None:
     logits = torch.log(torch.tensor([[[1.0, 2.0, 1.0], [2.0, 1.0, 1.0]], [[1.0, 1.0, 6.0], [9.0, 9.0, 9.0]]]))
     tokens, real = torch.tensor([[1, 0], [2, 0]]), torch.tensor([[True, True], [True, False]])
     assert float(reconstruction(logits, tokens, real)) == pytest.approx(-(2 * math.log(1 / 2) + math.log(3 / 4)) / 3)
+
+
+def test_late_interaction_is_the_mean_of_each_words_nearest() -> None:
+    words = torch.stack([AXES[0], normalize(AXES[0] + AXES[1], dim=0), AXES[2]])
+    found = late_interaction([AXES[:2], AXES[2:3]], words, torch.tensor([0, 0, 2]), 3)
+    half = 0.5**0.5
+    torch.testing.assert_close(found, torch.tensor([[(1 + half) / 2, -1.0, 0.0], [0.0, -1.0, 1.0]]))

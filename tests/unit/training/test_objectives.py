@@ -100,6 +100,28 @@ def test_consensus_wants_the_mean_of_both_readings() -> None:
     assert float(draw.loss(Sight(now, lambda: start))) == pytest.approx(0, abs=1e-6)
 
 
+def test_interaction_wants_of_one_vector_each_what_the_words_prefer() -> None:
+    left, right = torch.eye(2)
+    passages = [Document("a b", "", ((0, 1), (2, 3))), Document("c", "", ((0, 1),))]
+    objective = OBJECTIVES["interaction"](queries=1)
+    draw = objective.draw(passages, Random(2))
+    assert [each.text for each in draw.texts] == ["a b", "c", "a"]
+    assert [each.ranges.tolist() for each in draw.reference] == [[[0, 1], [2, 3]], [[0, 1]], [[0, 1]]]
+    none = torch.empty(0, 2)
+    read = [Vectors(left, torch.stack([left, right])), Vectors(right, right[None]), Vectors(left, left[None])]
+
+    def loss(first: torch.Tensor, second: torch.Tensor) -> float:
+        """Where the sentences of the first passage have these vectors."""
+        now = [Vectors(left, torch.stack([left, first, second])), Vectors(right, torch.stack([right, right]))]
+        now.append(Vectors(left, none))
+        return float(draw.loss(Sight(now, lambda: [*now, *read])))
+
+    assert loss(left, right) == pytest.approx(
+        0, abs=1e-6
+    )  # as the words: `a` is in the first sentence, and in the first passage
+    assert loss(right, left) > 1
+
+
 def test_pairs_learn_from_questions_alone(documents: list[Document]) -> None:
     unasked = [Document(each.text, each.title, each.sentences) for each in documents[:3]]
     assert OBJECTIVES["pairs"]().draw(unasked, Random(0)).texts == []

@@ -14,7 +14,7 @@ def test_what_a_recipe_does_not_say_has_a_default() -> None:
     recipe = checked({"steps": 10, "objectives": {"sentences": {"weight": 2, "temperature": 0.1}}})
     assert recipe.mixed() == {"sentences": (2.0, Sentences(temperature=0.1))}
     assert recipe.learning_rate == Recipe().learning_rate
-    assert list(Recipe().mixed()) == ["consensus", "keep", "sentences"]
+    assert list(Recipe().mixed()) == ["interaction", "keep"]
 
 
 def test_the_rate_rises_and_falls() -> None:

@@ -45,9 +45,11 @@ def test_two_workers_come_to_the_same_and_to_what_one_alone_does(
     assert all(torch.equal(each, second["weights"][name]) for name, each in first["weights"].items())
     assert not [name for name in first["weights"] if "assistant" in name]
     assert first["looks"][-1][0] < first["looks"][0][0] - 0.05
-    for name in OBJECTIVES:  # but for how sums are rounded
+    for (
+        name
+    ) in OBJECTIVES:  # but for how sums are rounded, and which of two equally near sentences that makes a suspect
         assert [each[name] for _, each in first["looks"]] == pytest.approx(
-            [each[name] for _, each in alone["looks"]], rel=1e-3
+            [each[name] for _, each in alone["looks"]], rel=5e-3, abs=1e-6
         )
     for name, each in alone["weights"].items():
         torch.testing.assert_close(first["weights"][name], each, atol=2e-3, rtol=0)

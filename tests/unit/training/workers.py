@@ -21,6 +21,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "layers": {"layers": [1]},
     "sentences": {},
     "spans": {},
+    "interaction": {},
 }
 RECIPE = Recipe(
     steps=10, batch=8, learning_rate=1e-3, warmup_steps=2, evaluate_every=5, patience=9, objectives=OBJECTIVES

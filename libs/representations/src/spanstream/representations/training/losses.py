@@ -78,6 +78,20 @@ def agreement(scores: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return kl_div(scores.log_softmax(dim=1), like.detach().log_softmax(dim=1), log_target=True, reduction="batchmean")
 
 
+def late_interaction(
+    queries: Sequence[torch.Tensor], words: torch.Tensor, owner: torch.Tensor, candidates: int
+) -> torch.Tensor:
+    """[n, m] scores of queries, each by its words' vectors [w, d]: the mean over them of the best cosine with a word of the
+    candidate, -1 where it has none; `owner` [t] names the candidates of `words` [t, d], of which there are m.
+
+    (MaxSim of ColBERT, Khattab and Zaharia, 2020; there it is the sum.)
+    """
+    asked = torch.cat(list(queries))
+    best = asked.new_full((len(asked), candidates), -1.0)
+    best.scatter_reduce_(1, owner.to(asked.device).expand(len(asked), -1), asked @ words.T, "amax")
+    return torch.stack([each.mean(dim=0) for each in torch.split(best, [len(query) for query in queries])])
+
+
 def reconstruction(logits: torch.Tensor, tokens: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
     """How surprising the tokens [n, length] are by `logits` [n, length, vocabulary], the mean over those that are `real`.
 

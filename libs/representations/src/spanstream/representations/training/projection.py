@@ -35,13 +35,14 @@ _LEAST, _MOST = 0.3, 0.7  # shares of a sentence's words that a query has
 @dataclass(frozen=True, slots=True)
 class Projection:
     """What a recipe may say of it. `passages` are drawn, and of each of them `queries` sentences; `decay` holds the matrix
-    near to none; `sentences`: the weight of finding the sentence, beside 1 for the passage.
+    near to none, by as much however many queries it learns from, which each weigh 1: the fewer, the nearer; `sentences`: the
+    weight of finding the sentence, beside 1 for the passage.
     """
 
     steps: int = 100
     learning_rate: float = 5e-4
     temperature: float = 0.1
-    decay: float = 0.01
+    decay: float = 32.0
     sentences: float = 1.0
     passages: int = 5000
     queries: int = 3
@@ -130,7 +131,7 @@ def learn(
     for step in range(1, settings.steps + 1):
         optimizer.param_groups[0]["lr"] = settings.learning_rate * (1 - (step - 1) / settings.steps)
         chosen = learning[torch.randint(len(learning), (_BATCH,), generator=drawn)]
-        total = loss(added, chosen) + settings.decay * added.square().sum()
+        total = loss(added, chosen) + settings.decay / len(learning) * added.square().sum()
         optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -13,9 +13,8 @@ patience: 4               # looks without a gain after which it stops
 rank: 0                   # of adapters that learn in place of the weights (LoRA); then the learning rate is higher, say 1.0e-3
 seed: 0
 objectives:               # each with its weight, and what else it may be told
-  consensus: {weight: 10}
+  interaction: {weight: 2, temperature: 0.05}
   keep: {weight: 10}
-  sentences: {weight: 1, temperature: 0.05}
 projection: {}            # the matrix that is learnt last, and what it may be told: {steps: 0} for none
 """
 
@@ -40,9 +39,8 @@ T = TypeVar("T")
 _LEAST = {"steps": 0, "decay": 0, "sentences": 0, "passages": MIN_DOCUMENTS, "queries": 1}  # of a projection
 
 DEFAULT: Mapping[str, Mapping[str, Any]] = {
-    "consensus": {"weight": 10.0},
+    "interaction": {"weight": 2.0},
     "keep": {"weight": 10.0},
-    "sentences": {"weight": 1.0},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from random import Random
 
@@ -10,6 +11,7 @@ import numpy as np
 from spanstream.encoder.encoder import Text
 from spanstream.representations.training.objective import Document
 
+_WORD = re.compile(r"\w+|[^\w\s]")
 _NO_RANGES = np.empty((0, 2), np.int32)
 
 
@@ -24,19 +26,30 @@ def in_context(document: Document) -> Text:
     return Text(document.text, ranges, document.title, ranges[1:, 0].copy(), context_ranges=1)
 
 
+def by_words(text: str, places: Sequence[tuple[int, int]], title: str = "") -> Text:
+    """A text behind its title, of which each word is a range."""
+    ranges = np.array(places, np.int32).reshape(-1, 2)
+    return Text(text, ranges, title, ranges[:, 0].copy())
+
+
+def words(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+    """Where words and marks stand, in a part of a text."""
+    return [each.span() for each in _WORD.finditer(text, start, len(text) if end is None else end)]
+
+
 def crop(text: str, chance: Random, least: float, most: float) -> str:
     """A run of its words, `least` to `most` of them (shares), one at least."""
-    words = text.split()
-    size = max(1, round(len(words) * chance.uniform(least, most)))
-    first = chance.randint(0, max(0, len(words) - size))
-    return " ".join(words[first : first + size])
+    found = text.split()
+    size = max(1, round(len(found) * chance.uniform(least, most)))
+    first = chance.randint(0, max(0, len(found) - size))
+    return " ".join(found[first : first + size])
 
 
 def thinned(text: str, chance: Random, least: float, most: float) -> str:
     """`least` to `most` of its words (shares), in their order, one at least: something like a query."""
-    words = text.split()
-    size = min(len(words), max(1, round(len(words) * chance.uniform(least, most))))
-    return " ".join(words[place] for place in sorted(chance.sample(range(len(words)), size)))
+    found = text.split()
+    size = min(len(found), max(1, round(len(found) * chance.uniform(least, most))))
+    return " ".join(found[place] for place in sorted(chance.sample(range(len(found)), size)))
 
 
 def sentences(documents: Sequence[Document]) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ from spanstream.representations.training.objectives.crops import Crops
 from spanstream.representations.training.objectives.decorrelate import Decorrelate
 from spanstream.representations.training.objectives.denoising import Denoising
 from spanstream.representations.training.objectives.dropout import Dropout
+from spanstream.representations.training.objectives.interaction import Interaction
 from spanstream.representations.training.objectives.keep import Keep
 from spanstream.representations.training.objectives.layers import Layers
 from spanstream.representations.training.objectives.matryoshka import Matryoshka
@@ -20,6 +21,7 @@ OBJECTIVES = {
     "decorrelate": Decorrelate,
     "denoising": Denoising,
     "dropout": Dropout,
+    "interaction": Interaction,
     "keep": Keep,
     "layers": Layers,
     "matryoshka": Matryoshka,
