@@ -57,15 +57,21 @@ def _lines(bar: Progress, console: Console, ended: threading.Event) -> None:
 @contextmanager
 def opened(model: str | Release, bar: Progress) -> Iterator[LocalEncoder | StaticEncoder]:
     """The encoder of that name, folder or release, closed afterwards; raises a RepresentationError."""
+    import torch
+
     from spanstream.representations.local import open_local
 
     task = bar.add_task(f"loading {model if isinstance(model, str) else model.name}", total=None)
-    encoder = open_local(model)
-    bar.remove_task(task)
+    threads = torch.get_num_threads()
     try:
-        yield encoder
+        encoder = open_local(model)
+        bar.remove_task(task)
+        try:
+            yield encoder
+        finally:
+            encoder.close()
     finally:
-        encoder.close()
+        torch.set_num_threads(threads)  # an encoder takes all but one from torch, and a training after it needs them
 
 
 def vectors(
