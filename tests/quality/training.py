@@ -1,6 +1,6 @@
 """What training without labels gains: `python -m tests.quality.training --out FILE [--recipe FILE] [--steps N] [--seeds N] [--only SET …]`.
 
-For each set and seed a model learns from the set's documents by a recipe, the default one of all-MiniLM-L6-v2, in N steps. It is then held
+For each set and seed a model learns from the set's documents by a recipe: by the default one that is all-MiniLM-L6-v2. It is then held
 against the model that it started from: on that set, and on the sets that it has not read (leave one corpus out). Both read
 documents as the gate does, in one pass; documents are found by their best passage, by exact search. A query's score is the
 mean over the seeds; intervals are of a paired bootstrap over queries.
@@ -45,7 +45,6 @@ from tests.conftest import DATA
 SETS = ("cranfield", "cisi", "medline", "xquad")
 UNTITLED = ", without titles"
 START = "start"
-STEPS = 100
 
 Scores = NDArray[np.float64]  # points of 100 of each query
 
@@ -230,7 +229,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the sets")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write, or to go on in")
     parser.add_argument("--recipe", type=Path, help="YAML file of docs/training.md (default: the default recipe)")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of each training (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="of each training (default: the recipe's)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each set (default: %(default)s)")
     parser.add_argument(
         "--only", nargs="+", default=SETS, choices=SETS, metavar="SET", help="to learn from; all are asked"
@@ -242,7 +241,8 @@ def main() -> int:
         print("no development data beside the project", file=sys.stderr)
         return 1
     began = time.perf_counter()
-    recipe = replace(read_recipe(options.recipe) if options.recipe else Recipe(), steps=options.steps)
+    recipe = read_recipe(options.recipe) if options.recipe else Recipe()
+    recipe = recipe if options.steps is None else replace(recipe, steps=options.steps)
     book, asked = Book(options.out, recipe), exams(options.data, present)
     for line in work(book, asked, only, options.seeds, recipe):
         print(f"{time.perf_counter() - began:6.0f} s  {line}", file=sys.stderr, flush=True)

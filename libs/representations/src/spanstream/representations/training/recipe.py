@@ -1,9 +1,9 @@
 """A recipe: the file that says what is learnt, from which model, how long.
 
 start: minilm             # a name or folder of a model
-steps: 300                # at most; 0: only the projection learns
+steps: 100                # at most; 0: only the projection learns
 batch: 24                 # passages of a step
-learning_rate: 5.0e-5     # at its highest, after warmup_steps; falls to nothing in a straight line
+learning_rate: 1.0e-4     # at its highest, after warmup_steps; falls to nothing in a straight line
 warmup_steps: 20
 weight_decay: 0.01
 clip: 1.0                 # the longest gradient
@@ -13,7 +13,7 @@ patience: 4               # looks without a gain after which it stops
 rank: 0                   # of adapters that learn in place of the weights (LoRA); then the learning rate is higher, say 1.0e-3
 seed: 0
 objectives:               # each with its weight, and what else it may be told
-  interaction: {weight: 2, temperature: 0.05}
+  interaction: {weight: 3, temperature: 0.05}
   keep: {weight: 10}
 projection: {}            # the matrix that is learnt last, and what it may be told: {steps: 0} for none
 """
@@ -39,7 +39,7 @@ T = TypeVar("T")
 _LEAST = {"steps": 0, "decay": 0, "sentences": 0, "passages": MIN_DOCUMENTS, "queries": 1}  # of a projection
 
 DEFAULT: Mapping[str, Mapping[str, Any]] = {
-    "interaction": {"weight": 2.0},
+    "interaction": {"weight": 3.0},
     "keep": {"weight": 10.0},
 }
 
@@ -49,9 +49,9 @@ class Recipe:
     """See the module; `mixed` are the objectives with their weights."""
 
     start: str = "minilm"
-    steps: int = 300
+    steps: int = 100
     batch: int = 24
-    learning_rate: float = 5e-5
+    learning_rate: float = 1e-4
     warmup_steps: int = 20
     weight_decay: float = 0.01
     clip: float = 1.0
