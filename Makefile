@@ -46,6 +46,8 @@ type: $(STAMP) ## Check types
 	$(BIN)/mypy
 
 # --- Test ------------------------------------------------------------------------------------------------------------
+# Workers share the cores: threads of torch that wait for each other on busy ones take ten times as long as one thread.
+test: export OMP_NUM_THREADS = 1
 test: $(STAMP) ## All that a checkout must pass: unit, contract, integration, e2e, short forms of chaos, bench, quality, rehearsal
 	$(BIN)/python -m pytest tests/unit tests/contract -n auto --maxprocesses 4
 	$(BIN)/python -m pytest tests/quality tests/bench tests/chaos tests/rehearsal tests/e2e tests/integration -n 2 --dist loadfile --no-loadscope-reorder

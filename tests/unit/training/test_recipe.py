@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,33 @@ def test_the_rate_rises_and_falls() -> None:
         ({"projection": {"passages": 5}}, "projection.passages must be 20 at least"),
         ({"projection": {"temperature": 0}}, "projection.temperature must be above 0"),
         ({"batch": 1}, "batch must be 2 at least"),
-        ({"rank": -1}, "rank must be 0 (all weights learn) or above"),
+        ({"rank": -1}, "rank must be 0 or above"),
         ({"dropout": 1}, "dropout must be 0 at least and below 1"),
         ({"objectives": {"dropout": {}}}, "objectives.dropout learns from what dropout leaves out: set dropout"),
         ({"learning_rate": -1}, "learning_rate must be above 0"),
         ({"objectives": {}}, "objectives must name one at least: consensus"),
         ({"objectives": {"magic": {}}}, "objectives: 'magic' is none of consensus, crops"),
         ({"objectives": {"crops": 1}}, "objectives.crops must hold keys and values"),
-        ({"objectives": {"crops": {"weight": 0}}}, "objectives.crops.weight must be a number above 0, not 0"),
+        ({"objectives": {"crops": {"weight": 0}}}, "objectives.crops.weight must be above 0, not 0"),
         ({"objectives": {"crops": {"least": "a"}}}, "objectives.crops.least must be a number, not 'a'"),
         (
             {"objectives": {"crops": {"lest": 1}}},
             "objectives.crops.lest is unknown; known are temperature, least, most",
         ),
         ({"objectives": {"matryoshka": {"dimensions": [1.5]}}}, "dimensions must be a list of whole numbers"),
+        ({"warmup_steps": -5}, "warmup_steps must be 0 or above"),
+        ({"weight_decay": -1}, "weight_decay must be 0 or above"),
+        ({"learning_rate": math.nan}, "learning_rate must be a finite number"),
+        ({"clip": 10**400}, "clip must be a finite number"),
+        ({"projection": {"decay": math.inf}}, "projection.decay must be a finite number"),
+        ({"objectives": {"crops": {"weight": math.inf}}}, "objectives.crops.weight must be a finite number"),
+        ({"objectives": {"keep": {"queries": 0}}}, "objectives.keep.queries must be above 0"),
+        ({"objectives": {"spans": {"longest": -1}}}, "objectives.spans.longest must be above 0"),
+        ({"objectives": {"crops": {"temperature": 0}}}, "objectives.crops.temperature must be above 0"),
+        ({"objectives": {"consensus": {"alone": 7}}}, "objectives.consensus.alone must be between 0 and 1"),
+        ({"objectives": {"layers": {"agree": -1}}}, "objectives.layers.agree must be 0 or above"),
+        ({"objectives": {"matryoshka": {"dimensions": [0, 5]}}}, "dimensions must be whole numbers above 0"),
+        ({"objectives": {"matryoshka": {"dimensions": []}}}, "dimensions must be whole numbers above 0"),
     ],
 )
 def test_what_is_wrong_is_named(told: Any, said: str) -> None:

@@ -47,6 +47,11 @@ def test_no_more_passages_are_in_memory_than_an_epoch_is_shuffled_among() -> Non
     assert 10_000 <= most < 10_500
 
 
+def test_what_is_held_out_is_counted_once_however_often_it_is_there(documents: list[Document]) -> None:
+    apart = [each for each in documents if split(each) is Split.VALIDATION]
+    assert held_out(lambda: [each for each in apart for _ in range(200)]) == apart
+
+
 def test_a_passage_left_over_alone_is_left_out(documents: list[Document]) -> None:
     learnt = [each for each in documents if split(each) is Split.TRAIN][:21]
     assert [len(each) for each in islice(batches(lambda: learnt, 20, seed=0), 2)] == [20, 20]

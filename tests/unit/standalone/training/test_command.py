@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from typer.testing import CliRunner
 
 from spanstream.representations.model import load
 from spanstream.representations.release import read_release
+from spanstream.representations.training import checkpoint
 from spanstream.standalone.encoder.texts import Piece
 from spanstream.standalone.training import outcome, spool
 from spanstream.standalone.training.command import train
@@ -44,6 +47,10 @@ def run(*arguments: object) -> Result:
     app = typer.Typer(add_completion=False)
     app.command()(train)
     return CliRunner().invoke(app, [str(each) for each in arguments], env={"COLUMNS": "80"})
+
+
+def said_by(done: Result) -> str:
+    return " ".join(done.output.replace("│", " ").split())
 
 
 def test_a_release_comes_out_that_loads_and_nothing_of_the_texts_stays(
@@ -115,6 +122,38 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
     assert not (tmp_path / "out").exists()
 
 
+def test_two_do_not_write_to_one_folder(recipe: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    held = os.open(out, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    refused = run(texts, "--recipe", recipe, "--out", out)
+    os.close(held)
+    assert refused.exit_code == 2
+    assert "another training writes to" in said_by(refused)
+    assert not list(out.iterdir())
+    assert run(texts, "--recipe", recipe, "--out", out).exit_code == 0
+
+
+def test_a_checkpoint_of_passages_that_are_gone_is_not_gone_on_from(recipe: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / checkpoint.FILE).touch()
+    refused = run(texts, "--recipe", recipe, "--out", out)
+    assert refused.exit_code == 2
+    assert "not the passages that it has learnt from" in said_by(refused)
+
+
+def test_fewer_gpus_than_workers_are_refused(
+    recipe: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    refused = run(texts, "--recipe", recipe, "--out", tmp_path / "out", "--workers", 2, "--device", "cuda")
+    assert refused.exit_code == 2
+    assert "1 GPUs are here for 2 workers" in said_by(refused)
+
+
 def test_texts_that_are_all_the_same_are_too_little(recipe: Path, tmp_path: Path) -> None:
     record = {"text": "It is what it is."}
     (tmp_path / "same.jsonl").write_text("\n".join(json.dumps({"_id": str(n), **record}) for n in range(60)))
@@ -167,6 +206,12 @@ def test_judged_queries_are_learnt_by_half_and_judged_by_half(recipe: Path, text
     )  # as if it had been killed while it was judged; and its recipe is not named again
     again = run("--data", judged, "--out", tmp_path / "out", "--json")
     assert json.loads(again.stdout)["gate"]["asked"]["queries"] == 40 - report["labels"]
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / spool.FILE).write_text(json.dumps({"text": "It is 1.", "title": "", **NO_LABELS}) + "\n")
+    unlabelled = run("--recipe", recipe, "--data", judged, "--out", begun)
+    assert unlabelled.exit_code == 2
+    assert "was begun without the labels" in said_by(unlabelled)
     (judged / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}q1\tgone\t1\n")
     refused = run("--recipe", recipe, "--data", judged, "--out", tmp_path / "other")
     assert refused.exit_code == 2

@@ -116,11 +116,16 @@ def learn(
     identity = torch.eye(examples.passages.shape[1])
 
     def loss(added: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """Of the queries of these numbers."""
+        """Of the queries of these numbers, a step's at once: they stand against everything, which is what memory is for."""
         matrix = identity + added
         queries, passages, sentences = (normalize(each @ matrix, dim=1) for each in (asked[chosen], found, parts))
-        of_passages = info_nce(queries, passages, own[0][chosen], settings.temperature)
-        return of_passages + settings.sentences * info_nce(queries, sentences, own[1][chosen], settings.temperature)
+        total = torch.zeros(())
+        for first in range(0, len(chosen), _BATCH):
+            some = slice(first, first + _BATCH)
+            of_passages = info_nce(queries[some], passages, own[0][chosen[some]], settings.temperature)
+            of_sentences = info_nce(queries[some], sentences, own[1][chosen[some]], settings.temperature)
+            total = total + (of_passages + settings.sentences * of_sentences) * (len(chosen[some]) / len(chosen))
+        return total
 
     added = torch.zeros_like(identity, requires_grad=True)
     with torch.no_grad():

@@ -20,6 +20,7 @@ projection: {}            # the matrix that is learnt last, and what it may be t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -37,6 +38,7 @@ from spanstream.representations.training.stream import MIN_DOCUMENTS
 T = TypeVar("T")
 
 _LEAST = {"steps": 0, "decay": 0, "sentences": 0, "passages": MIN_DOCUMENTS, "queries": 1}  # of a projection
+_SHARES = ("alone", "keep", "least", "most")  # of a whole, in objectives
 
 DEFAULT: Mapping[str, Mapping[str, Any]] = {
     "interaction": {"weight": 3.0},
@@ -106,8 +108,9 @@ def checked(found: object) -> Recipe:
     for name in ("batch", "evaluate_every", "patience", "learning_rate", "clip"):
         if getattr(recipe, name) <= 0:
             raise RecipeInvalid(f"{name} must be above 0")
-    if recipe.rank < 0:
-        raise RecipeInvalid("rank must be 0 (all weights learn) or above")
+    for name in ("rank", "warmup_steps", "weight_decay"):
+        if getattr(recipe, name) < 0:
+            raise RecipeInvalid(f"{name} must be 0 or above")
     if not 0 <= recipe.dropout < 1:
         raise RecipeInvalid("dropout must be 0 at least and below 1")
     if "dropout" in recipe.objectives and not recipe.dropout:
@@ -125,11 +128,35 @@ def _objective(name: str, told: object) -> tuple[float, Objective]:
         raise RecipeInvalid(f"objectives: {name!r} is none of {', '.join(OBJECTIVES)}")
     if not isinstance(told, Mapping):
         raise RecipeInvalid(f"objectives.{name} must hold keys and values such as weight: 1")
-    weight = told.get("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
-        raise RecipeInvalid(f"objectives.{name}.weight must be a number above 0, not {shown(weight)}")
+    weight = _value(told.get("weight", 1.0), float, f"objectives.{name}.weight")
+    assert isinstance(weight, float)
+    if weight <= 0:
+        raise RecipeInvalid(f"objectives.{name}.weight must be above 0, not {shown(weight)}")
     rest = {key: value for key, value in told.items() if key != "weight"}
-    return float(weight), _made(OBJECTIVES[name], rest, f"objectives.{name}.")
+    objective: Objective = _made(OBJECTIVES[name], rest, f"objectives.{name}.")
+    for each in fields(OBJECTIVES[name]):
+        value = getattr(objective, each.name)
+        if wanted := _lacking(each.name, value):
+            raise RecipeInvalid(f"objectives.{name}.{each.name} must be {wanted}, not {shown(value)}")
+    return weight, objective
+
+
+def _lacking(key: str, value: float | tuple[int, ...]) -> str:
+    """What a setting of an objective must be and is not; empty if it is."""
+    if isinstance(value, tuple):
+        return "" if value and min(value) >= 1 else "whole numbers above 0"
+    if key in _SHARES:
+        return "" if 0 <= value <= 1 else "between 0 and 1"
+    if key == "agree":  # a weight
+        return "" if value >= 0 else "0 or above"
+    return "" if value > 0 else "above 0"
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
 
 
 def _made(kind: type[T], found: object, place: str) -> T:
@@ -145,7 +172,9 @@ def _made(kind: type[T], found: object, place: str) -> T:
 
 def _value(value: object, kind: Any, place: str) -> object:
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        if not math.isfinite(found := _float(value)):
+            raise RecipeInvalid(f"{place} must be a finite number, not {shown(value)}")
+        return found
     if kind in (int, str) and isinstance(value, kind) and not isinstance(value, bool):
         return value
     if get_args(kind) == (int, ...) and isinstance(value, list) and all(type(each) is int for each in value):

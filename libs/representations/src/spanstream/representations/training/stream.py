@@ -38,9 +38,14 @@ def split(document: Document) -> Split:
 
 
 def held_out(source: Source) -> list[Document]:
-    """Those for validation, the same each time, which `batches` never gives; 200 at most."""
-    apart = (document for document in source() if split(document) is Split.VALIDATION)
-    return list({document.text: document for document in islice(apart, _MOST_HELD_OUT)}.values())
+    """Those for validation, the same each time, which `batches` never gives; 200 different ones at most."""
+    apart = dict[str, Document]()
+    for document in source():
+        if split(document) is Split.VALIDATION:
+            apart.setdefault(document.text, document)
+            if len(apart) == _MOST_HELD_OUT:
+                break
+    return list(apart.values())
 
 
 def refuse_unsuitable(source: Source) -> None:

@@ -22,7 +22,7 @@ import torch
 
 from spanstream.encoder.encoder import Text
 from spanstream.representations.training import adapters, checkpoint
-from spanstream.representations.training.errors import TrainingFailed
+from spanstream.representations.training.errors import CorpusUnsuitable, TrainingFailed
 from spanstream.representations.training.objective import Assisted, Document, Sight
 from spanstream.representations.training.recipe import Recipe
 from spanstream.representations.training.stream import Source, batches, held_out, refuse_unsuitable
@@ -30,6 +30,7 @@ from spanstream.representations.training.student import Student, Vectors
 from spanstream.representations.training.team import ALONE, Team
 
 ASSISTANT = "assistant_"  # before an objective's name, in the network while it learns
+_SLOWER = "make learning_rate smaller, and train into another folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class _Run:
         with _within_memory(len(documents)):
             total, each = self._losses(documents, Random(f"{self._recipe.seed}/{number}"))
             if not math.isfinite(float(total.detach())):
-                raise TrainingFailed(f"the loss of step {number + 1} is no number: make learning_rate smaller")
+                raise TrainingFailed(f"the loss of step {number + 1} is no number: {_SLOWER}")
             if not each:
                 raise TrainingFailed("no objective of the recipe finds anything to learn from in these passages")
             if total.requires_grad:  # else a worker without a text of its own
@@ -216,6 +217,15 @@ class _Run:
                 for name, value in each.items():
                     sums[name] = sums.get(name, 0.0) + value / len(parts)
         trained = self._trained
+        if nothing := [name for name in self._mixed if name not in sums and not trained.looks]:
+            raise CorpusUnsuitable(
+                f"of the passages that are held out, none has anything for {', '.join(nothing)}, so that nothing would say"
+                " when to stop: give more passages, or more judged queries"
+            )
+        if not math.isfinite(total):
+            raise TrainingFailed(
+                f"what is held out has a loss that is no number after {trained.steps} steps: {_SLOWER}"
+            )
         better = all(total < look.total for look in trained.looks)
         trained.looks.append(Look(trained.steps, sums, total))
         if better:
@@ -261,7 +271,9 @@ def _within_memory(passages: int) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not _of_memory(error):
             raise
-        raise TrainingFailed(f"a step of {passages} passages does not fit in memory: make batch smaller") from error
+        raise TrainingFailed(
+            f"a step of {passages} passages does not fit in memory: make batch smaller, and train into another folder"
+        ) from error
 
 
 def _of_memory(error: Exception) -> bool:

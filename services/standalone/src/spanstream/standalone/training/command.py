@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -33,7 +35,7 @@ def train(
     paths: Paths = None,
     recipe: Annotated[
         Path | None,
-        typer.Option("--recipe", metavar="FILE", help="What to learn; default: sentences in their passage, no labels."),
+        typer.Option("--recipe", metavar="FILE", help="What to learn; default: what words find, without labels."),
     ] = None,
     data: Data = None,
     similarity: Similarity = None,
@@ -71,7 +73,9 @@ def train(
         if steps is not None:
             wanted = replace(wanted, steps=steps)
         try:
-            _train(out, paths or [], wanted, data, similarity, _learner(device, workers), as_json)
+            learner = _learner(device, workers)
+            with _held(out):
+                _train(out, paths or [], wanted, data, similarity, learner, as_json)
         except KeyboardInterrupt:
             typer.echo("\nstopped; the same command goes on from the last checkpoint", err=True)
             raise typer.Exit(130) from None
@@ -112,6 +116,8 @@ def _train(
     learner: Learner,
     as_json: bool,
 ) -> None:
+    from spanstream.representations.training import checkpoint
+    from spanstream.standalone.encoder.comparison import MIN_ITEMS
     from spanstream.standalone.encoder.encoding import counted, progress
     from spanstream.standalone.encoder.texts import Reader
     from spanstream.standalone.gate import evaluating, pseudo, sources
@@ -121,6 +127,10 @@ def _train(
     going_on = (out / spool.FILE).exists()
     if (out / outcome.MODEL).exists() and not going_on:
         raise typer.BadParameter(f"{out} holds a trained model already", param_hint="--out")
+    if not going_on and (out / checkpoint.FILE).exists():
+        raise typer.BadParameter(
+            f"{out} holds a checkpoint, but not the passages that it has learnt from", param_hint="--out"
+        )
     recipe.mixed()
     pairs = sources.scored(similarity)
     judged = sources.judged(data) if data else None
@@ -131,9 +141,16 @@ def _train(
     if "pairs" in objectives:
         if judged is None:
             raise typer.BadParameter("the objective pairs learns from judged queries; name them", param_hint="--data")
+        if going_on and not done and not spool.count(out).pairs:
+            raise typer.BadParameter(f"{out} was begun without the labels that pairs learns from", param_hint="--out")
         learnt, judged = halves(judged)
+    if judged is not None and len(judged.questions) < MIN_ITEMS:
+        output.consoles()[1].print(
+            f"{len(judged.questions)} queries are left to judge by; of fewer than {MIN_ITEMS} nothing is offered",
+            markup=False,
+        )
     reader = Reader(paths)
-    with _made(out), progress(quiet=as_json) as bar:
+    with progress(quiet=as_json) as bar:
         if going_on:
             output.consoles()[1].print(f"going on in {out}, with the passages that were read before", markup=False)
         else:
@@ -151,17 +168,32 @@ def _train(
 
 
 @contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """The folder, made where it is missing, and removed again if nothing came into it before an exception."""
+def _held(folder: Path) -> Iterator[None]:
+    """The folder for this process alone, made where it is missing, and removed again if nothing came into it before an
+    exception.
+    """
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
     try:
+        _lock(held, folder)
         yield
     except BaseException:
         if new:
             with suppress(OSError):  # it is not empty: the same command goes on with what is there
                 folder.rmdir()
         raise
+    finally:
+        os.close(held)
+
+
+def _lock(held: int, folder: Path) -> None:
+    """Let go of when the process ends, however it ends."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        message = f"another training writes to {folder}: let it end, or choose another folder"
+        raise typer.BadParameter(message, param_hint="--out") from error
 
 
 def _judged(recipe: Recipe, learnt: Exam | None, judged: Exam | None, paths: bool, bar: Progress) -> Iterator[Document]:
@@ -181,17 +213,17 @@ def _learn(recipe: Recipe, out: Path, learner: Learner, bar: Progress) -> None:
     from spanstream.representations.training.stream import refuse_unsuitable
     from spanstream.standalone.training import spool
 
-    try:
-        refuse_unsuitable(spool.source(out))
-    except CorpusUnsuitable:
-        (out / spool.FILE).unlink()  # or the same command, asked with more documents, would go on with these
-        raise
     task = bar.add_task(f"loading {recipe.start}", total=recipe.steps)
 
     def tell(step: int, loss: float) -> None:
         bar.update(task, completed=step, description=f"training, loss {loss:.3f}")
 
-    learner(recipe, out, tell)
+    try:
+        refuse_unsuitable(spool.source(out))
+        learner(recipe, out, tell)
+    except CorpusUnsuitable:
+        (out / spool.FILE).unlink()  # or the same command, asked with more documents, would go on with these
+        raise
     bar.remove_task(task)  # it may have stopped early
 
 

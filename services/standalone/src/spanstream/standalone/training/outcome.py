@@ -23,10 +23,12 @@ from spanstream.representations.training.recipe import Recipe
 from spanstream.representations.training.trainer import Trained
 from spanstream.standalone.gate import report as gate
 from spanstream.standalone.training import curves, spool
+from spanstream.store.folder import write_atomically
 
 MODEL, RELEASE, REPORT, CURVES = "model", "release.yaml", "training.json", "training.png"
 PROJECTION = "projection.safetensors"
 NOT_OFFERED, GATE, CARD = "not-offered.yaml", "gate.json", "README.md"
+WORKERS = "workers"  # what Ray writes of a run, until it ends
 
 _KEYS = ("release", "model", "start", "passages", "steps", "kept", "looks", "recipe")  # that all who read it need
 
@@ -50,6 +52,7 @@ def write(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, Any]:
         "passages": found.passages,
         "labels": found.pairs,
         "corpus": f"sha256:{spool.digest(folder)}",
+        "mixed": trained.student.mixed,
         "steps": trained.steps,
         "kept": trained.best,
         "looks": [asdict(look) for look in trained.looks],
@@ -74,8 +77,8 @@ def _write(report: Mapping[str, Any], folder: Path) -> None:
     release = {"release": report["release"], "model_name_or_path": MODEL, "revision": report["model"]}
     if transforms := report.get("projection", {}).get("transforms"):
         release |= {"transforms": transforms, "transforms_file": PROJECTION}
-    (folder / NOT_OFFERED).write_text(yaml.safe_dump(release, sort_keys=False), encoding="utf-8")
-    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_atomically(folder / NOT_OFFERED, yaml.safe_dump(release, sort_keys=False))
+    write_atomically(folder / REPORT, json.dumps(report, indent=2) + "\n")
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -110,16 +113,17 @@ def judge(folder: Path, judgement: Mapping[str, Any]) -> None:
 
     One that was offered keeps its file: somebody may run with it. It is not published any more.
     """
-    (folder / GATE).write_text(json.dumps(judgement, indent=2) + "\n", encoding="utf-8")
+    write_atomically(folder / GATE, json.dumps(judgement, indent=2) + "\n")
     (folder / MODEL / CARD).write_text(_card(read(folder) or {}, judgement), encoding="utf-8")
     if judgement["passed"]:
         os.replace(release(folder), folder / RELEASE)
 
 
 def clear(folder: Path) -> None:
-    """Remove what only the training needed."""
+    """Remove what only the training needed, and what workers left that were killed."""
     for name in (checkpoint.FILE, spool.FILE):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / WORKERS, ignore_errors=True)
 
 
 def losses(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -29,7 +29,7 @@ from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Empty, Queue
 
 from spanstream.representations.errors import RepresentationError
-from spanstream.representations.training.errors import TrainingFailed
+from spanstream.representations.training.errors import TrainingFailed, WorkersUnavailable
 from spanstream.representations.training.recipe import Recipe
 from spanstream.representations.training.student import AUTO, student
 from spanstream.representations.training.team import Team
@@ -37,7 +37,6 @@ from spanstream.representations.training.trainer import Progress
 from spanstream.representations.training.trainer import train as trained_on
 from spanstream.standalone.training import outcome, spool
 
-_STORAGE = "workers"  # what Ray writes of a run, in the training's folder until it ends
 _LISTEN_SECONDS = 1.0
 
 
@@ -53,6 +52,12 @@ class _Task:
 def learn(recipe: Recipe, folder: Path, device: str, workers: int, progress: Progress) -> None:
     """Learn from the passages in `folder`, and write there what one process alone would. Raises as `trainer.train` does."""
     gpus = device.startswith("cuda") or (device == AUTO and torch.cuda.is_available())
+    if (
+        gpus and "RAY_ADDRESS" not in os.environ and torch.cuda.device_count() < workers
+    ):  # Ray would wait for more for ever
+        raise WorkersUnavailable(
+            f"{torch.cuda.device_count()} GPUs are here for {workers} workers: ask for fewer, or for --device cpu"
+        )
     cores = max(1, (os.cpu_count() or 1) // workers)
     folder = folder.resolve()
     with _ray(workers * cores):
@@ -63,7 +68,7 @@ def learn(recipe: Recipe, folder: Path, device: str, workers: int, progress: Pro
             scaling_config=train.ScalingConfig(
                 num_workers=workers, use_gpu=gpus, resources_per_worker={"CPU": cores} | ({"GPU": 1} if gpus else {})
             ),
-            run_config=train.RunConfig(storage_path=str(folder / _STORAGE)),
+            run_config=train.RunConfig(storage_path=str(folder / outcome.WORKERS)),
         )
         failures: list[Exception] = []
         ended = threading.Event()
@@ -78,7 +83,7 @@ def learn(recipe: Recipe, folder: Path, device: str, workers: int, progress: Pro
         finally:
             ended.set()
             listener.join()
-            shutil.rmtree(folder / _STORAGE, ignore_errors=True)
+            shutil.rmtree(folder / outcome.WORKERS, ignore_errors=True)
 
 
 @contextmanager
