@@ -48,9 +48,10 @@ def test_the_rate_rises_and_falls() -> None:
         ({"objectives": {"crops": {"least": "a"}}}, "objectives.crops.least must be a number, not 'a'"),
         (
             {"objectives": {"crops": {"lest": 1}}},
-            "objectives.crops.lest is unknown; known are temperature, least, most",
+            "objectives.crops.lest is unknown; known are weight, temperature, least, most",
         ),
         ({"objectives": {"matryoshka": {"dimensions": [1.5]}}}, "dimensions must be a list of whole numbers"),
+        ({"objectives": ["keep"]}, "objectives must be keys and values, not ['keep']"),
         ({"warmup_steps": -5}, "warmup_steps must be 0 or above"),
         ({"weight_decay": -1}, "weight_decay must be 0 or above"),
         ({"learning_rate": math.nan}, "learning_rate must be a finite number"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -50,6 +51,16 @@ def test_no_more_passages_are_in_memory_than_an_epoch_is_shuffled_among() -> Non
 def test_what_is_held_out_is_counted_once_however_often_it_is_there(documents: list[Document]) -> None:
     apart = [each for each in documents if split(each) is Split.VALIDATION]
     assert held_out(lambda: [each for each in apart for _ in range(200)]) == apart
+
+
+def test_of_a_passage_that_is_there_with_and_without_questions_the_questions_count() -> None:
+    asked = [Document(f"It is number {number}.", queries=("which?",)) for number in range(5_000)]
+    apart = held_out(lambda: [*(replace(each, queries=()) for each in asked), *asked[:400]])
+    assert len(apart) == 200
+    wanted = [each for each in asked[:400] if split(each) is Split.VALIDATION]
+    assert wanted
+    assert apart[: len(wanted)] == wanted
+    assert len({each.text for each in apart}) == 200
 
 
 def test_a_passage_left_over_alone_is_left_out(documents: list[Document]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from spanstream.encoder.encoder import Text
 from spanstream.representations.model import load
@@ -196,3 +198,21 @@ def test_what_was_learnt_is_a_model_that_loads(folder: Path, documents: list[Doc
     assert (learnt.pooling, learnt.max_tokens, learnt.dimension) == (start.pooling, start.max_tokens, start.dimension)
     found = student(str(tmp_path / "model"))
     torch.testing.assert_close(weights(found), weights(trained.student))
+
+
+def test_what_a_start_lacks_is_made_up_the_same_each_time(folder: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(folder, start)
+    weights = load_file(start / "model.safetensors")
+    save_file(
+        {name: weight for name, weight in weights.items() if not name.startswith("pooler.")},
+        start / "model.safetensors",
+        {"format": "pt"},
+    )
+    saved = []
+    for name in ("one", "other"):
+        torch.manual_seed(len(name))
+        student(str(start)).save(tmp_path / name)
+        saved.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert saved[0] == saved[1]
+    assert b"pooler." in saved[0]

@@ -80,6 +80,10 @@ def test_a_training_that_was_stopped_goes_on_with_what_it_read(recipe: Path, tex
         json.dumps({"text": f"This is {n}. That is {n + 1}.", "title": "", **NO_LABELS}) for n in range(40)
     )
     (out / spool.FILE).write_text(read)
+    (out / spool.ASKED).write_text(json.dumps([str(texts)]))
+    others = run(recipe, "--recipe", recipe, "--out", out)
+    assert others.exit_code == 2
+    assert "was begun with other documents" in said_by(others)
     done = run(texts, "--recipe", recipe, "--out", out)
     assert done.exit_code == 0, done.output
     assert json.loads((out / "training.json").read_text())["passages"] == 40
@@ -103,6 +107,7 @@ def test_a_training_that_was_stopped_goes_on_with_what_it_read(recipe: Path, tex
         ("objectives: {magic: {}}", "'magic' is none of consensus"),
         ("start: nowhere/at/all/it/is", "no model folder"),
         ("objectives: {pairs: {}}", "pairs learns from judged queries"),
+        ("rank: 100000", "rank must be below"),
     ],
 )
 def test_what_cannot_be_done_is_said(told: str, said: str, recipe: Path, texts: Path, tmp_path: Path) -> None:
@@ -110,7 +115,18 @@ def test_what_cannot_be_done_is_said(told: str, said: str, recipe: Path, texts: 
     recipe.write_text("\n".join([*kept, told]))
     done = run(texts, "--recipe", recipe, "--out", tmp_path / "out")
     assert done.exit_code == 2
-    assert said in " ".join(done.output.replace("│", " ").split())
+    assert said in said_by(done)
+    assert not (tmp_path / "out").exists()
+
+
+def test_passages_that_no_training_wrote_are_named(recipe: Path, texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / spool.FILE).write_text(texts.read_text())
+    done = run(texts, "--recipe", recipe, "--out", out)
+    assert done.exit_code == 2
+    assert "line 1: no passage of a training" in said_by(done)
+    assert (out / spool.FILE).exists()
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
@@ -243,7 +259,9 @@ def test_without_steps_only_a_matrix_behind_the_model_learns_and_what_was_killed
     first = told.pop("projection")
     (out / outcome.REPORT).write_text(json.dumps(told))  # as if it had been killed before the matrix was written
     (out / outcome.PROJECTION).unlink()
-    spool.write(spool.documents([Piece(each.text, "", each.text) for each in map(document, range(PASSAGES))]), out)
+    spool.write(
+        spool.documents([Piece(each.text, "", each.text) for each in map(document, range(PASSAGES))]), out, [str(texts)]
+    )
     again = run(texts, "--recipe", recipe, "--out", out)
     assert again.exit_code == 0, again.output
     assert json.loads((out / outcome.REPORT).read_text())["projection"] == first

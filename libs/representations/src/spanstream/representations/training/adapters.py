@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from spanstream.representations.training.errors import RecipeInvalid
+
 T = TypeVar("T", bound=nn.Module)
 SCALE = 2.0  # of what is learnt: alpha / rank in the paper
 
@@ -41,9 +43,16 @@ class Adapted(nn.Module):
 
 
 def adapt(network: nn.Module, rank: int) -> None:
-    """Put an adapter beside each product of the network; only these learn from now on. Draws from torch's generator."""
+    """Put an adapter beside each product of the network; only these learn from now on. Draws from torch's generator.
+
+    Raises RecipeInvalid where an adapter would be no smaller than a product.
+    """
+    products = _found(network, nn.Linear)
+    width = min(min(product.in_features, product.out_features) for _, _, product in products)
+    if rank >= width:
+        raise RecipeInvalid(f"rank must be below {width}, the width of this model's smallest product, not {rank}")
     network.requires_grad_(False)
-    for parent, name, product in _found(network, nn.Linear):
+    for parent, name, product in products:
         setattr(parent, name, Adapted(product, rank))
 
 

@@ -27,7 +27,8 @@ def save(folder: Path, recipe: Recipe, state: dict[str, Any]) -> None:
         os.replace(new, folder / FILE)
     except (OSError, RuntimeError) as error:  # torch's writer raises the latter
         new.unlink(missing_ok=True)
-        raise TrainingFailed(f"the checkpoint cannot be written to {folder}: {error}") from error
+        told = getattr(error, "strerror", None) or "its disk is full, or goes away"
+        raise TrainingFailed(f"the checkpoint cannot be written to {folder}: {told}") from error
 
 
 def restore(folder: Path, recipe: Recipe) -> dict[str, Any] | None:

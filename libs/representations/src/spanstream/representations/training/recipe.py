@@ -133,7 +133,7 @@ def _objective(name: str, told: object) -> tuple[float, Objective]:
     if weight <= 0:
         raise RecipeInvalid(f"objectives.{name}.weight must be above 0, not {shown(weight)}")
     rest = {key: value for key, value in told.items() if key != "weight"}
-    objective: Objective = _made(OBJECTIVES[name], rest, f"objectives.{name}.")
+    objective: Objective = _made(OBJECTIVES[name], rest, f"objectives.{name}.", ("weight",))
     for each in fields(OBJECTIVES[name]):
         value = getattr(objective, each.name)
         if wanted := _lacking(each.name, value):
@@ -159,14 +159,14 @@ def _float(value: float) -> float:
         return math.inf
 
 
-def _made(kind: type[T], found: object, place: str) -> T:
+def _made(kind: type[T], found: object, place: str, beside: tuple[str, ...] = ()) -> T:
     """A dataclass of numbers, names, numbers in rows and mappings, each of the type that its field has."""
     if not isinstance(found, Mapping):
         raise RecipeInvalid(f"{place.rstrip('.') or 'a recipe'} must hold keys and values, not {shown(found)}")
     known = get_type_hints(kind)
     names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
     if unknown := [key for key in found if key not in names]:
-        raise RecipeInvalid(f"{place}{unknown[0]} is unknown; known are {', '.join(names)}")
+        raise RecipeInvalid(f"{place}{unknown[0]} is unknown; known are {', '.join([*beside, *names])}")
     return kind(**{name: _value(value, known[name], place + name) for name, value in found.items()})
 
 
@@ -181,5 +181,6 @@ def _value(value: object, kind: Any, place: str) -> object:
         return tuple(value)
     if isinstance(value, Mapping) and get_args(kind):
         return value
-    wanted = {float: "a number", int: "a whole number", str: "text"}.get(kind, "a list of whole numbers")
+    rows = "a list of whole numbers" if get_args(kind) == (int, ...) else "keys and values"
+    wanted = {float: "a number", int: "a whole number", str: "text"}.get(kind, rows)
     raise RecipeInvalid(f"{place} must be {wanted}, not {shown(value)}")

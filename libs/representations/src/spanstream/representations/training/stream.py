@@ -38,14 +38,14 @@ def split(document: Document) -> Split:
 
 
 def held_out(source: Source) -> list[Document]:
-    """Those for validation, the same each time, which `batches` never gives; 200 different ones at most."""
-    apart = dict[str, Document]()
+    """Those for validation, the same each time, which `batches` never gives; 200 different ones at most, those with
+    questions first.
+    """
+    plain, asked = dict[str, Document](), dict[str, Document]()
     for document in source():
-        if split(document) is Split.VALIDATION:
-            apart.setdefault(document.text, document)
-            if len(apart) == _MOST_HELD_OUT:
-                break
-    return list(apart.values())
+        if split(document) is Split.VALIDATION and len(found := asked if document.queries else plain) < _MOST_HELD_OUT:
+            found.setdefault(document.text, document)
+    return list((asked | {text: each for text, each in plain.items() if text not in asked}).values())[:_MOST_HELD_OUT]
 
 
 def refuse_unsuitable(source: Source) -> None:

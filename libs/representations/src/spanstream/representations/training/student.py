@@ -123,7 +123,8 @@ def student(name: str, device: str = AUTO) -> Student:
     model = load(name)
     if model.pooling is Pooling.MAX or any(not isinstance(head, Normalize) for head in model.heads):
         raise ModelUnsupported(f"training needs a model whose vectors are sums of states; {folder} is none")
-    with quiet():
+    with quiet(), torch.random.fork_rng():
+        torch.manual_seed(0)  # what the files lack and nothing reads (a pooler) is saved too: the same each time
         network = transformers.AutoModel.from_pretrained(read_modules(folder).folder, trust_remote_code=False)
     mixed = bfloat16_is_faster() if place.type == "cpu" else place.type == "cuda" and torch.cuda.is_bf16_supported()
     return Student(folder, model, network.float().to(place), mixed)

@@ -131,6 +131,9 @@ def _train(
         raise typer.BadParameter(
             f"{out} holds a checkpoint, but not the passages that it has learnt from", param_hint="--out"
         )
+    if going_on and paths and spool.asked(out) not in (None, paths):
+        message = f"{out} was begun with other documents: name those or none, or train into another folder"
+        raise typer.BadParameter(message, param_hint="PATH")
     recipe.mixed()
     pairs = sources.scored(similarity)
     judged = sources.judged(data) if data else None
@@ -155,7 +158,7 @@ def _train(
             output.consoles()[1].print(f"going on in {out}, with the passages that were read before", markup=False)
         else:
             texts = counted(reader.passages(), bar) if paths or judged is None else ()
-            spool.write(chain(spool.documents(texts), _judged(recipe, learnt, judged, bool(paths), bar)), out)
+            spool.write(chain(spool.documents(texts), _judged(recipe, learnt, judged, bool(paths), bar)), out, paths)
         if not (out / outcome.MODEL).exists():
             _learn(recipe, out, learner, bar)
         _project(out, bar)
@@ -209,7 +212,9 @@ def _judged(recipe: Recipe, learnt: Exam | None, judged: Exam | None, paths: boo
 
 
 def _learn(recipe: Recipe, out: Path, learner: Learner, bar: Progress) -> None:
-    from spanstream.representations.training.errors import CorpusUnsuitable
+    from spanstream.representations.errors import RepresentationError
+    from spanstream.representations.training import checkpoint
+    from spanstream.representations.training.errors import TrainingFailed
     from spanstream.representations.training.stream import refuse_unsuitable
     from spanstream.standalone.training import spool
 
@@ -221,8 +226,11 @@ def _learn(recipe: Recipe, out: Path, learner: Learner, bar: Progress) -> None:
     try:
         refuse_unsuitable(spool.source(out))
         learner(recipe, out, tell)
-    except CorpusUnsuitable:
-        (out / spool.FILE).unlink()  # or the same command, asked with more documents, would go on with these
+    except (TrainingFailed, spool.SpoolInvalid):
+        raise
+    except RepresentationError:
+        if not (out / checkpoint.FILE).exists():
+            spool.remove(out)  # or the same command, asked with more documents, would go on with these
         raise
     bar.remove_task(task)  # it may have stopped early
 

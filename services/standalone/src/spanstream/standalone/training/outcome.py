@@ -121,8 +121,8 @@ def judge(folder: Path, judgement: Mapping[str, Any]) -> None:
 
 def clear(folder: Path) -> None:
     """Remove what only the training needed, and what workers left that were killed."""
-    for name in (checkpoint.FILE, spool.FILE):
-        (folder / name).unlink(missing_ok=True)
+    (folder / checkpoint.FILE).unlink(missing_ok=True)
+    spool.remove(folder)
     shutil.rmtree(folder / WORKERS, ignore_errors=True)
 
 

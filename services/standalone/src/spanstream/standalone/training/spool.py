@@ -5,20 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spanstream.ingestor.segmentation import passages
+from spanstream.representations.errors import RepresentationError
 from spanstream.representations.training.objective import Document
 from spanstream.representations.training.stream import Source
 from spanstream.standalone.encoder.texts import Piece
+from spanstream.store.folder import write_atomically
 
 FILE = "passages.jsonl"  # a copy of documents: removed at the end
+ASKED = "asked.json"  # the names of what was read, beside it
 MIN_SOURCES = 200  # documents: of fewer, too few are held out whole, and passages are held out one by one
 
 _SHARE = 4  # of so many passages one has questions, if need be by being there more than once
 _MOST_REPEATS = 20
+
+
+_KEYS = {"text", "title", "queries", "negatives"}
+
+
+class SpoolInvalid(RepresentationError):
+    """Passages that no training wrote, or damaged ones: remove them, or train into another folder."""
 
 
 class Counted(NamedTuple):
@@ -34,16 +44,34 @@ def documents(found: Iterable[Piece]) -> Iterator[Document]:
     return (Document(piece.text, piece.title, source=piece.document) for piece in found)
 
 
-def write(found: Iterable[Document], folder: Path) -> None:
-    """Keep all passages, without their sentences, which `source` finds. Raises OSError, and leaves nothing then."""
+def write(found: Iterable[Document], folder: Path, asked: Sequence[str] = ()) -> None:
+    """Keep all passages, without their sentences, which `source` finds, and the names of what they were `asked` of. Raises
+    OSError, and leaves nothing then.
+    """
     new = folder / f"{FILE}.new"
     try:
         with open(new, "w", encoding="utf-8", opener=_for_the_owner) as file:
             for each in found:
                 file.write(json.dumps(_plain(each)) + "\n")
+        write_atomically(folder / ASKED, json.dumps(list(asked)))
         os.replace(new, folder / FILE)
+    except OSError as error:
+        error.filename = error.filename or str(new)  # a disk that is full names no file
+        raise
     finally:
         new.unlink(missing_ok=True)
+
+
+def asked(folder: Path) -> list[str] | None:
+    """The names that its passages were asked of; None where that is not known."""
+    path = folder / ASKED
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def remove(folder: Path) -> None:
+    """Nothing happens where there is none."""
+    for name in (FILE, ASKED):
+        (folder / name).unlink(missing_ok=True)
 
 
 def source(folder: Path) -> Source:
@@ -113,7 +141,16 @@ def _plain(document: Document) -> dict[str, Any]:
 
 def _lines(folder: Path) -> Iterator[dict[str, Any]]:
     with open(folder / FILE, encoding="utf-8") as file:
-        yield from map(json.loads, file)
+        for number, line in enumerate(file, 1):
+            try:
+                told = json.loads(line)
+            except ValueError:
+                told = None
+            if not isinstance(told, dict) or not told.keys() >= _KEYS:
+                raise SpoolInvalid(
+                    f"{folder / FILE}, line {number}: no passage of a training: remove the file, or train into another folder"
+                )
+            yield told
 
 
 def _for_the_owner(path: str, flags: int) -> int:
