@@ -15,7 +15,7 @@ from spanstream.representations.model import fingerprint, load, named
 from spanstream.representations.release import read_release
 from spanstream.standalone.encoder.command import app as encoder
 from spanstream.standalone.releases.command import app
-from spanstream.standalone.training import outcome
+from spanstream.standalone.training import outcome, spool
 from tests.unit.representations.tiny import LINES, build
 
 LOOKS = [{"step": 0, "losses": {"sentences": 1.0}, "total": 1.0}]
@@ -125,6 +125,20 @@ def test_what_a_training_left_is_damaged_is_said(tmp_path: Path) -> None:
     (tmp_path / outcome.REPORT).write_text(json.dumps(dict.fromkeys(names)))
     (tmp_path / outcome.GATE).write_text("")
     assert "gate.json is damaged" in said(run("publish", tmp_path, "--registry", "r"))
+
+
+def test_a_training_that_has_not_ended_is_not_judged(world: Path, tmp_path: Path) -> None:
+    going = tmp_path / "going"
+    going.mkdir()
+    for path in (world / "bees").iterdir():
+        (going / path.name).symlink_to(path)
+    (going / outcome.GATE).unlink(missing_ok=True)
+    (going / spool.FILE).write_text("")
+    for against in ((), ("--against", "minilm")):
+        done = run("evaluate", going, *against, "--data", world / "judged", of=encoder)
+        assert done.exit_code == 2
+        assert "has not ended: the same `spanstream train` goes on with it" in said(done)
+    assert not (going / outcome.GATE).exists()
 
 
 def test_a_judgement_that_could_not_be_written_is_not_begun(tmp_path: Path) -> None:
