@@ -36,6 +36,7 @@ from tests.conftest import DATA
 from tests.quality.training import SETS, START, Book, Scores, named, share, trained
 
 DIMENSIONS = 128
+RECIPE = Recipe(steps=0)  # of nothing but the projection, and the file says so
 FULL, FIRST, PCA = "all", "first", "pca"
 
 
@@ -80,7 +81,7 @@ def label(form: str, dimensions: int) -> str:
 def work(
     book: Book, asked: Mapping[str, Exam], only: Sequence[str], seeds: int, dimensions: int, recipe: Recipe
 ) -> Iterator[str]:
-    """Do what is not known yet, and say each step. `recipe`: its projection is learnt behind its start, and nothing else."""
+    """Do what is not known yet, and say each step. `recipe`: of no steps, for its projection is learnt behind its start."""
     for one in only:
         wanted = [START, *(named(one, seed) for seed in range(seeds))]
         last = label(FIRST, dimensions)
@@ -96,7 +97,7 @@ def work(
             if seed is not None:
                 yield f"{name}: training"
                 folder = book.work / f"{one}-{seed}"
-                run |= trained(asked[one], replace(recipe, steps=0, seed=seed), folder)
+                run |= trained(asked[one], replace(recipe, seed=seed), folder)
                 chains = learnt(folder, found.index.passages.shape[1], dimensions)
                 shutil.rmtree(folder)
             scores = {label(form, dimensions): found.scores(chain) for form, chain in chains.items()}
@@ -193,9 +194,9 @@ def main() -> int:
     if not only:
         print("no development data beside the project", file=sys.stderr)
         return 1
-    began, recipe = time.perf_counter(), Recipe()
-    book, asked = Book(options.out, recipe), {name: sources.judged(options.data / name) for name in only}
-    for line in work(book, asked, only, options.seeds, options.dimensions, recipe):
+    began = time.perf_counter()
+    book, asked = Book(options.out, RECIPE), {name: sources.judged(options.data / name) for name in only}
+    for line in work(book, asked, only, options.seeds, options.dimensions, RECIPE):
         print(f"{time.perf_counter() - began:6.0f} s  {line}", file=sys.stderr, flush=True)
     shutil.rmtree(book.work, ignore_errors=True)
     print(table(rows(book, only, options.seeds, options.dimensions), options.dimensions))

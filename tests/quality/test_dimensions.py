@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,9 +88,17 @@ def test_all_dimensions_of_pca_on_few_passages_and_a_matrix_that_was_not_kept(re
         assert np.array_equal(none[form].apply(found.queries), forms[form].apply(found.queries))
 
 
+def test_its_file_is_none_of_trainings_of_the_encoder(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    Book(out, dimensions.RECIPE).write()
+    Book(out, replace(Recipe(), steps=0))
+    with pytest.raises(SystemExit, match="of another recipe"):
+        Book(out, Recipe())
+
+
 def test_shares_are_of_what_they_say(tmp_path: Path) -> None:
     """Of two sets, one without any spread between queries; two seeds, of which the mean counts."""
-    book, few = Book(tmp_path / "out.json", Recipe()), f"first:{FEW}"
+    book, few = Book(tmp_path / "out.json", dimensions.RECIPE), f"first:{FEW}"
     for one, more in (("cisi", 1.0), ("medline", 2.0)):
         flat = {"all": 40.0 * more, few: 30.0 * more, f"pca:{FEW}": 36.0 * more}
         book.run(START)["scores"][one] = {form: [value] * 25 for form, value in flat.items()}

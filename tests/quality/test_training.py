@@ -6,8 +6,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from spanstream.representations.bootstrap import Interval
 from spanstream.representations.training.recipe import Recipe
 from spanstream.standalone.gate.rules import NDCG, SPANS
 from tests.quality import training
@@ -59,5 +61,29 @@ def test_what_is_measured_is_not_measured_again(data: Path, tmp_path: Path) -> N
     assert after == pytest.approx(sum(row.trained for row in here) / 2)
     assert more.value == pytest.approx(100 * (after / start - 1))
     assert "| all | sets not read |" in training.table(book, asked, only, 2)
+    more_asked = asked | {"more": asked["medline"]}
+    with pytest.raises(SystemExit, match="medline/0 has not been asked more, and its weights are gone"):
+        list(training.work(training.Book(out, recipe), more_asked, only, 2, recipe))
     with pytest.raises(SystemExit, match="of another recipe"):
         training.Book(out, replace(recipe, steps=3))
+
+
+def test_a_set_that_is_asked_of_several_trainings_has_its_queries_once(tmp_path: Path) -> None:
+    """Trainings that do alike say no more than one of them; of those that do not, the mean counts, query by query."""
+    book, chance = training.Book(tmp_path / "out.json", Recipe()), np.random.default_rng(1)
+    before = {one: chance.uniform(20, 60, 25) for one in ("cisi", "medline")}
+    gains = {one: chance.normal(1, 5, 25) for one in before}
+    for run, times in ((training.START, 0), ("xquad/0", 1), ("cranfield/0", 1), ("other/0", -1)):
+        for one, scores in before.items():
+            book.run(run)["scores"][one] = {NDCG: (scores + times * gains[one]).tolist()}
+
+    def macro(*read: str) -> tuple[float, float, Interval]:
+        return training.macro(book, [(each, one) for each in read for one in before], 1)
+
+    def flat(found: tuple[float, float, Interval]) -> tuple[float, ...]:
+        return *found[:2], *found[2]
+
+    once = macro("xquad")
+    assert once[2].high - once[2].low > 1
+    assert flat(macro("xquad", "cranfield")) == pytest.approx(flat(once))
+    assert macro("xquad", "other")[2] == pytest.approx((0, 0, 0))

@@ -113,6 +113,11 @@ def work(book: Book, asked: Mapping[str, Exam], only: Sequence[str], seeds: int,
     for seed in range(seeds):
         for read in only:
             run, folder = book.run(named(read, seed)), book.work / f"{read}-{seed}"
+            unknown = [one for one in asked if one not in run["scores"]]
+            if "seconds" in run and unknown and not outcome.release(folder).is_file():
+                raise SystemExit(
+                    f"{named(read, seed)} has not been asked {unknown[0]}, and its weights are gone: name another file"
+                )
             if "seconds" not in run:
                 yield f"{named(read, seed)}: training"
                 run |= trained(asked[read], replace(recipe, seed=seed), folder)
@@ -175,11 +180,16 @@ def rows(book: Book, asked: Mapping[str, Exam], only: Sequence[str], seeds: int)
 
 
 def macro(book: Book, pairs: Sequence[tuple[str, str]], seeds: int) -> tuple[float, float, Interval]:
-    """Mean of nDCG@10 over (set read, set asked): of the start, of what was trained, and by how many % it is more."""
-    starts = [book.scores(START, one, NDCG) for _, one in pairs]
-    each = [
-        np.mean([book.scores(named(read, seed), one, NDCG) for seed in range(seeds)], axis=0) for read, one in pairs
-    ]
+    """Mean of nDCG@10 over the sets asked: of the start, of what was trained, and by how many % it is more.
+
+    `pairs`: (set read, set asked). A set that is asked of several trainings counts once: its queries' scores are the means of theirs.
+    """
+    sets = sorted({one for _, one in pairs})
+    starts = [book.scores(START, one, NDCG) for one in sets]
+    each = []
+    for one in sets:
+        runs = [named(read, seed) for read, other in pairs if other == one for seed in range(seeds)]
+        each.append(np.mean([book.scores(run, one, NDCG) for run in runs], axis=0))
     kept = share(each, starts)
     before, after = (float(np.mean([scores.mean() for scores in several])) for several in (starts, each))
     return before, after, Interval(*(end - 100 for end in kept))

@@ -79,6 +79,14 @@ def test_fewer_texts_than_dimensions_are_refused_with_the_number_needed() -> Non
         fitted(some(30, 24), some(30, 12))
 
 
+def test_vectors_that_are_all_the_same_are_refused() -> None:
+    same = np.repeat(some(1, 24), 40, axis=0)
+    with pytest.raises(TransformInvalid, match="all the same to the old encoder"):
+        fitted(same, some(40, 24))
+    _, cosines = fitted(some(40, 24), same)  # the other way round there is a map: to that one
+    assert min(cosines.values()) == pytest.approx(1, abs=1e-3)
+
+
 def test_it_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) -> None:
     path = tmp_path / "bridge.safetensors"
     made, _ = fitted(some(60, 24), some(60, 12, seed=4))

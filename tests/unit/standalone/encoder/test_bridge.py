@@ -74,7 +74,12 @@ def test_what_cannot_be_fitted_is_refused_and_writes_nothing(
     models: tuple[str, str], judged: Path, notes: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "bridge.safetensors"
+    (tmp_path / "none").mkdir()
+    same = tmp_path / "same.jsonl"
+    same.write_text("".join(f'{{"_id": "{number}", "text": "All alike."}}\n' for number in range(60)))
     for arguments, words in (
+        ([*models, str(tmp_path / "none")], "0 texts are too few for a bridge"),
+        ([*models, str(same)], "the texts are all the same"),
         ([models[0], models[0], str(notes)], "nothing is between them"),
         ([*models, str(notes), "--sample", "5"], "are too few for a bridge"),
         ([*models, str(notes), "--data", str(tmp_path)], "has no corpus.jsonl"),

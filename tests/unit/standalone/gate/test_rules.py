@@ -53,6 +53,13 @@ def test_each_measure_may_be_worse_by_its_margin_and_no_more(measure: str) -> No
     assert failed(gain, row(measure, -worse * 50)) == []
 
 
+@pytest.mark.parametrize("measure", rules.MARGINS)
+def test_a_difference_that_is_no_number_fails(measure: str) -> None:
+    gain = row(rules.SPANS if measure == rules.NDCG else rules.NDCG, 2.0)
+    (rule,) = failed(gain, row(measure, float("nan")))
+    assert rule.startswith(measure)
+
+
 def test_what_was_not_measured_is_said_and_holds_nothing_back() -> None:
     found = {ruling.rule.partition(" falls")[0]: ruling for ruling in rules.rulings([BETTER])}
     assert found[rules.SIMILARITY].status is Status.NOT_MEASURED

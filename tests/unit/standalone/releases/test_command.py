@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from spanstream.representations.model import fingerprint, load, named
 from spanstream.representations.release import read_release
 from spanstream.standalone.encoder.command import app as encoder
 from spanstream.standalone.releases.command import app
-from spanstream.standalone.training import outcome
+from spanstream.standalone.training import outcome, spool
 from tests.unit.representations.tiny import LINES, build
 
 LOOKS = [{"step": 0, "losses": {"sentences": 1.0}, "total": 1.0}]
@@ -89,7 +90,11 @@ def test_a_release_is_judged_and_published_only_if_it_passed(world: Path) -> Non
 
     outcome.judge(bees, verdict | {"passed": True})
     assert not (bees / outcome.NOT_OFFERED).exists()
-    first, again = (json.loads(run("publish", bees, "--registry", registry, "--json").stdout) for _ in range(2))
+    first = json.loads(run("publish", bees, "--registry", registry, "--json").stdout)
+    (bees / "small.yaml").write_text((bees / outcome.RELEASE).read_text() + "truncate_dim: 8\n")
+    (bees / "bridge.safetensors").write_bytes(b"of another use")
+    (bees / "notes.txt").symlink_to(world / "pairs.csv")  # nor is what is not published looked at
+    again = json.loads(run("publish", bees, "--registry", registry, "--json").stdout)
     assert (first["published"], again["published"]) == (True, False)
     listed = run("list", "--registry", registry)
     assert "bees-1 minilm@1 judged queries of" in said(listed)
@@ -101,7 +106,11 @@ def test_a_release_is_judged_and_published_only_if_it_passed(world: Path) -> Non
     for arguments in (("bees-1", "--registry", registry), (world / "out",)):
         assert "files are as published" in said(run("verify", *arguments))
 
-    changed = yaml.safe_load((bees / outcome.RELEASE).read_text()) | {"max_seq_length": 32}
+    told = yaml.safe_load((bees / outcome.RELEASE).read_text())
+    (bees / outcome.RELEASE).write_text(yaml.safe_dump(told | {"model_name_or_path": str(bees / "model")}))
+    elsewhere = run("publish", os.path.relpath(bees), "--registry", registry)  # a path that no other machine has
+    assert (elsewhere.exit_code, "which is not in" in said(elsewhere)) == (2, True)
+    changed = told | {"max_seq_length": 32}
     (bees / outcome.RELEASE).write_text(yaml.safe_dump(changed))
     other = run("publish", bees, "--registry", registry)
     assert "is not what was judged any more" in said(other)
@@ -116,6 +125,20 @@ def test_what_a_training_left_is_damaged_is_said(tmp_path: Path) -> None:
     (tmp_path / outcome.REPORT).write_text(json.dumps(dict.fromkeys(names)))
     (tmp_path / outcome.GATE).write_text("")
     assert "gate.json is damaged" in said(run("publish", tmp_path, "--registry", "r"))
+
+
+def test_a_training_that_has_not_ended_is_not_judged(world: Path, tmp_path: Path) -> None:
+    going = tmp_path / "going"
+    going.mkdir()
+    for path in (world / "bees").iterdir():
+        (going / path.name).symlink_to(path)
+    (going / outcome.GATE).unlink(missing_ok=True)
+    (going / spool.FILE).write_text("")
+    for against in ((), ("--against", "minilm")):
+        done = run("evaluate", going, *against, "--data", world / "judged", of=encoder)
+        assert done.exit_code == 2
+        assert "has not ended: the same `spanstream train` goes on with it" in said(done)
+    assert not (going / outcome.GATE).exists()
 
 
 def test_a_judgement_that_could_not_be_written_is_not_begun(tmp_path: Path) -> None:

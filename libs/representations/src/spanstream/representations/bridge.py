@@ -28,6 +28,7 @@ _HEADER = "bridge"
 RIDGES = (0.001, 0.01, 0.1, 1.0)
 HELD_OUT = 5  # each fifth vector says which map is best
 _SEED = 0
+_LEAST_SPREAD = 1e-12  # mean square of vectors around their mean: of less, nothing is to be learnt but rounding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +90,7 @@ def fit(old: Array, new: Array, *, source: str, target: str) -> tuple[Bridge, Ma
     """The map from `old` [n, d] to `new` [n, d'], unit vectors of the same texts, that is best on held-out ones.
 
     Returns it, fitted on all of them, and the mean cosine to the held-out vectors that each kind of map came to.
-    Raises TransformInvalid for fewer texts than either has dimensions.
+    Raises TransformInvalid for fewer texts than either has dimensions, and for old vectors that are all the same.
     """
     if len(old) != len(new):
         raise ValueError(f"{len(old)} old and {len(new)} new vectors: a pair for each text is needed")
@@ -111,8 +112,10 @@ def _maps(old: Array, new: Array) -> dict[str, tuple[Array, Array]]:
     centre, other = old.mean(axis=0, dtype=np.float64), new.mean(axis=0, dtype=np.float64)
     left, right = old - centre, new - other
     across, within = left.T @ right, left.T @ left
+    if np.trace(within) < _LEAST_SPREAD * len(old):
+        raise TransformInvalid("the texts are all the same to the old encoder: a bridge needs different ones")
     turned, strengths, back = np.linalg.svd(across, full_matrices=False)
-    found = {"orthogonal": (turned @ back) * (strengths.sum() / max(np.trace(within), 1e-12))}
+    found = {"orthogonal": (turned @ back) * (strengths.sum() / np.trace(within))}
     size = np.trace(within) / len(within)
     for ridge in RIDGES:
         found[f"affine, ridge {ridge:g}"] = np.linalg.solve(within + ridge * size * np.eye(len(within)), across)

@@ -85,7 +85,7 @@ def _vectors(encoder: Encoder, passages: list[Piece], bar: Progress) -> NDArray[
 
     from spanstream.standalone.encoder.distill import text_of
 
-    found = []
+    found = [np.empty((0, encoder.info().dimension), np.float32)]
     task = bar.add_task(f"encoding with {encoder.info().release}", total=len(passages))
     for start in range(0, len(passages), _CALL):
         for encoded in encoder.encode([text_of(passage) for passage in passages[start : start + _CALL]]):

@@ -140,7 +140,7 @@ def told() -> Iterator[None]:
     except (RepresentationError, SettingsError) as error:
         raise typer.BadParameter(str(error)) from error
     except OSError as error:
-        raise typer.BadParameter(f"{error.filename or 'the file'}: {error.strerror}") from error
+        raise typer.BadParameter(f"{error.filename or 'the file'}: {error.strerror or error}") from error
     except (EncoderError, ParserUnavailable) as error:
         typer.echo(f"Nothing was written: {error}", err=True)
         raise typer.Exit(1) from error

@@ -45,10 +45,15 @@ def evaluate(
         from spanstream.standalone.gate import evaluating, report, sources
         from spanstream.standalone.gate.exam import halves
         from spanstream.standalone.releases import manifest
-        from spanstream.standalone.training import outcome
+        from spanstream.standalone.training import outcome, spool
 
         if out is not None and (not out.absolute().parent.is_dir() or (out.exists() and not out.is_file())):
             raise typer.BadParameter(f"{out} is no file in a folder that exists", param_hint="--out")
+        if (Path(candidate) / spool.FILE).exists():  # its matrix may still come, and its own gate
+            raise typer.BadParameter(
+                f"the training in {candidate} has not ended: the same `spanstream train` goes on with it",
+                param_hint="CANDIDATE",
+            )
         trained = outcome.read(Path(candidate))
         base = against or (trained["recipe"]["start"] if trained else None)
         if base is None:

@@ -80,7 +80,7 @@ def _margin(name: str, row: Row | None) -> Ruling:
     if row is None:
         return Ruling(rule, Status.NOT_MEASURED, _MISSING.get(name, "no query has an answer that allows it"))
     worse = row.difference.value if less else -row.difference.value
-    return Ruling(rule, Status.FAILED if worse > MARGINS[name] else Status.PASSED, _difference(row))
+    return Ruling(rule, Status.PASSED if worse <= MARGINS[name] else Status.FAILED, _difference(row))  # NaN fails
 
 
 def _difference(row: Row) -> str:

@@ -31,7 +31,8 @@ def packed(folder: Path, bar: Progress) -> Manifest:
     gate = _passed(folder)
     release = read_release(folder / outcome.RELEASE)
     manifests.refuse_name(release.name)
-    _refuse_outside(folder, [Path(release.model), *([release.transforms_file] if release.transforms_file else [])])
+    named = [Path(release.model), *([release.transforms_file] if release.transforms_file else [])]
+    _refuse_outside(folder, named)
     with encoding.opened(str(folder / outcome.RELEASE), bar) as encoder:
         if encoder.fingerprint != gate["fingerprints"]["candidate"]:
             raise Refused(f"{folder} is not what was judged any more: {_AGAIN.format(folder)}")
@@ -43,7 +44,7 @@ def packed(folder: Path, bar: Progress) -> Manifest:
         "passages": report["passages"],
         "recipe": report["recipe"],
     }
-    return Manifest(release.name, _files(folder), lineage, gate)
+    return Manifest(release.name, _files(folder, named), lineage, gate)
 
 
 def _passed(folder: Path) -> dict[str, Any]:
@@ -59,14 +60,19 @@ def _passed(folder: Path) -> dict[str, Any]:
 
 def _refuse_outside(folder: Path, named: list[Path]) -> None:
     for path in named:
-        if not path.exists() or not path.resolve().is_relative_to(folder.resolve()):
+        if (
+            not path.exists()
+            or not path.resolve().is_relative_to(folder.resolve())
+            or not path.is_relative_to(folder)  # named from the root of this machine
+        ):
             raise Refused(f"{folder / outcome.RELEASE} names {path}, which is not in {folder}")
 
 
-def _files(folder: Path) -> dict[str, Entry]:
-    """All of them, but for the manifest that a release has which was fetched."""
+def _files(folder: Path, named: list[Path]) -> dict[str, Entry]:
+    """Release file, what it names, and what a training says of itself; not what else lies beside them."""
+    told = (folder / name for name in (outcome.RELEASE, outcome.GATE, outcome.REPORT, outcome.CURVES))
     found: dict[str, Entry] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(each for top in (*named, *told) for each in (top, *top.rglob("*"))):
         if path.is_symlink():
             raise Refused(f"{path} is a link: a release has none")
         name = path.relative_to(folder).as_posix()
