@@ -201,6 +201,51 @@ def test_what_cannot_be_moved_to_is_refused_and_nothing_is_changed(machine: Mach
     assert record.read(machine.folder) == Recorded()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("not enough memory"), MemoryError()])
+def test_a_release_that_breaks_off_while_it_is_tried_is_refused_and_ends_nothing(
+    machine: Machine, error: Exception
+) -> None:
+    class Broken(Turned):
+        def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+            raise error
+
+    def load(name: str) -> Encoder:
+        if name == "large":
+            raise error
+        return Broken()
+
+    with machine.running(load=load) as process:
+        for ask in (
+            lambda: process.migrations.plan("large", 0.0),
+            lambda: process.apply("large"),
+            lambda: process.migrations.plan("broken", 0.0),
+            lambda: process.apply("broken", bridge=bridge(machine.folder)),
+        ):
+            with pytest.raises(MigrationRefused, match=r"cannot be used here: (not enough memory|MemoryError)"):
+                ask()
+        assert list(machine.home.generations()) == [GENERATION.name]
+    assert record.read(machine.folder) == Recorded()
+    assert process.died == []
+
+
+def test_a_release_that_breaks_off_while_both_are_compared_is_waited_for(machine: Machine) -> None:
+    broken = threading.Event()
+    broken.set()
+
+    class Broken(HashEncoder):
+        def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+            if query and broken.is_set():
+                raise RuntimeError("not enough memory")
+            return super().encode(texts, query=query)
+
+    with machine.running(load=lambda _: Broken(24)) as process:
+        process.apply("release")
+        process.until(lambda: "not enough memory" in process.migrations.status()["migration"]["waits_for"])
+        broken.clear()
+        process.reach(Stage.SWITCHED)
+    assert process.died == []
+
+
 def test_a_second_migration_is_refused_and_so_is_what_does_not_fit_the_stage(machine: Machine) -> None:
     with machine.running() as process:
         for never in (process.migrations.retire, process.migrations.cancel, lambda: process.migrations.rollback(0.0)):

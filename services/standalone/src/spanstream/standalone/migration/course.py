@@ -29,7 +29,7 @@ from spanstream.gateway.live import Shown
 from spanstream.runtime.logs import get_logger
 from spanstream.standalone.migration import coverage, shadow
 from spanstream.standalone.migration.generations import Generations
-from spanstream.standalone.migration.record import Migration, MigrationRefused, Stage
+from spanstream.standalone.migration.record import Migration, MigrationRefused, Stage, usable
 from spanstream.standalone.migration.side import Goal, Side
 from spanstream.store.errors import StoreError, StoreUnavailable
 from spanstream.store.generation import opened
@@ -147,6 +147,9 @@ class Course:
                 self._both.cross(None)
         except (EncoderError, StoreError, EventLogError, OSError) as error:  # the last: no room for the record
             log.warning("migration_waits", detail=str(error))
+        except MigrationRefused as error:  # what the new release broke off with while it was asked
+            self._both.waits_for = str(error)
+            log.warning("migration_waits", detail=str(error))
         except _Stopping:
             pass
 
@@ -192,9 +195,10 @@ class Course:
         if not covered.whole:
             return report, False
         asked = shadow.probes(own.store)
-        verdict = shadow.ask(asked, own, new)
-        if self._both.bridged is not None:
-            report["bridge"] = asdict(shadow.ask(asked, self._both.bridged, new))
+        with usable(migration.release):
+            verdict = shadow.ask(asked, own, new)
+            if self._both.bridged is not None:
+                report["bridge"] = asdict(shadow.ask(asked, self._both.bridged, new))
         report["shadow"] = asdict(verdict)
         return report, verdict.good(migration.overlap, migration.success_drop)
 

@@ -23,7 +23,7 @@ from spanstream.standalone.migration.bridged import measured, over
 from spanstream.standalone.migration.course import LOOK_SECONDS, Course
 from spanstream.standalone.migration.estimate import estimate, vector_bytes
 from spanstream.standalone.migration.generations import Generations
-from spanstream.standalone.migration.record import Migration, MigrationRefused, Records, Stage
+from spanstream.standalone.migration.record import Migration, MigrationRefused, Records, Stage, usable
 from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.standalone.operations import Options, audit, backup, repair
 from spanstream.store.store import Store
@@ -82,7 +82,8 @@ class Migrations:
         new = self._new_encoder(encoder)
         try:
             generation = self.both.around.generation(new)
-            told = estimate(own.store, self._documents(own), new, rate)
+            with usable(generation.release):
+                told = estimate(own.store, self._documents(own), new, rate)
         finally:
             new.close()
         return {
