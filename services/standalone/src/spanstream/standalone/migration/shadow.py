@@ -58,7 +58,7 @@ def probes(store: Store) -> list[Probe]:
     """One for each of QUERIES documents, drawn by chance: the longest sentence of its middle passage, if that has _WORDS. Where
     none has, those that there are: a release that was asked nothing would pass. Raises what the store does.
     """
-    found, short = [], []
+    found, short = list[Probe](), list[Probe]()
     for head in drawn(store, QUERIES, SystemRandom()):
         passages = store.passages(head)
         if not passages:
