@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import threading
 import time
@@ -44,7 +45,7 @@ from tests.fixtures.stepped import ENCODER, GENERATION, World, key
 from tests.unit.indexer.stores import Faulty, Killed
 
 NEW = "hash:24"
-SECONDS = 60.0
+SECONDS = 300.0
 Told = dict[str, Any]
 
 
@@ -201,6 +202,51 @@ def test_what_cannot_be_moved_to_is_refused_and_nothing_is_changed(machine: Mach
     assert record.read(machine.folder) == Recorded()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("not enough memory"), MemoryError()])
+def test_a_release_that_breaks_off_while_it_is_tried_is_refused_and_ends_nothing(
+    machine: Machine, error: Exception
+) -> None:
+    class Broken(Turned):
+        def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+            raise error
+
+    def load(name: str) -> Encoder:
+        if name == "large":
+            raise error
+        return Broken()
+
+    with machine.running(load=load) as process:
+        for ask in (
+            lambda: process.migrations.plan("large", 0.0),
+            lambda: process.apply("large"),
+            lambda: process.migrations.plan("broken", 0.0),
+            lambda: process.apply("broken", bridge=bridge(machine.folder)),
+        ):
+            with pytest.raises(MigrationRefused, match=r"cannot be used here: (not enough memory|MemoryError)"):
+                ask()
+        assert list(machine.home.generations()) == [GENERATION.name]
+    assert record.read(machine.folder) == Recorded()
+    assert process.died == []
+
+
+def test_a_release_that_breaks_off_while_both_are_compared_is_waited_for(machine: Machine) -> None:
+    broken = threading.Event()
+    broken.set()
+
+    class Broken(HashEncoder):
+        def encode(self, texts: Sequence[Text], *, query: bool = False) -> list[Encoded]:
+            if query and broken.is_set():
+                raise RuntimeError("not enough memory")
+            return super().encode(texts, query=query)
+
+    with machine.running(load=lambda _: Broken(24)) as process:
+        process.apply("release")
+        process.until(lambda: "not enough memory" in process.migrations.status()["migration"]["waits_for"])
+        broken.clear()
+        process.reach(Stage.SWITCHED)
+    assert process.died == []
+
+
 def test_a_second_migration_is_refused_and_so_is_what_does_not_fit_the_stage(machine: Machine) -> None:
     with machine.running() as process:
         for never in (process.migrations.retire, process.migrations.cancel, lambda: process.migrations.rollback(0.0)):
@@ -239,9 +285,19 @@ class Garbage(HashEncoder):
         return super().encode(texts)
 
 
-def test_a_release_whose_vectors_mean_nothing_does_not_take_over_though_words_find_all(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda number: " ".join(f"word{number}{letter}" for letter in "abcdefgh"),
+        lambda number: "".join(chr(0x4E00 + 8 * number + each) for each in range(8)),  # Chinese: no spaces
+        lambda number: f"word{number}",  # no document has more
+    ],
+)
+def test_a_release_whose_vectors_mean_nothing_does_not_take_over_though_words_find_all(
+    machine: Machine, text: Callable[[int], str]
+) -> None:
     for number in range(60):  # enough for chance to find little; each with words of its own
-        machine.world.put(f"d{number}", 9, " ".join(f"word{number}{letter}" for letter in "abcdefgh"))
+        machine.world.put(f"d{number}", 9, text(number))
     machine.world.flow()
     with machine.running(load=lambda _: Garbage(24)) as process:
         process.apply("release", success_drop=0.05)
@@ -349,6 +405,40 @@ def test_when_the_new_release_is_not_good_enough_or_is_given_up_the_old_one_answ
     assert process.died == []
 
 
+def test_a_bridge_is_not_needed_once_the_new_index_has_taken_over(machine: Machine) -> None:
+    path = bridge(machine.folder)
+    with machine.running(load=lambda _: Turned()) as process:
+        process.apply("release", bridge=path)
+        process.reach(Stage.SWITCHED)
+        process.migrations.rollback(5.0)
+        Path(path).unlink()
+        process.apply("release")
+        process.reach(Stage.SWITCHED)
+    assert process.died == []
+
+
+def test_to_look_on_measures_no_bridge_anew_and_one_that_is_gone_is_done_without(machine: Machine) -> None:
+    path = bridge(machine.folder)
+    for number in range(20):  # more than the first poll takes: the rest waits for its time
+        machine.world.put(f"d{number}", 9)
+    machine.world.flow()
+    with machine.running(load=lambda _: Turned()) as process:
+        before = process.apply("release", bridge=path, rate=0.1)["migration"]["over_bridge"]
+        machine.world.put("more", text="One more document for whoever measures.")
+        machine.world.flow()
+        told = process.apply("release", rate=0.1)["migration"]
+        assert (told["over_bridge"], told["bridge_used"]) == (before, True)
+        with pytest.raises(MigrationRefused, match="too much is lost"):  # one that is given is
+            process.apply("release", bridge=path, rate=0.1, overlap=1.1)
+        Path(path).unlink()
+        process.apply("release", overlap=1.1)  # more than all
+        process.reach(Stage.REFUSED)
+        told = process.apply("release")["migration"]
+        assert (told["bridge"], told["over_bridge"], told["bridge_used"]) == (None, None, False)
+        process.reach(Stage.SWITCHED)
+    assert process.died == []
+
+
 def test_a_bridge_that_loses_too_much_or_leads_elsewhere_is_refused_and_nothing_is_changed(machine: Machine) -> None:
     for number in range(60):  # enough for chance to find little; each with words of its own
         machine.world.put(f"d{number}", 9, " ".join(f"word{number}{letter}" for letter in "abcdefgh"))
@@ -429,6 +519,70 @@ def test_an_outage_while_the_new_index_has_to_give_way_ends_nothing(machine: Mac
         process.reach(Stage.ROLLED_BACK)
         assert (machine.live, process.live()) == (GENERATION.name, None)
     assert process.died == []
+
+
+class Full(record.InFolder):
+    """No room for the record while it is `full`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.full, self.asked = False, 0
+
+    def write(self, recorded: Recorded) -> None:
+        if self.full:
+            self.asked += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(recorded)
+
+
+def test_no_room_for_the_record_while_the_new_index_gives_way_or_is_removed_ends_nothing(machine: Machine) -> None:
+    with machine.running() as process:
+        records = process.migrations.both._records = Full(machine.folder)
+        process.apply()
+        process.reach(Stage.SWITCHED)
+        assert process.migrations.both.side is not None
+        records.full = True
+        process.migrations.both.side.problem = "it was stopped: the disk is damaged"
+        process.until(lambda: records.asked > 1)
+        records.full = False
+        process.reach(Stage.ROLLED_BACK)
+        write = records.write
+
+        def full_at_last(recorded: Recorded) -> None:
+            records.full = recorded.migration is None
+            write(recorded)
+
+        records.asked = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(records, "write", full_at_last)
+            with pytest.raises(OSError, match="No space left"):
+                process.migrations.cancel()
+            process.until(lambda: records.asked > 2)
+        records.full = False
+        process.until(lambda: process.migrations.status()["migration"] is None)
+    assert process.died == []
+    assert record.read(machine.folder) == Recorded()
+
+
+def test_a_start_waits_for_room_for_the_record(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply()
+        told = process.reach(Stage.SWITCHED)["migration"]
+    found = record.read(machine.folder)
+    assert found.migration is not None
+    record.write(machine.folder, replace(found, migration=replace(found.migration, stage=Stage.FILLING)))
+    process = machine.process()
+    records = process.migrations.both._records = Full(machine.folder)
+    records.full = True
+    process.start()
+    process.until(lambda: records.asked > 1)
+    records.full = False
+    process.until(lambda: not process.migrations.unready())
+    shown = process.live()
+    process.stop()
+    assert shown is not None
+    assert (shown.generation.name, process.died) == (told["generation"], [])
+    assert record.read(machine.folder) == found
 
 
 def test_a_release_that_is_another_one_by_now_does_not_go_on_with_the_migration(machine: Machine) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spanstream.encoder.encoder import Encoded, Encoder, EncoderInfo, Text
 from spanstream.gateway.live import Shown
 from spanstream.standalone.migration import shadow
-from spanstream.standalone.migration.record import Migration, MigrationRefused
+from spanstream.standalone.migration.record import Migration, MigrationRefused, usable
 from spanstream.standalone.migration.side import Surroundings
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def over(around: Surroundings, path: str, own: Shown, new: Encoder) -> Shown:
 
 def measured(own: Shown, crossed: Shown, migration: Migration) -> dict[str, Any]:
     """What is lost over the bridge: a `shadow.Verdict`. Raises MigrationRefused where that is too much."""
-    verdict = shadow.ask(shadow.probes(own.store), own, crossed)
+    with usable(migration.release):
+        verdict = shadow.ask(shadow.probes(own.store), own, crossed)
     if not verdict.good(migration.overlap, migration.success_drop):
         raise MigrationRefused(
             f"over the bridge {verdict.new_success:.0%} of {verdict.queries} sentences find their document,"

@@ -15,6 +15,7 @@ from spanstream.encoder.encoder import Encoder
 from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS
 from spanstream.gateway.live import Live, Shown
+from spanstream.runtime.logs import get_logger
 from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.migration import record
@@ -23,10 +24,12 @@ from spanstream.standalone.migration.bridged import measured, over
 from spanstream.standalone.migration.course import LOOK_SECONDS, Course
 from spanstream.standalone.migration.estimate import estimate, vector_bytes
 from spanstream.standalone.migration.generations import Generations
-from spanstream.standalone.migration.record import Migration, MigrationRefused, Records, Stage
+from spanstream.standalone.migration.record import Migration, MigrationRefused, Records, Stage, usable
 from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.standalone.operations import Options, audit, backup, repair
 from spanstream.store.store import Store
+
+log = get_logger()
 
 GIVEN = ("rate", "overlap", "success_drop", "bridge")  # what a person may set of a migration
 Told = dict[str, Any]
@@ -82,7 +85,8 @@ class Migrations:
         new = self._new_encoder(encoder)
         try:
             generation = self.both.around.generation(new)
-            told = estimate(own.store, self._documents(own), new, rate)
+            with usable(generation.release):
+                told = estimate(own.store, self._documents(own), new, rate)
         finally:
             new.close()
         return {
@@ -101,7 +105,7 @@ class Migrations:
         own = self.both.required()
         if self.both.recorded.migration is not None:
             with self.both.changing:
-                self._resume(replace(self.both.recorded.migration, **given), encoder)
+                self._resume(replace(self.both.recorded.migration, **given), encoder, bridge="bridge" in given)
             return self.status()
         self._refuse_forgetful()
         new = self._new_encoder(encoder)
@@ -134,7 +138,8 @@ class Migrations:
             raise
         return self.status()
 
-    def _resume(self, migration: Migration, encoder: str) -> None:
+    def _resume(self, migration: Migration, encoder: str, *, bridge: bool) -> None:
+        """`bridge`: one was given; else that on record is crossed unless it is, and where it is of no use, none."""
         if encoder != migration.encoder:
             raise MigrationRefused(
                 f"a migration to {migration.release} is there already ({migration.stage.value}): go on with it, cancel it, or"
@@ -157,12 +162,19 @@ class Migrations:
                 side.close()
                 self.both.side = None
             side = self.both.opened_again(again, own)
-        crossed = None
-        if again.bridge is not None:
-            crossed = over(self.both.around, again.bridge, own, side.shown.encoder)
-            again = replace(again, over_bridge=measured(own, crossed, again))
+        crossed = self.both.bridged
+        if again.bridge is not None and (bridge or crossed is None):
+            try:
+                crossed = over(self.both.around, again.bridge, own, side.shown.encoder)
+                again = replace(again, over_bridge=measured(own, crossed, again))
+            except MigrationRefused as error:
+                if bridge:
+                    raise
+                log.warning("migration_without_bridge", detail=str(error))
+                crossed, again = None, replace(again, bridge=None, over_bridge=None)
         self.both.write(again)
-        self.both.cross(crossed)
+        if crossed is not self.both.bridged:
+            self.both.cross(crossed)
 
     def rollback(self, seconds: float) -> Told:
         """The old generation answers again. `settled`: whether it had all that the new one shows, within `seconds`."""
@@ -199,11 +211,8 @@ class Migrations:
             self.both.cross(None)
             if side is not None:
                 side.stop()
-            try:
-                self.both.remove(migration)
-            finally:
-                if side is not None:
-                    side.close()
+                side.close()  # what is removed nobody may write any more
+            self.both.remove(migration)
         return self.status()
 
     def status(self) -> Told:

@@ -7,7 +7,8 @@ Which generation is live the store says alone. A crash between its word and the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -179,3 +180,14 @@ def refuse_restore(recorded: Recorded) -> None:
 
 class MigrationRefused(Exception):
     """This is not done, and nothing was changed; the message says why, and what can be."""
+
+
+@contextmanager
+def usable(encoder: str) -> Iterator[None]:
+    """Inside, what a model breaks off with (no memory left, an operation that there is not) raises MigrationRefused: one that
+    is only tried must not end what is live.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        raise MigrationRefused(f"{encoder} cannot be used here: {str(error) or type(error).__name__}") from error

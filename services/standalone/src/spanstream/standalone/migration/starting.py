@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from spanstream.encoder.encoder import Encoder
 from spanstream.encoder.opening import open_encoder
-from spanstream.standalone.migration.record import MigrationRefused, Recorded, Stage
+from spanstream.standalone.migration.record import MigrationRefused, Recorded, Stage, usable
 
 _ADDRESSES = ("hash:", "http://", "https://")
 
@@ -23,13 +23,14 @@ def filled_with(recorded: Recorded) -> str | None:
 
 
 def opener(load: Callable[[str], Encoder]) -> Callable[[str], Encoder]:
-    """Opens an address, or loads a model or a release; raises MigrationRefused where there is none."""
+    """Opens an address, or loads a model or a release; raises MigrationRefused where there is none, or no room for it."""
 
     def opened(encoder: str) -> Encoder:
         from spanstream.representations.errors import RepresentationError
 
         try:
-            return open_encoder(encoder) if is_address(encoder) else load(encoder)
+            with usable(encoder):
+                return open_encoder(encoder) if is_address(encoder) else load(encoder)
         except (RepresentationError, OSError, ValueError) as error:
             raise MigrationRefused(f"{encoder} cannot be opened: {error}") from error
 
