@@ -87,6 +87,11 @@ def test_a_release_is_judged_and_published_only_if_it_passed(world: Path) -> Non
     assert refused.exit_code == 2
     assert "did not pass the evaluation gate: a gain is shown" in said(refused)
     assert not registry.exists()
+    (world / "nothing.txt").touch()
+    kept = (bees / outcome.GATE).read_bytes()
+    unasked = run("evaluate", bees, world / "nothing.txt", of=encoder)
+    assert (unasked.exit_code, "there is nothing to ask of these texts" in said(unasked)) == (2, True), unasked.output
+    assert (bees / outcome.GATE).read_bytes() == kept
 
     outcome.judge(bees, verdict | {"passed": True})
     assert not (bees / outcome.NOT_OFFERED).exists()
@@ -98,6 +103,13 @@ def test_a_release_is_judged_and_published_only_if_it_passed(world: Path) -> Non
     assert (first["published"], again["published"]) == (True, False)
     listed = run("list", "--registry", registry)
     assert "bees-1 minilm@1 judged queries of" in said(listed)
+    damaged = registry / "damaged-1" / "manifest.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{")
+    listed = run("list", "--registry", registry)
+    assert listed.exit_code == 1
+    assert all(told in said(listed) for told in ("bees-1 minilm@1", "the manifest of damaged-1"))
+    assert list(json.loads(run("list", "--registry", registry, "--json").stdout)["refused"]) == ["damaged-1"]
     shown = run("show", "bees-1", "--registry", registry)
     assert all(each in said(shown) for each in ("corpus: sha256:2", first["seal"], "span accuracy"))
     fetched = run("fetch", "bees-1", "--registry", registry, "--out", world / "out", "--seal", first["seal"])

@@ -43,7 +43,7 @@ def evaluate(
     with encoding.told():
         from spanstream.standalone.encoder.texts import Reader
         from spanstream.standalone.gate import evaluating, report, sources
-        from spanstream.standalone.gate.exam import halves
+        from spanstream.standalone.gate.exam import Unexaminable, halves
         from spanstream.standalone.releases import manifest
         from spanstream.standalone.training import outcome, spool
 
@@ -64,6 +64,8 @@ def evaluate(
             asked = sources.judged(data) if data else _drawn(reader, bar)
             if data and trained and "pairs" in trained["recipe"]["objectives"]:
                 _, asked = halves(asked)  # whatever it learnt is in the other one
+            if not asked.questions:
+                raise Unexaminable("there is nothing to ask of these texts: give more, or --data")
             found = evaluating.evaluate(base, name, asked, pairs, bar)
         if (
             trained and not (Path(candidate) / manifest.FILE).is_file()

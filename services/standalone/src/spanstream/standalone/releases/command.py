@@ -34,16 +34,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 
 @app.command("list")
 def list_(registry: Url, as_json: AsJson = False) -> None:
-    """All releases of a registry."""
+    """All releases of a registry. Exit code 1 if one cannot be read; the others are shown."""
+    from spanstream.standalone.releases.manifest import Manifest, Refused
     from spanstream.standalone.releases.registry import Registry
 
+    manifests, refused = list[Manifest](), dict[str, str]()
     with encoding.told():
         found = Registry(registry)
-        manifests = [found.manifest(name) for name in found.names()]
+        for name in found.names():
+            try:
+                manifests.append(found.manifest(name))
+            except Refused as error:
+                refused[name] = str(error)
     if as_json:
-        rows = ({"release": each.release, "base": each.lineage["base"], "bytes": each.bytes} for each in manifests)
-        output.write_json({"registry": registry, "releases": list(rows)})
-        return
+        rows = [{"release": each.release, "base": each.lineage["base"], "bytes": each.bytes} for each in manifests]
+        output.write_json({"registry": registry, "releases": rows, "refused": refused})
+        raise typer.Exit(1 if refused else 0)
     from rich.table import Table
     from rich.text import Text
 
@@ -52,7 +58,11 @@ def list_(registry: Url, as_json: AsJson = False) -> None:
     for each in manifests:
         told = (each.release, each.lineage["base"], each.gate["asked"]["from"], f"{each.bytes / 1e6:.1f}")
         table.add_row(*(Text(output.clean(str(cell))) for cell in told))
-    output.consoles()[0].print(table)
+    console, errors = output.consoles()
+    console.print(table)
+    for said in refused.values():
+        errors.print(output.clean(said), markup=False)
+    raise typer.Exit(1 if refused else 0)
 
 
 @app.command()
