@@ -16,6 +16,8 @@ def test_whole_documents_are_held_out_where_there_are_enough(count: int, kept: b
     passages = list(spool.source(tmp_path)())
     assert len(passages) == 2 * count
     assert {each.source for each in passages} == ({str(n) for n in range(count)} if kept else {""})
+    as_before = {each.source for each in spool.source(tmp_path, not kept)()}
+    assert as_before == ({""} if kept else {str(n) for n in range(count)})
 
 
 def test_the_digest_is_of_the_passages(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def evaluate(
         name = str(outcome.release(Path(candidate))) if trained else candidate
         pairs, reader = sources.scored(similarity), Reader(paths or [])
         with encoding.progress(quiet=as_json) as bar:
-            asked = sources.judged(data) if data else _drawn(reader, bar)
+            asked = sources.judged(data) if data else _drawn(reader, (trained or {}).get("by_document"), bar)
             if data and trained and "pairs" in trained["recipe"]["objectives"]:
                 _, asked = halves(asked)  # whatever it learnt is in the other one
             if not asked.questions:
@@ -82,11 +82,14 @@ def evaluate(
         raise typer.Exit(0 if found.passed else 1)
 
 
-def _drawn(reader: Reader, bar: Progress) -> Exam:
-    """Pseudo-queries of texts; of those that a training on the same texts has not seen."""
+def _drawn(reader: Reader, trained: bool | None, bar: Progress) -> Exam:
+    """Pseudo-queries of texts; of those that a training on the same texts has not seen: whole documents, or passages, where
+    it is known which it was `trained` by.
+    """
     from spanstream.standalone.gate import pseudo
     from spanstream.standalone.training import spool
 
     with TemporaryDirectory() as folder:
         spool.write(spool.documents(encoding.counted(reader.passages(), bar)), Path(folder))
-        return pseudo.exam(spool.source(Path(folder)), spool.held_out(Path(folder)))
+        whole = spool.by_document(Path(folder)) if trained is None else trained
+        return pseudo.exam(spool.source(Path(folder), whole), spool.held_out(whole))

@@ -162,7 +162,7 @@ def _train(
         if not (out / outcome.MODEL).exists():
             _learn(recipe, out, learner, bar)
         _project(out, bar)
-        exam = judged or pseudo.exam(spool.source(out), spool.held_out(out))
+        exam = judged or pseudo.exam(spool.source(out), spool.held_out(spool.by_document(out)))
         start = (outcome.read(out) or {})["recipe"]["start"]
         judgement = evaluating.evaluate(start, str(outcome.release(out)), exam, pairs, bar)
     outcome.judge(out, judgement.plain())

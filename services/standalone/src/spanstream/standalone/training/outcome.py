@@ -53,6 +53,7 @@ def write(trained: Trained, recipe: Recipe, folder: Path) -> dict[str, Any]:
         "labels": found.pairs,
         "corpus": f"sha256:{spool.digest(folder)}",
         "mixed": trained.student.mixed,
+        "by_document": spool.by_document(folder),
         "steps": trained.steps,
         "kept": trained.best,
         "looks": [asdict(look) for look in trained.looks],

@@ -74,11 +74,12 @@ def remove(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def source(folder: Path) -> Source:
+def source(folder: Path, whole: bool | None = None) -> Source:
     """Gives those that have any text, with their sentences, each time it is called; those with questions so often that they
-    are a quarter of all, but not more than _MOST_REPEATS times.
+    are a quarter of all, but not more than _MOST_REPEATS times. `whole`: whether documents are held out whole, as a training
+    before did; by their number if it is not said.
     """
-    whole, found = by_document(folder), count(folder)
+    whole, found = by_document(folder) if whole is None else whole, count(folder)
     repeats = min(_MOST_REPEATS, max(1, found.passages // (_SHARE * max(found.asked, 1))))
     return lambda: (each for one in _read(folder, whole) for each in [one] * (repeats if one.queries else 1))
 
@@ -101,9 +102,9 @@ def by_document(folder: Path) -> bool:
     return False
 
 
-def held_out(folder: Path) -> str:
+def held_out(whole: bool) -> str:
     """In words, what questions about those for the test are drawn from."""
-    return f"pseudo-queries from {'documents' if by_document(folder) else 'passages'} that were not learnt from"
+    return f"pseudo-queries from {'documents' if whole else 'passages'} that were not learnt from"
 
 
 def digest(folder: Path) -> str:
