@@ -37,6 +37,10 @@ class Calibration:
     speeds: Mapping[str, float]
     cosines: Mapping[str, float]
 
+    def keeps(self, dtype: str) -> bool:
+        """Whether the model can be read in this type, and gives the vectors that it gives in float32."""
+        return dtype in self.speeds and self.cosines.get(dtype, 1.0) >= _MIN_COSINE
+
 
 def calibrate(model: Model) -> tuple[Model, Calibration]:
     """The fastest of `model` (float32) and its copies in bfloat16 and int8 that keep the vectors; takes 1.5 s.
