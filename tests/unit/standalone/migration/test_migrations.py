@@ -284,9 +284,19 @@ class Garbage(HashEncoder):
         return super().encode(texts)
 
 
-def test_a_release_whose_vectors_mean_nothing_does_not_take_over_though_words_find_all(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda number: " ".join(f"word{number}{letter}" for letter in "abcdefgh"),
+        lambda number: "".join(chr(0x4E00 + 8 * number + each) for each in range(8)),  # Chinese: no spaces
+        lambda number: f"word{number}",  # no document has more
+    ],
+)
+def test_a_release_whose_vectors_mean_nothing_does_not_take_over_though_words_find_all(
+    machine: Machine, text: Callable[[int], str]
+) -> None:
     for number in range(60):  # enough for chance to find little; each with words of its own
-        machine.world.put(f"d{number}", 9, " ".join(f"word{number}{letter}" for letter in "abcdefgh"))
+        machine.world.put(f"d{number}", 9, text(number))
     machine.world.flow()
     with machine.running(load=lambda _: Garbage(24)) as process:
         process.apply("release", success_drop=0.05)
