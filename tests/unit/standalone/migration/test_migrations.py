@@ -404,6 +404,40 @@ def test_when_the_new_release_is_not_good_enough_or_is_given_up_the_old_one_answ
     assert process.died == []
 
 
+def test_a_bridge_is_not_needed_once_the_new_index_has_taken_over(machine: Machine) -> None:
+    path = bridge(machine.folder)
+    with machine.running(load=lambda _: Turned()) as process:
+        process.apply("release", bridge=path)
+        process.reach(Stage.SWITCHED)
+        process.migrations.rollback(5.0)
+        Path(path).unlink()
+        process.apply("release")
+        process.reach(Stage.SWITCHED)
+    assert process.died == []
+
+
+def test_to_look_on_measures_no_bridge_anew_and_one_that_is_gone_is_done_without(machine: Machine) -> None:
+    path = bridge(machine.folder)
+    for number in range(20):  # more than the first poll takes: the rest waits for its time
+        machine.world.put(f"d{number}", 9)
+    machine.world.flow()
+    with machine.running(load=lambda _: Turned()) as process:
+        before = process.apply("release", bridge=path, rate=0.1)["migration"]["over_bridge"]
+        machine.world.put("more", text="One more document for whoever measures.")
+        machine.world.flow()
+        told = process.apply("release", rate=0.1)["migration"]
+        assert (told["over_bridge"], told["bridge_used"]) == (before, True)
+        with pytest.raises(MigrationRefused, match="too much is lost"):  # one that is given is
+            process.apply("release", bridge=path, rate=0.1, overlap=1.1)
+        Path(path).unlink()
+        process.apply("release", overlap=1.1)  # more than all
+        process.reach(Stage.REFUSED)
+        told = process.apply("release")["migration"]
+        assert (told["bridge"], told["over_bridge"], told["bridge_used"]) == (None, None, False)
+        process.reach(Stage.SWITCHED)
+    assert process.died == []
+
+
 def test_a_bridge_that_loses_too_much_or_leads_elsewhere_is_refused_and_nothing_is_changed(machine: Machine) -> None:
     for number in range(60):  # enough for chance to find little; each with words of its own
         machine.world.put(f"d{number}", 9, " ".join(f"word{number}{letter}" for letter in "abcdefgh"))

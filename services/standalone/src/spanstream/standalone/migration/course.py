@@ -95,7 +95,7 @@ class Course:
                     self._both.reopened(migration, own)
                 self._both.show(migration.generation)
                 if migration.stage is not Stage.RETIRED:
-                    self._both.write(replace(migration, stage=Stage.SWITCHED))
+                    self._both.write(replace(migration, stage=Stage.SWITCHED, bridge=None))
             else:
                 self._both.show(generation.name)
                 if migration.stage is Stage.SWITCHED:  # a backup was restored
@@ -218,4 +218,4 @@ class Course:
             side.shown.store.flush()
             self._both.show(side.shown.generation.name)
         assert self._both.recorded.migration is not None
-        self._both.write(replace(self._both.recorded.migration, stage=Stage.SWITCHED))
+        self._both.write(replace(self._both.recorded.migration, stage=Stage.SWITCHED, bridge=None))

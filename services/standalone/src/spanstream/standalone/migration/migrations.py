@@ -15,6 +15,7 @@ from spanstream.encoder.encoder import Encoder
 from spanstream.eventlog.log import Log
 from spanstream.events.topics import DOCUMENTS
 from spanstream.gateway.live import Live, Shown
+from spanstream.runtime.logs import get_logger
 from spanstream.standalone.audit.reading import Progress, silent
 from spanstream.standalone.audit.settled import settled
 from spanstream.standalone.migration import record
@@ -27,6 +28,8 @@ from spanstream.standalone.migration.record import Migration, MigrationRefused, 
 from spanstream.standalone.migration.side import Side, Surroundings
 from spanstream.standalone.operations import Options, audit, backup, repair
 from spanstream.store.store import Store
+
+log = get_logger()
 
 GIVEN = ("rate", "overlap", "success_drop", "bridge")  # what a person may set of a migration
 Told = dict[str, Any]
@@ -102,7 +105,7 @@ class Migrations:
         own = self.both.required()
         if self.both.recorded.migration is not None:
             with self.both.changing:
-                self._resume(replace(self.both.recorded.migration, **given), encoder)
+                self._resume(replace(self.both.recorded.migration, **given), encoder, bridge="bridge" in given)
             return self.status()
         self._refuse_forgetful()
         new = self._new_encoder(encoder)
@@ -135,7 +138,8 @@ class Migrations:
             raise
         return self.status()
 
-    def _resume(self, migration: Migration, encoder: str) -> None:
+    def _resume(self, migration: Migration, encoder: str, *, bridge: bool) -> None:
+        """`bridge`: one was given; else that on record is crossed unless it is, and where it is of no use, none."""
         if encoder != migration.encoder:
             raise MigrationRefused(
                 f"a migration to {migration.release} is there already ({migration.stage.value}): go on with it, cancel it, or"
@@ -158,12 +162,19 @@ class Migrations:
                 side.close()
                 self.both.side = None
             side = self.both.opened_again(again, own)
-        crossed = None
-        if again.bridge is not None:
-            crossed = over(self.both.around, again.bridge, own, side.shown.encoder)
-            again = replace(again, over_bridge=measured(own, crossed, again))
+        crossed = self.both.bridged
+        if again.bridge is not None and (bridge or crossed is None):
+            try:
+                crossed = over(self.both.around, again.bridge, own, side.shown.encoder)
+                again = replace(again, over_bridge=measured(own, crossed, again))
+            except MigrationRefused as error:
+                if bridge:
+                    raise
+                log.warning("migration_without_bridge", detail=str(error))
+                crossed, again = None, replace(again, bridge=None, over_bridge=None)
         self.both.write(again)
-        self.both.cross(crossed)
+        if crossed is not self.both.bridged:
+            self.both.cross(crossed)
 
     def rollback(self, seconds: float) -> Told:
         """The old generation answers again. `settled`: whether it had all that the new one shows, within `seconds`."""
