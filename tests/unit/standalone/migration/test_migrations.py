@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import threading
 import time
@@ -518,6 +519,70 @@ def test_an_outage_while_the_new_index_has_to_give_way_ends_nothing(machine: Mac
         process.reach(Stage.ROLLED_BACK)
         assert (machine.live, process.live()) == (GENERATION.name, None)
     assert process.died == []
+
+
+class Full(record.InFolder):
+    """No room for the record while it is `full`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.full, self.asked = False, 0
+
+    def write(self, recorded: Recorded) -> None:
+        if self.full:
+            self.asked += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(recorded)
+
+
+def test_no_room_for_the_record_while_the_new_index_gives_way_or_is_removed_ends_nothing(machine: Machine) -> None:
+    with machine.running() as process:
+        records = process.migrations.both._records = Full(machine.folder)
+        process.apply()
+        process.reach(Stage.SWITCHED)
+        assert process.migrations.both.side is not None
+        records.full = True
+        process.migrations.both.side.problem = "it was stopped: the disk is damaged"
+        process.until(lambda: records.asked > 1)
+        records.full = False
+        process.reach(Stage.ROLLED_BACK)
+        write = records.write
+
+        def full_at_last(recorded: Recorded) -> None:
+            records.full = recorded.migration is None
+            write(recorded)
+
+        records.asked = 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(records, "write", full_at_last)
+            with pytest.raises(OSError, match="No space left"):
+                process.migrations.cancel()
+            process.until(lambda: records.asked > 2)
+        records.full = False
+        process.until(lambda: process.migrations.status()["migration"] is None)
+    assert process.died == []
+    assert record.read(machine.folder) == Recorded()
+
+
+def test_a_start_waits_for_room_for_the_record(machine: Machine) -> None:
+    with machine.running() as process:
+        process.apply()
+        told = process.reach(Stage.SWITCHED)["migration"]
+    found = record.read(machine.folder)
+    assert found.migration is not None
+    record.write(machine.folder, replace(found, migration=replace(found.migration, stage=Stage.FILLING)))
+    process = machine.process()
+    records = process.migrations.both._records = Full(machine.folder)
+    records.full = True
+    process.start()
+    process.until(lambda: records.asked > 1)
+    records.full = False
+    process.until(lambda: not process.migrations.unready())
+    shown = process.live()
+    process.stop()
+    assert shown is not None
+    assert (shown.generation.name, process.died) == (told["generation"], [])
+    assert record.read(machine.folder) == found
 
 
 def test_a_release_that_is_another_one_by_now_does_not_go_on_with_the_migration(machine: Machine) -> None:

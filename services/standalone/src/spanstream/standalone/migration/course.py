@@ -101,7 +101,7 @@ class Course:
                 if migration.stage is Stage.SWITCHED:  # a backup was restored
                     self._both.write(replace(migration, stage=Stage.ROLLED_BACK))
             self._both.own = own
-        except (EncoderError, StoreUnavailable, EventLogError) as error:
+        except (EncoderError, StoreUnavailable, EventLogError, OSError) as error:  # the last: no room for the record
             log.warning("generations_wait", detail=str(error))
             return False
         return True
@@ -127,7 +127,7 @@ class Course:
             try:
                 if migration.stage is not Stage.RETIRED:  # from where there is no way back
                     self._give_way(migration, side)
-            except StoreUnavailable as error:  # an outage, which is no reason to end the process
+            except (StoreUnavailable, OSError) as error:  # an outage, or no room: no reason to end the process
                 log.warning("migration_waits", detail=str(error))
             return
         if migration.stage is not Stage.FILLING:
@@ -145,7 +145,7 @@ class Course:
                 self._switch(side)
             else:
                 self._both.cross(None)
-        except (EncoderError, StoreError, EventLogError, OSError) as error:  # the last: no room for the record
+        except (EncoderError, StoreError, EventLogError, OSError) as error:
             log.warning("migration_waits", detail=str(error))
         except MigrationRefused as error:  # what the new release broke off with while it was asked
             self._both.waits_for = str(error)
@@ -165,15 +165,17 @@ class Course:
         """What `Migrations.cancel` of this process, or of one before, could not end."""
         try:
             self._both.remove(migration)
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             self._both.problem = f"the new generation is not removed yet: {error}"
             log.warning("migration_waits", detail=self._both.problem)
 
     def _give_way(self, migration: Migration, side: Side) -> None:
         """Nobody writes the new generation any more: the old one answers."""
-        if self._both.switched(side):
+        live = self._both.switched(side)
+        if live:
             log.error("migration_goes_back", detail=side.problem)
             self._both.show(self._both.required().generation.name)
+        if live or migration.stage is Stage.SWITCHED:  # as what could not be written down the last time says still
             self._both.write(replace(migration, stage=Stage.ROLLED_BACK))
         elif self._both.bridged is not None:
             self._both.cross(None)
@@ -182,7 +184,7 @@ class Course:
         """Open the new generation, which nobody is answered from: without it the old one goes on."""
         try:
             self._both.reopened(migration, self._both.required())
-        except (EncoderError, StoreError, EventLogError, MigrationRefused) as error:
+        except (EncoderError, StoreError, EventLogError, MigrationRefused, OSError) as error:
             self._both.problem = f"the new generation is not open: {error}"
             self._open_at = time.monotonic() + REOPEN_SECONDS
             log.warning("migration_waits", detail=str(error))
