@@ -211,11 +211,8 @@ class Migrations:
             self.both.cross(None)
             if side is not None:
                 side.stop()
-            try:
-                self.both.remove(migration)
-            finally:
-                if side is not None:
-                    side.close()
+                side.close()  # what is removed nobody may write any more
+            self.both.remove(migration)
         return self.status()
 
     def status(self) -> Told:

@@ -82,20 +82,23 @@ class Side:
     def __init__(
         self, around: Surroundings, encoder: Encoder, group: str, heads: Heads | None, rate: Callable[[], float]
     ) -> None:
-        """Opens the store; raises what store and encoder do. `heads`: of the generation that the services fill; None: its own."""
+        """Opens the store; raises what store, encoder and log do. `heads`: of the generation that the services fill; None: its own."""
         self._around = around
+        settings = around.ingestor
         store = around.home.beside()
-        generation = opened(store, encoder.info(), around.segmenter, around.compression)
+        with ExitStack() as undone:
+            undone.callback(store.close)
+            generation = opened(store, encoder.info(), around.segmenter, around.compression)
+            self.progress = Progress(around.log, group)
+            self._parser = Parser(settings.limits)
+            undone.pop_all()
         self.shown = Shown(generation, store, encoder)
-        self.progress = Progress(around.log, group)
         self.problem = ""
         self.began_at = time.monotonic()
         self.goal: Goal | None = None
         self._group = group
         self._rate = rate
         self._stop = threading.Event()
-        settings = around.ingestor
-        self._parser = Parser(settings.limits)
         self._fillers: list[tuple[Backfill, Noting]] = []
         for _ in range(around.loops):
             index = Indexer(store, generation, _now_us)
@@ -131,8 +134,10 @@ class Side:
         self._parser.close()
 
     def close(self) -> None:
-        """After `stop`: let go of encoder and store."""
+        """After `stop`: let go of encoder and store. A step that is late ends with the encoder, and writes no more."""
         self.shown.encoder.close()
+        for thread in self._threads:
+            thread.join()
         self.shown.store.close()
 
     def _fill(self, backfill: Backfill, noting: Noting) -> None:
