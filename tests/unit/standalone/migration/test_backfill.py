@@ -13,6 +13,7 @@ from spanstream.encoder.encoder import Encoded, Text
 from spanstream.encoder.errors import EncoderRejected
 from spanstream.encoder.hashing import HashEncoder
 from spanstream.eventlog.errors import Retry
+from spanstream.eventlog.intervals import MAX_POLL_INTERVAL
 from spanstream.eventlog.log import Record
 from spanstream.eventlog.loop import Loop
 from spanstream.events.segmenter import PASSAGES
@@ -212,26 +213,58 @@ def test_a_deleted_document_that_is_still_shown_is_stale(beside: Beside) -> None
 
 
 class Endless:
-    """A consumer that always has records."""
+    """A consumer that always has records, unless it is paused: then it waits, by a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now, self.polled, self.longest, self.paused = 0.0, 0.0, 0.0, False
 
     def poll(self, wait: float) -> list[Record]:
+        self.longest, self.polled = max(self.longest, self.now - self.polled), self.now
+        if self.paused:
+            self.now += wait
+            return []
         return [Record(DOCUMENTS.name, 0, 0, None, None)] * 4
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
 
 
 def test_a_pace_is_kept_and_lifted() -> None:
-    now, rate = [0.0], [2.0]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    paced = Paced(Endless(), lambda: rate[0], lambda: now[0], sleep)  # type: ignore[arg-type]
+    rate, consumer = [2.0], Endless()
+    paced = Paced(consumer, lambda: rate[0], lambda: consumer.now)  # type: ignore[arg-type]
     got = 0
-    while now[0] < 100:
+    while consumer.now < 100:
         got += len(paced.poll(0.2))
     assert 195 <= got <= 205
     rate[0] = 0.0
     assert all(len(paced.poll(0.2)) == 4 for _ in range(10))
-    assert now[0] < 101
+    assert consumer.now < 101
+
+
+def test_at_the_lowest_pace_it_stays_a_member_of_its_group() -> None:
+    rate, got, consumer = 0.1 / 64, 0, Endless()
+    paced = Paced(consumer, lambda: rate, lambda: consumer.now)  # type: ignore[arg-type]
+    while consumer.now < 4 * 4 / rate - 1.0:
+        if not (records := paced.poll(100.0)):
+            consumer.now += 1.0  # of a loop that has other things to do, too
+        got += len(records)
+    assert got == 16
+    assert 0 < consumer.longest < MAX_POLL_INTERVAL / 5
+
+
+def test_one_that_is_paused_by_its_loop_is_not_resumed_by_its_pace() -> None:
+    consumer = Endless()
+    paced = Paced(consumer, lambda: 2.0, lambda: consumer.now)  # type: ignore[arg-type]
+    assert len(paced.poll(0.2)) == 4  # for two seconds
+    paced.pause()
+    for _ in range(20):
+        assert not paced.poll(0.2)
+    assert consumer.now > 3
+    paced.resume()
+    assert len(paced.poll(0.2)) == 4
 
 
 @pytest.mark.parametrize("at", range(5))

@@ -136,18 +136,22 @@ class Paced:
         consumer: Consumer,
         rate: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`rate()`: records a second; 0: as many as there are."""
-        self._consumer, self._rate, self._clock, self._sleep = consumer, rate, clock, sleep
+        self._consumer, self._rate, self._clock = consumer, rate, clock
         self._due = clock()
+        self._waits = self._paused = False  # for its time, and by whoever polls
 
     def poll(self, wait: float) -> Sequence[Record]:
-        """Nothing until what was handed out has taken its time."""
-        if self._rate() and self._due > self._clock():
-            self._sleep(min(wait, self._due - self._clock()))
-            if self._due > self._clock():
-                return []
+        """Nothing until what was handed out has taken its time: meanwhile it polls while paused, so that it stays a member."""
+        left = self._due - self._clock() if self._rate() else 0.0
+        if left > 0:
+            self._waits = True
+            self._consumer.pause()
+            return self._consumer.poll(min(wait, left))
+        if self._waits and not self._paused:
+            self._consumer.resume()
+        self._waits = False
         records = self._consumer.poll(wait)
         if rate := self._rate():
             self._due = self._clock() + len(records) / rate
@@ -159,10 +163,12 @@ class Paced:
 
     def pause(self) -> None:
         """As the port."""
+        self._paused = True
         self._consumer.pause()
 
     def resume(self) -> None:
         """As the port."""
+        self._paused = False
         self._consumer.resume()
 
     def commit(self, records: Sequence[Record]) -> bool:
