@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,24 +38,38 @@ class _Searches:
 
     client: Client
     questions: Iterator[str]
-    seconds: list[float] = field(default_factory=list)
     failed: int = 0
+    clock: Callable[[], float] = time.perf_counter
+    sleep: Callable[[float], None] = time.sleep
 
     def ask(self, count: int, going_on: Callable[[], bool] = lambda: True) -> list[float]:
-        """Seconds of up to `count` searches, from when each was due, while `going_on()`."""
-        first, taken = time.perf_counter(), []
+        """Seconds of up to `count` searches, from when each was due, while `going_on()`: what that takes of the time after
+        a search was due, it is due later.
+        """
+        first, taken = self.clock(), list[float]()
         for number, question in enumerate(islice(self.questions, count)):
+            asked, due = self.clock(), first + number / SEARCHES_PER_SECOND
             if not going_on():
                 break
-            due = first + number / SEARCHES_PER_SECOND
-            time.sleep(max(0.0, due - time.perf_counter()))
+            late = max(0.0, self.clock() - max(asked, due))
+            first, due = first + late, due + late
+            self.sleep(max(0.0, due - self.clock()))
             try:
                 self.client.search(question)
-                taken.append(time.perf_counter() - due)
+                taken.append(self.clock() - due)
             except SpanstreamError:
                 self.failed += 1
-        self.seconds += taken
         return taken
+
+
+def slower(p99: dict[str, list[float | None]], name: str) -> dict[str, Any]:
+    """p99 of a turn over that of searches alone, of the repetitions that have both. Raises RuntimeError where none has."""
+    both = [(a, b) for a, b in zip(p99[name], p99["without"], strict=True) if a is not None and b is not None]
+    if not both:
+        raise RuntimeError(
+            f"no search was answered {name} in any repetition: it was over too soon, take more documents"
+        )
+    return ratio([a for a, _ in both], [b for _, b in both])
 
 
 def measure(*, short: bool) -> Result:
@@ -88,7 +102,7 @@ class _Turns:
         self._documents, self._asked = documents, asked
         self._bare: list[float] = []  # documents/s
         self._filled: list[float] = []
-        self._p99: dict[str, list[float]] = {"without": [], "beside": [], "paced": []}  # ms
+        self._p99: dict[str, list[float | None]] = {"without": [], "beside": [], "paced": []}  # ms; None: no search
         self._all: dict[str, list[float]] = {name: [] for name in self._p99}  # seconds of each search
         self._whole = True
 
@@ -107,8 +121,7 @@ class _Turns:
             self._end(complete=False)
 
     def _note(self, name: str, seconds: list[float]) -> None:
-        if seconds:
-            self._p99[name].append(percentiles(seconds)["p99_ms"])
+        self._p99[name].append(percentiles(seconds)["p99_ms"] if seconds else None)
         self._all[name] += seconds
 
     def _begin(self, rate: float) -> float:
@@ -137,7 +150,7 @@ class _Turns:
     def result(self, ingested: bool, dtype: str) -> Result:
         """Ratios of paired repetitions; percentiles of all searches together."""
         to_bare = ratio(self._filled, self._bare)
-        slower = {name: ratio(self._p99[name], self._p99["without"]) for name in ("beside", "paced")}
+        to_alone = {name: slower(self._p99, name) for name in ("beside", "paced")}
         shown = {name: percentiles(seconds) for name, seconds in self._all.items()}
         rows = [
             row(
@@ -148,7 +161,7 @@ class _Turns:
             )
         ]
         for name, what in (("beside", "unbounded"), ("paced", f"--rate {PACED:.0%} of the bare encoder")):
-            figures = slower[name]
+            figures = to_alone[name]
             value = f"{figures['ratio']} {figures['interval']}"
             rows.append(
                 row(f"Migration, p99 of searches ÷ without, {what}", value, "≤ 1.5", figures["interval"][1] <= 1.5)
@@ -165,7 +178,7 @@ class _Turns:
                 "documents": self._documents,
                 "searches_per_second": SEARCHES_PER_SECOND,
                 "to_bare_encoder": to_bare,
-                "p99": slower,
+                "p99": to_alone,
                 "searches": shown,
             },
         }
