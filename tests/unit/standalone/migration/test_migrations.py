@@ -45,7 +45,7 @@ from tests.fixtures.stepped import ENCODER, GENERATION, World, key
 from tests.unit.indexer.stores import Faulty, Killed
 
 NEW = "hash:24"
-SECONDS = 60.0
+SECONDS = 300.0
 Told = dict[str, Any]
 
 
