@@ -40,10 +40,14 @@ def test_queries_go_before_small_calls_and_can_be_taken_alone() -> None:
     assert backlog.take_queries() == []
     backlog.add(call(2, 12), query=True)
     backlog.add(call(3, 14), query=True)
-    assert backlog.queries == 2
+    assert backlog.take_documents() == call(1, 12)
     assert {item.call for item in backlog.take_queries()} == {2, 3}
+    backlog.add(call(3, 12))
     backlog.add(call(4, 12), query=True)
-    assert [backlog.take()[0].call for _ in range(3)] == [4, 1, 0]
+    assert [backlog.take()[0].call for _ in range(3)] == [4, 3, 0]
+    backlog.add(call(5, 12), query=True)
+    assert backlog.take_documents()[0].call == 0
+    assert backlog.take_queries() == call(5, 12)
 
 
 def test_small_calls_share_a_batch() -> None:

@@ -45,12 +45,7 @@ class Backlog(Generic[R]):
 
     def __len__(self) -> int:
         """Rows waiting."""
-        return self.queries + len(self._small) + len(self._large) + sum(map(len, self._sorted))
-
-    @property
-    def queries(self) -> int:
-        """Rows of queries waiting."""
-        return len(self._queries)
+        return len(self._queries) + len(self._small) + len(self._large) + sum(map(len, self._sorted))
 
     def add(self, rows: Sequence[R], *, query: bool = False) -> None:
         """The rows of one call; those of a query are read early whatever its size."""
@@ -61,8 +56,18 @@ class Backlog(Generic[R]):
 
     def take(self) -> list[R]:
         """The next batch; empty if nothing waits."""
+        return self._next(self._queries or self._small)
+
+    def take_queries(self) -> list[R]:
+        """The next batch of queries; empty if none waits."""
+        return self._oldest(self._queries) if self._queries else []
+
+    def take_documents(self) -> list[R]:
+        """The next batch of what is no query; empty if none waits."""
+        return self._next(self._small)
+
+    def _next(self, early: deque[R]) -> list[R]:
         waiting = bool(self._large or self._sorted)
-        early = self._queries or self._small
         if early and not (waiting and self._passes >= _PASSES):
             self._passes = self._passes + 1 if waiting else 0
             return self._oldest(early)
@@ -71,10 +76,6 @@ class Backlog(Generic[R]):
             rows, made = self._batches(self._large, self._budget * _HORIZON)
             self._sorted.extend([rows[i] for i in batch] for batch in made)
         return self._sorted.popleft() if self._sorted else []
-
-    def take_queries(self) -> list[R]:
-        """The next batch of queries; empty if none waits."""
-        return self._oldest(self._queries) if self._queries else []
 
     def clear(self) -> list[R]:
         """Take everything."""

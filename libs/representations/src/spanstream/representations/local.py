@@ -17,6 +17,7 @@ import torch
 
 from spanstream.encoder.encoder import Encoded, EncoderInfo, Text, check, refuse_malformed
 from spanstream.encoder.errors import EncoderUnavailable
+from spanstream.encoder.threads import give_way
 from spanstream.representations.backlog import Backlog
 from spanstream.representations.cache import WindowCache, key_of
 from spanstream.representations.calibration import Calibration, calibrate, in_int8
@@ -86,7 +87,7 @@ class LocalEncoder:
         observe: Observer = lambda batch: None,
         cache: WindowCache | None = None,
     ) -> None:
-        """`budget`: tokens of a batch. `threads`: batches at once, and on a CPU one more of queries. `observe` is called
+        """`budget`: tokens of a batch. `threads`: batches at once, and on a CPU as many of queries beside them. `observe` is called
         after each batch.
 
         `cache`: of what documents' windows gave; it is closed with the encoder.
@@ -102,13 +103,17 @@ class LocalEncoder:
         self._changed = threading.Condition()
         self._closed = False
         self._reading = threading.Lock()  # of what several batches may add to: pools and calls
-        runs = [(f"encoder-model-{number}", False) for number in range(threads)]
+        backlog = self._backlog
         if self._info.device == "cpu":
-            # A query is a few milliseconds of work, a batch of documents tens: the system shares the cores sooner than
-            # a batch ends.
-            runs.append(("encoder-queries", True))
+            # A query is a few milliseconds of work, a batch of documents tens: threads of its own, before which those of
+            # documents give way at once, answer it sooner than a batch ends.
+            runs = {"documents": (backlog.take_documents, True), "queries": (backlog.take_queries, False)}
+        else:
+            runs = {"model": (backlog.take, False)}
         self._threads = [
-            threading.Thread(target=self._run, args=(queries,), name=name, daemon=True) for name, queries in runs
+            threading.Thread(target=self._run, args=how, name=f"encoder-{what}-{number}", daemon=True)
+            for what, how in runs.items()
+            for number in range(threads)
         ]
         for thread in self._threads:
             thread.start()
@@ -177,14 +182,17 @@ class LocalEncoder:
                 item.call.waiting -= 1
         return [item for item in items if item.key not in known]
 
-    def _run(self, only_queries: bool) -> None:
-        backlog = self._backlog
+    def _run(self, take: Callable[[], list[_Item]], later: bool) -> None:
+        if later:
+            give_way()
         while True:
+            batch = list[_Item]()
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or (backlog.queries if only_queries else len(backlog)) > 0)
-                if self._closed:
-                    return
-                batch = backlog.take_queries() if only_queries else backlog.take()
+                while not batch:
+                    if self._closed:
+                        return
+                    if not (batch := take()):
+                        self._changed.wait()
             try:
                 self._read(batch)
             except Exception as error:  # noqa: BLE001  each caller gets it; the thread serves the other callers

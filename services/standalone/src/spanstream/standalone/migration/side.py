@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from spanstream.embedder.handler import Embedding
 from spanstream.encoder.encoder import Encoder
+from spanstream.encoder.threads import give_way
 from spanstream.eventlog.intervals import COMMIT_SECONDS
 from spanstream.eventlog.log import Log, Record, Rejected
 from spanstream.eventlog.loop import Loop
@@ -145,6 +146,7 @@ class Side:
             self._around.ours()
             return backfill(records)
 
+        give_way()  # to what is live
         consumer = self._around.log.consumer(self._group, TOPICS, max_records=POLL_RECORDS)
         loop = Loop(
             self._group,
