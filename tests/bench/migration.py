@@ -26,7 +26,7 @@ from tests.bench.result import Result, row
 SOURCE = "migration"
 RELEASE = "release: bench-weighted\nmodel_name_or_path: minilm\npooling: {pooling_mode: weightedmean}\n"
 SEARCHES_PER_SECOND = 5.0
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.5
 PATIENCE = 600.0  # seconds for one filling
 PACED = 0.5  # of the bare encoder's speed: a --rate that leaves searches their time
 GATES = {"overlap": 0.0, "success_drop": -1.0}  # a release that finds more than all would pass
@@ -74,7 +74,7 @@ def slower(p99: dict[str, list[float | None]], name: str) -> dict[str, Any]:
 
 def measure(*, short: bool) -> Result:
     """In turns: bare encoder, backfill alone, searches alone, beside the backfill, beside one with a --rate."""
-    count, repetitions, asked = (20, 1, 5) if short else (600, 3, 120)
+    count, repetitions, asked = (20, 1, 5) if short else (1500, 3, 120)
     with tempfile.TemporaryDirectory(prefix="spanstream-bench-") as temporary:
         release = Path(temporary, "release.yaml")
         release.write_text(RELEASE)

@@ -58,7 +58,9 @@ class Surroundings:
     open_encoder: OpenEncoder = field(repr=False)
     room: Room = field(repr=False)
     replaces: str = ""  # the generation that another one may take the place of without a migration
-    loops: int = 1  # that fill it at once, each with partitions of its own
+    loops: int = (
+        2  # that fill it at once, each with partitions of its own: the encoder reads for one while the other indexes
+    )
     span_similarity: float | None = None  # as of the embedder
     ours: Callable[[], None] = _nobody_else  # raises Fatal or Retry: asked before anything is written
     unable: Callable[[str], Sequence[str]] = _no_gateways  # hosts that could not answer from a generation, were it live
