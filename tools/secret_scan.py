@@ -16,7 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ALLOW = "secret-scan: " + "allow"  # in two, so that this line is not one of those
 LARGEST = 4 << 20  # bytes of a file; larger ones are data
-RANDOM_BITS = 3.5  # a character, from which a text is no word: English has 2 to 3, hexadecimal digits up to 4
+RANDOM_BITS = 3.5  # a character, from which a text is no word: English has 2 to 3
+RANDOM_HEX_BITS = 2.5  # of hexadecimal digits, which have 4 at most: 40 random ones 3 to 3.9, and 20 are no word
 
 # What stands in each kind of line; the patterns look only where one of these does.
 WORTH = re.compile(
@@ -47,7 +48,8 @@ def findings(text: str) -> Iterator[tuple[int, str]]:
             if pattern.search(line):
                 yield number, kind
         for found in ASSIGNED.finditer(line):
-            if randomness(found[1]) >= RANDOM_BITS and re.search(r"\d", found[1]):
+            least = RANDOM_HEX_BITS if re.fullmatch("[0-9a-fA-F]+", found[1]) else RANDOM_BITS
+            if randomness(found[1]) >= least and re.search(r"\d", found[1]):
                 yield number, "random text given to a secret's name"
 
 
