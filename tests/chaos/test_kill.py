@@ -111,7 +111,7 @@ class Ingest(threading.Thread):
         return receipts
 
     def _settle(self, receipts: list[Receipt]) -> list[Receipt]:
-        failed = self._client.wait_searchable(receipts, timeout=30)
+        failed = self._client.wait_searchable(receipts, timeout=90)
         assert not failed
         return receipts
 

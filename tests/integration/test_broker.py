@@ -204,7 +204,7 @@ def test_a_producer_that_is_closed_under_a_silent_broker_tells_who_waits(folder:
         with pytest.raises(LogUnavailable):
             producer.publish([message], 0.5)
         producer.close()
-        waiting.join(20)
+        waiting.join(90)
     finally:
         os.kill(broker.pid, signal.SIGCONT)
     assert not waiting.is_alive()
@@ -239,7 +239,7 @@ def test_a_survivor_of_an_earlier_life_is_stopped_but_no_stranger(tmp_path: Path
     assert survivor.poll() is None
     pid_file.write_text(str(survivor.pid))
     child.stop_survivor(pid_file, "our-mark", 5)
-    assert survivor.wait(5) == -signal.SIGTERM
+    assert survivor.wait(90) == -signal.SIGTERM
     assert not pid_file.exists()
 
 

@@ -178,7 +178,7 @@ class Blocked:
             return [Encoded(result.whole * np.float32("nan"), result.ranges, result.tokens) for result in results]
         if not query:
             self.entered.set()
-            self.leave.wait(20)
+            self.leave.wait(90)
         return results
 
     def unready(self) -> list[str]:
@@ -195,14 +195,14 @@ def test_more_requests_than_it_takes_are_told_to_come_again_but_a_query_finds_ro
     second = HttpEncoder(application.url, sleep=lambda seconds: None)
     busy = threading.Thread(target=first.encode, args=([Text("a", NONE)],))
     busy.start()
-    assert inner.entered.wait(20)
+    assert inner.entered.wait(90)
     with pytest.raises(EncoderUnavailable, match="503"):
         second.encode([Text("b", NONE)])
     answer = httpx.post(f"{application.url}/v1/encode", content=GOOD, headers=HEADERS)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert len(second.encode([Text("d", NONE)], query=True)) == 1
     inner.leave.set()
-    busy.join(20)
+    busy.join(90)
     assert len(second.encode([Text("c", NONE)])) == 1
     answer = httpx.post(f"{application.url}/v1/encode", content=wire.pack_request([Text("nan", NONE)]), headers=HEADERS)
     assert answer.status_code == 422

@@ -46,7 +46,7 @@ def client(corpus: Corpus) -> Iterator[httpx.Client]:
     for each in services:
         each.start(failures.append)
     until_ready(service)
-    with httpx.Client(base_url=http.url, timeout=30) as client:
+    with httpx.Client(base_url=http.url, timeout=90) as client:
         yield client
     for each in reversed(services):
         each.stop(time.monotonic() + 10)

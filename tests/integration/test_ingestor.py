@@ -37,7 +37,7 @@ def running(log: Log, folder: Path) -> Iterator[httpx.Client]:
     service.start(failures.append)
     assert service.http is not None
     try:
-        with httpx.Client(base_url=service.http.url, timeout=30) as client:
+        with httpx.Client(base_url=service.http.url, timeout=90) as client:
             yield client
     finally:
         service.stop(time.monotonic() + 10)

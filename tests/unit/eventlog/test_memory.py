@@ -58,5 +58,5 @@ def test_a_poll_in_another_thread_wakes_when_something_is_published() -> None:
     thread = threading.Thread(target=lambda: read.extend(consumer.poll(30)))
     thread.start()
     log.append("t", b"k", b"v")
-    thread.join(10)
+    thread.join(90)
     assert [record.value for record in read] == [b"v"]

@@ -24,7 +24,7 @@ def test_what_does_not_fit_waits_for_room() -> None:
     waiting = threading.Thread(target=room.take, args=(5, 30.0))
     waiting.start()
     room.give(10)
-    waiting.join(30.0)
+    waiting.join(90)
     assert not waiting.is_alive()
 
 

@@ -41,7 +41,7 @@ class Slow(HashEncoder):
         if self.clock:
             self.clock.now += self.seconds
         else:
-            assert self.let.wait(30)
+            assert self.let.wait(90)
         return super().encode(texts, query=query)
 
 

@@ -439,7 +439,7 @@ def test_work_waits_in_a_bounded_queue() -> None:
 
 def _waiting(free: threading.Event) -> Callable[[], str]:
     def work() -> str:
-        free.wait(10)
+        free.wait(90)
         return "first"
 
     return work

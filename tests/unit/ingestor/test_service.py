@@ -29,7 +29,7 @@ def test_a_worker_whose_parsers_do_not_start_ends(tmp_path: Path) -> None:
         reported.set()
 
     service.start(report)
-    assert reported.wait(20)
+    assert reported.wait(90)
     service.stop(time.monotonic() + 5)
     assert [type(error) for error in errors] == [ParserUnavailable]
 

@@ -202,7 +202,7 @@ def test_a_query_is_read_while_a_batch_of_documents_takes_its_time() -> None:
         documents = pool.submit(encoder.encode, [asked("word " * 100)])
         try:
             assert entered.wait(60)
-            (found,) = pool.submit(encoder.encode, [asked("word")], query=True).result(30)
+            (found,) = pool.submit(encoder.encode, [asked("word")], query=True).result(90)
         finally:
             leave.set()
         assert found.whole.shape == (4,)
@@ -216,7 +216,7 @@ def test_closing_fails_what_waits() -> None:
     class Slow(Network):
         def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
             entered.set()
-            leave.wait(20)
+            leave.wait(90)
             return torch.ones(*ids.shape, 4)
 
     slow = LocalEncoder(_with_network(Slow(), width=4), budget=64)
@@ -230,13 +230,13 @@ def test_closing_fails_what_waits() -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    assert entered.wait(20)
+    assert entered.wait(90)
     closing = threading.Thread(target=slow.close)
     closing.start()
-    thread.join(20)  # the caller is told before the batch that runs is done
+    thread.join(90)  # the caller is told before the batch that runs is done
     assert isinstance(outcome[0], EncoderUnavailable)
     leave.set()
-    closing.join(20)
+    closing.join(90)
     assert not closing.is_alive()
 
 

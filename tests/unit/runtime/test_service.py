@@ -101,7 +101,7 @@ def test_a_threads_death_is_reported() -> None:
 
     service = ThreadService("t", [target])
     service.start(report)
-    assert reported.wait(10)
+    assert reported.wait(90)
     assert isinstance(failures[0], ValueError)
     service.stop(time.monotonic() + 1)
 

@@ -19,7 +19,7 @@ def test_encoder_is_unavailable_until_it_is_loaded() -> None:
     gate, loaded = threading.Event(), threading.Event()
 
     def load() -> Encoder:
-        gate.wait(10)
+        gate.wait(90)
         return HashEncoder(8)
 
     encoder = LoadingEncoder(load)
@@ -40,7 +40,7 @@ def test_failure_to_load_is_reported_whenever_it_happens() -> None:
     reported: list[BaseException] = []
 
     def load() -> Encoder:
-        gate.wait(10)
+        gate.wait(90)
         raise FileNotFoundError("no model")
 
     def report(error: BaseException) -> None:
@@ -50,7 +50,7 @@ def test_failure_to_load_is_reported_whenever_it_happens() -> None:
     encoder = LoadingEncoder(load)
     encoder.start(report)
     gate.set()
-    assert failed.wait(10)
+    assert failed.wait(90)
     assert isinstance(reported[0], FileNotFoundError)
     with pytest.raises(FileNotFoundError):
         encoder.start(report)
@@ -68,7 +68,7 @@ class Slow:
     def start(self, report: Report) -> None:
         self.report = report
         self.began.set()
-        self.gate.wait(10)
+        self.gate.wait(90)
         if self.failure:
             raise self.failure
 
@@ -85,7 +85,7 @@ class Slow:
 def test_service_begins_at_once_and_start_waits_for_it() -> None:
     slow = Slow()
     ahead = Ahead(slow)
-    assert slow.began.wait(10)
+    assert slow.began.wait(90)
     errors: list[BaseException] = []
     slow.report(RuntimeError("early"))
     slow.gate.set()

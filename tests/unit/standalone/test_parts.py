@@ -31,7 +31,7 @@ def test_shared_is_closed_once_the_services_have_stopped() -> None:
 
 def test_shared_is_left_open_under_a_thread_that_is_late() -> None:
     resource, gate = Resource(), threading.Event()
-    service = ThreadService("late", [lambda stop: gate.wait(10) and None])
+    service = ThreadService("late", [lambda stop: gate.wait(90) and None])
     service.start(lambda error: None)
     deadline = time.monotonic() + 0.05
     with pytest.raises(TimeoutError):

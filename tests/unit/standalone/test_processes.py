@@ -22,7 +22,7 @@ signal.signal(signal.SIGTERM, lambda number, frame: done.set())
 print(os.environ["WORD"], flush=True)
 if os.environ.get("DIE"):
     sys.exit(3)
-done.wait(30)
+done.wait(90)
 print("bye", flush=True)
 """
 
@@ -83,7 +83,7 @@ def test_child_that_dies_is_reported(tmp_path: Path) -> None:
 
     worker = child(tmp_path, Lines(), WORD="x", DIE="1")
     worker.start(report)
-    assert died.wait(20)
+    assert died.wait(90)
     assert isinstance(failures[0], ProcessDied)
     assert "exit code 3" in str(failures[0])
     worker.stop(time.monotonic() + 5)
