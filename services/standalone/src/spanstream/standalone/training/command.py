@@ -162,7 +162,8 @@ def _train(
         if not (out / outcome.MODEL).exists():
             _learn(recipe, out, learner, bar)
         _project(out, bar)
-        exam = judged or pseudo.exam(spool.source(out), spool.held_out(spool.by_document(out)))
+        whole = spool.by_document(out)
+        exam = judged or pseudo.exam(spool.source(out, whole), spool.held_out(whole))
         start = (outcome.read(out) or {})["recipe"]["start"]
         judgement = evaluating.evaluate(start, str(outcome.release(out)), exam, pairs, bar)
     outcome.judge(out, judgement.plain())

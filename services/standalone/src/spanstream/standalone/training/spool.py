@@ -22,8 +22,6 @@ MIN_SOURCES = 200  # documents: of fewer, too few are held out whole, and passag
 
 _SHARE = 4  # of so many passages one has questions, if need be by being there more than once
 _MOST_REPEATS = 20
-
-
 _KEYS = {"text", "title", "queries", "negatives"}
 
 

@@ -52,12 +52,9 @@ class _Task:
 def learn(recipe: Recipe, folder: Path, device: str, workers: int, progress: Progress) -> None:
     """Learn from the passages in `folder`, and write there what one process alone would. Raises as `trainer.train` does."""
     gpus = device.startswith("cuda") or (device == AUTO and torch.cuda.is_available())
-    if (
-        gpus and "RAY_ADDRESS" not in os.environ and torch.cuda.device_count() < workers
-    ):  # Ray would wait for more for ever
-        raise WorkersUnavailable(
-            f"{torch.cuda.device_count()} GPUs are here for {workers} workers: ask for fewer, or for --device cpu"
-        )
+    if gpus and "RAY_ADDRESS" not in os.environ and (here := torch.cuda.device_count()) < workers:
+        # Ray would wait for more for ever.
+        raise WorkersUnavailable(f"{here} GPUs are here for {workers} workers: ask for fewer, or for --device cpu")
     cores = max(1, (os.cpu_count() or 1) // workers)
     folder = folder.resolve()
     with _ray(workers * cores):
