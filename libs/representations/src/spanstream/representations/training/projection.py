@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from torch.nn.functional import normalize
 from spanstream.representations.stages import widest_first
 from spanstream.representations.training.losses import info_nce
 from spanstream.representations.training.objective import Document
+from spanstream.representations.training.settings import Count, CountOrNone, NotNegative, Positive, at_least
+from spanstream.representations.training.stream import MIN_DOCUMENTS
 from spanstream.representations.training.views import crop, sentence, sentences, thinned
 
 Array = NDArray[np.float32]
@@ -39,13 +42,13 @@ class Projection:
     weight of finding the sentence, beside 1 for the passage.
     """
 
-    steps: int = 100
-    learning_rate: float = 5e-4
-    temperature: float = 0.1
-    decay: float = 32.0
-    sentences: float = 1.0
-    passages: int = 5000
-    queries: int = 3
+    steps: CountOrNone = 100
+    learning_rate: Positive = 5e-4
+    temperature: Positive = 0.1
+    decay: NotNegative = 32.0
+    sentences: NotNegative = 1.0
+    passages: Annotated[int, at_least(MIN_DOCUMENTS)] = 5000
+    queries: Count = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -33,12 +33,16 @@ from spanstream.representations.training.errors import RecipeInvalid
 from spanstream.representations.training.objective import Objective
 from spanstream.representations.training.objectives import OBJECTIVES
 from spanstream.representations.training.projection import Projection
-from spanstream.representations.training.stream import MIN_DOCUMENTS
+from spanstream.representations.training.settings import (
+    Count,
+    CountOrNone,
+    NotNegative,
+    Positive,
+    Range,
+    at_least,
+)
 
 T = TypeVar("T")
-
-_LEAST = {"steps": 0, "decay": 0, "sentences": 0, "passages": MIN_DOCUMENTS, "queries": 1}  # of a projection
-_SHARES = ("alone", "keep", "least", "most")  # of a whole, in objectives
 
 DEFAULT: Mapping[str, Mapping[str, Any]] = {
     "interaction": {"weight": 3.0},
@@ -51,16 +55,16 @@ class Recipe:
     """See the module; `mixed` are the objectives with their weights."""
 
     start: str = "minilm"
-    steps: int = 100
-    batch: int = 24
-    learning_rate: float = 1e-4
-    warmup_steps: int = 20
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    dropout: float = 0.0
-    evaluate_every: int = 50
-    patience: int = 4
-    rank: int = 0
+    steps: Annotated[int, Range("0 (only the projection learns) or above", lambda value: value >= 0)] = 100
+    batch: Annotated[int, at_least(2, ": a passage is told from the others of its step")] = 24
+    learning_rate: Positive = 1e-4
+    warmup_steps: CountOrNone = 20
+    weight_decay: NotNegative = 0.01
+    clip: Positive = 1.0
+    dropout: Annotated[float, Range("0 at least and below 1", lambda value: 0 <= value < 1)] = 0.0
+    evaluate_every: Count = 50
+    patience: Count = 4
+    rank: CountOrNone = 0
     seed: int = 0
     objectives: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: DEFAULT)
     projection: Mapping[str, Any] = field(default_factory=dict)
@@ -71,14 +75,7 @@ class Recipe:
 
     def projected(self) -> Projection:
         """How the matrix behind the encoder is learnt. Raises RecipeInvalid."""
-        found = _made(Projection, self.projection, "projection.")
-        for name, least in _LEAST.items():
-            if getattr(found, name) < least:
-                raise RecipeInvalid(f"projection.{name} must be {least} at least")
-        for name in ("learning_rate", "temperature"):
-            if not getattr(found, name) > 0:
-                raise RecipeInvalid(f"projection.{name} must be above 0")
-        return found
+        return _made(Projection, self.projection, "projection.")
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, from 0."""
@@ -103,20 +100,8 @@ def read_recipe(path: Path) -> Recipe:
 def checked(found: object) -> Recipe:
     """A recipe of what a file says."""
     recipe = _made(Recipe, found, "")
-    if recipe.steps < 0:
-        raise RecipeInvalid("steps must be 0 (only the projection learns) or above")
-    for name in ("batch", "evaluate_every", "patience", "learning_rate", "clip"):
-        if getattr(recipe, name) <= 0:
-            raise RecipeInvalid(f"{name} must be above 0")
-    for name in ("rank", "warmup_steps", "weight_decay"):
-        if getattr(recipe, name) < 0:
-            raise RecipeInvalid(f"{name} must be 0 or above")
-    if not 0 <= recipe.dropout < 1:
-        raise RecipeInvalid("dropout must be 0 at least and below 1")
     if "dropout" in recipe.objectives and not recipe.dropout:
         raise RecipeInvalid("objectives.dropout learns from what dropout leaves out: set dropout, such as 0.1")
-    if recipe.batch < 2:
-        raise RecipeInvalid("batch must be 2 at least: a passage is told from the others of its step")
     recipe.projected()
     if not recipe.mixed():
         raise RecipeInvalid(f"objectives must name one at least: {', '.join(OBJECTIVES)}")
@@ -128,28 +113,9 @@ def _objective(name: str, told: object) -> tuple[float, Objective]:
         raise RecipeInvalid(f"objectives: {name!r} is none of {', '.join(OBJECTIVES)}")
     if not isinstance(told, Mapping):
         raise RecipeInvalid(f"objectives.{name} must hold keys and values such as weight: 1")
-    weight = _value(told.get("weight", 1.0), float, f"objectives.{name}.weight")
-    assert isinstance(weight, float)
-    if weight <= 0:
-        raise RecipeInvalid(f"objectives.{name}.weight must be above 0, not {shown(weight)}")
+    weight = _value(told.get("weight", 1.0), Positive, f"objectives.{name}.weight")
     rest = {key: value for key, value in told.items() if key != "weight"}
-    objective: Objective = _made(OBJECTIVES[name], rest, f"objectives.{name}.", ("weight",))
-    for each in fields(OBJECTIVES[name]):
-        value = getattr(objective, each.name)
-        if wanted := _lacking(each.name, value):
-            raise RecipeInvalid(f"objectives.{name}.{each.name} must be {wanted}, not {shown(value)}")
-    return weight, objective
-
-
-def _lacking(key: str, value: float | tuple[int, ...]) -> str:
-    """What a setting of an objective must be and is not; empty if it is."""
-    if isinstance(value, tuple):
-        return "" if value and min(value) >= 1 else "whole numbers above 0"
-    if key in _SHARES:
-        return "" if 0 <= value <= 1 else "between 0 and 1"
-    if key == "agree":  # a weight
-        return "" if value >= 0 else "0 or above"
-    return "" if value > 0 else "above 0"
+    return weight, _made(OBJECTIVES[name], rest, f"objectives.{name}.", ("weight",))
 
 
 def _float(value: float) -> float:
@@ -160,17 +126,26 @@ def _float(value: float) -> float:
 
 
 def _made(kind: type[T], found: object, place: str, beside: tuple[str, ...] = ()) -> T:
-    """A dataclass of numbers, names, numbers in rows and mappings, each of the type that its field has."""
+    """A dataclass of numbers, names, numbers in rows and mappings, each of the type and in the range that its field has."""
     if not isinstance(found, Mapping):
         raise RecipeInvalid(f"{place.rstrip('.') or 'a recipe'} must hold keys and values, not {shown(found)}")
-    known = get_type_hints(kind)
+    known = get_type_hints(kind, include_extras=True)
     names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
     if unknown := [key for key in found if key not in names]:
         raise RecipeInvalid(f"{place}{unknown[0]} is unknown; known are {', '.join([*beside, *names])}")
     return kind(**{name: _value(value, known[name], place + name) for name, value in found.items()})
 
 
-def _value(value: object, kind: Any, place: str) -> object:
+def _value(value: object, kind: Any, place: str) -> Any:
+    """Of the type `kind`, and in the range that it is annotated with."""
+    typed = _typed(value, get_args(kind)[0] if get_origin(kind) is Annotated else kind, place)
+    for each in getattr(kind, "__metadata__", ()):
+        if not each.holds(typed):
+            raise RecipeInvalid(f"{place} must be {each.words}, not {shown(value)}")
+    return typed
+
+
+def _typed(value: object, kind: Any, place: str) -> object:
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(found := _float(value)):
             raise RecipeInvalid(f"{place} must be a finite number, not {shown(value)}")

@@ -61,3 +61,9 @@ def sentence(documents: Sequence[Document], place: tuple[int, int]) -> str:
     """The text of one of these."""
     start, end = documents[place[0]].sentences[place[1]]
     return documents[place[0]].text[start:end]
+
+
+def some_sentences(documents: Sequence[Document], chance: Random, most: int) -> list[str]:
+    """The texts of `most` of them, drawn; of all, in any order, where there are no more."""
+    found = sentences(documents)
+    return [sentence(documents, place) for place in chance.sample(found, min(most, len(found)))]

@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 
 from spanstream.representations.training.losses import distance
 from spanstream.representations.training.objective import Document, Draw, Sight
+from spanstream.representations.training.settings import Share
 from spanstream.representations.training.views import alone, in_context, sentence, sentences
 
 
@@ -24,7 +25,7 @@ from spanstream.representations.training.views import alone, in_context, sentenc
 class Consensus:
     """`alone`: the weight of the reading alone, 0..1."""
 
-    alone: float = 0.5
+    alone: Share = 0.5
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """All passages, and all their sentences."""

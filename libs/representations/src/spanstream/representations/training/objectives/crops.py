@@ -10,6 +10,7 @@ import torch
 
 from spanstream.representations.training.losses import info_nce
 from spanstream.representations.training.objective import Document, Draw, Sight
+from spanstream.representations.training.settings import Positive, Share
 from spanstream.representations.training.views import alone, crop
 
 
@@ -17,9 +18,9 @@ from spanstream.representations.training.views import alone, crop
 class Crops:
     """`least` and `most`: shares of a text's words."""
 
-    temperature: float = 0.05
-    least: float = 0.1
-    most: float = 0.5
+    temperature: Positive = 0.05
+    least: Share = 0.1
+    most: Share = 0.5
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """Two crops a document."""

@@ -18,8 +18,9 @@ from torch import nn
 
 from spanstream.representations.training.losses import reconstruction
 from spanstream.representations.training.objective import Document, Draw, Sight
+from spanstream.representations.training.settings import Count, Share
 from spanstream.representations.training.student import Student
-from spanstream.representations.training.views import alone, sentence, sentences, thinned
+from spanstream.representations.training.views import alone, some_sentences, thinned
 
 _LONGEST = 64  # tokens of a sentence that are written again
 
@@ -28,13 +29,12 @@ _LONGEST = 64  # tokens of a sentence that are written again
 class Denoising:
     """`keep`: the share of a sentence's words that is read; `texts`: sentences of a batch, at most."""
 
-    keep: float = 0.4
-    texts: int = 16
+    keep: Share = 0.4
+    texts: Count = 16
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """Sentences with words left out."""
-        found = sentences(documents)
-        wholes = [sentence(documents, place) for place in chance.sample(found, min(self.texts, len(found)))]
+        wholes = some_sentences(documents, chance, self.texts)
         return Draw([alone(thinned(each, chance, self.keep, self.keep)) for each in wholes], partial(_loss, wholes))
 
     def assistant(self, student: Student) -> nn.Module:

@@ -10,21 +10,21 @@ import torch
 
 from spanstream.representations.training.losses import info_nce
 from spanstream.representations.training.objective import Document, Draw, Sight
-from spanstream.representations.training.views import alone, sentence, sentences
+from spanstream.representations.training.settings import Count, Positive
+from spanstream.representations.training.views import alone, some_sentences
 
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
     """`texts`: sentences of a batch, at most."""
 
-    temperature: float = 0.05
-    texts: int = 32
+    temperature: Positive = 0.05
+    texts: Count = 32
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """Each sentence twice."""
-        found = sentences(documents)
-        chosen = chance.sample(found, min(self.texts, len(found)))
-        return Draw([alone(sentence(documents, place)) for place in chosen for _ in range(2)], self._loss)
+        chosen = some_sentences(documents, chance, self.texts)
+        return Draw([alone(each) for each in chosen for _ in range(2)], self._loss)
 
     def _loss(self, sight: Sight) -> torch.Tensor:
         wholes = torch.stack([each.whole for each in sight.now])

@@ -17,23 +17,23 @@ import torch
 
 from spanstream.representations.training.losses import agreement, late_interaction
 from spanstream.representations.training.objective import Document, Draw, Sight
-from spanstream.representations.training.views import alone, by_words, in_context, sentence, sentences, thinned, words
+from spanstream.representations.training.settings import Count, Positive, Share
+from spanstream.representations.training.views import alone, by_words, in_context, some_sentences, thinned, words
 
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
     """`queries`: of a batch, at most; `least` and `most`: shares of a sentence's words."""
 
-    temperature: float = 0.05
-    queries: int = 48
-    least: float = 0.2
-    most: float = 0.6
+    temperature: Positive = 0.05
+    queries: Count = 48
+    least: Share = 0.2
+    most: Share = 0.6
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """All passages, and words of some of their sentences; the teacher reads the words of both."""
-        found = sentences(documents)
-        chosen = chance.sample(found, min(self.queries, len(found)))
-        asked = [thinned(sentence(documents, place), chance, self.least, self.most) for place in chosen]
+        chosen = some_sentences(documents, chance, self.queries)
+        asked = [thinned(each, chance, self.least, self.most) for each in chosen]
         texts = [in_context(document) for document in documents] + [alone(text) for text in asked]
         read, owner, first = [], list[int](), 0
         for document in documents:

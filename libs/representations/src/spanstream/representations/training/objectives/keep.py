@@ -10,20 +10,19 @@ import torch
 
 from spanstream.representations.training.losses import distance
 from spanstream.representations.training.objective import Document, Draw, Sight
-from spanstream.representations.training.views import alone, in_context, sentence, sentences, thinned
+from spanstream.representations.training.settings import Count
+from spanstream.representations.training.views import alone, in_context, some_sentences, thinned
 
 
 @dataclass(frozen=True, slots=True)
 class Keep:
     """`queries`: of a batch, at most."""
 
-    queries: int = 32
+    queries: Count = 32
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """All passages, and words of some sentences."""
-        found = sentences(documents)
-        chosen = chance.sample(found, min(self.queries, len(found)))
-        words = [alone(thinned(sentence(documents, place), chance, 0.3, 1.0)) for place in chosen]
+        words = [alone(thinned(each, chance, 0.3, 1.0)) for each in some_sentences(documents, chance, self.queries)]
         return Draw([in_context(document) for document in documents] + words, _loss)
 
 

@@ -14,7 +14,8 @@ import torch
 
 from spanstream.representations.training.losses import agreement, at_prefixes, info_nce
 from spanstream.representations.training.objective import Document, Draw, Sight
-from spanstream.representations.training.views import alone, sentence, sentences, thinned
+from spanstream.representations.training.settings import Count, Counts, NotNegative, Positive
+from spanstream.representations.training.views import alone, some_sentences, thinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +24,15 @@ class Layers:
     preferring what the last layer prefers; `texts`: sentences of a batch, at most.
     """
 
-    layers: tuple[int, ...] = (2, 4)
-    dimensions: tuple[int, ...] = (192, 96)
-    agree: float = 1.0
-    temperature: float = 0.05
-    texts: int = 32
+    layers: Counts = (2, 4)
+    dimensions: Counts = (192, 96)
+    agree: NotNegative = 1.0
+    temperature: Positive = 0.05
+    texts: Count = 32
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """Sentences, and words of each."""
-        found = sentences(documents)
-        texts = [sentence(documents, place) for place in chance.sample(found, min(self.texts, len(found)))]
+        texts = some_sentences(documents, chance, self.texts)
         every = [alone(each) for text in texts for each in (text, thinned(text, chance, 0.3, 0.7))]
         return Draw(every, self._loss, layers=self.layers)
 

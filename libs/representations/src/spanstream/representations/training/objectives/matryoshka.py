@@ -10,21 +10,21 @@ import torch
 
 from spanstream.representations.training.losses import at_prefixes, info_nce
 from spanstream.representations.training.objective import Document, Draw, Sight
-from spanstream.representations.training.views import alone, sentence, sentences, thinned
+from spanstream.representations.training.settings import Count, Counts, Positive
+from spanstream.representations.training.views import alone, some_sentences, thinned
 
 
 @dataclass(frozen=True, slots=True)
 class Matryoshka:
     """`dimensions`: how many components; `texts`: sentences of a batch, at most."""
 
-    dimensions: tuple[int, ...] = (192, 128, 96, 64, 48)
-    temperature: float = 0.05
-    texts: int = 32
+    dimensions: Counts = (192, 128, 96, 64, 48)
+    temperature: Positive = 0.05
+    texts: Count = 32
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """Sentences, and words of each."""
-        found = sentences(documents)
-        texts = [sentence(documents, place) for place in chance.sample(found, min(self.texts, len(found)))]
+        texts = some_sentences(documents, chance, self.texts)
         return Draw([alone(each) for text in texts for each in (text, thinned(text, chance, 0.3, 0.7))], self._loss)
 
     def _loss(self, sight: Sight) -> torch.Tensor:

@@ -14,6 +14,7 @@ import torch
 
 from spanstream.representations.training.losses import info_nce
 from spanstream.representations.training.objective import Document, Draw, Sight
+from spanstream.representations.training.settings import Positive
 from spanstream.representations.training.views import alone, in_context
 
 
@@ -21,7 +22,7 @@ from spanstream.representations.training.views import alone, in_context
 class Pairs:
     """Learns from documents with `queries` only."""
 
-    temperature: float = 0.05
+    temperature: Positive = 0.05
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """One question of each document that has any, against all documents and what looks like an answer to it."""

@@ -15,6 +15,7 @@ import torch
 
 from spanstream.representations.training.losses import info_nce, suspects
 from spanstream.representations.training.objective import Document, Draw, Sight
+from spanstream.representations.training.settings import Count, Positive, Share
 from spanstream.representations.training.student import Vectors
 from spanstream.representations.training.views import alone, crop, in_context, sentence, sentences, thinned
 
@@ -23,10 +24,10 @@ from spanstream.representations.training.views import alone, crop, in_context, s
 class Sentences:
     """`queries`: of a batch, at most; `least` and `most`: shares of a sentence's words."""
 
-    temperature: float = 0.05
-    queries: int = 32
-    least: float = 0.3
-    most: float = 0.7
+    temperature: Positive = 0.05
+    queries: Count = 32
+    least: Share = 0.3
+    most: Share = 0.7
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """All passages, and words of some of their sentences: half of them runs, half of them here and there."""

@@ -17,15 +17,16 @@ import torch
 from spanstream.encoder.encoder import Text
 from spanstream.representations.training.losses import group_contrast
 from spanstream.representations.training.objective import Document, Draw, Sight
+from spanstream.representations.training.settings import Count, Positive
 
 
 @dataclass(frozen=True, slots=True)
 class Spans:
     """`spans`: of each text; `longest`: sentences of one."""
 
-    temperature: float = 0.05
-    spans: int = 4
-    longest: int = 3
+    temperature: Positive = 0.05
+    spans: Count = 4
+    longest: Count = 3
 
     def draw(self, documents: Sequence[Document], chance: Random) -> Draw:
         """Each document with runs of its sentences; those of one sentence have no part that is not the whole."""
