@@ -80,5 +80,8 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path: Path) -> None:
     path.write_text("steps: [")
     with pytest.raises(RecipeInvalid, match="not YAML"):
         read_recipe(path)
+    path.write_text("steps: 5\nsteps: 6\n")
+    with pytest.raises(RecipeInvalid, match="steps stands there twice"):
+        read_recipe(path)
     path.write_text("steps: 5\n")
     assert read_recipe(path).steps == 5

@@ -27,13 +27,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from yaml.constructor import ConstructorError
 
 from spanstream.encoder.encoder import PRECISIONS
 from spanstream.representations.errors import ReleaseInvalid, TransformInvalid, shown
 from spanstream.representations.poolings import Operator, Pooling
 from spanstream.representations.stages import Truncate
 from spanstream.representations.transforms import Chain, StageSpec, parse_stages
+from spanstream.representations.unique_keys import UniqueKeys
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 SUFFIXES = (".yaml", ".yml")
@@ -67,7 +67,7 @@ class Release:
 def read_release(path: Path) -> Release:
     """Read a release file. Raises ReleaseInvalid, which names the key and what may stand there."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        document = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)
     except OSError as error:
         raise ReleaseInvalid(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date of month 13, say
@@ -137,16 +137,6 @@ def _layers(found: list[Any] | None) -> tuple[int, ...]:
     if not found or not all(isinstance(layer, int) and not isinstance(layer, bool) for layer in found):
         raise ReleaseInvalid("pooling.layers must be a list of layer numbers, such as [-1] or [1, -1]")
     return tuple(found)
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := [key for key in keys if keys.count(key) > 1]:
-            raise ConstructorError(None, None, f"{twice[0]} stands there twice", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 class _Keys:

@@ -41,6 +41,7 @@ from spanstream.representations.training.settings import (
     Range,
     at_least,
 )
+from spanstream.representations.unique_keys import UniqueKeys
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """Raises RecipeInvalid, which names the key and what may stand there."""
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)
     except OSError as error:
         raise RecipeInvalid(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
