@@ -23,6 +23,7 @@ from spanstream.standalone import child, jars
 from spanstream.standalone.broker import JVM
 from spanstream.standalone.ports import HOST, free_port, is_free
 from tests.chaos.proxy import Proxy
+from tests.fixtures import freezing
 
 START_SECONDS = 180.0  # three nodes at once, on a busy machine
 REPLICAS, MIN_IN_SYNC = 3, 2
@@ -117,8 +118,9 @@ class Node:
         self._process.wait()
 
     def freeze(self) -> None:
-        """SIGSTOP: its connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        """Its connections stay open and nothing answers."""
+        assert self._process is not None
+        freezing.freeze(self._process.pid)
 
     def thaw(self) -> None:
         """SIGCONT."""

@@ -22,6 +22,7 @@ from spanstream.eventlog.log import Outgoing, Record
 from spanstream.events import topics
 from spanstream.standalone import child, jars
 from spanstream.standalone.broker import BrokerError, LocalBroker
+from tests.fixtures.freezing import freeze
 
 TOPIC = topics.DOCUMENTS.name
 
@@ -169,7 +170,7 @@ def test_what_a_silent_broker_does_not_acknowledge_is_bounded_and_goes_on_when_i
     producer = log.producer()
     message = Outgoing(TOPIC, b"k", random.Random(1).randbytes(600_000))
     producer.publish([message])  # it knows the broker
-    os.kill(broker.pid, signal.SIGSTOP)
+    freeze(broker.pid)
     try:
         for _ in range(MAX_UNACKNOWLEDGED_BYTES // 600_000 + 1):
             with pytest.raises(LogUnavailable) as refused:
@@ -189,7 +190,7 @@ def test_a_producer_that_is_closed_under_a_silent_broker_tells_who_waits(folder:
     producer = log.producer()
     message = Outgoing(TOPIC, b"k", b"value")
     producer.publish([message])  # it knows the broker
-    os.kill(broker.pid, signal.SIGSTOP)
+    freeze(broker.pid)
     told: list[type] = []
 
     def wait() -> None:
