@@ -15,6 +15,7 @@ import torch
 from spanstream.representations.errors import ModelUnsupported
 from spanstream.representations.int8 import int8_pass
 from spanstream.representations.model import Model
+from spanstream.representations.prepacked import prepack
 
 _SAMPLE = (
     "A stream of document events becomes a search index of meaning at every granularity.",
@@ -47,7 +48,7 @@ def calibrate(model: Model) -> tuple[Model, Calibration]:
 
     Call it before other threads use torch: it lowers torch's number of threads for a moment.
     """
-    copies = [replace(model, network=copy.deepcopy(model.network).to(torch.bfloat16), dtype="bfloat16")]
+    copies = [prepack(replace(model, network=copy.deepcopy(model.network).to(torch.bfloat16), dtype="bfloat16"))]
     with suppress(ModelUnsupported):
         copies.append(_int8(model))
     cosines = {}
@@ -56,9 +57,10 @@ def calibrate(model: Model) -> tuple[Model, Calibration]:
             cosines[other.dtype] = _cosine(model, other)
         except (RuntimeError, TypeError):  # the model has an operation that this type has not, as FNet's transform
             copies.remove(other)
-    speeds = _speeds([model, *copies])
+    models = [prepack(model), *copies]
+    speeds = _speeds(models)
     chosen = choice(speeds, cosines)
-    fastest = next(each for each in (model, *copies) if each.dtype == chosen)
+    fastest = next(each for each in models if each.dtype == chosen)
     return fastest, Calibration(chosen, speeds, cosines)
 
 

@@ -25,6 +25,14 @@ _ACTIVATIONS = ("gelu",)
 _COMPILABLE = sys.version_info < (3, 14)
 
 
+def attention(mixed: torch.Tensor, heads: int, mask: torch.Tensor) -> torch.Tensor:
+    """Queries, keys and values [rows, length, 3 * width] -> what each token's heads take from the others [rows, length, width]."""
+    rows, length, width = mixed.shape[0], mixed.shape[1], mixed.shape[2] // 3
+    parts = mixed.view(rows, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+    context = functional.scaled_dot_product_attention(parts[0], parts[1], parts[2], mask)
+    return context.transpose(1, 2).reshape(rows, length, width)
+
+
 class Layer(nn.Module):
     """One block, post-norm: attention with queries, keys and values from one product, then the feed-forward part."""
 
@@ -46,10 +54,7 @@ class Layer(nn.Module):
 
     def attend(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The first half of it."""
-        rows, length, width = states.shape
-        mixed = self.mixed(states).view(rows, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        context = functional.scaled_dot_product_attention(mixed[0], mixed[1], mixed[2], mask)
-        context = context.transpose(1, 2).reshape(rows, length, width)
+        context = attention(self.mixed(states), self.heads, mask)
         result: torch.Tensor = self.first_norm(self.attended(context).add_(states))
         return result
 
@@ -71,7 +76,7 @@ class Bert(nn.Module):
         words: nn.Module,
         positions: nn.Parameter,
         norm: nn.Module,
-        layers: Sequence[Layer],
+        layers: Sequence[nn.Module],
         averaged: Sequence[int],
     ) -> None:
         """`positions` [longest, width]. `averaged`: as `layers` of `forward_pass`, counted from 0."""

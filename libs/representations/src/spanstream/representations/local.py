@@ -23,6 +23,7 @@ from spanstream.representations.cache import WindowCache, key_of
 from spanstream.representations.calibration import Calibration, calibrate, in_int8
 from spanstream.representations.model import Model, load, named
 from spanstream.representations.pooling import Pool, pooled
+from spanstream.representations.prepacked import prepack
 from spanstream.representations.release import Release
 from spanstream.representations.rows import Row, plan
 from spanstream.representations.static import StaticEncoder, holds_table
@@ -255,6 +256,6 @@ def open_local(
     elif dtype == "int8":
         model = in_int8(load(release, device=device))
     else:
-        model = load(release, dtype=getattr(torch, dtype), device=device)
+        model = prepack(load(release, dtype=getattr(torch, dtype), device=device))
     budget = _BUDGET if device == "cpu" else _ACCELERATOR_BUDGET
     return LocalEncoder(model, budget=budget, threads=threads, calibration=calibration, observe=observe, cache=cache)
