@@ -33,6 +33,7 @@ from tests.bench.result import Result, Row, row
 
 NONE = np.empty((0, 2), np.int32)
 PEER_BATCH = 32
+ROW = 20  # questions asked of one encoder before the other's turn
 ARRIVING = 32  # texts of one arrival-order batch, and of one call of a stream
 BUDGET = 4096  # tokens of a batch of the ONNX peers: 2,048 and 8,192 were not faster
 FLOP_PER_TOKEN, FLOP_PER_PAIR = (
@@ -44,7 +45,7 @@ BARS = {"float32": 1.3, "int8": 2.0, "bfloat16": 4.0}  # of P1
 
 def measure(*, short: bool) -> Result:
     """A B C ... interleaved, fresh texts each time; torch computes on all cores for the peer, a thread a core for ours."""
-    count, repetitions, asked = (12, 2, 3) if short else (400, 7, 200)
+    count, repetitions, asked = (12, 2, 3) if short else (400, 15, 200)
     observed: list[Batch] = []
     with _opened("auto", observed.append) as ours, _opened("float32") as full, tempfile.TemporaryDirectory() as folder:
         peer = _SentenceTransformers()
@@ -73,8 +74,10 @@ def measure(*, short: bool) -> Result:
             flop += float((lengths * (FLOP_PER_TOKEN + FLOP_PER_PAIR * lengths)).sum()) * (repetition >= 0)
         streamed = _stream(ours, observed, texts * (1 if short else 5))
         questions = corpus.questions(asked)
-        single = {"ours": _single(lambda text: _encode(ours, [text], query=True), questions)}
-        single["peer"] = _single(lambda text: peer.encode([text]), questions)
+        single = _single(
+            {"ours": lambda text: _encode(ours, [text], query=True), "peer": lambda text: peer.encode([text])},
+            questions,
+        )
         dtype = ours.info().dtype
     return _result(seconds, cosines, tokens, flop, streamed, _arriving(lengths), single, dtype)
 
@@ -100,6 +103,7 @@ def _result(
     if dtype in peaks:
         shares[dtype] = flop / sum(seconds["ours"]) / 1e9 / peaks[dtype]
     bar = BARS[dtype]
+    alone = ratio(single["ours"], single["peer"])
     one, other = (statistics.median(single[name]) for name in ("ours", "peer"))
     rows: list[Row] = [
         row(f"P1 ours ({dtype}) ÷ sentence-transformers", _shown(to_peer), f"≥ {bar}", to_peer["interval"][0] >= bar),
@@ -115,7 +119,7 @@ def _result(
         row("P2 share of GEMM peak, float32", f"{shares['float32']:.2f}", "≥ 0.60", shares["float32"] >= 0.6),
         row("P3 real ÷ padded tokens, streaming", f"{streamed:.3f}", "≥ 0.95", streamed >= 0.95),
         row(f"P3 the same, batches of {ARRIVING} as they arrive", f"{arriving:.3f}"),
-        row("P4 one query, p50 ÷ sentence-transformers", f"{one / other:.2f}", "≤ 0.40", one / other <= 0.4),
+        row("P4 one query ÷ sentence-transformers", _shown(alone), "≤ 0.40", alone["interval"][1] <= 0.4),
         row("P4 one query, p50 ms: ours, theirs", f"{1000 * one:.1f}, {1000 * other:.1f}"),
     ]
     if dtype == "bfloat16":
@@ -132,6 +136,7 @@ def _result(
             "to_sentence_transformers": to_peer,
             "float32_to_sentence_transformers": full_to_peer,
             "float32_to_onnx": to_onnx,
+            "query_to_sentence_transformers": alone,
             "to_onnx_int8": to_int8,
             "gemm_gflops_all_cores": peaks,
             "share_of_peak": shares,
@@ -267,14 +272,20 @@ def _arriving(lengths: NDArray[np.int64]) -> float:
     return float(lengths.sum() / sum(len(part) * part.max() for part in parts))
 
 
-def _single(encode: Callable[[str], object], questions: Sequence[str]) -> list[float]:
-    """Seconds of each question alone."""
-    seconds = []
-    for question in [*questions[:5], *questions]:  # the first five warm up
-        begun = time.perf_counter()
-        encode(question)
-        seconds.append(time.perf_counter() - begun)
-    return seconds[5:]
+def _single(encoders: dict[str, Callable[[str], object]], questions: Sequence[str]) -> dict[str, list[float]]:
+    """Seconds of each question alone. Some in a row and then the same by the other: threads of the one still spin for a moment
+    when it has answered, and the first five of a row, which are not counted, get what is left of that.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in encoders}
+    for start in range(0, len(questions), ROW):
+        some = questions[start : start + ROW]
+        for name, encode in encoders.items():
+            for number, question in enumerate([*some[:5], *some]):
+                begun = time.perf_counter()
+                encode(question)
+                if number >= min(5, len(some)):
+                    seconds[name].append(time.perf_counter() - begun)
+    return seconds
 
 
 def _all_cores(dtype: str) -> float:
