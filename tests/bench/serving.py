@@ -58,10 +58,20 @@ def measure(*, short: bool) -> Result:
     wanted = _short() if short else _long()
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    with (
-        servers.running(wanted) as addresses,
-        ProcessPoolExecutor(PROCESSES, context, initializer=clients.share, initargs=(stop,)) as pool,
-    ):
+    with ProcessPoolExecutor(PROCESSES, context, initializer=clients.share, initargs=(stop,)) as pool:
+        sides = _in_turn(pool, wanted, model, count, each, repetitions)
+        promised: dict[str, dict[str, Any]] = {}
+        for server in (one for one in wanted if one.name in sides and one.name in (DEFAULT, TWO)):
+            with servers.running([server]) as addresses:  # by itself: what others do at rest is not its bulk
+                promised |= {name: _priority(pool, stop, at, short=short) for name, at in addresses.items()}
+    return _result(sides, promised, absent=[server.name for server in wanted if server.name not in sides])
+
+
+def _in_turn(
+    pool: ProcessPoolExecutor, wanted: Sequence[servers.Server], model: Model, count: int, each: int, repetitions: int
+) -> dict[str, _Side]:
+    """What all that start do with the same requests of `count` clients."""
+    with servers.running(wanted) as addresses:
         sides = {name: _Side() for name in addresses}
         for repetition in range(repetitions + 1):  # the first warms up
             asked = count * (each if repetition else 1)
@@ -75,10 +85,7 @@ def measure(*, short: bool) -> Result:
                 reference = _by_number(found[servers.PER_REQUEST.name])
                 for name, answers in found.items():
                     sides[name].cosines += _cosines(answers, reference)
-        promised = {
-            name: _priority(pool, stop, addresses[name], short=short) for name in (DEFAULT, TWO) if name in addresses
-        }
-    return _result(sides, promised, absent=[server.name for server in wanted if server.name not in addresses])
+    return sides
 
 
 def _short() -> list[servers.Server]:
