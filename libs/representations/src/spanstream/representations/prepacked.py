@@ -78,11 +78,11 @@ def _parts(linear: Any) -> tuple[nn.Buffer, nn.Buffer]:
 
 def _available(weights: torch.Tensor) -> bool:
     """Whether torch has these operations, and oneDNN products of this type, where the weights are."""
-    if weights.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    if not torch.backends.cpu.get_cpu_capability().startswith("AVX") or not hasattr(
-        torch.ops.mkldnn, "_linear_pointwise"
-    ):
-        return False
-    small = weights.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return small or weights.dtype == torch.float32
+    present = (
+        weights.device.type == "cpu"
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+    small = weights.dtype == torch.bfloat16 and present and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return small or (present and weights.dtype == torch.float32)
