@@ -129,6 +129,26 @@ def test_services_load_nothing_that_they_must_not(service: str) -> None:
     assert not loaded & UNLOADED[service]
 
 
+_LOADED = """
+import sys, atexit
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+sys.argv = ["spanstream", "{command}", "--help"]
+from spanstream.client.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["search", "explain-miss", "topics"])
+def test_a_command_loads_nothing_that_only_others_need(command: str) -> None:
+    code = _LOADED.format(command=command)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"spanstream {command}" in done.stdout
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert "spanstream" in loaded
+    assert not loaded & {"fastapi", "numpy", "torch", "kafka", "qdrant_client", "qdrant_edge"}
+
+
 def without_local(command: str) -> subprocess.CompletedProcess[str]:
     code = _WITHOUT.format(local=sorted(LOCAL), command=command)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)

@@ -52,9 +52,9 @@ class Ours:
         self._rows: dict[str, int] = {}
 
     def add(self, first: int, vectors: Matrix) -> None:
-        self._store.upsert_passages([self._passage(first + i, vector) for i, vector in enumerate(vectors)])
         ids = [str(passage_id(self._key, 1, HASH, first + i)) for i in range(len(vectors))]
-        self._rows |= {id: first + i for i, id in enumerate(ids)}
+        self._rows |= {id: first + i for i, id in enumerate(ids)}  # before a search beside this can find them
+        self._store.upsert_passages([self._passage(first + i, vector) for i, vector in enumerate(vectors)])
 
     def search(self, vector: Matrix, count: int) -> list[int]:
         (found,) = self._store.rank([Query(Dense(vector), Scope("bench"), count)])

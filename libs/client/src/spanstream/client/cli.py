@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points, version
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -300,7 +300,7 @@ def sources(url: Url = None, as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command; errors are one line on standard error and an exit code."""
-    for plugin in entry_points(group=PLUGINS):
+    for plugin in _needed(sys.argv[1:2]):
         try:
             command = plugin.load()
         except ModuleNotFoundError:
@@ -316,6 +316,15 @@ def main() -> None:
     except SpanstreamError as error:
         sys.stderr.write(f"spanstream: {output.clean(str(error))}{_advice(error)}\n")
         sys.exit(_exit_code(error))
+
+
+def _needed(first: list[str]) -> list[EntryPoint]:
+    """The plug-ins that a command line which begins so needs: reading all of them takes longer than a search."""
+    plugins = entry_points(group=PLUGINS)
+    if named := [plugin for plugin in plugins if plugin.name in first]:
+        return named
+    own = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    return [] if own.intersection(first) else list(plugins)
 
 
 @contextmanager
