@@ -56,7 +56,7 @@ test-unit: $(STAMP) ## Unit and contract tests, in seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -m "not integration"
 
 chaos: $(STAMP) ## Every promise attacked, long form: simulated and real faults, some four hours, which go on where they were; writes docs/reliability-report.md
-	$(BIN)/python -m pytest tests/chaos tests/integration/test_redrive.py tests/integration/test_restore.py tests/integration/test_migration.py --long -s
+	$(BIN)/python -m pytest tests/chaos tests/integration/test_redrive.py tests/integration/test_restore.py tests/integration/test_migration.py tests/integration/test_moving.py --long -s
 	$(BIN)/python -m tests.chaos.simulation --mutants
 	$(BIN)/python -m tests.chaos.simulation --seeds 50000 --json bench-results/simulation.json
 	$(BIN)/python -m tests.chaos.isolation --queries 100000 --json bench-results/isolation.json

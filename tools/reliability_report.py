@@ -190,6 +190,7 @@ RUNS = {
     "restore": Run(("I11", "I24"), "pytest tests/integration/test_restore.py --long -s", _restored),
     "overload": Run(("I15",), "python -m tests.bench.overload", _overload),
     "migration": Run(("I23",), "pytest tests/integration/test_migration.py --long -s", _migrated),
+    "moving": Run(("I23",), "pytest tests/integration/test_moving.py --long -s", _migrated),
     "rehearsal": Run(("I21",), "make rehearse", _rehearsed),
     "rehearsal_production": Run(("I21",), "make rehearse", _rehearsed),
     "rehearsal_migration": Run(("I23",), "make rehearse", _moved),
