@@ -59,6 +59,7 @@ def up(
             folder.path,
             composition.admin_url,
             composition.release,
+            with_gateway="gateway" in plan.targets,
             with_samples=with_samples and {"ingestor", "gateway"} <= plan.targets,
             as_json=as_json,
             began=began,
