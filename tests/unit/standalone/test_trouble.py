@@ -34,6 +34,7 @@ def test_port_in_use_names_the_option() -> None:
         (StoreCorrupt("the index cannot be read; move it away"), "index"),
         (ReleaseInvalid("release.yaml: pooling.colour is not known here"), "Release.yaml: pooling.colour"),
         (RuntimeError("surprise"), "surprise"),
+        (ValueError("zip() argument 2 is shorter"), "unexpected"),
     ],
 )
 def test_failure_has_a_sentence_and_advice(error: Exception, word: str) -> None:

@@ -35,7 +35,7 @@ def explain(error: BaseException) -> Trouble:
                 f"{_sentence(error)}",
                 f"Stop the other program, or choose another port: {command()} up {option} 0 takes any free one.",
             )
-        case SettingsError() | ValueError():
+        case SettingsError():
             return Trouble("The settings are not valid.", str(error))
         case OSError(errno=number) if number in _DISK:
             return Trouble("The disk is full.", "Free some space and start again; nothing that was accepted is lost.")
