@@ -60,7 +60,9 @@ def build(
     if reranker is None and settings.reranker_url is not None:
         owned.append(reranker := HttpReranker(settings.reranker_url))
     own_http = http is None
-    http = http or HttpServer("gateway", settings.http_host, settings.http_port, title="Spanstream search")
+    http = http or HttpServer(
+        "gateway", settings.http_host, settings.http_port, title="Spanstream search", variable="GATEWAY_HTTP_PORT"
+    )
 
     beside = settings.next_encoder_url is not None
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression, home, beside=beside)
