@@ -31,6 +31,7 @@ class DataFolder:
         self.blobs = self.path / "blobs"
         self.windows = self.path / "windows"  # what documents' windows gave; may be deleted at any time
         self.log = self.path / "logs" / "spanstream.log"
+        self.processes_log = self.log.with_name("processes.log")  # of services in processes of their own
         self.keys = self.path / "keys.json"
         self.audit = self.path / "audit.jsonl"
         self.receipt_key = self.path / "receipt-key.pem"
