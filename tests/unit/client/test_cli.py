@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import threading
@@ -221,3 +222,15 @@ def test_folder_without_documents_says_what_is_looked_for(server: Server, tmp_pa
     assert "nothing to ingest in" in done.stderr
     assert ".docx .htm .html .jsonl .markdown .md .ndjson .pdf" in done.stderr
     assert not server.asked
+
+
+def test_folder_that_cannot_be_read_is_a_usage_error(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    told = run("ingest", str(tmp_path))
+    assert told.exit_code == 2
+    assert "cannot be read: Permission denied" in " ".join(told.output.replace("│", "").split())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,37 @@ def test_text_that_is_not_utf8_or_is_large_travels_as_a_file(tmp_path: Path) -> 
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     (tmp_path / "large.txt").write_bytes(b"x" * (files.BATCHED_BYTES + 1))
     assert all(isinstance(item, File) for item in files.select(tmp_path).items())
+
+
+@pytest.fixture
+def closed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, with one below it that cannot be read: by root either."""
+    entries = Path.iterdir
+
+    def refused(path: Path) -> Iterator[Path]:
+        if path.name == "deep":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    return folder
+
+
+def test_what_cannot_be_read_is_left_to_be_reported_and_the_rest_goes_on(closed: Path) -> None:
+    """One text of a colleague's ended the whole ingest in a traceback."""
+    selection = files.select(closed)
+    (closed / "a.md").unlink()
+    (closed / "r.jsonl").unlink()
+    deep = File("sub/deep", closed / "sub/deep")
+    assert selection.total() == 4
+    assert list(selection.items()) == [
+        File("a.md", closed / "a.md", "text/markdown"),
+        File("r.jsonl", closed / "r.jsonl"),
+        Document("sub/b.txt", "words"),
+        deep,
+    ]
+    with pytest.raises(PermissionError):
+        files.select(closed / "sub/deep")
 
 
 def test_prefix_keeps_ids_of_several_folders_apart(folder: Path) -> None:

@@ -92,8 +92,14 @@ def test_a_waiter_for_very_many_reads_few_at_a_time_and_all_at_its_end() -> None
     assert {len(asked) for asked in reads.asked[1:-1]} == {AT_ONCE}
 
 
+def test_who_does_not_wait_reads_once() -> None:
+    reads = Reads({})
+    assert asyncio.run(Watch(reads).heads({KEY: 1}, 0, dict)) == {}
+    assert reads.asked == [{KEY}]
+
+
 def test_waiter_stops_at_its_deadline() -> None:
-    assert asyncio.run(Watch(Reads({})).heads({KEY: 1}, 0, dict)) == {}
+    assert asyncio.run(Watch(Reads({})).heads({KEY: 1}, 0.05, dict)) == {}
 
 
 def test_what_the_caller_may_not_know_of_is_waited_for_as_if_it_were_unknown() -> None:

@@ -158,6 +158,11 @@ def test_a_port_in_use_is_found_before_anything_starts(server: HttpServer) -> No
         HttpServer("second", "127.0.0.1", server.port)
 
 
+def test_a_port_in_use_names_the_variable_that_chooses_another(server: HttpServer) -> None:
+    with pytest.raises(PortInUse, match="for admin: Address already in use; ADMIN_PORT chooses another port"):
+        admin.build(AdminSettings.read(port=server.port), [], [])
+
+
 def test_keys_bind_callers_to_their_tenant(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     acme, other = create_key(path, "one", "acme"), create_key(path, "two", "other", frozenset({"read"}))

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.runtime.auth import Authenticator
-from spanstream.runtime.settings import HttpSettings, LogSettings, SettingsError
+from spanstream.runtime.settings import HttpSettings, LogSettings, SettingsError, StoreAccessSettings
 
 
 class Example(HttpSettings):
@@ -52,6 +52,18 @@ def test_shown_redacts_secrets_and_can_show_only_what_differs() -> None:
     settings = Example.read(secret="hush", size=4)
     assert settings.shown()["EXAMPLE_SECRET"] == "**********"
     assert settings.shown(changed_only=True) == {"EXAMPLE_SIZE": 4, "EXAMPLE_SECRET": "**********"}
+
+
+@pytest.mark.parametrize(("given", "secret"), [(None, None), ("", None), ("hush", "hush")])
+def test_the_key_of_the_store_is_none_where_none_is_given(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, secret: str | None
+) -> None:
+    monkeypatch.delenv("STORE_API_KEY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("STORE_API_KEY", given)
+    settings = StoreAccessSettings.read()
+    assert settings.store_secret == secret
+    assert "hush" not in f"{settings} {settings.shown()}"
 
 
 def test_shown_redacts_passwords_in_addresses() -> None:

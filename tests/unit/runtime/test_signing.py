@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -49,6 +51,22 @@ def test_the_key_is_read_again_and_its_file_is_the_owners_alone(signer: Signer, 
     verify(Signer.read(file).sign(STATEMENT), signer.public_key)
     with pytest.raises(FileExistsError):
         Signer.create(file)
+
+
+def test_a_key_that_could_not_be_written_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file counted as made, and nothing could be signed with it."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "key.pem"
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            Signer.create(file)
+    assert not file.exists()
+    Signer.create(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_what_is_no_key_is_refused(signer: Signer, tmp_path: Path) -> None:

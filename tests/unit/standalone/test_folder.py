@@ -67,3 +67,15 @@ def test_damaged_key_file_is_explained(tmp_path: Path) -> None:
         config.save(
             folder.path, {"url": "http://127.0.0.1:1", "api_key": folder.key()}
         )  # a key that was saved helps no more
+
+
+def test_key_of_receipts_is_made_once_and_a_damaged_one_is_explained(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.make_receipt_key()
+    made = folder.receipt_key.read_bytes()
+    folder.make_receipt_key()
+    assert folder.receipt_key.read_bytes() == made
+    folder.receipt_key.write_bytes(b"")  # a kill before it was written
+    with pytest.raises(Trouble, match="damaged") as caught:
+        folder.make_receipt_key()
+    assert "move it away" in caught.value.advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from spanstream.runtime.http import PortInUse
 from spanstream.standalone import commands, processes
 from spanstream.standalone.composition import Plan
 from spanstream.standalone.folder import DataFolder
@@ -47,12 +49,12 @@ class Lines:
 def child(folder: Path, lines: Lines, **environment: str) -> Child:
     (folder / "program.py").write_text(PROGRAM)
     environment |= {"PYTHONPATH": str(folder)}
-    return Child("worker", "program", environment, "http://127.0.0.1:9", folder, lines)
+    return Child("worker", "program", environment, "http://127.0.0.1:9", DataFolder(folder), lines)
 
 
 def test_a_process_that_cannot_be_started_is_said_at_once_with_the_reason(tmp_path: Path) -> None:
     failures: list[BaseException] = []
-    worker = Child("worker", "program", {}, "http://127.0.0.1:9", tmp_path / "gone", print)
+    worker = Child("worker", "program", {}, "http://127.0.0.1:9", DataFolder(tmp_path / "gone"), print)
     with pytest.raises(ProcessDied, match=r"worker could not be started: .*No such file"):
         worker.start(failures.append)
     worker.stop(time.monotonic() + 1)
@@ -81,11 +83,13 @@ def test_child_that_dies_is_reported(tmp_path: Path) -> None:
         failures.append(error)
         died.set()
 
-    worker = child(tmp_path, Lines(), WORD="x", DIE="1")
+    worker = child(tmp_path, Lines(), WORD="no room left here", DIE="1")
     worker.start(report)
     assert died.wait(90)
     assert isinstance(failures[0], ProcessDied)
     assert "exit code 3" in str(failures[0])
+    assert "no room left here" in str(failures[0])
+    assert str(tmp_path / "logs" / "processes.log") in str(failures[0])
     worker.stop(time.monotonic() + 5)
 
 
@@ -94,6 +98,15 @@ def test_index_in_a_folder_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(Trouble, match="only one process") as caught:
         processes.build(plan, DataFolder(tmp_path), print)
     assert "--store-url" in caught.value.advice
+
+
+def test_a_port_of_the_api_that_is_taken_is_found_before_anything_runs(tmp_path: Path) -> None:
+    """The gateway's process died of it, and the panel spoke of something unexpected."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        plan = Plan(frozenset({"gateway"}), "127.0.0.1", port, 0, "memory:", "http://127.0.0.1:9", "http://127.0.0.1:9")
+        with pytest.raises(PortInUse, match=f":{port} for api: Address already in use"):
+            processes.build(plan, DataFolder(tmp_path), print)
 
 
 def test_replicas_of_the_encoder_are_a_child_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,11 @@ import socket
 
 import pytest
 
-from spanstream.eventlog.errors import Fatal
+from spanstream.eventlog.errors import Fatal, LogUnavailable
 from spanstream.representations.errors import ReleaseInvalid
 from spanstream.runtime.http import HttpServer, PortInUse
 from spanstream.runtime.settings import SettingsError
+from spanstream.standalone.processes import ProcessDied
 from spanstream.standalone.trouble import Trouble, explain
 from spanstream.store.errors import StoreCorrupt
 
@@ -33,7 +34,9 @@ def test_port_in_use_names_the_option() -> None:
         (SettingsError("GATEWAY_HTTP_PORT: too large"), "settings"),
         (StoreCorrupt("the index cannot be read; move it away"), "index"),
         (ReleaseInvalid("release.yaml: pooling.colour is not known here"), "Release.yaml: pooling.colour"),
+        (LogUnavailable("Kafka does not answer at 127.0.0.1:9"), "Kafka does not answer"),
         (RuntimeError("surprise"), "surprise"),
+        (ValueError("zip() argument 2 is shorter"), "unexpected"),
     ],
 )
 def test_failure_has_a_sentence_and_advice(error: Exception, word: str) -> None:
@@ -51,3 +54,9 @@ def test_what_ended_a_loop_is_explained_by_its_cause() -> None:
     error = Fatal("the index cannot be opened")
     error.__cause__ = StoreCorrupt("the index is damaged\nMove it away.")
     assert (explain(error).what, explain(error).advice) == ("The index is damaged", "Move it away.")
+
+
+def test_a_process_that_died_is_told_with_its_last_words() -> None:
+    trouble = explain(ProcessDied("The process of the gateway ended by itself (exit code 2).\nIts last words: no port"))
+    assert trouble.what == "The process of the gateway ended by itself (exit code 2)."
+    assert "no port" in trouble.advice

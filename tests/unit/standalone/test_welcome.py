@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from spanstream.client import config
 from spanstream.runtime.service import Report
 from spanstream.standalone.welcome import TELL_SECONDS, Welcome
 
@@ -46,9 +47,30 @@ def test_a_start_that_takes_long_says_what_it_waits_for_and_not_at_every_look(tm
         tmp_path,
         "http://127.0.0.1:1",
         str,
+        with_gateway=True,
         with_samples=False,
         as_json=False,
         began=time.monotonic() - TELL_SECONDS,
     )
     welcome.run(stop)
     assert shown.getvalue().count("Not ready yet: the encoder does not answer") == 1
+
+
+def test_without_a_gateway_nobody_is_asked_how_much_there_is(tmp_path: Path) -> None:
+    """It was said in red that the first documents did not get in."""
+    config.save(tmp_path, {"url": "http://127.0.0.1:9", "api_key": "k"})
+    shown = io.StringIO()
+    welcome = Welcome(
+        Console(file=shown, width=200),
+        [],
+        tmp_path,
+        "http://127.0.0.1:1",
+        str,
+        with_gateway=False,
+        with_samples=False,
+        as_json=False,
+        began=time.monotonic(),
+    )
+    welcome.run(threading.Event())
+    assert "did not get in" not in shown.getvalue()
+    assert "http://127.0.0.1:1/metrics" in shown.getvalue()

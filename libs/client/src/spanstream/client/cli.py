@@ -426,7 +426,10 @@ def _open(
     path = Path(name)
     if not path.exists():
         raise typer.BadParameter(f"no such file or folder: {name}", param_hint="PATH")
-    selection = files.select(path, prefix=prefix)
+    try:
+        selection = files.select(path, prefix=prefix)
+    except OSError as error:
+        raise typer.BadParameter(f"{name} cannot be read: {error.strerror}", param_hint="PATH") from error
     skipped.update(selection.skipped)
     return source or files.source_name(path), selection.items(), selection.total()
 

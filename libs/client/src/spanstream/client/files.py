@@ -43,12 +43,18 @@ class Selection:
         return sum(_lines(path) if path.suffix.lower() in RECORDS else 1 for path in self.paths)
 
     def items(self) -> Iterator[Item]:
-        """The documents, read when their turn comes; records as lines of JSON, each with its file and number."""
+        """The documents, read when their turn comes; records as lines of JSON, each with its file and number.
+
+        What cannot be read is a File: whoever sends it finds that out again, and goes on with the others.
+        """
         for path in self.paths:
             name = self.prefix + path.relative_to(self.folder).as_posix()
             if path.suffix.lower() in RECORDS:
-                with path.open("rb") as file:
-                    yield from lines(file, name)
+                try:
+                    with path.open("rb") as file:
+                        yield from lines(file, name)
+                except OSError:
+                    yield File(name, path)
             else:
                 yield _document(name, path)
 
@@ -59,12 +65,15 @@ def lines(file: Iterable[bytes], name: str) -> Iterator[Line]:
 
 
 def select(path: Path, *, prefix: bool = False) -> Selection:
-    """The documents of a folder, or a single file whatever its suffix. With `prefix` the ids begin with the folder's name."""
+    """The documents of a folder, or a single file whatever its suffix. With `prefix` the ids begin with the folder's name.
+
+    A folder below it that cannot be read is among them; raises OSError where that is `path` itself.
+    """
     if not path.is_dir():
         return Selection(path.parent, "", (path,))
     wanted, skipped = [], Counter[str]()
     for file in _walk(path):
-        if file.suffix.lower() in TEXT.keys() | BINARY.keys() | RECORDS:
+        if file.suffix.lower() in TEXT.keys() | BINARY.keys() | RECORDS or file.is_dir():
             wanted.append(file)
         else:
             skipped[file.suffix.lower() or "no suffix"] += 1
@@ -79,13 +88,18 @@ def source_name(path: Path) -> str:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Regular files in a stable order; hidden and build folders are left out, links are not followed."""
+    """Regular files in a stable order, and folders that cannot be read; hidden and build folders are left out, links are not
+    followed.
+    """
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith(".") or entry.is_symlink():
             continue
         if entry.is_dir():
             if entry.name not in IGNORED:
-                yield from _walk(entry)
+                try:
+                    yield from _walk(entry)
+                except OSError:
+                    yield entry
         elif entry.is_file():
             yield entry
 
@@ -93,14 +107,17 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _document(id: str, path: Path) -> Document | File:
     suffix = path.suffix.lower()
     kind = TEXT.get(suffix)
-    if kind is not None and path.stat().st_size <= BATCHED_BYTES:
-        try:
+    try:
+        if kind is not None and path.stat().st_size <= BATCHED_BYTES:
             return Document(id, path.read_bytes().decode("utf-8-sig"), content_type=kind)
-        except UnicodeDecodeError:
-            pass  # the server finds the encoding, or says what is wrong
+    except (UnicodeDecodeError, OSError):
+        pass  # the server finds the encoding, or says what is wrong; a file that cannot be read is reported when it is sent
     return File(id, path, kind or BINARY.get(suffix))
 
 
 def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
+    try:
+        with path.open("rb") as file:
+            return sum(1 for line in file if line.strip())
+    except OSError:
+        return 1  # the failure

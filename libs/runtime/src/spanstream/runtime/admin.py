@@ -22,7 +22,7 @@ class AdminServer(HttpServer):
     """The server, and the thread that looks whether the process is ready."""
 
     def __init__(self, settings: AdminSettings, readiness: Readiness) -> None:
-        super().__init__("admin", settings.host, settings.port, title="Spanstream admin")
+        super().__init__("admin", settings.host, settings.port, title="Spanstream admin", variable="ADMIN_PORT")
         self._readiness = readiness
         self._end = threading.Event()
         self._looking: threading.Thread | None = None

@@ -27,7 +27,11 @@ _PROBED = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 class PortInUse(Exception):
-    """Something else listens there; the message says how to choose another port."""
+    """Something else listens there; the message names the variable that chooses another port, if one does."""
+
+    def __init__(self, host: str, port: int, name: str, variable: str | None, error: OSError) -> None:
+        another = f"; {variable} chooses another port" if variable else ""
+        super().__init__(f"cannot listen on {host}:{port} for {name}: {error.strerror}{another}")
 
 
 def application(title: str, version: str = "0.1.0") -> FastAPI:
@@ -54,8 +58,12 @@ class HttpServer:
         title: str = "Spanstream",
         version: str = "0.1.0",
         patience_seconds: float = PATIENCE_SECONDS,
+        variable: str | None = None,
     ) -> None:
-        """Bind at once, so that the address is known and a port in use is found before anything starts."""
+        """Bind at once, so that the address is known and a port in use is found before anything starts: raises PortInUse.
+
+        `variable`: of the environment, that the port is from.
+        """
         self.name = name
         self.app = application(title, version)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -67,7 +75,7 @@ class HttpServer:
             self._socket.bind((host, port))
         except OSError as error:
             self._socket.close()
-            raise PortInUse(f"cannot listen on {host}:{port} for {name}: {error.strerror}") from error
+            raise PortInUse(host, port, name, variable, error) from error
         self.port: int = self._socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.port}"

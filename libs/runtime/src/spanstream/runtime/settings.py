@@ -156,6 +156,30 @@ class LogSettings(LogAccessSettings):
     log_url: str = Field(validation_alias="LOG_URL", description="kafka://host:port[,host:port] or memory:")
 
 
+class StoreAccessSettings(Settings):
+    """How the store's server is known, and who asks it."""
+
+    store_api_key: SecretStr | None = Field(
+        None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
+    )
+    store_ca_file: Path | None = Field(
+        None,
+        validation_alias="STORE_CA_FILE",
+        description="certificates (PEM) of who signs the Qdrant server's; none: the machine's own",
+    )
+
+    @property
+    def store_secret(self) -> str | None:
+        """For `open_store`."""
+        return self.store_api_key.get_secret_value() if self.store_api_key else None
+
+
+class StoreSettings(StoreAccessSettings):
+    """A service that reads or writes the index."""
+
+    store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
+
+
 class WorkerSettings(LogSettings):
     """A service that takes documents from the log, tenant by tenant."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
 import json
 import os
@@ -56,11 +57,16 @@ class Signer:
 
     @classmethod
     def create(cls, path: Path) -> Signer:
-        """With a new key, kept in a new file that its owner alone may read. Raises OSError."""
+        """With a new key, kept in a new file that its owner alone may read: whole or not at all. Raises OSError."""
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         key = Ed25519PrivateKey.generate()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        new = path.with_name(f"{path.name}.new")
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
         return cls(key)
 
     @property

@@ -172,7 +172,9 @@ class EncoderApplication:
     def __init__(self, settings: EncoderSettings, encoder: Encoder | None = None) -> None:
         """Bind the address, then load the model, unless it is given; raises PortInUse, ModelNotFound or ModelUnsupported."""
         self.name = "encoder"
-        self._server = HttpServer("encoder", settings.host, settings.port, title="Spanstream encoder")
+        self._server = HttpServer(
+            "encoder", settings.host, settings.port, title="Spanstream encoder", variable="ENCODER_PORT"
+        )
         self.url = self._server.url
         self._encoder = encoder or open_measured(settings)
         self._reranker = open_reranker(settings)

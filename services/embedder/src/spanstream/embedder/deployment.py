@@ -248,7 +248,7 @@ def _check_free(host: str, port: int) -> None:
             probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that only lingers is free
             probe_socket.bind((host, port))
     except OSError as error:
-        raise http.PortInUse(f"cannot listen on {host}:{port} for encoder: {error.strerror}") from error
+        raise http.PortInUse(host, port, "encoder", "ENCODER_PORT", error) from error
 
 
 def main() -> int:

@@ -51,16 +51,16 @@ def build(
     owned: list[Store | Encoder | Reranker] = []
     home: Store | None = None
     if store is None:
-        key = settings.store_api_key
-        secret = key.get_secret_value() if key else None
-        owned.append(home := open_store(settings.store_url, secret, settings.store_ca_file))
+        owned.append(home := open_store(settings.store_url, settings.store_secret, settings.store_ca_file))
         store = home.beside()
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url, trace=tracing.current))
     if reranker is None and settings.reranker_url is not None:
         owned.append(reranker := HttpReranker(settings.reranker_url))
     own_http = http is None
-    http = http or HttpServer("gateway", settings.http_host, settings.http_port, title="Spanstream search")
+    http = http or HttpServer(
+        "gateway", settings.http_host, settings.http_port, title="Spanstream search", variable="GATEWAY_HTTP_PORT"
+    )
 
     beside = settings.next_encoder_url is not None
     index = Index(store, encoder, segmenter(settings.spans), settings.store_compression, home, beside=beside)

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.gateway.admission import AT_ONCE, WAITING
 from spanstream.gateway.blend import read_weights
 from spanstream.gateway.expansion import open_writer
 from spanstream.gateway.query_cache import BYTES
-from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm
+from spanstream.runtime.settings import SPANS, HttpSettings, SpansForm, StoreSettings
 from spanstream.store.compression import Compression
 
 
-class GatewaySettings(HttpSettings):
+class GatewaySettings(HttpSettings, StoreSettings):
     """`GATEWAY_…`, and the shared addresses."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     http_port: int = Field(8080, ge=0, le=65535, description="0: a free one")
-    store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
-    store_api_key: SecretStr | None = Field(
-        None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
-    )
-    store_ca_file: Path | None = Field(
-        None,
-        validation_alias="STORE_CA_FILE",
-        description="certificates (PEM) of who signs the Qdrant server's; none: the machine's own",
-    )
     store_compression: Compression | None = Field(
         None,
         validation_alias="STORE_COMPRESSION",

@@ -92,7 +92,7 @@ class Watch:
             first = pending[:AT_ONCE]
             heads.update(seen(await self._soon(first)))
             pending[:AT_ONCE] = unsettled(first)
-        if pending:  # those behind may be settled where the first ones never are
+        if pending and seconds:  # those behind may be settled where the first ones never are
             heads.update(seen(await asyncio.to_thread(self._read, pending)))
         return heads
 

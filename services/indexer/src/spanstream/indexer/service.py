@@ -52,9 +52,7 @@ def build(
         owned.append(log := open_log(settings.log_url, settings.log_access))
     home: Store | None = None
     if store is None:
-        key = settings.store_api_key
-        secret = key.get_secret_value() if key else None
-        owned.append(home := open_store(settings.store_url, secret, settings.store_ca_file))
+        owned.append(home := open_store(settings.store_url, settings.store_secret, settings.store_ca_file))
         store = home.beside()
     if encoder is None:
         owned.append(encoder := open_encoder(settings.encoder_url))

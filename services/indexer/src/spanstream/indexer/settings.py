@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from spanstream.indexer.retention import parse_retention
 from spanstream.indexer.standing import REFRESH_SECONDS
-from spanstream.runtime.settings import SPANS, LogSettings, SpansForm
+from spanstream.runtime.settings import SPANS, LogSettings, SpansForm, StoreSettings
 from spanstream.store.compression import Compression
 
 
-class IndexerSettings(LogSettings):
+class IndexerSettings(LogSettings, StoreSettings):
     """`INDEXER_…`, and the shared addresses."""
 
     model_config = SettingsConfigDict(env_prefix="INDEXER_")
 
-    store_url: str = Field(validation_alias="STORE_URL", description="http(s)://… (Qdrant server) or edge:<folder>")
-    store_api_key: SecretStr | None = Field(
-        None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
-    )
-    store_ca_file: Path | None = Field(
-        None,
-        validation_alias="STORE_CA_FILE",
-        description="certificates (PEM) of who signs the Qdrant server's; none: the machine's own",
-    )
     store_compression: Compression | None = Field(
         None,
         validation_alias="STORE_COMPRESSION",

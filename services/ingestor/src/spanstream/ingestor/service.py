@@ -163,7 +163,9 @@ def _api(
         backlog=backlog,
         space=space,
     )
-    server = http or HttpServer("ingestor", settings.http_host, settings.http_port, title="Spanstream ingest")
+    server = http or HttpServer(
+        "ingestor", settings.http_host, settings.http_port, title="Spanstream ingest", variable="INGESTOR_HTTP_PORT"
+    )
     server.include(router(acceptance, authenticator, settings, gateway))
     matches = Matches(log, most=settings.max_match_streams, stopping=server.stopping)
     closed.insert(0, matches.close)

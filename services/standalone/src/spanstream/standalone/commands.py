@@ -33,7 +33,10 @@ Port = Annotated[
     int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Port of the API; 0 takes a free one.")
 ]
 AdminPort = Annotated[
-    int, typer.Option("--admin-port", metavar="PORT", min=0, max=65535, help="Port of metrics and health.")
+    int,
+    typer.Option(
+        "--admin-port", metavar="PORT", min=0, max=65535, envvar="ADMIN_PORT", help="Port of metrics and health."
+    ),
 ]
 LogUrl = Annotated[
     str | None,
@@ -193,7 +196,7 @@ def config(
     try:
         found = composition.settings(plan, folder, log_url or "kafka://127.0.0.1:0")
         shown = {name: each.shown(changed_only=diff) for name, each in found.items()}
-        shown["admin"] = AdminSettings.read().shown(changed_only=diff)
+        shown["admin"] = AdminSettings.read(host=plan.host).shown(changed_only=diff)
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

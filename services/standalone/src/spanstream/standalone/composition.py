@@ -200,8 +200,7 @@ def _services(
         from spanstream.store.opening import open_store
 
         own = configs.get("indexer") or configs["gateway"]
-        key = own.store_api_key.get_secret_value() if own.store_api_key else None
-        store = home = open_store(plan.store_url, key, own.store_ca_file)
+        store = home = open_store(plan.store_url, own.store_secret, own.store_ca_file)
         resources.append(home)
     from spanstream.gateway.live import Live
 

@@ -13,7 +13,7 @@ from spanstream.client import config
 from spanstream.client.errors import Unusable
 from spanstream.runtime.identity import DEFAULT_TENANT, SCOPES
 from spanstream.runtime.key_file import create_key, read_keys
-from spanstream.runtime.signing import Signer
+from spanstream.runtime.signing import KeyUnreadable, Signer
 from spanstream.standalone.calling import elsewhere
 from spanstream.standalone.trouble import InUse, Trouble
 
@@ -31,6 +31,7 @@ class DataFolder:
         self.blobs = self.path / "blobs"
         self.windows = self.path / "windows"  # what documents' windows gave; may be deleted at any time
         self.log = self.path / "logs" / "spanstream.log"
+        self.processes_log = self.log.with_name("processes.log")  # of services in processes of their own
         self.keys = self.path / "keys.json"
         self.audit = self.path / "audit.jsonl"
         self.receipt_key = self.path / "receipt-key.pem"
@@ -84,9 +85,18 @@ class DataFolder:
             )
 
     def make_receipt_key(self) -> None:
-        """What deletion receipts are signed with, made at the first start."""
+        """What deletion receipts are signed with, made at the first start. Raises Trouble if its file is damaged."""
         if not self.receipt_key.exists():
             Signer.create(self.receipt_key)
+            return
+        try:
+            Signer.read(self.receipt_key)
+        except KeyUnreadable as error:
+            raise Trouble(
+                f"The key that deletion receipts are signed with, {self.receipt_key}, is damaged.",
+                "Put back a copy of it, or move it away and start again: a new key is made. Receipts of before are still"
+                " verified with the public key of then.",
+            ) from error
 
     def key(self) -> str:
         """The API key of this machine's owner, made at the first start. Raises Trouble if its files are damaged."""

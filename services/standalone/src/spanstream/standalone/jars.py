@@ -41,11 +41,13 @@ def _one_at_a_time() -> Iterator[None]:
 
 def class_path(listing: Path, progress: Callable[[str], None], resolver: Resolve = resolve) -> list[Path]:
     """The class path that `listing` holds; resolved and written there if it is missing, outdated or a jar has gone."""
-    heading, *lines = listing.read_text().splitlines() if listing.exists() else [""]
+    heading, *lines = (listing.read_text().splitlines() if listing.exists() else []) or [""]  # empty: a start was cut
     known = [Path(line) for line in lines]
     if heading == COORDINATES and known and all(jar.is_file() for jar in known):
         return known
     progress(f"Getting Apache Kafka (about {MEGABYTES} MB, if this machine has it not yet; a minute or two) ...")
     jars = list(resolver(COORDINATES))
-    listing.write_text("\n".join([COORDINATES, *map(str, jars)]) + "\n")
+    new = listing.with_name(f"{listing.name}.new")
+    new.write_text("\n".join([COORDINATES, *map(str, jars)]) + "\n")
+    new.replace(listing)  # a list that ends early would be a class path that lacks jars
     return jars

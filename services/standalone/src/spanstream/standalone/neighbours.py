@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from spanstream.client.errors import Unusable
 from spanstream.eventlog.access import OPEN
 from spanstream.eventlog.log import Log
 from spanstream.eventlog.opening import open_log
-from spanstream.runtime.settings import LogAccessSettings
+from spanstream.runtime.settings import LogAccessSettings, StoreAccessSettings
 from spanstream.standalone.folder import DataFolder
 from spanstream.standalone.trouble import Trouble
 from spanstream.store.opening import open_store
@@ -24,8 +23,8 @@ STOP_SECONDS = 15.0
 @contextmanager
 def neighbours(path: Path, log_url: str | None, store_url: str | None) -> Iterator[tuple[Log, Store]]:
     """What has no address is of the data folder at `path`, which nobody else may use meanwhile: its own Kafka is started,
-    and stopped afterwards. The store is not open. Raises Trouble, Unusable for an
-    address that is none, and what log and store do.
+    and stopped afterwards. The store is not open. Raises Trouble, SettingsError, Unusable for an address that is none, and what
+    log and store do.
     """
     folder = DataFolder(path)
     with ExitStack() as stack:
@@ -37,16 +36,12 @@ def neighbours(path: Path, log_url: str | None, store_url: str | None) -> Iterat
                 )
             folder.open(free_bytes=0)
             stack.callback(folder.close)
+        own = StoreAccessSettings.read()
         access = OPEN if log_url is None else LogAccessSettings.read().log_access
         try:
             log = open_log(log_url or stack.enter_context(_broker(folder)), access)
             stack.callback(log.close)
-            authority = os.environ.get("STORE_CA_FILE")
-            store = open_store(
-                store_url or f"edge:{folder.index}",
-                os.environ.get("STORE_API_KEY"),
-                Path(authority) if authority else None,
-            )
+            store = open_store(store_url or f"edge:{folder.index}", own.store_secret, own.store_ca_file)
         except ValueError as error:
             raise Unusable(str(error)) from error
         stack.callback(store.close)

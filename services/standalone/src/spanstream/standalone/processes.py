@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import httpx
 
 from spanstream.runtime import admin
+from spanstream.runtime.http import HttpServer
 from spanstream.runtime.service import Report, Service
 from spanstream.runtime.settings import AdminSettings
 from spanstream.standalone import child, log_file
@@ -35,8 +35,11 @@ ORDER = {
 PORTS = {"encoder": "ENCODER_PORT", "ingestor": "INGESTOR_HTTP_PORT", "gateway": "GATEWAY_HTTP_PORT"}
 
 
+LAST_CHARACTERS = 500  # of a process's last line, to be shown
+
+
 class ProcessDied(Exception):
-    """A service's process ended by itself."""
+    """A service's process ended by itself; the message says what it said last, and where the rest is."""
 
 
 class Child:
@@ -48,14 +51,15 @@ class Child:
         module: str,
         environment: Mapping[str, str],
         admin_url: str,
-        folder: Path,
+        folder: DataFolder,
         write: Callable[[str], None],
     ) -> None:
         self.name = name
         self._command = ["/usr/bin/env", *(f"{key}={value}" for key, value in environment.items())]
         self._command += [sys.executable, "-m", module]
         self._admin_url = admin_url
-        self._pid_file = folder / f"{name}.pid"
+        self._pid_file = folder.path / f"{name}.pid"
+        self._log = folder.processes_log
         self._write = write
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
@@ -66,12 +70,20 @@ class Child:
         ours, theirs = os.pipe()
 
         def watch(process: subprocess.Popen[bytes]) -> None:
+            last = ""
             with open(ours, encoding="utf-8", errors="replace") as lines:
                 for line in lines:
+                    last = line.strip() or last
                     self._write(f"{self.name:9} {line.rstrip()}")
             code = process.wait()
             if not self._stopping.is_set():
-                report(ProcessDied(f"The process of the {self.name} ended by itself (exit code {code})."))
+                said = f"Its last words: {last[:LAST_CHARACTERS]}\n" if last else ""
+                report(
+                    ProcessDied(
+                        f"The process of the {self.name} ended by itself (exit code {code}).\n{said}"
+                        f"What it and the other processes said is in {self._log}."
+                    )
+                )
 
         try:
             with open(theirs, "wb") as output:
@@ -99,7 +111,10 @@ class Child:
 
 
 def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Composition:
-    """A child for every target, with the addresses of the others in its environment. Raises Trouble for an Edge store."""
+    """A child for every target, with the addresses of the others in its environment.
+
+    Raises PortInUse, SettingsError, or Trouble: for an Edge store, for one.
+    """
     if plan.store_url.startswith("edge:"):
         raise Trouble(
             "The index is in a folder, and its engine lets only one process open that.",
@@ -108,9 +123,12 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
     from spanstream.eventlog.opening import open_log
     from spanstream.standalone.broker import LocalBroker
 
+    # First both ports, to find one in use before anything runs. The API's is left to the gateway's process.
+    if "gateway" in plan.targets:
+        HttpServer("api", plan.host, plan.port).stop(0)
     admin_settings = AdminSettings.read(host=plan.host, port=plan.admin_port)
     services: list[Service] = []
-    server = admin.build(admin_settings, services, [])  # first, to find a port in use before anything runs
+    server = admin.build(admin_settings, services, [])
     log_url = plan.log_url
     if log_url is None:
         broker = LocalBroker(folder.kafka, progress=progress)
@@ -147,7 +165,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
             if name in PORTS:
                 own[PORTS[name]] = str(ports[name])
             admin_url = f"http://{plan.host}:{admin_port}"
-            services.append(Child(name, ORDER[name], shared | own, admin_url, folder.path, write))
+            services.append(Child(name, ORDER[name], shared | own, admin_url, folder, write))
     return Composition(
         [*services, server], urls["gateway"], urls["ingestor"], server.url, log_url, release_at(encoder_url)
     )
@@ -164,13 +182,13 @@ def replicated(plan: Plan, folder: DataFolder, write: Callable[[str], None]) -> 
         "ADMIN_PORT": str(admin_port),
     }
     admin_url = f"http://{plan.host}:{admin_port}"
-    return Child("encoder", "spanstream.embedder.deployment", own, admin_url, folder.path, write)
+    return Child("encoder", "spanstream.embedder.deployment", own, admin_url, folder, write)
 
 
 def writer(folder: DataFolder) -> Callable[[str], None]:
     """Writes lines as they are, to a file that is rotated."""
     lines = logging.getLogger("spanstream.processes")
     lines.propagate = False
-    lines.handlers = [log_file.rotating(folder.log.with_name("processes.log"))]
+    lines.handlers = [log_file.rotating(folder.processes_log)]
     lines.setLevel(logging.INFO)
     return lines.info

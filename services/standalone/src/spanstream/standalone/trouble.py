@@ -35,7 +35,7 @@ def explain(error: BaseException) -> Trouble:
                 f"{_sentence(error)}",
                 f"Stop the other program, or choose another port: {command()} up {option} 0 takes any free one.",
             )
-        case SettingsError() | ValueError():
+        case SettingsError():
             return Trouble("The settings are not valid.", str(error))
         case OSError(errno=number) if number in _DISK:
             return Trouble("The disk is full.", "Free some space and start again; nothing that was accepted is lost.")
@@ -45,9 +45,15 @@ def explain(error: BaseException) -> Trouble:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if type(error).__name__ == "Fatal" and error.__cause__ is not None:
         return explain(error.__cause__)
-    if kinds & {"BrokerError", "StoreCorrupt", "RepresentationError", "MigrationRefused", "OtherIndex"}:
+    if kinds & {"BrokerError", "ProcessDied", "StoreCorrupt", "RepresentationError", "MigrationRefused", "OtherIndex"}:
         what, _, advice = _sentence(error).partition("\n")
         return Trouble(what, advice)
+    if "LogUnavailable" in kinds:
+        return Trouble(
+            _sentence(error),
+            "See that Kafka runs at --log-url (LOG_URL) and can be reached from here, then start again: nothing that was"
+            " accepted is lost.",
+        )
     if "PositionGone" in kinds:
         return Trouble(
             "Some events expired before they were processed, so their documents are not searchable.",

@@ -12,7 +12,7 @@ from rich.text import Text
 from spanstream.client import config
 from spanstream.runtime import logs, tracing
 from spanstream.runtime.service import ThreadService, run
-from spanstream.runtime.settings import Settings
+from spanstream.runtime.settings import Settings, SettingsError
 from spanstream.standalone import log_file
 from spanstream.standalone.composition import Composition, Plan
 from spanstream.standalone.folder import DataFolder
@@ -36,19 +36,22 @@ def up(
     console, errors = Console(highlight=False, stderr=as_json), Console(stderr=True, highlight=False)
     failures: list[BaseException] = []
     try:
+        settings = Settings.read()  # before the logs, whose level it says
         folder.open()  # 1
-    except Trouble as trouble:
-        errors.print(_panel(trouble, None))
+    except (SettingsError, Trouble) as error:
+        errors.print(_panel(explain(error), None))
         return 1
     try:
         if logs_to_stderr:
-            logs.configure("info")
+            logs.configure(settings.log_level)
         else:
-            log_file.configure("info", folder.log)
-        settings = Settings.read()
+            log_file.configure(settings.log_level, folder.log)
         tracing.configure("standalone", tracing.exporting(settings.traces_url), settings.traces_share)
         key = folder.key()  # 2
-        composition = build(plan, folder, lambda message: console.print(message, style="dim", markup=False))
+        try:
+            composition = build(plan, folder, lambda message: console.print(message, style="dim", markup=False))
+        except ValueError as error:  # of an address that is none, or what else only the one who opens it can judge
+            raise SettingsError(str(error)) from error
         saved = {"url": composition.url, "api_key": key, "log_url": composition.log_url}
         if composition.ingest_url != composition.url:
             saved["ingest_url"] = composition.ingest_url
@@ -59,6 +62,7 @@ def up(
             folder.path,
             composition.admin_url,
             composition.release,
+            with_gateway="gateway" in plan.targets,
             with_samples=with_samples and {"ingestor", "gateway"} <= plan.targets,
             as_json=as_json,
             began=began,

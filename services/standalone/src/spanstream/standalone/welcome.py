@@ -32,16 +32,18 @@ class Welcome:
         admin_url: str,
         release: Callable[[], str],
         *,
+        with_gateway: bool,
         with_samples: bool,
         as_json: bool,
         began: float,
     ) -> None:
-        """`began`: `time.monotonic()` at the start of the process."""
+        """`with_gateway`: there is one to ask. `began`: `time.monotonic()` at the start of the process."""
         self._console = console
         self._services = services
         self._folder = folder
         self._admin_url = admin_url
         self._release = release
+        self._gateway = with_gateway
         self._samples = with_samples
         self._as_json = as_json
         self._began = began
@@ -60,7 +62,7 @@ class Welcome:
                         )
                     samples.ingest(client, documents, self._console, stop)  # 2
                     samples.show(client, self._console)  # 3
-                there = sum(source.documents for source in client.sources())
+                there = sum(source.documents for source in client.sources()) if self._gateway else None
             except samples.Stopped:
                 return
             except SpanstreamError as error:

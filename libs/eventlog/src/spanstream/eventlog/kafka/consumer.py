@@ -29,14 +29,17 @@ _BEGUN = re.compile(r"a=([0-9]{1,6})")  # what `begin` notes beside an offset
 
 
 class _Taken(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Told by the client within a poll."""
+    """Told by the client within a poll. `positions`: what was read of those held before."""
 
-    def __init__(self) -> None:
+    def __init__(self, positions: dict[TopicPartition, int]) -> None:
+        self._positions = positions
         self.slots: set[TopicPartition] = set()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Those that were not held before."""
         self.slots |= set(assigned)
+        for slot in assigned:  # held once before, it was read on by another member: our place in it tells no lag
+            self._positions.pop(slot, None)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """`assignment` says so."""
@@ -62,7 +65,7 @@ class Consumer:
         self._max_records = max_records
         self._client: KafkaConsumer | None = None
         self._next: dict[TopicPartition, int] = {}
-        self._taken = _Taken()
+        self._taken = _Taken(self._next)
         self._paused = False
 
     def poll(self, wait: float) -> Sequence[Record]:

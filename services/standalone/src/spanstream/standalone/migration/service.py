@@ -282,8 +282,7 @@ def build(
     ingestor = IngestorSettings.read(LOG_URL=settings.log_url, BLOB_URL=settings.blob_url)
     folder.mkdir(parents=True, exist_ok=True)
     events = open_log(settings.log_url, settings.log_access)
-    key = settings.store_api_key
-    home = open_store(settings.store_url, key.get_secret_value() if key else None, settings.store_ca_file)
+    home = open_store(settings.store_url, settings.store_secret, settings.store_ca_file)
     encoder = open_encoder(settings.encoder_url)
 
     def opened(url: str) -> Encoder:

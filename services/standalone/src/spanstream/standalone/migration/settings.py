@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from spanstream.runtime.settings import SPANS, LogSettings, SpansForm
+from spanstream.runtime.settings import SPANS, LogSettings, SpansForm, StoreSettings
 from spanstream.store.compression import Compression
 
 
-class MigrationSettings(LogSettings):
+class MigrationSettings(LogSettings, StoreSettings):
     """`MIGRATION_…`, and the shared addresses. How texts are parsed and cut: as the ingestor, `INGESTOR_…`."""
 
     model_config = SettingsConfigDict(env_prefix="MIGRATION_")
 
     store_url: str = Field(
         validation_alias="STORE_URL", pattern="^https?://", description="http(s)://… of the Qdrant server"
-    )
-    store_api_key: SecretStr | None = Field(
-        None, validation_alias="STORE_API_KEY", description="of the Qdrant server; none: it asks for none"
-    )
-    store_ca_file: Path | None = Field(
-        None,
-        validation_alias="STORE_CA_FILE",
-        description="certificates (PEM) of who signs the Qdrant server's; none: the machine's own",
     )
     store_compression: Compression | None = Field(
         None,
