@@ -43,9 +43,9 @@ def parse_here(kind: Kind, data: bytes) -> Parsed:
     return parse(kind, data, Limits())
 
 
-def record(event: DocumentEvent, key: Key | None = KEY, partition: int = 0) -> Record:
-    value = event.SerializeToString()
-    return Record("documents.v1", partition, next(_offsets), key and key.encode(), value, codec.headers(event))
+def record(event: DocumentEvent, key: Key | None = KEY, partition: int = 0, logged_ms: int = 0) -> Record:
+    value, headers = event.SerializeToString(), codec.headers(event)
+    return Record("documents.v1", partition, next(_offsets), key and key.encode(), value, headers, logged_ms)
 
 
 def event(**fields: Any) -> DocumentEvent:
@@ -169,6 +169,8 @@ def test_a_changed_blob_is_rejected(handler: Handler, blobs: Blobs) -> None:
         ({"text": "x", "version": 2**53}, REASON_VERSION_OUT_OF_RANGE),
         ({"text": "x", "groups": ["g"] * 101}, REASON_SCHEMA_INVALID),
         ({"text": "x", "title": "t" * 2001}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "accepted_at_us": -1}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "accepted_at_us": 2**53}, REASON_SCHEMA_INVALID),
         ({"text": "x", "operation": 0}, REASON_SCHEMA_INVALID),
         ({"blob": "t/aa/bb"}, REASON_BLOB_MISSING),
         ({"blob": "u/aa/bb"}, REASON_TENANT_MISMATCH),
@@ -349,14 +351,19 @@ def test_later_stages_are_told_of_a_blob(handler: Handler, blobs: Blobs) -> None
 def test_an_event_that_is_read_once_more_after_its_delete_is_no_failure(handler: Handler, blobs: Blobs) -> None:
     """A dead letter would keep the title of what was erased."""
     before = 1  # the store was made, by a clock that was ahead
-    upsert = record(event(version=1, title="On bees", blob=blobs.put(KEY, 1, b"Bees."), accepted_at_us=before))
+    upsert = record(event(version=1, title="On bees", blob=blobs.put(KEY, 1, b"Bees.")), logged_ms=before)
     delete = record(event(version=2, operation=OPERATION_DELETE))
     assert len(passages(handler([upsert, delete]))) == 2
     assert [each.version for each in passages(handler([upsert, delete]))] == [2]
     lost = blobs.put(KEY, 3, b"Bees.")[:-1]
     assert reason(handler([record(event(version=3, blob=lost))])) == REASON_BLOB_MISSING
     with pytest.raises(Retry, match="younger"):
-        handler([record(event(version=3, blob=lost, accepted_at_us=before))])
+        handler([record(event(version=3, blob=lost), logged_ms=before)])
+
+
+def test_a_missing_blob_is_not_waited_for_because_its_sender_says_that_it_is_old(handler: Handler) -> None:
+    """A database's time of change, for example: it would stop the partition for ever."""
+    assert reason(handler([record(event(blob="t/aa/bb", accepted_at_us=1), logged_ms=2**42)])) == REASON_BLOB_MISSING
 
 
 def test_the_moment_of_expiry_is_handed_on_and_must_be_one(handler: Handler) -> None:

@@ -131,10 +131,12 @@ class Blobs:
             raise BlobTooLarge(f"more than {max_bytes} bytes")
         return data
 
-    def existed(self, accepted_at_us: int) -> None:
-        """Of what is missing: raises BlobsUnavailable where the store was made after its event was accepted. 0: that is not known."""
+    def existed(self, logged_ms: int) -> None:
+        """Of what is missing: raises BlobsUnavailable where the store was made after the log took its event, milliseconds since
+        1970. 0: that is not known.
+        """
         with _reached():
-            self._check(accepted_at_us)
+            self._check(logged_ms)
 
     def forget(self, of: Key, version: int) -> None:
         """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable.
@@ -177,12 +179,12 @@ class Blobs:
         found: list[str] = self._fs.find(self._path(place))
         return found
 
-    def _check(self, accepted_at_us: int = 0) -> None:
+    def _check(self, logged_ms: int = 0) -> None:
         """Where something was not found: whether it could be. Raises BlobsUnavailable, and OSError."""
         since = self._since()
         if since is None:
             raise BlobsUnavailable(_AWAY)
-        if 0 < accepted_at_us < since:
+        if 0 < logged_ms <= since // 1000:  # in the same millisecond it may have been before
             raise BlobsUnavailable(_YOUNGER)
         self._seen = True
 

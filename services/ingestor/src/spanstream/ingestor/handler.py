@@ -102,7 +102,8 @@ class Handler:
 
     def _results(self, record: Record) -> list[Result]:
         try:
-            events = self._passages(codec.decode(DocumentEvent, record.key, record.value, record.headers))
+            event = codec.decode(DocumentEvent, record.key, record.value, record.headers)
+            events = self._passages(event, record.timestamp_ms)
         except (Undecodable, ParseError) as refusal:
             return [Rejected(record, refusal.reason, refusal.detail)]
         return [
@@ -110,7 +111,7 @@ class Handler:
             for event in events
         ]
 
-    def _passages(self, event: DocumentEvent) -> list[PassageEvent]:
+    def _passages(self, event: DocumentEvent, logged_ms: int) -> list[PassageEvent]:
         key = codec.key_of(event).encode()
         if event.operation == OPERATION_DELETE:
             self._seen.forget(key)
@@ -122,7 +123,8 @@ class Handler:
         except BlobMissing as error:
             if self._reach(lambda: self._blobs.erased(codec.key_of(event), event.version)):
                 return []  # read once more after its delete: the index shows that, or will
-            self._reach(lambda: self._blobs.existed(event.accepted_at_us))
+            # By the log's clock: by what the event says of itself its sender could have it waited for, for ever.
+            self._reach(lambda: self._blobs.existed(logged_ms))
             raise ParseError(REASON_BLOB_MISSING, "the blob store has no such blob") from error
         text = normalise(parsed.text)
         self._check_text(text)
@@ -168,8 +170,8 @@ class Handler:
         """What the HTTP API refuses but a direct producer may send."""
         if len(event.groups) > MAX_GROUPS or len(event.title) > MAX_TITLE_CHARACTERS:
             raise Undecodable(REASON_SCHEMA_INVALID, "too many groups, or too long a title")
-        if not 0 <= event.expires_at_us <= MAX_VERSION:
-            raise Undecodable(REASON_SCHEMA_INVALID, "expires_at_us must be 0 to 2^53-1")
+        if not (0 <= event.expires_at_us <= MAX_VERSION and 0 <= event.accepted_at_us <= MAX_VERSION):
+            raise Undecodable(REASON_SCHEMA_INVALID, "expires_at_us and accepted_at_us must be 0 to 2^53-1")
         if event.WhichOneof("body") == "blob":
             if not is_key(event.blob):
                 raise Undecodable(REASON_SCHEMA_INVALID, "blob must be a key below the blob store's root")
