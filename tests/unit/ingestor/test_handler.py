@@ -12,7 +12,7 @@ from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events import codec
 from spanstream.events.ids import Key, content_hash
-from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent, Operation
 from spanstream.events.v1.failure_pb2 import (
     REASON_BLOB_HASH,
     REASON_BLOB_MISSING,
@@ -112,6 +112,19 @@ def test_a_delete_is_forwarded(handler: Handler) -> None:
     assert (found.operation, found.version, len(found.content_hash), found.passage_count) == (2, 9, 32, 0)
 
 
+@pytest.mark.parametrize("operation", [OPERATION_UPSERT, OPERATION_DELETE])
+def test_what_a_record_holds_beside_the_document_does_not_travel(handler: Handler, operation: Operation) -> None:
+    """A record that its topic just takes would be too large for the next one with what is added."""
+    given = event(operation=operation, text="Bees.")
+    given.metadata.update({"year": 1927})
+    given.metadata.MergeFromString(b"\x7a\xc0\x84\x3d" + bytes(1_000_000))  # a field 15, unknown
+    if operation == OPERATION_DELETE:
+        given.title, given.content_type = "t" * 1000, "c" * 1000
+        given.groups.extend("g" * 1000 for _ in range(100))
+    (found,) = passages(handler([record(given)]))
+    assert found.ByteSize() < 1000
+
+
 def test_a_long_document_travels_in_parts_that_make_it_whole(blobs: Blobs) -> None:
     cutting = Cutting(passage_characters=100, vectors_per_event=20, text_bytes_per_event=1500)
     handler = Handler(blobs, parse_here, cutting, remembered_keys=10)
@@ -169,6 +182,8 @@ def test_a_changed_blob_is_rejected(handler: Handler, blobs: Blobs) -> None:
         ({"text": "x", "version": 2**53}, REASON_VERSION_OUT_OF_RANGE),
         ({"text": "x", "groups": ["g"] * 101}, REASON_SCHEMA_INVALID),
         ({"text": "x", "title": "t" * 2001}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "groups": ["g", "g" * 257]}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "content_type": "text/plain;" + "x" * 100}, REASON_SCHEMA_INVALID),
         ({"text": "x", "accepted_at_us": -1}, REASON_SCHEMA_INVALID),
         ({"text": "x", "accepted_at_us": 2**53}, REASON_SCHEMA_INVALID),
         ({"text": "x", "operation": 0}, REASON_SCHEMA_INVALID),
