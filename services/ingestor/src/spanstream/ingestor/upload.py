@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Request
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -23,6 +24,8 @@ from spanstream.runtime.problems import Problem, misfit
 
 FORM_BYTES = 2**20  # what a form may add to the file
 _UNSAID = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
+# Of all that Python knows, some fail, and some take minutes for a megabyte.
+_CHARSETS = frozenset({b"", b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
 _FIELDS = frozenset({"id", "filename", "title", "version", "metadata", "groups", "expires_at"})
 
 # For the published description.
@@ -78,6 +81,9 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int, share
 
 
 async def _form(request: Request, max_bytes: int, share: Share) -> _File:
+    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"")
+    if charset.lower() not in _CHARSETS:
+        raise Problem(400, "send the form as UTF-8")
     stream = held(chunks(request, max_bytes + FORM_BYTES), share)
     parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=len(_FIELDS), max_part_size=FORM_BYTES)  # type: ignore[arg-type]
     try:
