@@ -538,6 +538,26 @@ def test_lag_counts_what_was_not_read_yet(cluster: Cluster, group: str) -> None:
     consumer.close()
 
 
+def test_what_others_read_meanwhile_is_no_lag_of_a_partition_that_comes_back(cluster: Cluster, group: str) -> None:
+    topic = cluster.topic()
+    cluster.publish(topic, *numbered(20, keys=8))
+    consumer, other = cluster.log.consumer(group, [topic]), cluster.log.consumer(group, [topic])
+    consumer.commit(read(consumer, 20))
+    until(lambda: consumer.poll(0.1) == [] and other.poll(0.1) == [] and len(other.assignment()) > 0)
+    cluster.publish(topic, *numbered(20, keys=8))
+    count = 0
+    while count < 20:
+        for each in (consumer, other):
+            records = each.poll(0.1)
+            assert each.commit(records)
+            count += len(records)
+    other.close()
+    until(lambda: consumer.poll(0.1) == [] and len(consumer.assignment()) == 3)
+    assert [consumer.poll(0.1) for _ in range(10)] == [[]] * 10
+    assert consumer.lag() == dict.fromkeys(consumer.assignment(), 0)
+    consumer.close()
+
+
 def test_closing_twice_is_fine_and_commits_nothing(cluster: Cluster, group: str) -> None:
     topic = cluster.topic(partitions=1)
     cluster.publish(topic, *numbered(3))

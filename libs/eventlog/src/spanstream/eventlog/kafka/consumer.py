@@ -31,12 +31,15 @@ _BEGUN = re.compile(r"a=([0-9]{1,6})")  # what `begin` notes beside an offset
 class _Taken(ConsumerRebalanceListener):  # type: ignore[misc]
     """Told by the client within a poll."""
 
-    def __init__(self) -> None:
+    def __init__(self, next_offsets: dict[TopicPartition, int]) -> None:
         self.slots: set[TopicPartition] = set()
+        self._next = next_offsets
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Those that were not held before."""
-        self.slots |= set(assigned)
+        """Those that were not held before; or that were, and others have gone on meanwhile."""
+        for slot in assigned:
+            self.slots.add(slot)
+            self._next.pop(slot, None)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """`assignment` says so."""
@@ -62,7 +65,7 @@ class Consumer:
         self._max_records = max_records
         self._client: KafkaConsumer | None = None
         self._next: dict[TopicPartition, int] = {}
-        self._taken = _Taken()
+        self._taken = _Taken(self._next)
         self._paused = False
 
     def poll(self, wait: float) -> Sequence[Record]:
