@@ -259,8 +259,8 @@ class ScheduledBlobs:
     def put(self, of: Key, version: int, data: bytes) -> str:
         return self._reach().put(of, version, data)
 
-    def existed(self, accepted_at_us: int) -> None:
-        self._reach().existed(accepted_at_us)
+    def existed(self, logged_ms: int) -> None:
+        self._reach().existed(logged_ms)
 
     def forget(self, of: Key, version: int) -> None:
         self._reach().forget(of, version)

@@ -202,9 +202,11 @@ def test_a_log_that_does_not_acknowledge_is_a_503_with_retry_after(tmp_path: Pat
     acceptance = Acceptance(
         Down(), Blobs(f"file:{tmp_path}"), None, InFlight(MemoryLog()), Versions(), inline_text_bytes=9
     )
-    with pytest.raises(Problem) as caught:
-        acceptance.accept(CALLER, [document()])
-    assert (caught.value.status, caught.value.retry_after) == (503, 5)
+    for text in ("Bees.", *["Bees dance, and tell."] * 3):
+        with pytest.raises(Problem) as caught:
+            acceptance.accept(CALLER, [document(text)])
+        assert (caught.value.status, caught.value.retry_after) == (503, 5)
+    assert len({each.stat().st_ino for each in tmp_path.glob("t/s/*/*/*")}) == 1  # sent again it takes no more room
 
 
 def gateway(status: int, body: object) -> GatewayHeads:

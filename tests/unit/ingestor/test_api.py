@@ -482,12 +482,26 @@ def test_a_file_in_a_form(api: Api) -> None:
         ({"id": "a.txt", "unknown": "1"}, "", 422),
         ({"id": "a.txt", "version": "1.5"}, "", 422),
         ({"id": "a.txt", "version": "9007199254740992"}, "", 422),
-        ({"id": "a.txt", "metadata": "{"}, "", 400),
+        ({"id": "a.txt", "metadata": "{"}, "", 422),
         ({"id": "a.txt", "metadata": "[]"}, "", 422),
     ],
 )
 def test_bad_uploads(api: Api, params: dict[str, str], content_type: str, status: int) -> None:
     refused(api.http.post(FILES, params=params, content=b"x", headers={"content-type": content_type}), status)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("metadata", "[1]", ("query.metadata", "must be a JSON object")),
+        ("metadata", "{", ("query.metadata", "must be a JSON object: not valid JSON, at column 2")),
+        ("colour", "red", ("form.colour", "is no field of this request")),
+        ("c" * 300, "red", ("form." + "c" * 195, "is no field of this request")),
+    ],
+)
+def test_what_is_wrong_in_a_form_is_told_by_field(api: Api, field: str, value: str, expected: tuple[str, str]) -> None:
+    sent = api.http.post(FILES, files={"file": ("a.txt", b"Bees.", "text/plain")}, data={field: value})
+    assert refused(sent, 422)["errors"] == [{"field": expected[0], "detail": expected[1]}]
 
 
 def test_empty_and_large_files(api: Api) -> None:

@@ -12,7 +12,7 @@ from spanstream.eventlog.intervals import POLL_SECONDS
 from spanstream.eventlog.log import Outgoing, Record, Rejected
 from spanstream.events import codec
 from spanstream.events.ids import Key, content_hash
-from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent
+from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent, Operation
 from spanstream.events.v1.failure_pb2 import (
     REASON_BLOB_HASH,
     REASON_BLOB_MISSING,
@@ -43,9 +43,9 @@ def parse_here(kind: Kind, data: bytes) -> Parsed:
     return parse(kind, data, Limits())
 
 
-def record(event: DocumentEvent, key: Key | None = KEY, partition: int = 0) -> Record:
-    value = event.SerializeToString()
-    return Record("documents.v1", partition, next(_offsets), key and key.encode(), value, codec.headers(event))
+def record(event: DocumentEvent, key: Key | None = KEY, partition: int = 0, logged_ms: int = 0) -> Record:
+    value, headers = event.SerializeToString(), codec.headers(event)
+    return Record("documents.v1", partition, next(_offsets), key and key.encode(), value, headers, logged_ms)
 
 
 def event(**fields: Any) -> DocumentEvent:
@@ -112,6 +112,19 @@ def test_a_delete_is_forwarded(handler: Handler) -> None:
     assert (found.operation, found.version, len(found.content_hash), found.passage_count) == (2, 9, 32, 0)
 
 
+@pytest.mark.parametrize("operation", [OPERATION_UPSERT, OPERATION_DELETE])
+def test_what_a_record_holds_beside_the_document_does_not_travel(handler: Handler, operation: Operation) -> None:
+    """A record that its topic just takes would be too large for the next one with what is added."""
+    given = event(operation=operation, text="Bees.")
+    given.metadata.update({"year": 1927})
+    given.metadata.MergeFromString(b"\x7a\xc0\x84\x3d" + bytes(1_000_000))  # a field 15, unknown
+    if operation == OPERATION_DELETE:
+        given.title, given.content_type = "t" * 1000, "c" * 1000
+        given.groups.extend("g" * 1000 for _ in range(100))
+    (found,) = passages(handler([record(given)]))
+    assert found.ByteSize() < 1000
+
+
 def test_a_long_document_travels_in_parts_that_make_it_whole(blobs: Blobs) -> None:
     cutting = Cutting(passage_characters=100, vectors_per_event=20, text_bytes_per_event=1500)
     handler = Handler(blobs, parse_here, cutting, remembered_keys=10)
@@ -169,6 +182,10 @@ def test_a_changed_blob_is_rejected(handler: Handler, blobs: Blobs) -> None:
         ({"text": "x", "version": 2**53}, REASON_VERSION_OUT_OF_RANGE),
         ({"text": "x", "groups": ["g"] * 101}, REASON_SCHEMA_INVALID),
         ({"text": "x", "title": "t" * 2001}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "groups": ["g", "g" * 257]}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "content_type": "text/plain;" + "x" * 100}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "accepted_at_us": -1}, REASON_SCHEMA_INVALID),
+        ({"text": "x", "accepted_at_us": 2**53}, REASON_SCHEMA_INVALID),
         ({"text": "x", "operation": 0}, REASON_SCHEMA_INVALID),
         ({"blob": "t/aa/bb"}, REASON_BLOB_MISSING),
         ({"blob": "u/aa/bb"}, REASON_TENANT_MISMATCH),
@@ -349,14 +366,19 @@ def test_later_stages_are_told_of_a_blob(handler: Handler, blobs: Blobs) -> None
 def test_an_event_that_is_read_once_more_after_its_delete_is_no_failure(handler: Handler, blobs: Blobs) -> None:
     """A dead letter would keep the title of what was erased."""
     before = 1  # the store was made, by a clock that was ahead
-    upsert = record(event(version=1, title="On bees", blob=blobs.put(KEY, 1, b"Bees."), accepted_at_us=before))
+    upsert = record(event(version=1, title="On bees", blob=blobs.put(KEY, 1, b"Bees.")), logged_ms=before)
     delete = record(event(version=2, operation=OPERATION_DELETE))
     assert len(passages(handler([upsert, delete]))) == 2
     assert [each.version for each in passages(handler([upsert, delete]))] == [2]
     lost = blobs.put(KEY, 3, b"Bees.")[:-1]
     assert reason(handler([record(event(version=3, blob=lost))])) == REASON_BLOB_MISSING
     with pytest.raises(Retry, match="younger"):
-        handler([record(event(version=3, blob=lost, accepted_at_us=before))])
+        handler([record(event(version=3, blob=lost), logged_ms=before)])
+
+
+def test_a_missing_blob_is_not_waited_for_because_its_sender_says_that_it_is_old(handler: Handler) -> None:
+    """A database's time of change, for example: it would stop the partition for ever."""
+    assert reason(handler([record(event(blob="t/aa/bb", accepted_at_us=1), logged_ms=2**42)])) == REASON_BLOB_MISSING
 
 
 def test_the_moment_of_expiry_is_handed_on_and_must_be_one(handler: Handler) -> None:

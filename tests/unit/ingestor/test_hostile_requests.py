@@ -55,6 +55,19 @@ def test_a_form_of_very_many_parts_is_refused(api: Api) -> None:
     assert api.events() == []
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "PunyCode", '"a\tb"', "no-such"])
+def test_a_form_in_a_charset_that_fails_or_takes_minutes_is_refused(api: Api, charset: str) -> None:
+    parts = [
+        b'--b\r\nContent-Disposition: form-data; name="title"\r\n\r\n' + b"a" * 2**20 + b"\r\n",
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nBees.\r\n--b--\r\n',
+    ]
+    headers = {"content-type": f"multipart/form-data; boundary=b; charset={charset}"}
+    refused(api.http.post(FILES, content=b"".join(parts), headers=headers), 400)
+    utf8 = {"content-type": "multipart/form-data; boundary=b; charset=UTF-8"}
+    assert api.http.post(FILES, content=parts[1], headers=utf8).status_code == 202
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd.txt", "/etc/passwd.txt", "..\\a.txt", "a/../b.txt"])
 def test_the_name_of_a_file_is_an_id_and_never_a_path(api: Api, name: str, tmp_path: Path) -> None:
     answer = api.http.post(FILES, files={"file": (name, b"Bees.", "text/plain")})

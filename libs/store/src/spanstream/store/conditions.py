@@ -37,15 +37,30 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(\[\])?")
 _WILDCARD = re.compile(r"[A-Za-z0-9_-]+\[\]")  # each item of a list
 
 
+def every(*parts: StoredCondition) -> StoredCondition:
+    """All of them hold."""
+    return AllOf(parts)  # type: ignore[arg-type]  # callers' conditions never hold ours; ours may
+
+
+def either(*parts: StoredCondition) -> StoredCondition:
+    """At least one of them holds."""
+    return AnyOf(parts)  # type: ignore[arg-type]
+
+
+def not_(part: StoredCondition) -> StoredCondition:
+    """It does not hold."""
+    return Not(part)  # type: ignore[arg-type]
+
+
 def admitted(condition: Condition) -> StoredCondition:
     """A caller's condition over stored fields; StoreRejected where it names a field of ours."""
     match condition:
         case AllOf(conditions):
-            return _all(*map(admitted, conditions))
+            return every(*map(admitted, conditions))
         case AnyOf(conditions):
-            return _any(*map(admitted, conditions))
+            return either(*map(admitted, conditions))
         case Not(inner):
-            return Not(admitted(inner))  # type: ignore[arg-type]
+            return not_(admitted(inner))
         case Match() | Range() | DateRange():
             return _asked(condition)
 
@@ -59,8 +74,8 @@ def _asked(condition: Match | Range | DateRange) -> StoredCondition:
         field = _metadata_field(condition)
         known: StoredCondition = Match(FACTS, tuple(value_fact(field, value) for value in condition.values))
     else:
-        known = _all(_holding(condition), replace(condition, field=bounded_path(condition)))
-    return _any(known, _all(unknown(), read))
+        known = every(_holding(condition), replace(condition, field=bounded_path(condition)))
+    return either(known, every(unknown(), read))
 
 
 def has_facts(condition: Match | Range | DateRange) -> bool:
@@ -77,7 +92,7 @@ def bounded_path(bounds: Range | DateRange) -> str:
 
 def holding(bounds: Range | DateRange, scope: Scope) -> StoredCondition:
     """The tenant's points with numbers, or dates, in the field that is bounded."""
-    return _all(tenant(scope), _holding(bounds))
+    return every(tenant(scope), _holding(bounds))
 
 
 def _holding(bounds: Range | DateRange) -> StoredCondition:
@@ -100,7 +115,7 @@ def unknown() -> StoredCondition:
 
 def unchanged(point: str, content_hash: str | None) -> StoredCondition:
     """The point still has no facts, and this hash if it is a head."""
-    return _all(Ids((point,)), unknown(), *([] if content_hash is None else [Match("hash", (content_hash,))]))
+    return every(Ids((point,)), unknown(), *([] if content_hash is None else [Match("hash", (content_hash,))]))
 
 
 def stored_path(field: str) -> str:
@@ -125,12 +140,12 @@ def visible(scope: Scope, where: Condition | None, *more: StoredCondition) -> St
     parts: list[StoredCondition] = [tenant(scope), *more]
     if scope.groups is not None:
         shared = Match("groups", scope.groups)
-        parts.append(_any(Empty("groups"), shared) if scope.groups else Empty("groups"))
+        parts.append(either(Empty("groups"), shared) if scope.groups else Empty("groups"))
     if scope.sources is not None:
         parts.append(Match("source", scope.sources))
     if where is not None:
         parts.append(admitted(where))
-    return _all(*parts)
+    return every(*parts)
 
 
 def live() -> StoredCondition:
@@ -140,34 +155,34 @@ def live() -> StoredCondition:
 
 def head_below(order: Order) -> StoredCondition:
     """The stored head loses against an event of this order."""
-    same_rank = _all(Match("rank", (order.rank,)), Range("hash52", lt=order.hash52))
-    tie = _any(Range("rank", lt=order.rank), same_rank)
-    return _any(Range("version", lt=order.version), _all(_version(order.version), tie))
+    same_rank = every(Match("rank", (order.rank,)), Range("hash52", lt=order.hash52))
+    tie = either(Range("rank", lt=order.rank), same_rank)
+    return either(Range("version", lt=order.version), every(_version(order.version), tie))
 
 
 def flippable(order: Order, known: int) -> StoredCondition:
     """The stored head loses against an event of this order, and has no failure of a version above the `known` one."""
-    return _all(head_below(order), _no_failure_above(known))
+    return every(head_below(order), _no_failure_above(known))
 
 
 def bumpable(point: str, head: Head, version: int) -> StoredCondition:
     """The stored head is live, of the same content and of a lower version."""
-    return _all(Ids((point,)), live(), Match("hash", (head.content_hash.hex(),)), Range("version", lt=version))
+    return every(Ids((point,)), live(), Match("hash", (head.content_hash.hex(),)), Range("version", lt=version))
 
 
 def older(point: str, version: int) -> StoredCondition:
     """The stored head, and the failure noted on it, are not newer than a failure of this version."""
-    return _all(Ids((point,)), Range("version", lt=version), _no_failure_above(version))
+    return every(Ids((point,)), Range("version", lt=version), _no_failure_above(version))
 
 
 def failed(point: str, at_us: int) -> StoredCondition:
     """The stored head notes the failure of this time."""
-    return _all(Ids((point,)), Match("failure.at_us", (at_us,)))
+    return every(Ids((point,)), Match("failure.at_us", (at_us,)))
 
 
 def absent(head: StoredCondition) -> StoredCondition:
     """The stored head, and nothing was ever indexed under it."""
-    return _all(head, Match("state", (State.ABSENT.value,)))
+    return every(head, Match("state", (State.ABSENT.value,)))
 
 
 def stale(head: Head) -> StoredCondition:
@@ -176,12 +191,12 @@ def stale(head: Head) -> StoredCondition:
     if head.state is State.DELETED:
         below.append(_version(head.version))
     else:
-        below.append(_all(_version(head.version), Range("hash52", lt=head.order.hash52)))
+        below.append(every(_version(head.version), Range("hash52", lt=head.order.hash52)))
     mine = Match("key", (key_text(head.key),))
     if head.state is not State.LIVE:
-        return _all(mine, _any(*below))
+        return every(mine, either(*below))
     named = Match("body", (body_text(head.key, head.body_version, head.content_hash),))
-    return _all(mine, _any(*below), Not(named))
+    return every(mine, either(*below), Not(named))
 
 
 def _no_failure_above(version: int) -> StoredCondition:
@@ -190,11 +205,3 @@ def _no_failure_above(version: int) -> StoredCondition:
 
 def _version(version: int) -> StoredCondition:
     return Match("version", (version,))
-
-
-def _all(*parts: StoredCondition) -> StoredCondition:
-    return AllOf(parts)  # type: ignore[arg-type]  # callers' conditions never hold ours; ours may
-
-
-def _any(*parts: StoredCondition) -> StoredCondition:
-    return AnyOf(parts)  # type: ignore[arg-type]

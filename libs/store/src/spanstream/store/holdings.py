@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from spanstream.store.conditions import StoredCondition, live
+from spanstream.store.conditions import StoredCondition, either, every, live, not_
 from spanstream.store.engine import Collection, Engine
 from spanstream.store.payloads import head_from
 from spanstream.store.points import Head, State
-from spanstream.store.queries import AllOf, AnyOf, Match, Not, Range
+from spanstream.store.queries import Match, Range
 
 SETTLE_US = 60_000_000  # from a tombstone to the end of what lies below it
 _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
@@ -45,8 +45,8 @@ class Holdings:
     def held(self, tenant: str, source: str | None = None, id: str | None = None) -> Held:
         """All of it is counted exactly; facts and values for ranges are fields of what is counted."""
         of = _of(tenant, source, id)
-        deleted = _all(of, Match("state", (State.DELETED.value,)))
-        kept = _all(of, _not(deleted))
+        deleted = every(of, Match("state", (State.DELETED.value,)))
+        kept = every(of, not_(deleted))
         times = [
             record.payload["indexed_at_us"] for record in self._engine.scroll(_DOCUMENTS, deleted, ["indexed_at_us"])
         ]
@@ -67,19 +67,19 @@ class Holdings:
         cleared = self._engine.cleared_at_us(generation)
         if cleared is None:
             return 0
-        return self._engine.elsewhere(_all(deleted, _missed(cleared))).get(generation, 0)  # it may just have gone
+        return self._engine.elsewhere(every(deleted, _missed(cleared))).get(generation, 0)  # it may just have gone
 
     def deleted_since(self, cleared_at_us: int) -> bool:
         """Whether a vacuum that began then may have missed passages of a document that is deleted by now."""
         deleted = Match("state", (State.DELETED.value,))
-        return self._engine.count(_DOCUMENTS, _all(deleted, _missed(cleared_at_us))) > 0
+        return self._engine.count(_DOCUMENTS, every(deleted, _missed(cleared_at_us))) > 0
 
     def live(self, tenant: str, source: str | None, limit: int) -> list[Head]:
         """Documents that are there to be deleted, at most so many: those of which a version failed too, as its bytes are
         kept elsewhere.
         """
-        there = AnyOf((live(), Range("failure.version", gte=0)))  # type: ignore[arg-type]
-        records = self._engine.scroll(_DOCUMENTS, _all(_of(tenant, source, None), there))
+        there = either(live(), Range("failure.version", gte=0))
+        records = self._engine.scroll(_DOCUMENTS, every(_of(tenant, source, None), there))
         heads = (head_from(record.payload) for record in records)
         return list(islice((head for head in heads if head.state is State.LIVE or head.failure), limit))
 
@@ -87,17 +87,9 @@ class Holdings:
 def _of(tenant: str, source: str | None, id: str | None) -> StoredCondition:
     """Of heads and passages alike."""
     named = (("tenant", tenant), ("source", source), ("id", id))
-    return _all(*(Match(name, (value,)) for name, value in named if value is not None))
+    return every(*(Match(name, (value,)) for name, value in named if value is not None))
 
 
 def _missed(cleared_at_us: int) -> StoredCondition:
     """Written after, or so shortly before, a vacuum that began then."""
     return Range("indexed_at_us", gt=cleared_at_us - SETTLE_US)
-
-
-def _all(*parts: StoredCondition) -> StoredCondition:
-    return AllOf(parts)  # type: ignore[arg-type]
-
-
-def _not(part: StoredCondition) -> StoredCondition:
-    return Not(part)  # type: ignore[arg-type]

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from spanstream.events.ids import Key, Order
-from spanstream.store.conditions import Empty, Ids, StoredCondition, live
+from spanstream.store.conditions import Empty, Ids, StoredCondition, either, every, live, not_
 from spanstream.store.engine import Collection, Delete, Engine, SetPayload
 from spanstream.store.payloads import body_text, head_from
 from spanstream.store.points import Head, State
-from spanstream.store.queries import AllOf, AnyOf, Match, Not, Range
+from spanstream.store.queries import Match, Range
 
 _DOCUMENTS, _PASSAGES = Collection.DOCUMENTS, Collection.PASSAGES
 _WAITING = "waiting_since_us"  # of a passage whose version no head has reached: since a sweep first saw it
@@ -43,34 +43,34 @@ class Retention:
 
     def expired(self, now_us: int, limit: int) -> list[Head]:
         """Live documents whose time is over, at most so many."""
-        return self._heads(_all(live(), Range("expires_at_us", gt=0, lte=now_us)), limit)
+        return self._heads(every(live(), Range("expires_at_us", gt=0, lte=now_us)), limit)
 
     def older(self, tenant: str, source: str, before_us: int, limit: int) -> list[Head]:
         """Documents of the source that are live and were accepted, or where nobody says when: indexed, before then; or that
         are not, and of which a version failed before then.
         """
         accepted = Range("accepted_at_us", gt=0, lt=before_us)
-        indexed = _all(Match("accepted_at_us", (0,)), Range("indexed_at_us", lt=before_us))
+        indexed = every(Match("accepted_at_us", (0,)), Range("indexed_at_us", lt=before_us))
         of = (Match("tenant", (tenant,)), Match("source", (source,)))
-        shown = _all(live(), AnyOf((accepted, indexed)))  # type: ignore[arg-type]
-        failed = _all(_not(live()), Range("failure.at_us", gt=0, lt=before_us))
-        return self._heads(_all(*of, AnyOf((shown, failed))), limit)  # type: ignore[arg-type]
+        shown = every(live(), either(accepted, indexed))
+        failed = every(not_(live()), Range("failure.at_us", gt=0, lt=before_us))
+        return self._heads(every(*of, either(shown, failed)), limit)
 
     def purge_tombstones(self, before_us: int, limit: int) -> int:
         """Forget at most so many deletes that were applied before then; how many.
 
         One that is written anew meanwhile stays, and so does one with a failure that is newer than the delete.
         """
-        old = _all(Match("state", (State.DELETED.value,)), Range("indexed_at_us", lt=before_us))
+        old = every(Match("state", (State.DELETED.value,)), Range("indexed_at_us", lt=before_us))
         records = self._engine.scroll(_DOCUMENTS, old)
         found = list(islice((record for record in records if head_from(record.payload).failure is None), limit))
         same = [(Ids((each.id,)), Match("version", (each.payload["version"],))) for each in found]
-        self._engine.write(_DOCUMENTS, [Delete(_all(*each, old)) for each in same])
+        self._engine.write(_DOCUMENTS, [Delete(every(*each, old)) for each in same])
         return len(found)
 
     def bodies(self) -> Iterator[Body]:
         """For each passage its body, slowly: as far as the caller reads."""
-        for record in self._engine.scroll(_PASSAGES, _not(Empty("tenant")), _FIELDS):
+        for record in self._engine.scroll(_PASSAGES, not_(Empty("tenant")), _FIELDS):
             payload = record.payload
             key = Key(payload["tenant"], payload["source"], payload["id"])
             content_hash = bytes.fromhex(payload["body"].rsplit("\n", 1)[1])
@@ -79,14 +79,14 @@ class Retention:
     def waits(self, body: Body, now_us: int) -> None:
         """Note of its passages that they wait for the rest, of those of which it is not noted yet."""
         named = _named(body)
-        self._engine.write(_PASSAGES, [SetPayload(_all(named, Empty(_WAITING)), {_WAITING: now_us})])
+        self._engine.write(_PASSAGES, [SetPayload(every(named, Empty(_WAITING)), {_WAITING: now_us})])
 
     def forget_waiting(self, body: Body, before_us: int) -> bool:
         """Delete the body if every passage of it has waited since before then; whether it did."""
         named, long = _named(body), Range(_WAITING, lt=before_us)
-        if self._engine.count(_PASSAGES, _all(named, _not(long))):
+        if self._engine.count(_PASSAGES, every(named, not_(long))):
             return False
-        self._engine.write(_PASSAGES, [Delete(_all(named, long))])
+        self._engine.write(_PASSAGES, [Delete(every(named, long))])
         return True
 
     def _heads(self, condition: StoredCondition, limit: int) -> list[Head]:
@@ -98,11 +98,3 @@ _FIELDS = ("tenant", "source", "id", "version", "body", "groups")
 
 def _named(body: Body) -> StoredCondition:
     return Match("body", (body_text(body.key, body.version, body.content_hash),))
-
-
-def _not(part: StoredCondition) -> StoredCondition:
-    return Not(part)  # type: ignore[arg-type]
-
-
-def _all(*parts: StoredCondition) -> StoredCondition:
-    return AllOf(parts)  # type: ignore[arg-type]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 
 from spanstream.events.ids import standing_id
-from spanstream.store.conditions import Empty, Ids, StoredCondition
+from spanstream.store.conditions import Empty, Ids, StoredCondition, every, not_
 from spanstream.store.engine import Collection, Delete, Engine, Operation, Point, SetPayload, Upsert
-from spanstream.store.queries import AllOf, Match, Not, Scope
+from spanstream.store.queries import Match, Scope
 from spanstream.store.standing import Computed, StandingQuery, computed_payload, query_from, query_payload
 
 _QUERIES = Collection.QUERIES
@@ -31,7 +31,7 @@ class StandingQueries:
 
     def compute(self, query: StandingQuery, computed: Computed) -> None:
         """Give the stored query what it is compared by, unless it was changed or deleted meanwhile."""
-        stored = _all(Ids((str(query.uuid),)), Match("revision", (query.revision,)))
+        stored = every(Ids((str(query.uuid),)), Match("revision", (query.revision,)))
         self._change(SetPayload(stored, {"computed": computed_payload(computed)}))
 
     def delete(self, scope: Scope, id: str) -> None:
@@ -54,7 +54,7 @@ class StandingQueries:
 
     def all(self) -> list[StandingQuery]:
         """The queries of all tenants."""
-        return self._found(Not(Empty("tenant")))  # type: ignore[arg-type]  # ours may hold ours
+        return self._found(not_(Empty("tenant")))
 
     def _found(self, condition: StoredCondition) -> list[StandingQuery]:
         queries = [query_from(record.payload) for record in self._engine.scroll(_QUERIES, condition)]
@@ -67,7 +67,3 @@ class StandingQueries:
 
 def _point_id(scope: Scope, id: str) -> str:
     return str(standing_id(scope.tenant, scope.groups, id))
-
-
-def _all(*parts: StoredCondition) -> StoredCondition:
-    return AllOf(parts)  # type: ignore[arg-type]

@@ -6,6 +6,8 @@
     .spanstream
 
 So a document's blobs lie together, belong to no other, and can be deleted up to a version, whatever is being written.
+On a disk the same bytes of several versions take their room once, under several names: while the log does not answer, each
+time that a file is sent again makes a version.
 Where any were, an empty mark says up to which: an event that comes once more is told from one whose blob got lost.
 
 `.spanstream` says that this is the store, and since when, microseconds since 1970 (0: always). A folder without it is a
@@ -113,7 +115,7 @@ class Blobs:
         key = f"{_place(of.tenant, of.source, of.id)}/{version}-{digest}"
         with _reached():
             if not self._holds(self._path(key), data):
-                self._write(self._path(key), data)
+                self._write(self._path(key), data, digest)
         return key
 
     def get(self, key: str, max_bytes: int) -> bytes:
@@ -131,10 +133,12 @@ class Blobs:
             raise BlobTooLarge(f"more than {max_bytes} bytes")
         return data
 
-    def existed(self, accepted_at_us: int) -> None:
-        """Of what is missing: raises BlobsUnavailable where the store was made after its event was accepted. 0: that is not known."""
+    def existed(self, logged_ms: int) -> None:
+        """Of what is missing: raises BlobsUnavailable where the store was made after the log took its event, milliseconds since
+        1970. 0: that is not known.
+        """
         with _reached():
-            self._check(accepted_at_us)
+            self._check(logged_ms)
 
     def forget(self, of: Key, version: int) -> None:
         """Delete the document's blobs of all versions up to this one; idempotent. Raises BlobsUnavailable.
@@ -177,12 +181,12 @@ class Blobs:
         found: list[str] = self._fs.find(self._path(place))
         return found
 
-    def _check(self, accepted_at_us: int = 0) -> None:
+    def _check(self, logged_ms: int = 0) -> None:
         """Where something was not found: whether it could be. Raises BlobsUnavailable, and OSError."""
         since = self._since()
         if since is None:
             raise BlobsUnavailable(_AWAY)
-        if 0 < accepted_at_us < since:
+        if 0 < logged_ms <= since // 1000:  # in the same millisecond it may have been before
             raise BlobsUnavailable(_YOUNGER)
         self._seen = True
 
@@ -213,11 +217,20 @@ class Blobs:
         except FileNotFoundError:
             return False
 
-    def _write(self, path: str, data: bytes) -> None:
+    def _write(self, path: str, data: bytes, digest: str = "") -> None:
+        """`digest`: of blobs, in the names of the document's others with the same bytes."""
         if isinstance(self._fs, LocalFileSystem):
-            _write_durably(Path(path), data)
+            _write_durably(Path(path), data, self._same(Path(path).parent, data, digest) if digest else None)
         else:
             self._fs.pipe_file(path, data)  # an object store: one request, all or nothing, durable when answered
+
+    def _same(self, folder: Path, data: bytes, digest: str) -> Path | None:
+        """A file that holds these very bytes."""
+        for path in folder.glob(f"[0-9]*-{digest}"):
+            with suppress(OSError):  # the disk has lost that one
+                if self._holds(str(path), data):
+                    return path
+        return None
 
 
 @contextmanager
@@ -240,16 +253,19 @@ def _place(tenant: str, source: str | None, id: str | None) -> str:
     return f"{tenant}/{source}/{digest[:2]}/{digest}"
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    """1 write aside, 2 sync, 3 rename, 4 sync the folders: after a power cut the file is whole or absent."""
+def _write_durably(path: Path, data: bytes, same: Path | None = None) -> None:
+    """1 write aside, or link to a file that holds the `same`, 2 sync, 3 rename, 4 sync the folders: after a power cut the
+    file is whole or absent.
+    """
     folders = [path.parent, *(parent for parent in path.parent.parents if not parent.exists())]
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with aside.open("xb") as file:
-            file.write(data)  # 1
-            file.flush()
-            os.fsync(file.fileno())  # 2
+        if same is None or not _linked(same, aside):  # 1
+            with aside.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # 2
         aside.replace(path)  # 3
     finally:
         aside.unlink(missing_ok=True)
@@ -259,3 +275,12 @@ def _write_durably(path: Path, data: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _linked(of: Path, path: Path) -> bool:
+    """Whether there is another name for it now: not every file system has links, and it may just have been deleted."""
+    try:
+        path.hardlink_to(of)
+    except OSError:
+        return False
+    return True

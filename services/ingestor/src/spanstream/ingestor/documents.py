@@ -21,6 +21,7 @@ from spanstream.runtime.problems import Problem
 MAX_TITLE_CHARACTERS = 2_000
 MAX_GROUPS = 100
 MAX_GROUP_CHARACTERS = 256
+MAX_CONTENT_TYPE_CHARACTERS = 100
 
 
 def _storable(text: str) -> str:
@@ -54,7 +55,10 @@ class DocumentBody(BaseModel):
     text: Annotated[str, Storable, AfterValidator(_readable)] = Field(description="at most 4 MiB of UTF-8 by default")
     title: Annotated[str, Field(max_length=MAX_TITLE_CHARACTERS), Storable] = ""
     content_type: str = Field(
-        Kind.TEXT.value, description="text/plain, text/markdown or text/html", max_length=100, examples=["text/plain"]
+        Kind.TEXT.value,
+        description="text/plain, text/markdown or text/html",
+        max_length=MAX_CONTENT_TYPE_CHARACTERS,
+        examples=["text/plain"],
     )
     metadata: Annotated[dict[str, Any], AfterValidator(canonical)] = Field(
         {}, description="any JSON object: at most 1,000 values, 65,536 characters, 8 levels"

@@ -31,7 +31,14 @@ from spanstream.events.v1.failure_pb2 import (
 from spanstream.events.v1.passage_pb2 import Passage as PassageMessage
 from spanstream.events.v1.passage_pb2 import PassageEvent
 from spanstream.ingestor.blobs import BlobMissing, Blobs, BlobsUnavailable, BlobTooLarge, is_key, tenant_of
-from spanstream.ingestor.documents import MAX_GROUPS, MAX_TITLE_CHARACTERS, deleted_hash, event_hash
+from spanstream.ingestor.documents import (
+    MAX_CONTENT_TYPE_CHARACTERS,
+    MAX_GROUP_CHARACTERS,
+    MAX_GROUPS,
+    MAX_TITLE_CHARACTERS,
+    deleted_hash,
+    event_hash,
+)
 from spanstream.ingestor.metadata import InvalidMetadata, from_struct
 from spanstream.ingestor.normalise import is_empty, normalise
 from spanstream.ingestor.parsing import text as plain
@@ -102,7 +109,8 @@ class Handler:
 
     def _results(self, record: Record) -> list[Result]:
         try:
-            events = self._passages(codec.decode(DocumentEvent, record.key, record.value, record.headers))
+            event = codec.decode(DocumentEvent, record.key, record.value, record.headers)
+            events = self._passages(event, record.timestamp_ms)
         except (Undecodable, ParseError) as refusal:
             return [Rejected(record, refusal.reason, refusal.detail)]
         return [
@@ -110,19 +118,20 @@ class Handler:
             for event in events
         ]
 
-    def _passages(self, event: DocumentEvent) -> list[PassageEvent]:
+    def _passages(self, event: DocumentEvent, logged_ms: int) -> list[PassageEvent]:
         key = codec.key_of(event).encode()
         if event.operation == OPERATION_DELETE:
             self._seen.forget(key)
             self._reach(lambda: self._blobs.forget(codec.key_of(event), event.version))
-            return [_message(event, event.content_hash or deleted_hash(), event.title)]
+            return [_message(event, event.content_hash or deleted_hash())]
         self._check(event)
         try:
             parsed, hashed = self._read(event)
         except BlobMissing as error:
             if self._reach(lambda: self._blobs.erased(codec.key_of(event), event.version)):
                 return []  # read once more after its delete: the index shows that, or will
-            self._reach(lambda: self._blobs.existed(event.accepted_at_us))
+            # By the log's clock: by what the event says of itself its sender could have it waited for, for ever.
+            self._reach(lambda: self._blobs.existed(logged_ms))
             raise ParseError(REASON_BLOB_MISSING, "the blob store has no such blob") from error
         text = normalise(parsed.text)
         self._check_text(text)
@@ -133,10 +142,10 @@ class Handler:
         title = " ".join(normalise(event.title or parsed.title).split())[:MAX_TITLE_CHARACTERS]
         unchanged = self._guess(key, event.version, hashed)
         return [
-            _message(
+            _upsert(
                 event,
                 hashed,
-                title,
+                title=title,
                 text=text[part[0].start : part[-1].end],
                 text_offset=part[0].start,
                 passages=[_passage(first + i, passage) for i, passage in enumerate(part)],
@@ -168,8 +177,14 @@ class Handler:
         """What the HTTP API refuses but a direct producer may send."""
         if len(event.groups) > MAX_GROUPS or len(event.title) > MAX_TITLE_CHARACTERS:
             raise Undecodable(REASON_SCHEMA_INVALID, "too many groups, or too long a title")
-        if not 0 <= event.expires_at_us <= MAX_VERSION:
-            raise Undecodable(REASON_SCHEMA_INVALID, "expires_at_us must be 0 to 2^53-1")
+        if any(len(group) > MAX_GROUP_CHARACTERS for group in event.groups):
+            raise Undecodable(REASON_SCHEMA_INVALID, f"a group has more than {MAX_GROUP_CHARACTERS} characters")
+        if len(event.content_type) > MAX_CONTENT_TYPE_CHARACTERS:
+            raise Undecodable(
+                REASON_SCHEMA_INVALID, f"content_type has more than {MAX_CONTENT_TYPE_CHARACTERS} characters"
+            )
+        if not (0 <= event.expires_at_us <= MAX_VERSION and 0 <= event.accepted_at_us <= MAX_VERSION):
+            raise Undecodable(REASON_SCHEMA_INVALID, "expires_at_us and accepted_at_us must be 0 to 2^53-1")
         if event.WhichOneof("body") == "blob":
             if not is_key(event.blob):
                 raise Undecodable(REASON_SCHEMA_INVALID, "blob must be a key below the blob store's root")
@@ -246,22 +261,32 @@ def _passage(ordinal: int, passage: Passage) -> PassageMessage:
     return PassageMessage(ordinal=ordinal, start=passage.start, end=passage.end, spans=spans)
 
 
-def _message(event: DocumentEvent, hashed: bytes, title: str, **fields: object) -> PassageEvent:
-    message = PassageEvent(
+def _upsert(event: DocumentEvent, hashed: bytes, **fields: object) -> PassageEvent:
+    """With what the document is shown and found by, all of it bounded."""
+    message = _message(
+        event,
+        hashed,
+        groups=event.groups,
+        content_type=event.content_type or Kind.TEXT,
+        expires_at_us=event.expires_at_us,
+        **fields,
+    )
+    if event.HasField("metadata"):
+        message.metadata.CopyFrom(event.metadata)
+        message.metadata.DiscardUnknownFields()
+    return message
+
+
+def _message(event: DocumentEvent, hashed: bytes, **fields: object) -> PassageEvent:
+    """Which document it is about: all that a delete says, whatever else its sender put in."""
+    return PassageEvent(
         tenant=event.tenant,
         source=event.source,
         id=event.id,
         version=event.version,
         operation=event.operation,
         content_hash=hashed,
-        title=title,
-        groups=event.groups,
         accepted_at_us=event.accepted_at_us,
-        content_type=event.content_type or Kind.TEXT,
-        expires_at_us=event.expires_at_us,
         blob=event.WhichOneof("body") == "blob",
         **fields,  # type: ignore[arg-type]
     )
-    if event.HasField("metadata"):
-        message.metadata.CopyFrom(event.metadata)
-    return message

@@ -55,7 +55,7 @@ class Looking(Blobs):
         except TimeoutError as error:
             raise BlobsUnavailable(f"no answer in {self._seconds:.0f} seconds") from error
 
-    def existed(self, accepted_at_us: int) -> None:
+    def existed(self, logged_ms: int) -> None:
         """As good as yes: that would be waited for without a bound."""
 
     def forget(self, of: Key, version: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import Request
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -19,10 +20,12 @@ from spanstream.ingestor.documents import MAX_TITLE_CHARACTERS, FileFields, Upse
 from spanstream.ingestor.expiry import MAX_CHARACTERS
 from spanstream.ingestor.parsing.kinds import Kind, by_file_name, by_media_type, holds_records
 from spanstream.runtime.names import DOCUMENT_ID
-from spanstream.runtime.problems import Problem, misfit
+from spanstream.runtime.problems import MAX_PATH, Problem, misfit
 
 FORM_BYTES = 2**20  # what a form may add to the file
 _UNSAID = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
+# Of all that Python knows, some fail, and some take minutes for a megabyte.
+_CHARSETS = frozenset({b"", b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
 _FIELDS = frozenset({"id", "filename", "title", "version", "metadata", "groups", "expires_at"})
 
 # For the published description.
@@ -78,6 +81,9 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int, share
 
 
 async def _form(request: Request, max_bytes: int, share: Share) -> _File:
+    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"")
+    if charset.lower() not in _CHARSETS:
+        raise Problem(400, "send the form as UTF-8")
     stream = held(chunks(request, max_bytes + FORM_BYTES), share)
     parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=len(_FIELDS), max_part_size=FORM_BYTES)  # type: ignore[arg-type]
     try:
@@ -94,8 +100,8 @@ async def _form(request: Request, max_bytes: int, share: Share) -> _File:
         if len(data) > max_bytes:
             raise Problem(413, f"the file has more than {max_bytes} bytes")
         named = {"filename": upload.filename} if upload.filename else {}
-        if given.keys() - _FIELDS:
-            raise misfit(("form", "has an unknown field"))
+        if unknown := sorted(given.keys() - _FIELDS):
+            raise misfit(*((f"form.{name}"[:MAX_PATH], "is no field of this request") for name in unknown))
         content_type = (upload.content_type or "").partition(";")[0].strip().lower()
         return _File(data, content_type, named | dict(request.query_params) | given)
     finally:
@@ -115,7 +121,11 @@ def _kind(content_type: str, name: str) -> Kind:
 def _fields(given: Mapping[str, str]) -> FileFields:
     values: dict[str, Any] = {name: given[name] for name in ("title", "expires_at") if name in given}
     if "metadata" in given:
-        values["metadata"] = json_object(given["metadata"].encode("utf-8", "surrogatepass"))
+        try:
+            values["metadata"] = json_object(given["metadata"].encode("utf-8", "surrogatepass"))
+        except Problem as error:
+            where = f": {error.detail}" if error.status == 400 else ""
+            raise misfit(("query.metadata", f"must be a JSON object{where}")) from error
     if "groups" in given:
         values["groups"] = [group.strip() for group in given["groups"].split(",") if group.strip()]
     if "version" in given:
