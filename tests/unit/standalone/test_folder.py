@@ -25,6 +25,18 @@ def test_folder_is_made_private_and_locked(tmp_path: Path) -> None:
     second.close()
 
 
+def test_folder_in_use_names_the_address_there_and_a_command_that_meets_no_taken_port(tmp_path: Path) -> None:
+    first = DataFolder(tmp_path)
+    first.open()
+    for address in ("", " (http://127.0.0.1:1234)"):
+        with pytest.raises(Trouble) as caught:
+            DataFolder(tmp_path).open()
+        assert f"Use that one{address}, stop it" in caught.value.advice
+        assert "spanstream up --data FOLDER --port 0 --admin-port 0." in caught.value.advice
+        config.save(tmp_path, {"url": "http://127.0.0.1:1234"})
+    first.close()
+
+
 def test_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Trouble, match="cannot be written") as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -16,15 +17,14 @@ from spanstream.standalone.trouble import Trouble, explain
 from spanstream.store.errors import StoreCorrupt
 
 
-def test_port_in_use_names_the_option() -> None:
+def test_port_in_use_gives_a_command_that_meets_no_other_port_and_no_other_folder(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
-        for name, option in (("api", "--port"), ("admin", "--admin-port")):
-            with pytest.raises(PortInUse) as caught:
-                HttpServer(name, "127.0.0.1", taken)
-            trouble = explain(caught.value)
-            assert str(taken) in trouble.what
-            assert f"spanstream up {option} 0" in trouble.advice
+        with pytest.raises(PortInUse) as caught:
+            HttpServer("api", "127.0.0.1", taken)
+    trouble = explain(caught.value, tmp_path)
+    assert str(taken) in trouble.what
+    assert f"spanstream up --data {tmp_path} --port 0 --admin-port 0." in trouble.advice
 
 
 @pytest.mark.parametrize(

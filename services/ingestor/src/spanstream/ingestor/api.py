@@ -89,7 +89,7 @@ def router(
     async def put(request: Request, source: SourceName, id: DocumentId, caller: writer) -> Response:
         key = key_of(caller.tenant, source, id)
         if media_type(request) not in _JSON:
-            raise Problem(415, "send the document as application/json")
+            raise Problem(415, f"send the document as application/json; a file goes to POST /v1/sources/{source}/files")
         acceptance.backlog.admit(caller.tenant)
         with budget.share(caller.tenant) as share:
             fields = json_object(await whole(request, max_body, share))

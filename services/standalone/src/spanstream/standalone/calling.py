@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -19,3 +20,8 @@ def command() -> str:
 def elsewhere() -> str:
     """How to start with another data folder; `make run` takes no options."""
     return f"SPANSTREAM_DATA=FOLDER make run, or {command()} up --data FOLDER"
+
+
+def on_free_ports(folder: Path | None = None) -> str:
+    """How to start beside what runs: whoever has the data folder or one port mostly has the other ports as well."""
+    return f"{command()} up --data {shlex.quote(str(folder)) if folder else 'FOLDER'} --port 0 --admin-port 0"

@@ -14,7 +14,7 @@ from spanstream.client.errors import Unusable
 from spanstream.runtime.identity import DEFAULT_TENANT, SCOPES
 from spanstream.runtime.key_file import create_key, read_keys
 from spanstream.runtime.signing import KeyUnreadable, Signer
-from spanstream.standalone.calling import elsewhere
+from spanstream.standalone.calling import elsewhere, on_free_ports
 from spanstream.standalone.trouble import InUse, Trouble
 
 FREE_BYTES = 1 << 30  # the broker refuses below half of this, and an index that cannot grow helps nobody
@@ -70,11 +70,20 @@ class DataFolder:
             lock.seek(0)
             raise InUse(
                 f"Another Spanstream (process {lock.read().strip() or 'unknown'}) uses the data folder {self.path}.",
-                f"Use that one, stop it first (Ctrl-C in its terminal), or choose another folder: {elsewhere()}.",
+                f"Use that one{self._address()}, stop it first (Ctrl-C in its terminal), or start a second one with a"
+                f" folder of its own: {on_free_ports()}.",
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+
+    def _address(self) -> str:
+        """Where the one that runs serves, if it has said so."""
+        try:
+            url = config.read(self.path).get("url")
+        except Unusable:
+            return ""
+        return f" ({url})" if url else ""
 
     def _look_for_room(self, wanted: int) -> None:
         free = shutil.disk_usage(self.path).free

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 from spanstream.runtime.http import PortInUse
 from spanstream.runtime.settings import SettingsError
-from spanstream.standalone.calling import command, elsewhere
+from spanstream.standalone.calling import command, elsewhere, on_free_ports
 
 _DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -24,16 +25,16 @@ class InUse(Trouble):
     """Another process has what only one may have."""
 
 
-def explain(error: BaseException) -> Trouble:
-    """Any failure as a Trouble. Errors whose message already says what to do are taken as they are."""
+def explain(error: BaseException, folder: Path | None = None) -> Trouble:
+    """Any failure, of a start on this data folder, as a Trouble. Errors whose message already says what to do are taken
+    as they are.
+    """
     match error:
         case Trouble():
             return error
         case PortInUse():
-            option = "--admin-port" if " for admin" in str(error) else "--port"
             return Trouble(
-                f"{_sentence(error)}",
-                f"Stop the other program, or choose another port: {command()} up {option} 0 takes any free one.",
+                f"{_sentence(error)}", f"Stop the other program, or take free ports: {on_free_ports(folder)}."
             )
         case SettingsError():
             return Trouble("The settings are not valid.", str(error))
@@ -44,7 +45,7 @@ def explain(error: BaseException) -> Trouble:
     # Known by name: their modules load Java's, the index's or the model's machinery, which may be what failed to load.
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if type(error).__name__ == "Fatal" and error.__cause__ is not None:
-        return explain(error.__cause__)
+        return explain(error.__cause__, folder)
     if kinds & {"BrokerError", "ProcessDied", "StoreCorrupt", "RepresentationError", "MigrationRefused", "OtherIndex"}:
         what, _, advice = _sentence(error).partition("\n")
         return Trouble(what, advice)

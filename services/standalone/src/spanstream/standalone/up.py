@@ -76,7 +76,7 @@ def up(
     finally:
         folder.close()
     if failures:
-        errors.print(_panel(explain(failures[0]), None if logs_to_stderr else folder.log))
+        errors.print(_panel(explain(failures[0], folder.path), None if logs_to_stderr else folder.log))
     elif code == 0:
         console.print("Stopped.", style="dim")
     return code
