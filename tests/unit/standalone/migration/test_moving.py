@@ -140,6 +140,17 @@ def test_it_switches_by_itself_and_ends_once_the_services_have_the_new_encoder(
     assert len(home.heads([key("d1"), key("late")])) == 2
 
 
+def test_one_that_starts_after_the_switch_tells_how_far_it_is(world: World, home: MemoryStore, tmp_path: Path) -> None:
+    process = Process(world, home, tmp_path).start()
+    until(lambda: stage(home) == "switched", process)
+    process.end()
+    process = Process(world, home.beside(), tmp_path).start()  # which nobody has opened yet, as in any process
+    until(lambda: not process.moving.unready(), process)
+    assert process.ask("status")["migration"]["stage"] == "switched"
+    process.end()
+    assert process.died == []
+
+
 def test_stopped_in_the_middle_of_a_switch_it_switches_nothing_and_holds_nobody(
     world: World, home: MemoryStore, tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ class Moving:
         """What is to be done now, once nobody else is at it."""
         shared = self._beside()
         shared.open_live()
+        self._home.open_live()  # where the process before has switched, nothing here opens it
 
         def sleep(seconds: float) -> None:
             if stop.wait(seconds):  # a wait that was cut short would be none
