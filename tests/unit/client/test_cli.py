@@ -170,6 +170,33 @@ def test_status_asks_for_the_version_given(server: Server) -> None:
     assert server.asked == [f"GET {DOCUMENT}?version=3"]
 
 
+@pytest.mark.parametrize(
+    ("named", "id"),
+    [
+        (["docs/a/b.md"], "a%2Fb.md"),
+        (["a/b.md", "--source", "docs"], "a%2Fb.md"),
+        (["docs/a/b.md", "--source", "docs"], "docs%2Fa%2Fb.md"),  # beside a source it is an id, whatever it looks like
+    ],
+)
+def test_document_is_named_as_search_shows_it_or_by_its_id_and_source(
+    server: Server, named: list[str], id: str
+) -> None:
+    path = f"/v1/sources/docs/documents/{id}"
+    server.answers["GET", path] = server.answers["GET", f"{path}/content"] = 404, {"detail": "no such document"}
+    server.answers["DELETE", path] = 202, {"source": "docs", "id": "a", "version": 4}
+    for command in (["status"], ["show"], ["delete", "--no-wait"]):
+        run(*command, *named)
+    assert [each.partition("?")[0] for each in server.asked] == [f"GET {path}", f"GET {path}/content", f"DELETE {path}"]
+
+
+@pytest.mark.parametrize("command", ["show", "status", "delete"])
+def test_an_id_alone_is_a_usage_error(server: Server, command: str) -> None:
+    done = run(command, "bees.html")
+    assert done.exit_code == cli.USAGE
+    assert "name a document as SOURCE/ID, not bees.html" in done.output
+    assert not server.asked
+
+
 def test_status_of_an_unknown_document_says_what_to_check(server: Server) -> None:
     server.answers["GET", DOCUMENT] = 404, {"detail": "no such document"}
     said = "the index knows no such document: is the id right (`spanstream search` shows them as source/id)?"

@@ -65,7 +65,8 @@ Url = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-SourceName = Annotated[str, typer.Option("--source", help="The source of the document.")]
+Name = Annotated[str, typer.Argument(metavar="SOURCE/ID", help="The document; with --source its id alone.")]
+SourceName = Annotated[str | None, typer.Option("--source", help="Its source, where the id is given alone.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -219,12 +220,13 @@ def explain_miss(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="The document's id.")],
-    source: SourceName,
+    document: Name,
+    source: SourceName = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Print the text of a document as the index holds it; with --json its passages and all their spans."""
+    source, id = _named(document, source)
     with _connect(url) as client:
         found = client.content(source, id)
     output.write_json(found) if as_json else output.consoles()[0].print(output.document(found))
@@ -232,8 +234,8 @@ def show(
 
 @app.command()
 def status(
-    id: Annotated[str, typer.Argument(help="The document's id.")],
-    source: SourceName,
+    document: Name,
+    source: SourceName = None,
     version: Annotated[
         int | None,
         typer.Option("--version", min=0, help="Of this version, e.g. a receipt's; default: the newest known."),
@@ -243,6 +245,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say whether a document is pending, searchable, deleted or failed, and why."""
+    source, id = _named(document, source)
     with _connect(url) as client:
         try:
             found = client.status(source, id, version=version, wait=60 if wait else None)
@@ -256,13 +259,14 @@ def status(
 
 @app.command()
 def delete(
-    id: Annotated[str, typer.Argument(help="The document's id.")],
-    source: SourceName,
+    document: Name,
+    source: SourceName = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until no search finds it.")] = True,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Delete a document; also one that the index does not know, since it may be on its way."""
+    source, id = _named(document, source)
     known: bool | None = None
     with _connect(url) as client:
         if wait:
@@ -358,6 +362,14 @@ def _example(name: str, option: str) -> dict[str, str]:
     if not (source and slash and id):
         raise typer.BadParameter(f"name a document as SOURCE/ID, not {name}", param_hint=option)
     return {"source": source, "id": id}
+
+
+def _named(document: str, source: str | None) -> tuple[str, str]:
+    """Source and id of a document: one name, as a search shows it, or the id with its source beside it."""
+    if source is not None:
+        return source, document
+    found = _example(document, "SOURCE/ID")
+    return found["source"], found["id"]
 
 
 def _object(text: str, option: str, example: str) -> dict[str, Any]:
