@@ -18,7 +18,9 @@ class Broken(Unreachable):
 
 
 class Unusable(SpanstreamError):
-    """What `spanstream up` saved cannot be read: mend the file, remove it, or give address and key yourself."""
+    """What `spanstream up` saved cannot be read: mend the file, remove it, or give address and key yourself. Or the address
+    is none: give one that begins with http:// or https://.
+    """
 
 
 class NotSettled(SpanstreamError):
