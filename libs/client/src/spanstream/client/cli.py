@@ -101,7 +101,7 @@ def ingest(
     out, err = output.consoles()
     report, skipped, sources = Report(Progress()), Counter[str](), list[str]()
     with _connect(url) as client:
-        for name in paths:
+        for number, name in enumerate(paths, 1):
             chosen, items, total = _open(name, source, prefix=source is not None and len(paths) > 1, skipped=skipped)
             sources.append(chosen)
             if total == 0:
@@ -112,8 +112,8 @@ def ingest(
                     report = _add(report, client.ingest(chosen, items, wait=wait, on_progress=bar))
                 except KeyboardInterrupt:
                     count = report.counts.accepted + bar.counts.accepted
-                    told = f"{count} documents were accepted for certain; ingest the same again for the rest."
-                    err.print(told, markup=False, style="yellow")
+                    whole = number == len(paths) and bar.counts.accepted == total
+                    err.print(_interrupted(count, whole=whole), markup=False, style="yellow")
                     raise typer.Exit(INTERRUPTED) from None
     if as_json:
         output.write_json({"counts": report.counts, "skipped": skipped, "failures": report.failures})
@@ -341,17 +341,17 @@ def _connect(url: str | None) -> Iterator[Client]:
             if error.status != 401:
                 raise
             sent = client.connection.api_key is not None
-            advice = (
-                "the key that was sent is not the server's; set SPANSTREAM_API_KEY" if sent else config.why_no_key()
-            )
+            advice = config.why_wrong_key() if sent else config.why_no_key()
             raise Unauthorised(401, f"{error.detail}; {advice}", error.fields, error.request_id) from error
 
 
 def _query(words: list[str], without: list[str], like: list[str], unlike: list[str]) -> str | dict[str, Any]:
     """The words alone, or all that is asked for as one set of meanings."""
     wanted: list[Any] = [*words, *({"like": _example(name, "--like")} for name in like)]
-    if not wanted or not all(text.strip() for text in [*words, *without]):
+    if not wanted or not all(text.strip() for text in words):
         raise typer.BadParameter("say what to look for, in words or with --like", param_hint="QUERY")
+    if not all(text.strip() for text in without):
+        raise typer.BadParameter("say what is not to be found, in words", param_hint="--not")
     parts = [*wanted, *({"not": text} for text in without)]
     parts += [{"unlike": _example(name, "--unlike")} for name in unlike]
     return parts[0] if len(parts) == 1 else {"all": parts}
@@ -376,7 +376,7 @@ def _object(text: str, option: str, example: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"not JSON: {error}", param_hint=option) from error
+        raise typer.BadParameter(f"not JSON, such as {example} ({error})", param_hint=option) from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"not a JSON object, such as {example}", param_hint=option)
     return value
@@ -448,6 +448,14 @@ def _summary(counts: Progress, wait: bool) -> str:
     unchanged = f" ({counts.unchanged} of them unchanged)" if counts.unchanged else ""
     failed = f", {counts.failed} {'failed' if wait else 'refused'}" if counts.failed else ""
     return f"{taken} {what}{unchanged}{failed}"
+
+
+def _interrupted(count: int, *, whole: bool) -> str:
+    """What became of an ingest that Ctrl-C ended; `whole`: there was nothing left to send."""
+    if whole:
+        return f"everything was accepted, {count} in all, and becomes searchable all the same."
+    later = ", and become searchable all the same" if count else ""
+    return f"{count} documents were accepted for certain{later}; ingest the same again for the rest."
 
 
 def _add(one: Report, other: Report) -> Report:

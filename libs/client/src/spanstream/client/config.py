@@ -102,6 +102,13 @@ def why_no_key(environment: Mapping[str, str] = os.environ) -> str:
     return f"no usable {FILE} in {folder}; is SPANSTREAM_DATA the same as the server's? or set SPANSTREAM_API_KEY"
 
 
+def why_wrong_key(environment: Mapping[str, str] = os.environ) -> str:
+    """Where a key came from that the server does not know, and what to do; no key was given as an argument."""
+    if environment.get("SPANSTREAM_API_KEY"):
+        return "the key in SPANSTREAM_API_KEY is not the server's; set another, or unset it for the saved one"
+    return f"the key in {data_folder(environment) / FILE} is not the server's; set SPANSTREAM_API_KEY"
+
+
 def save(folder: Path, values: Mapping[str, str]) -> Path:
     """Write what `read` reads, readable by its owner only; returns the path."""
     path = folder / FILE
