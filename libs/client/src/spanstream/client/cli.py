@@ -96,7 +96,7 @@ def ingest(
     """Ingest files and folders; the bar counts the documents that are searchable.
 
     Text, Markdown, HTML, PDF and DOCX files are documents whose id is the path below the folder. Each line of a .jsonl
-    or .ndjson file is a document: a JSON object with _id, title, text and any metadata. Hidden files are left out.
+    or .ndjson file is a document: a JSON object with id (or _id), title, text and any metadata. Hidden files are left out.
     """
     out, err = output.consoles()
     report, skipped, sources = Report(Progress()), Counter[str](), list[str]()
