@@ -16,7 +16,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from spanstream.client import cli
+from spanstream.client import cli, config
 from spanstream.client.errors import NotFound, Unusable
 
 
@@ -76,6 +76,20 @@ def test_empty_question_is_a_usage_error(server: Server) -> None:
     assert not server.asked
 
 
+def test_empty_exclusion_is_told_of_as_that(server: Server) -> None:
+    done = run("search", "cats", "--not", " ")
+    assert done.exit_code == cli.USAGE
+    assert "Invalid value for --not: say what is not to be found" in done.output
+    assert not server.asked
+
+
+def test_refused_name_of_a_source_is_told_without_the_way_it_was_sent(server: Server) -> None:
+    wrong = [{"field": "path.source", "detail": "source must be lower case"}, {"field": "body.a", "detail": "is long"}]
+    server.answers["GET", DOCUMENT] = 422, {"detail": "the request does not fit the schema", "errors": wrong}
+    said = "the request does not fit the schema; source must be lower case; body.a: is long"
+    assert str(run("status", "a", "--source", "kb").exception) == said
+
+
 def test_unknown_source_is_named_with_those_that_there_are(server: Server) -> None:
     server.answers["POST", "/v1/search"] = 422, {"detail": "the request does not fit the index"}
     server.answers["GET", "/v1/sources"] = 200, {"sources": [{"source": "wiki", "documents": 2}]}
@@ -110,7 +124,7 @@ def test_refused_filter_is_told_under_the_path_that_was_typed(
 def test_filter_that_is_no_json_object_is_a_usage_error(server: Server, filter: str) -> None:
     done = run("search", "bees", "--filter", filter)
     assert done.exit_code == cli.USAGE
-    assert "--filter" in done.output
+    assert cli.FILTER in done.output
     assert not server.asked
 
 
@@ -137,11 +151,17 @@ def test_help_of_search_shows_a_filter_that_is_json() -> None:
     assert json.loads(shown.partition("'")[2].partition("'")[0]) == {"field": "metadata.lang", "in": ["en"]}
 
 
-def test_refused_caller_is_told_where_a_key_would_come_from(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_caller_is_told_where_the_key_came_from_or_would_come_from(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     server.answers["GET", "/v1/sources"] = 401, {"detail": "send a valid API key"}
     assert "send a valid API key; no usable client.json in " in str(run("sources").exception)
     monkeypatch.setenv("SPANSTREAM_API_KEY", "sps_old_key")
-    assert "the key that was sent is not the server's" in str(run("sources").exception)
+    assert "the key in SPANSTREAM_API_KEY is not the server's" in str(run("sources").exception)
+    monkeypatch.delenv("SPANSTREAM_API_KEY")
+    config.save(tmp_path, {"url": f"http://127.0.0.1:{server.server_port}", "api_key": "old"})
+    monkeypatch.setenv("SPANSTREAM_DATA", str(tmp_path))
+    assert f"the key in {tmp_path / config.FILE} is not the server's" in str(run("sources").exception)
 
 
 def test_damaged_saved_file_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -169,6 +189,33 @@ def test_status_asks_for_the_version_given(server: Server) -> None:
     server.answers["GET", DOCUMENT] = 200, STATUS
     assert run("status", "a", "--source", "kb", "--version", "3").exit_code == 0
     assert server.asked == [f"GET {DOCUMENT}?version=3"]
+
+
+@pytest.mark.parametrize(
+    ("named", "id"),
+    [
+        (["docs/a/b.md"], "a%2Fb.md"),
+        (["a/b.md", "--source", "docs"], "a%2Fb.md"),
+        (["docs/a/b.md", "--source", "docs"], "docs%2Fa%2Fb.md"),  # beside a source it is an id, whatever it looks like
+    ],
+)
+def test_document_is_named_as_search_shows_it_or_by_its_id_and_source(
+    server: Server, named: list[str], id: str
+) -> None:
+    path = f"/v1/sources/docs/documents/{id}"
+    server.answers["GET", path] = server.answers["GET", f"{path}/content"] = 404, {"detail": "no such document"}
+    server.answers["DELETE", path] = 202, {"source": "docs", "id": "a", "version": 4}
+    for command in (["status"], ["show"], ["delete", "--no-wait"]):
+        run(*command, *named)
+    assert [each.partition("?")[0] for each in server.asked] == [f"GET {path}", f"GET {path}/content", f"DELETE {path}"]
+
+
+@pytest.mark.parametrize("command", ["show", "status", "delete"])
+def test_an_id_alone_is_a_usage_error(server: Server, command: str) -> None:
+    done = run(command, "bees.html")
+    assert done.exit_code == cli.USAGE
+    assert "name a document as SOURCE/ID, not bees.html" in done.output
+    assert not server.asked
 
 
 def test_status_of_an_unknown_document_says_what_to_check(server: Server) -> None:
@@ -214,6 +261,34 @@ def test_ctrl_c_says_how_much_was_accepted(server: Server, tmp_path: Path) -> No
     done = run("ingest", str(tmp_path / "a.md"))
     assert done.exit_code == cli.INTERRUPTED
     assert "0 documents were accepted for certain" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        (["a.md"], "everything was accepted, 1 in all, and becomes searchable all the same.\n"),
+        (
+            ["a.md", "b.md"],
+            "1 documents were accepted for certain, and become searchable all the same; ingest the same",
+        ),
+    ],
+)
+def test_ctrl_c_names_a_rest_only_where_there_is_one(
+    server: Server, tmp_path: Path, paths: list[str], told: str
+) -> None:
+    class Interrupting(dict[tuple[str, str], Any]):
+        def __getitem__(self, asked: tuple[str, str]) -> tuple[int, Any]:
+            if asked[1].endswith(":batch"):
+                return 200, {"line": 1, "source": "kb", "id": "a.md", "version": 1, "status": "accepted"}
+            signal.raise_signal(signal.SIGINT)
+            return 503, {"detail": "not now"}
+
+    server.answers = Interrupting()
+    for name in paths:
+        (tmp_path / name).write_text("words")
+    done = run("ingest", "--source", "kb", *(str(tmp_path / name) for name in paths))
+    assert done.exit_code == cli.INTERRUPTED
+    assert told in done.stderr
 
 
 def test_folder_without_documents_says_what_is_looked_for(server: Server, tmp_path: Path) -> None:

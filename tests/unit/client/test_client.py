@@ -376,6 +376,15 @@ def test_wait_searchable_asks_per_source_and_returns_the_failed(connect: Connect
     ]
 
 
+def test_wrong_argument_is_told_with_the_right_one(connect: Connect) -> None:
+    with pytest.raises(TypeError, match=r"a search has no option 'source'; is it 'sources'\?"):
+        connect(Script()).search("x", source="notes")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"a search has no option 'xyz'$"):
+        connect(Script()).search("x", xyz="notes")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"put takes a Document\(id, text\), not a dict; ingest takes both"):
+        connect(Script()).put("docs", {"_id": "a", "text": "words"})  # type: ignore[arg-type]
+
+
 def test_ingest_goes_to_the_ingest_address(connect: Connect) -> None:
     script = Script(httpx.Response(202, json=receipt("a")), httpx.Response(200, json={"sources": []}))
     client = connect(script, ingest_url="http://ingest:1")

@@ -36,6 +36,18 @@ def test_saved_file_is_readable_by_its_owner_only_and_the_key_is_not_shown(tmp_p
     assert "saved-key" not in repr(config.resolve(environment={"SPANSTREAM_DATA": str(tmp_path)}))
 
 
+@pytest.mark.parametrize(
+    "address", ["localhost:8700", "127.0.0.1:8700", "ftp://a:1", "http://", "http://a:b", "http://[a"]
+)
+def test_what_is_no_address_is_told_with_the_form_of_one(tmp_path: Path, address: str) -> None:
+    environment = {"SPANSTREAM_DATA": str(tmp_path)}
+    for of in ({"url": address}, {"ingest_url": address}):
+        with pytest.raises(Unusable) as caught:
+            config.resolve(**of, environment=environment)
+        assert str(caught.value).endswith("is not of the form http://HOST:PORT or https://HOST:PORT")
+    assert config.resolve("HTTPS://a/b/", environment=environment).url == "HTTPS://a/b"
+
+
 @pytest.mark.parametrize("content", [b"[1", b"", b"[1]", b"\xff"])
 def test_damaged_file_is_named_where_it_is_needed(tmp_path: Path, content: bytes) -> None:
     (tmp_path / config.FILE).write_bytes(content)

@@ -10,8 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.table import Table
 
-from spanstream.client import Failure, Hit, Passage, Progress, SearchResult, Span, Status, output
+from spanstream.client import (
+    Content,
+    ContentPassage,
+    Failure,
+    Hit,
+    Passage,
+    Progress,
+    SearchResult,
+    Span,
+    Status,
+    output,
+)
 
 
 def shown(value: object, *, terminal: bool = False) -> str:
@@ -35,6 +47,34 @@ def test_best_span_is_marked_inside_its_passage() -> None:
     assert "A title" in text
     assert "docs/a/b" in text
     assert "1 document in 12 ms" in text
+
+
+def test_nothing_is_wrapped_or_padded_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "word " * 60
+    out, err = output.consoles()
+    out.print(output.hits(hit(passage(f"{long}end", 0, 4)), marks=True))
+    err.print(output.failures([Failure("docs", "a.md", "accept", "Invalid", f"{long}end")], 1))
+    table = Table("name", "text", box=None)
+    table.add_row("a", f"{long}end")
+    out.print(table)
+    told, refused = capsys.readouterr()
+    assert f"    «word» {long[5:]}end\n" in told
+    assert f"a     {long}end" in told
+    assert refused == f"failed docs/a.md  refused: {long}end\n"
+
+
+@pytest.mark.parametrize(
+    ("title", "texts", "told"),
+    [
+        ("On bees", ["On  bees\n\nBees dance.", "More."], "On  bees\n\nBees dance.\n\nMore.\n\n"),
+        ("On bees", ["On bees, again"], "On bees\n\nOn bees, again\n\n"),
+        ("On bees", [], "On bees\n\n"),
+        (" ", ["Bees dance."], "Bees dance.\n\n"),
+    ],
+)
+def test_title_is_shown_once(title: str, texts: list[str], told: str) -> None:
+    passages = tuple(ContentPassage(number, 0, len(text), text) for number, text in enumerate(texts))
+    assert shown(output.document(Content("docs", "a", 1, "", title, "text/plain", {}, passages))) == told
 
 
 def test_nothing_found_is_said() -> None:

@@ -38,6 +38,26 @@ def word(title: str = "On bees", heading: str = "Dances") -> bytes:
     return file.getvalue()
 
 
+def bare_word() -> bytes:
+    """A DOCX of the parts that one must have, hence without styles, numbering, settings and properties."""
+    package = "http://schemas.openxmlformats.org/package/2006"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    words = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    main = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+    heading = '<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Dances</w:t></w:r></w:p>'
+    cell = "<w:tbl><w:tr><w:tc><w:p><w:r><w:t>round</w:t></w:r></w:p></w:tc></w:tr></w:tbl>"
+    body = f"{heading}<w:p><w:r><w:t>Bees dance.</w:t></w:r></w:p>{cell}"
+    entries = {
+        "[Content_Types].xml": f"""<Types xmlns="{package}/content-types">
+            <Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>
+            <Override PartName="/word/document.xml" ContentType="{main}"/></Types>""",
+        "_rels/.rels": f"""<Relationships xmlns="{package}/relationships">
+            <Relationship Id="rId1" Type="{office}/officeDocument" Target="word/document.xml"/></Relationships>""",
+        "word/document.xml": f'<w:document xmlns:w="{words}"><w:body>{body}</w:body></w:document>',
+    }
+    return archive(**{name: text.encode() for name, text in entries.items()})
+
+
 def archive(**entries: bytes) -> bytes:
     """A ZIP; `__` stands for '/', so that names fit keywords."""
     file = io.BytesIO()

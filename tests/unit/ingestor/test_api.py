@@ -404,6 +404,7 @@ def test_a_bad_line_is_reported_and_the_rest_accepted(api: Api, line: Any, statu
         ({"text": "x"}, "line.id", "is missing"),
         ({"id": "2", "text": ""}, "line.text", "is empty"),
         ({"id": 2, "text": "x"}, "line.id", "should be a valid string"),
+        ({"_id": 2, "text": "x"}, "line._id", "should be a valid string"),
         (
             {"id": "..", "text": "x"},
             "line",

@@ -216,6 +216,11 @@ def test_archive_of_too_many_entries() -> None:
     assert refusal(Kind.DOCX, files.archive(**entries), Limits(archive_entries=20)) == REASON_PARSE_LIMIT
 
 
+def test_docx_without_styles_is_read_with_those_of_word() -> None:
+    parsed = read(Kind.DOCX, files.bare_word())
+    assert (parsed.title, parsed.text) == ("Dances", "Dances\n\nBees dance.\n\nround")
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

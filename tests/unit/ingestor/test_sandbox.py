@@ -87,6 +87,7 @@ def test_no_file_is_missing_once_the_child_is_confined() -> None:
             (Kind.MARKDOWN, b"# T\n\n> *a* ~~b~~ <i>c</i>\n\n1. d\n   - e\n"),
             (Kind.PDF, files.pdf("Bees dance.", "They tell.")),
             (Kind.DOCX, files.word()),
+            (Kind.DOCX, files.bare_word()),
             (Kind.JSON, b'{"title": "T", "text": "Bees."}'),
         ):
             assert sandbox.parse(kind, data) == formats.parse(kind, data, Limits()), kind

@@ -109,6 +109,7 @@ def test_key_that_expires_at_once_is_refused(file: Path) -> None:
 def test_bad_wishes_are_usage_errors(file: Path, wrong: list[str]) -> None:
     done = RUNNER.invoke(keys, [*wrong, "--file", str(file)])
     assert done.exit_code == 2, done.output
+    assert "Value error" not in done.output
     assert not file.exists()
 
 

@@ -22,7 +22,9 @@ _NDJSON = {"content-type": "application/x-ndjson"}
 
 
 def put(source: str, document: Document) -> Request:
-    """Upsert one document."""
+    """Upsert one document. Raises TypeError for a mapping, as `ingest` takes it."""
+    if not isinstance(document, Document):
+        raise TypeError(f"put takes a Document(id, text), not a {type(document).__name__}; ingest takes both")
     return Request("PUT", _document(source, document.id), ingest=True, headers=_JSON, content=_encode(_body(document)))
 
 

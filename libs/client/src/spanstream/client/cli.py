@@ -65,7 +65,8 @@ Url = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-SourceName = Annotated[str, typer.Option("--source", help="The source of the document.")]
+Name = Annotated[str, typer.Argument(metavar="SOURCE/ID", help="The document; with --source its id alone.")]
+SourceName = Annotated[str | None, typer.Option("--source", help="Its source, where the id is given alone.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -95,12 +96,12 @@ def ingest(
     """Ingest files and folders; the bar counts the documents that are searchable.
 
     Text, Markdown, HTML, PDF and DOCX files are documents whose id is the path below the folder. Each line of a .jsonl
-    or .ndjson file is a document: a JSON object with _id, title, text and any metadata. Hidden files are left out.
+    or .ndjson file is a document: a JSON object with id (or _id), title, text and any metadata. Hidden files are left out.
     """
     out, err = output.consoles()
     report, skipped, sources = Report(Progress()), Counter[str](), list[str]()
     with _connect(url) as client:
-        for name in paths:
+        for number, name in enumerate(paths, 1):
             chosen, items, total = _open(name, source, prefix=source is not None and len(paths) > 1, skipped=skipped)
             sources.append(chosen)
             if total == 0:
@@ -111,8 +112,8 @@ def ingest(
                     report = _add(report, client.ingest(chosen, items, wait=wait, on_progress=bar))
                 except KeyboardInterrupt:
                     count = report.counts.accepted + bar.counts.accepted
-                    told = f"{count} documents were accepted for certain; ingest the same again for the rest."
-                    err.print(told, markup=False, style="yellow")
+                    whole = number == len(paths) and bar.counts.accepted == total
+                    err.print(_interrupted(count, whole=whole), markup=False, style="yellow")
                     raise typer.Exit(INTERRUPTED) from None
     if as_json:
         output.write_json({"counts": report.counts, "skipped": skipped, "failures": report.failures})
@@ -219,12 +220,13 @@ def explain_miss(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="The document's id.")],
-    source: SourceName,
+    document: Name,
+    source: SourceName = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Print the text of a document as the index holds it; with --json its passages and all their spans."""
+    source, id = _named(document, source)
     with _connect(url) as client:
         found = client.content(source, id)
     output.write_json(found) if as_json else output.consoles()[0].print(output.document(found))
@@ -232,8 +234,8 @@ def show(
 
 @app.command()
 def status(
-    id: Annotated[str, typer.Argument(help="The document's id.")],
-    source: SourceName,
+    document: Name,
+    source: SourceName = None,
     version: Annotated[
         int | None,
         typer.Option("--version", min=0, help="Of this version, e.g. a receipt's; default: the newest known."),
@@ -243,6 +245,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say whether a document is pending, searchable, deleted or failed, and why."""
+    source, id = _named(document, source)
     with _connect(url) as client:
         try:
             found = client.status(source, id, version=version, wait=60 if wait else None)
@@ -256,13 +259,14 @@ def status(
 
 @app.command()
 def delete(
-    id: Annotated[str, typer.Argument(help="The document's id.")],
-    source: SourceName,
+    document: Name,
+    source: SourceName = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until no search finds it.")] = True,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Delete a document; also one that the index does not know, since it may be on its way."""
+    source, id = _named(document, source)
     known: bool | None = None
     with _connect(url) as client:
         if wait:
@@ -337,17 +341,17 @@ def _connect(url: str | None) -> Iterator[Client]:
             if error.status != 401:
                 raise
             sent = client.connection.api_key is not None
-            advice = (
-                "the key that was sent is not the server's; set SPANSTREAM_API_KEY" if sent else config.why_no_key()
-            )
+            advice = config.why_wrong_key() if sent else config.why_no_key()
             raise Unauthorised(401, f"{error.detail}; {advice}", error.fields, error.request_id) from error
 
 
 def _query(words: list[str], without: list[str], like: list[str], unlike: list[str]) -> str | dict[str, Any]:
     """The words alone, or all that is asked for as one set of meanings."""
     wanted: list[Any] = [*words, *({"like": _example(name, "--like")} for name in like)]
-    if not wanted or not all(text.strip() for text in [*words, *without]):
+    if not wanted or not all(text.strip() for text in words):
         raise typer.BadParameter("say what to look for, in words or with --like", param_hint="QUERY")
+    if not all(text.strip() for text in without):
+        raise typer.BadParameter("say what is not to be found, in words", param_hint="--not")
     parts = [*wanted, *({"not": text} for text in without)]
     parts += [{"unlike": _example(name, "--unlike")} for name in unlike]
     return parts[0] if len(parts) == 1 else {"all": parts}
@@ -360,11 +364,19 @@ def _example(name: str, option: str) -> dict[str, str]:
     return {"source": source, "id": id}
 
 
+def _named(document: str, source: str | None) -> tuple[str, str]:
+    """Source and id of a document: one name, as a search shows it, or the id with its source beside it."""
+    if source is not None:
+        return source, document
+    found = _example(document, "SOURCE/ID")
+    return found["source"], found["id"]
+
+
 def _object(text: str, option: str, example: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"not JSON: {error}", param_hint=option) from error
+        raise typer.BadParameter(f"not JSON, such as {example} ({error})", param_hint=option) from error
     if not isinstance(value, dict):
         raise typer.BadParameter(f"not a JSON object, such as {example}", param_hint=option)
     return value
@@ -439,6 +451,14 @@ def _summary(counts: Progress, wait: bool) -> str:
     unchanged = f" ({counts.unchanged} of them unchanged)" if counts.unchanged else ""
     failed = f", {counts.failed} {'failed' if wait else 'refused'}" if counts.failed else ""
     return f"{taken} {what}{unchanged}{failed}"
+
+
+def _interrupted(count: int, *, whole: bool) -> str:
+    """What became of an ingest that Ctrl-C ended; `whole`: there was nothing left to send."""
+    if whole:
+        return f"everything was accepted, {count} in all, and becomes searchable all the same."
+    later = ", and become searchable all the same" if count else ""
+    return f"{count} documents were accepted for certain{later}; ingest the same again for the rest."
 
 
 def _add(one: Report, other: Report) -> Report:

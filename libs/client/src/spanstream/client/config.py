@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from spanstream.client.errors import Unusable
 
@@ -40,7 +41,7 @@ def resolve(
 ) -> Connection:
     """The connection to use. The saved key is sent only to the saved addresses, never to another server.
 
-    Raises Unusable if the address is to come from a file that cannot be read.
+    Raises Unusable if the address is to come from a file that cannot be read, or is none.
     """
     try:
         saved = read(data_folder(environment))
@@ -52,10 +53,22 @@ def resolve(
     ours = chosen == saved.get("url")
     beside = saved.get("ingest_url", chosen) if ours else chosen
     chosen_ingest = (ingest_url or environment.get("SPANSTREAM_INGEST_URL") or beside).rstrip("/")
+    for address in (chosen, chosen_ingest):
+        _check(address)
     key = api_key or environment.get("SPANSTREAM_API_KEY")
     if not key and ours and chosen_ingest == beside:
         key = saved.get("api_key")
     return Connection(chosen, chosen_ingest, key or None)
+
+
+def _check(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its port is no number
+        whole = False
+    if not whole:
+        raise Unusable(f"the address {address} is not of the form http://HOST:PORT or https://HOST:PORT")
 
 
 def read(folder: Path) -> dict[str, str]:
@@ -87,6 +100,13 @@ def why_no_key(environment: Mapping[str, str] = os.environ) -> str:
     if "url" in saved and "api_key" in saved:
         return f"the key in {folder / FILE} is for {saved['url']}; set SPANSTREAM_API_KEY for another server"
     return f"no usable {FILE} in {folder}; is SPANSTREAM_DATA the same as the server's? or set SPANSTREAM_API_KEY"
+
+
+def why_wrong_key(environment: Mapping[str, str] = os.environ) -> str:
+    """Where a key came from that the server does not know, and what to do; no key was given as an argument."""
+    if environment.get("SPANSTREAM_API_KEY"):
+        return "the key in SPANSTREAM_API_KEY is not the server's; set another, or unset it for the saved one"
+    return f"the key in {data_folder(environment) / FILE} is not the server's; set SPANSTREAM_API_KEY"
 
 
 def save(folder: Path, values: Mapping[str, str]) -> Path:

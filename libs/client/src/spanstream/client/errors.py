@@ -18,7 +18,9 @@ class Broken(Unreachable):
 
 
 class Unusable(SpanstreamError):
-    """What `spanstream up` saved cannot be read: mend the file, remove it, or give address and key yourself."""
+    """What `spanstream up` saved cannot be read: mend the file, remove it, or give address and key yourself. Or the address
+    is none: give one that begins with http:// or https://.
+    """
 
 
 class NotSettled(SpanstreamError):
@@ -29,7 +31,7 @@ class Refused(SpanstreamError):
     """The server said no. `status` is the HTTP status, `detail` its one sentence, `fields` lists (field path, what is wrong with it)."""
 
     def __init__(self, status: int, detail: str, fields: Sequence[tuple[str, str]] = (), request_id: str = "") -> None:
-        super().__init__("; ".join([detail, *(f"{field}: {wrong}" for field, wrong in fields)]))
+        super().__init__("; ".join([detail, *(_told(field, wrong) for field, wrong in fields)]))
         self.status = status
         self.detail = detail
         self.fields = tuple(fields)
@@ -64,6 +66,12 @@ class Unavailable(Refused):
     """The server cannot now, or limits the rate: try again after `retry_after` seconds. The client already tried a few times."""
 
     retry_after: float | None = None
+
+
+def _told(field: str, wrong: str) -> str:
+    """A part of a path is an argument here, so it is named as that, and once: 'source must be' of 'path.source'."""
+    name = field.removeprefix("path.")
+    return wrong if wrong.startswith(f"{name} ") else f"{name}: {wrong}"
 
 
 _BY_STATUS: dict[int, type[Refused]] = {

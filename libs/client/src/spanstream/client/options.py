@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypedDict
 
 from spanstream.client.results import Receipt
@@ -41,7 +42,9 @@ _AS_THEY_ARE = (
 def body(options: SearchOptions) -> dict[str, Any]:
     """The fields of the request."""
     if unknown := options.keys() - SearchOptions.__annotations__.keys():
-        raise TypeError(f"a search has no option {sorted(unknown)[0]!r}")
+        named = sorted(unknown)[0]
+        near = "".join(f"; is it {name!r}?" for name in get_close_matches(named, SearchOptions.__annotations__, 1))
+        raise TypeError(f"a search has no option {named!r}{near}")
     given: dict[str, Any] = {"limit": 10, **options}
     conditions = [{"field": "source", "in": list(given["sources"])}] if given.get("sources") else []
     conditions += [dict(given["filter"])] if given.get("filter") else []

@@ -23,13 +23,21 @@ from spanstream.client.plain import line as line
 from spanstream.client.results import Content, Failure, Hit, Passage, Progress, SearchResult, Source, Status
 
 SHOWN = 480  # characters of a passage
+UNBOUNDED = 2**30  # columns where there is no terminal: what reads a pipe or a file wants whole lines
 LINE_SECONDS = 2.0  # between two lines of progress where there is no terminal
 _STYLES = {"searchable": "green", "deleted": "yellow", "failed": "red", "pending": "cyan"}
 
 
 def consoles() -> tuple[Console, Console]:
-    """Standard output and standard error."""
-    return Console(highlight=False, soft_wrap=False), Console(stderr=True, highlight=False)
+    """Standard output and standard error. Nothing is wrapped where one is no terminal: print nothing that fills its width."""
+    return _console(stderr=False), _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal:
+        console.width = UNBOUNDED
+    return console
 
 
 def write_json(value: Any) -> None:
@@ -66,9 +74,11 @@ def passage(found: Passage, *, marks: bool, shown: int = SHOWN) -> Text:
 
 
 def document(found: Content) -> Group:
-    """Its title and its passages, a blank line between them."""
-    title = [Text(line(found.title), style="bold")] if found.title.strip() else []
-    texts = [*title, *(Text(clean(passage.text)) for passage in found.passages)]
+    """Its title, unless the text begins with it, and its passages, a blank line between them."""
+    title, passages = line(found.title).strip(), [clean(passage.text) for passage in found.passages]
+    begins = bool(passages) and line(passages[0].strip().partition("\n")[0]).strip() == title
+    titles = [Text(title, style="bold")] if title and not begins else []
+    texts = [*titles, *map(Text, passages)]
     return Group(*(part for text in texts for part in (text, Text(""))))
 
 
@@ -168,8 +178,9 @@ def _hit(number: int, hit: Hit, marks: bool) -> list[Any]:
     title = clean(hit.title) or clean(hit.id)
     head = Text.assemble((f"{number:>2}  ", "dim"), (title, "bold"), (f"  {hit.score:.3f}", "dim"))
     where = Text(f"    {clean(hit.source)}/{clean(hit.id)}", style="cyan")
-    body = [Padding(passage(found, marks=marks), (0, 0, 0, 4)) for found in hit.passages[:1]]
-    told = [Padding(explained.explanation(hit.explanation), (1, 0, 0, 4))] if hit.explanation else []
+    body = [Padding(passage(found, marks=marks), (0, 0, 0, 4), expand=False) for found in hit.passages[:1]]
+    why = explained.explanation(hit.explanation) if hit.explanation else None
+    told = [Padding(why, (1, 0, 0, 4), expand=False)] if why else []
     return [head, where, *body, *told, Text("")]
 
 

@@ -119,7 +119,10 @@ def _validated(fields: dict[str, Any]) -> RecordBody:
     try:
         return RecordBody.model_validate(known)
     except ValidationError as error:
-        raise invalid(error, "line") from error
+        problem = invalid(error, "line")
+        if "_id" in fields:  # named as it was written
+            problem.errors = [("line._id" if field == "line.id" else field, wrong) for field, wrong in problem.errors]
+        raise problem from error
 
 
 async def _grouped(lines: AsyncIterator[Line]) -> AsyncGenerator[list[Line], None]:

@@ -125,7 +125,7 @@ def _refused() -> Iterator[None]:
         yield
     except ValidationError as error:
         told = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the keys file'}: {each['msg']}"
+            f"{'.'.join(map(str, each['loc'])) or 'the keys file'}: {each['msg'].removeprefix('Value error, ')}"
             for each in error.errors(include_input=False)
         )
         raise typer.BadParameter(told) from error

@@ -53,4 +53,4 @@ def show(client: Client, console: Console) -> None:
         for hit in result.hits:
             answer = output.passage(hit.passages[0], marks=not console.is_terminal, shown=320)
             answer.append(f"  ({hit.id}, {result.took_ms:.0f} ms)", style="dim")
-            console.print(Padding(answer, (0, 0, 1, 2)))
+            console.print(Padding(answer, (0, 0, 1, 2), expand=False))

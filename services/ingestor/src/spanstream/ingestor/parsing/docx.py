@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 
 import docx
 from docx.document import Document
+from docx.opc.constants import CONTENT_TYPE, RELATIONSHIP_TYPE
 from docx.opc.exceptions import PackageNotFoundError
+from docx.opc.packuri import PackURI
+from docx.parts.styles import StylesPart
 from docx.table import Table
 from docx.text.paragraph import Paragraph
 from lxml import etree
@@ -36,6 +40,7 @@ def parse(data: bytes, limits: Limits) -> Parsed:
     _judge(data, limits)
     try:
         document = docx.Document(io.BytesIO(data))
+        _complete(document)
         parts, characters = [], 0
         for part in _blocks(document):
             parts.append(part)
@@ -79,6 +84,26 @@ def _judge(data: bytes, limits: Limits) -> None:
         raise ParseError(REASON_PARSE_FAILED, "an entry's name leads outside the archive")
     if not {"[Content_Types].xml", "word/document.xml"} <= names:
         raise ParseError(REASON_TYPE_UNSUPPORTED, "an archive, but not a DOCX")
+
+
+def _complete(document: Document) -> None:
+    """Give it styles if it has none. python-docx would read its own from the disk, which a confined process cannot; of
+    the other parts that it would make up, none is looked at here.
+    """
+    part = document.part
+    try:
+        part.part_related_by(RELATIONSHIP_TYPE.STYLES)
+    except KeyError:
+        name = PackURI("/word/styles.xml")
+        styles = StylesPart.load(name, CONTENT_TYPE.WML_STYLES, _default_styles(), part.package)
+        part.relate_to(styles, RELATIONSHIP_TYPE.STYLES)
+
+
+@cache
+def _default_styles() -> bytes:
+    """Of python-docx, read once: `warming` asks for them."""
+    styles: bytes = docx.Document().part.part_related_by(RELATIONSHIP_TYPE.STYLES).blob
+    return styles
 
 
 def _blocks(document: Document) -> Iterator[str]:

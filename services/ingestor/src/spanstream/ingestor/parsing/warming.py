@@ -8,6 +8,8 @@ from contextlib import suppress
 from encodings import aliases
 
 import docx
+from docx.document import Document
+from docx.opc.constants import RELATIONSHIP_TYPE
 
 from spanstream.ingestor.parsing import formats
 from spanstream.ingestor.parsing.kinds import Kind
@@ -42,6 +44,7 @@ def warm(limits: Limits) -> None:
         (Kind.PDF, _PDF),
         (Kind.PDF, b"%PDF-1.7\n"),
         (Kind.DOCX, _docx()),
+        (Kind.DOCX, _docx_without_styles()),
         (Kind.DOCX, b"PK\x05\x06" + bytes(18)),
     ):
         with suppress(ParseError):
@@ -53,6 +56,18 @@ def _docx() -> bytes:
     document.add_heading("a", 1)
     document.add_paragraph("b", style="List Bullet")
     document.add_table(1, 1).cell(0, 0).text = "c"
+    return _saved(document)
+
+
+def _docx_without_styles() -> bytes:
+    document = docx.Document()
+    document.add_paragraph("a")
+    part = document.part
+    part.drop_rel(part.relate_to(part.part_related_by(RELATIONSHIP_TYPE.STYLES), RELATIONSHIP_TYPE.STYLES))
+    return _saved(document)
+
+
+def _saved(document: Document) -> bytes:
     file = io.BytesIO()
     document.save(file)
     return file.getvalue()

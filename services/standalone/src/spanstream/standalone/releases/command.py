@@ -78,11 +78,15 @@ def show(name: Name, registry: Url, as_json: AsJson = False) -> None:
         files = {path: {"bytes": entry.bytes, "sha256": entry.sha256} for path, entry in found.files.items()}
         output.write_json({"release": name, "seal": found.seal, "lineage": lineage, "gate": gate, "files": files})
         return
-    from rich.markdown import Markdown
-
     lines = [f"# {found.release}", "", *(f"- {key}: {told}" for key, told in found.lineage.items())]
     lines += [f"- seal: {found.seal}", "", *report.card(found.gate)]
-    output.consoles()[0].print(Markdown("\n".join(map(output.clean, lines))))
+    card, (out, _) = "\n".join(map(output.clean, lines)), output.consoles()
+    if not out.is_terminal:
+        out.print(card, markup=False)
+        return
+    from rich.markdown import Markdown
+
+    out.print(Markdown(card))
 
 
 @app.command()
