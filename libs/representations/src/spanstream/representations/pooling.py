@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,11 +31,13 @@ def pooled(
         found = [_maxima(row, piece) for row, piece in zip(states, rows, strict=True)]
     else:
         found = _sums(states, rows, weighted=model.weighted)
-    result: dict[int, NDArray[np.float32]] = {}
+    result = [np.empty(0, np.float32)] * len(places)
     for held, made in zip(shared, found, strict=True):
-        ends = np.cumsum([len(pieces[i].targets) for i in held])[:-1]
-        result |= dict(zip(held, np.split(made, ends), strict=True))
-    return [result[number] for number in range(len(places))]
+        start = 0
+        for number in held:
+            end = start + len(pieces[number].targets)
+            result[number], start = made[start:end], end
+    return result
 
 
 def _joined(pieces: Sequence[Pieces], starts: Sequence[int]) -> Pieces:
@@ -52,29 +53,34 @@ def _sums(states: torch.Tensor, pieces: Sequence[Pieces], *, weighted: bool) -> 
     """Summed in float32 whatever the states are: a row is short. (Running sums, the other way to have all means at once,
     took a hundred times as long as this product on a batch of 2,048 tokens.)
     """
-    counts = np.array([len(piece.targets) for piece in pieces])
-    position = torch.arange(states.shape[1], device=states.device)
+    counts = [len(piece.targets) for piece in pieces]
+    position = np.arange(states.shape[1], dtype=np.int32)
     full = states.float()
     sums = [np.empty((count, states.shape[2]), np.float32) for count in counts]
-    for at in range(0, int(counts.max()), _SLAB):
-        rows = np.flatnonzero(counts > at).tolist()
-        edges = _padded([pieces[row].bounds[at : at + _SLAB] for row in rows]).to(states.device)
-        inside = ((position >= edges[..., :1]) & (position < edges[..., 1:])).float()
-        if weighted:
-            weights = _padded([pieces[row].weights[at : at + _SLAB] for row in rows]).to(states.device)
-            inside *= weights[..., :1] + weights[..., 1:] * (position - edges[..., :1])
-        found = torch.bmm(inside, full if len(rows) == len(pieces) else full[rows]).cpu().numpy()
-        for row, part in zip(rows, found, strict=True):
+    for at in range(0, max(counts), _SLAB):
+        rows = [row for row, count in enumerate(counts) if count > at]
+        shares = np.zeros((len(rows), min(max(counts) - at, _SLAB), len(position)), np.float32)
+        for share, row in zip(shares, rows, strict=True):
+            part = slice(at, at + _SLAB)
+            _share(share, pieces[row].bounds[part], pieces[row].weights[part] if weighted else None, position)
+        found = torch.bmm(torch.from_numpy(shares).to(full.device), full if len(rows) == len(pieces) else full[rows])
+        for row, part in zip(rows, found.cpu().numpy(), strict=True):
             sums[row][at : at + _SLAB] = part[: counts[row] - at]
     return sums
 
 
-def _padded(columns: Sequence[NDArray[Any]]) -> torch.Tensor:
-    """[rows, p, 2] of each row's [at most p, 2], with zeros below."""
-    whole = np.zeros((len(columns), max(len(column) for column in columns), 2), columns[0].dtype)
-    for i, column in enumerate(columns):
-        whole[i, : len(column)] = column
-    return torch.from_numpy(whole)
+def _share(
+    share: NDArray[np.float32],
+    bounds: NDArray[np.int32],
+    weights: NDArray[np.float32] | None,
+    position: NDArray[np.int32],
+) -> None:
+    """What each position weighs in each piece of a row, into the first of `share` [p, length]."""
+    first, last = bounds[:, :1], bounds[:, 1:]
+    inside = (position >= first) & (position < last)
+    share[: len(bounds)] = inside
+    if weights is not None:
+        share[: len(bounds)] *= weights[:, :1] + weights[:, 1:] * (position - first)
 
 
 def _maxima(states: torch.Tensor, piece: Pieces) -> NDArray[np.float32]:
