@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -445,6 +446,16 @@ def test_bad_record_is_rejected_and_its_neighbours_pass(store: Store, index: Ind
     assert isinstance(rejected, Rejected)
     assert (rejected.record, rejected.reason) == (bad, reason)
     assert found(store) == {(other, 1, 0), (other, 1, 1)}
+
+
+def test_a_count_of_passages_that_is_only_stated_costs_no_memory(store: Store, index: Indexer) -> None:
+    for stated in (2**20, 2**32 - 1):
+        tracemalloc.start()
+        assert index([broken(passage_count=stated)]) == []
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**23  # bytes
+    assert found(store) == set()
 
 
 def test_store_that_does_not_answer_means_try_again(store: Store) -> None:

@@ -87,7 +87,8 @@ class _Upsert:
     @property
     def whole(self) -> bool:
         """Whether these are all passages of the version."""
-        return {passage.ordinal for passage in self.passages} == set(range(self.origin.passage_count))
+        ordinals, count = {passage.ordinal for passage in self.passages}, self.origin.passage_count
+        return len(ordinals) == count and ordinals == set(range(count))  # a count alone may state billions
 
 
 class Indexer:
