@@ -103,3 +103,8 @@ def test_age_is_counted_in_days_of_what_is_a_date(value: object, days: float) ->
 def test_the_time_of_acceptance_is_known_where_it_is_stamped() -> None:
     assert moment(0) is None
     assert age(moment(int((NOW - timedelta(days=3)).timestamp() * 1e6)), NOW.replace(tzinfo=None)) == pytest.approx(3)
+
+
+@pytest.mark.parametrize("microseconds", [0, 2**63 - 1, -(2**63)])
+def test_a_stamp_that_no_calendar_holds_is_none(microseconds: int) -> None:
+    assert moment(microseconds) is None

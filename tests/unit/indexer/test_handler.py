@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ import pytest
 
 from spanstream.eventlog.errors import Retry
 from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.eventlog.loop import Loop
+from spanstream.eventlog.memory import MemoryLog
 from spanstream.events.codec import decode
 from spanstream.events.ids import Key
 from spanstream.events.segmenter import segmenter
-from spanstream.events.topics import DOCUMENTS
+from spanstream.events.topics import DOCUMENTS, EMBEDDINGS, FAILURES, PASSAGES
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, DocumentEvent
 from spanstream.events.v1.embedding_pb2 import EmbeddingEvent
 from spanstream.events.v1.failure_pb2 import (
@@ -29,7 +33,7 @@ from spanstream.events.v1.failure_pb2 import (
     Resolution,
 )
 from spanstream.events.v1.passage_pb2 import PassageEvent
-from spanstream.indexer.handler import AGAIN_HOURS, Indexer
+from spanstream.indexer.handler import AGAIN_HOURS, AGAIN_SECONDS, Indexer
 from spanstream.indexer.vectors import document_vector
 from spanstream.store.errors import StoreUnavailable
 from spanstream.store.generation import Generation
@@ -199,17 +203,45 @@ def test_vectors_that_come_from_another_release_for_hours_are_rejected_and_can_b
 def test_while_the_index_is_being_moved_to_that_release_they_go_back_for_as_long_as_it_takes(
     store: Store, index: Indexer
 ) -> None:
-    late = foreign(NOW - round(24 * AGAIN_HOURS * 3600e6))
     other = Generation("other", GENERATION.dimension, GENERATION.segmenter)
     third = Generation("third", GENERATION.dimension, GENERATION.segmenter)
     switching = Switching(store)
     switching.begin()
     for new, wanted in ((third, Rejected), (other, Outgoing)):
         switching.write({}, Move(GENERATION.name, new.name))
+        late = foreign(NOW - round(24 * AGAIN_HOURS * 3600e6))
         with pytest.raises(Retry):
             index([late])
         (result,) = index([late])
         assert isinstance(result, wanted)
+
+
+def test_a_poll_ends_that_holds_vectors_of_another_release_and_a_record_that_crashes(
+    store: Store, index: Indexer
+) -> None:
+    """Put back, it comes again whole; failing, it is handed over one by one, good ones between those of the release."""
+    bad = document(1, key=Key("acme", "wiki", "bad")).records()
+    poll = [foreign(0), *document(1, key=Key("acme", "wiki", "good")).records(), *bad, foreign(0)]
+
+    def handle(records: Sequence[Record]) -> list[Outgoing | Rejected]:
+        results = index(records)
+        if any(record.value == bad[0].value for record in records):
+            raise ValueError("poison")
+        return results
+
+    now = count(step=AGAIN_SECONDS)  # at each look at it a rest has passed
+    log = MemoryLog(lambda: 0.0)
+    log.ensure_topics([EMBEDDINGS, FAILURES, PASSAGES])
+    for each in poll:
+        log.append(EMBEDDINGS.name, each.key, each.value)
+    consumer = log.consumer("indexer", [EMBEDDINGS.name])
+    loop = Loop("indexer", consumer, log.producer(), handle, clock=lambda: next(now), poll_wait=0.0)
+    for _ in range(5):
+        loop.step()
+    assert sum(log.committed("indexer", EMBEDDINGS.name).values()) == len(poll)
+    assert sum(map(len, log.topics[FAILURES.name])) == 1
+    assert sum(map(len, log.topics[PASSAGES.name])) == 2
+    assert {key.id for key, _, _ in found(store)} == {"good", "bad"}
 
 
 def test_vectors_of_another_release_do_not_bother_who_is_past_them(store: Store, index: Indexer) -> None:
@@ -372,6 +404,8 @@ def broken(**changes: Any) -> Record:
             event.origin.segmenter = value
         elif name == "embedded_again_us":
             event.origin.embedded_again_us = value
+        elif name == "metadata":
+            event.origin.metadata.fields["x"].number_value = value
         elif name == "tokens":
             event.passage_tokens[:] = value
         else:
@@ -400,6 +434,8 @@ NAN = np.full(2 * 64, np.nan, "<f2").tobytes()
         (broken(end=1000), REASON_SCHEMA_INVALID),
         (broken(span=4_000_000_000), REASON_SCHEMA_INVALID),
         (broken(passage_count=0), REASON_SCHEMA_INVALID),
+        (broken(metadata=float("nan")), REASON_SCHEMA_INVALID),
+        (broken(metadata=float("-inf")), REASON_SCHEMA_INVALID),
         (Record("embeddings.v1", 0, 0, KEY.encode(), b"\xff\xff"), REASON_ENVELOPE_UNREADABLE),
         (Record("embeddings.v1", 0, 0, KEY.encode(), None), REASON_ENVELOPE_UNREADABLE),
     ],
@@ -410,6 +446,16 @@ def test_bad_record_is_rejected_and_its_neighbours_pass(store: Store, index: Ind
     assert isinstance(rejected, Rejected)
     assert (rejected.record, rejected.reason) == (bad, reason)
     assert found(store) == {(other, 1, 0), (other, 1, 1)}
+
+
+def test_a_count_of_passages_that_is_only_stated_costs_no_memory(store: Store, index: Indexer) -> None:
+    for stated in (2**20, 2**32 - 1):
+        tracemalloc.start()
+        assert index([broken(passage_count=stated)]) == []
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**23  # bytes
+    assert found(store) == set()
 
 
 def test_store_that_does_not_answer_means_try_again(store: Store) -> None:

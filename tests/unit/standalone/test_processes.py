@@ -125,3 +125,10 @@ def test_replicas_of_the_encoder_are_a_child_of_ours(tmp_path: Path, monkeypatch
 def test_replicas_without_an_encoder_of_ours_are_refused(tmp_path: Path, target: str, encoder_url: str | None) -> None:
     with pytest.raises(typer.BadParameter, match="must be among"):
         commands._plan(tmp_path, target, 0, 0, None, None, encoder_url, encoder_replicas=2)
+
+
+def test_one_port_for_the_api_and_for_metrics_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match=r"8700 is the port of the API \(--port\)") as caught:
+        commands._plan(tmp_path, commands.DEFAULT_TARGETS, 8700, 8700, None, None, None)
+    assert caught.value.param_hint == "--admin-port"
+    assert commands._plan(tmp_path, commands.DEFAULT_TARGETS, 0, 0, None, None, None).port == 0  # any that are free

@@ -56,8 +56,11 @@ def dated(metadata: Mapping[str, Any], field: str) -> datetime | None:
 
 
 def moment(microseconds: int) -> datetime | None:
-    """Of a head's stamp, which is 0 where there is none."""
-    return datetime.fromtimestamp(microseconds / 1e6, UTC) if microseconds else None
+    """Of a head's stamp, which is 0 where there is none. One that no calendar holds is none: once it was not checked."""
+    try:
+        return datetime.fromtimestamp(microseconds / 1e6, UTC) if microseconds else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _date(value: Any) -> datetime | None:

@@ -39,7 +39,7 @@ from dataclasses import dataclass, replace
 from google.protobuf.json_format import MessageToDict
 
 from spanstream.eventlog.errors import Retry
-from spanstream.eventlog.log import Outgoing, Record, Rejected
+from spanstream.eventlog.log import Outgoing, Record, Rejected, Slot
 from spanstream.events.codec import decode_failure, envelope, headers, key_of, reason_name
 from spanstream.events.errors import InvalidKey, Undecodable
 from spanstream.events.ids import MAX_VERSION, Key
@@ -87,7 +87,8 @@ class _Upsert:
     @property
     def whole(self) -> bool:
         """Whether these are all passages of the version."""
-        return {passage.ordinal for passage in self.passages} == set(range(self.origin.passage_count))
+        ordinals, count = {passage.ordinal for passage in self.passages}, self.origin.passage_count
+        return len(ordinals) == count and ordinals == set(range(count))  # a count alone may state billions
 
 
 class Indexer:
@@ -101,7 +102,7 @@ class Indexer:
         self._generation = generation
         self._now_us = now_us
         self._standing = standing or Standing(store, generation.name)
-        self._rested = False
+        self._rested: dict[Slot, int] = {}  # the last offset of a poll that was put back for `_rest`
         metrics.from_zero(metrics.INDEXER_DOCUMENTS, ["live", "deleted", "unchanged", "superseded"])
 
     def __call__(self, records: Sequence[Record]) -> list[Result]:
@@ -131,8 +132,7 @@ class Indexer:
             except Undecodable as error:
                 yield Rejected(record, error.reason, error.detail)
         for changes in rounds(parts):
-            yield from self._round(changes)
-        self._rested = False
+            yield from self._round(changes, records)
         if failures:
             self._store.record_failures([(key, failure) for key, failure, _ in failures])  # 10
             heads = self._store.heads([key for key, _, _ in failures])
@@ -145,13 +145,12 @@ class Indexer:
         if replays:
             self._store.forget_failures(replays)
 
-    def _round(self, changes: Sequence[Change]) -> Iterator[Result]:
-        """Steps 2 to 9 for changes of different documents."""
+    def _round(self, changes: Sequence[Change], poll: Sequence[Record]) -> Iterator[Result]:
+        """Steps 2 to 9 for changes of different documents, out of the records `poll`."""
         heads = self._store.heads([change.key for change in changes])  # 2
         news = [change for change in changes if change.beats(heads.get(change.key))]  # 3
         old = [change for change in changes if not change.beats(heads.get(change.key))]
-        if any(self._foreign(part) for change in news for part in change.parts):
-            self._rest()
+        self._rest([part.record for change in news for part in change.parts if self._foreign(part)], poll)
         yield from _conflicts(old, heads, "the index holds other content of this version")
         for change in old:
             if change.parts[0].event.origin.blob and heads[change.key].state is State.DELETED:
@@ -215,10 +214,14 @@ class Indexer:
         """Whether its vectors are of another release."""
         return bool(part.event.release) and part.event.release != self._generation.release
 
-    def _rest(self) -> None:
-        """Raise Retry unless this poll has rested: who embeds them in vain must not do it as fast as it can."""
-        if not self._rested:
-            self._rested = True
+    def _rest(self, foreign: Sequence[Record], poll: Sequence[Record]) -> None:
+        """Raise Retry unless these have rested: who embeds them in vain must not do it as fast as it can.
+
+        By offset: of a poll that fails for another reason they come back one by one, with others between them.
+        """
+        if any(record.offset > self._rested.get(record.slot, -1) for record in foreign):
+            for record in poll:
+                self._rested[record.slot] = max(record.offset, self._rested.get(record.slot, -1))
             raise Retry(AGAIN_SECONDS, "vectors of another release come in: they are made again")
 
     def _late(self, part: Part) -> bool:

@@ -48,7 +48,11 @@ def passages(event: EmbeddingEvent, generation: Generation) -> list[Passage]:
         raise Undecodable(REASON_EMBED_INVALID, f"{len(event.passage_tokens)} token counts for {len(spans)} passages")
     if event.document_vector:
         _matrix(event, "document_vector", 1)
-    key, metadata, groups = key_of(origin), MessageToDict(origin.metadata), tuple(origin.groups)
+    try:
+        metadata = MessageToDict(origin.metadata)
+    except ValueError as error:  # as JSON has no NaN and no infinity
+        raise Undecodable(REASON_SCHEMA_INVALID, f"metadata: {error}") from error
+    key, groups = key_of(origin), tuple(origin.groups)
     result, at = [], 0
     for i, passage in enumerate(origin.passages):
         start, end = passage.start - origin.text_offset, passage.end - origin.text_offset

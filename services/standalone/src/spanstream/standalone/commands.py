@@ -227,6 +227,8 @@ def _plan(
         raise typer.BadParameter(f"no such service: {', '.join(sorted(unknown))}", param_hint="--target")
     if "encoder" not in targets and encoder_url is None and targets & {"embedder", "indexer", "gateway"}:
         raise typer.BadParameter("without the encoder among them, --encoder-url must name one", param_hint="--target")
+    if port and port == admin_port:  # both could be bound, and one of them would answer for both
+        raise typer.BadParameter(f"{port} is the port of the API (--port); name another", param_hint="--admin-port")
     if encoder_replicas:
         if encoder_url is not None or "encoder" not in targets:
             raise typer.BadParameter(
