@@ -426,6 +426,14 @@ def test_blank_lines_count_but_have_no_result(api: Api) -> None:
     assert [row["line"] for row in api.batch(b"", {"id": "1", "text": "x"}, b"  ", {"id": "2", "text": "x"})] == [2, 4]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line_alone(api: Api) -> None:
+    mark, line = b"\xef\xbb\xbf", b'{"id": "1", "text": "x"}'
+    assert [row["status"] for row in api.batch(mark + line, line)] == ["accepted", "accepted"]
+    assert [row["line"] for row in api.batch(mark, line)] == [2]
+    (row,) = api.batch(b"", mark + line)
+    assert row["problem"]["detail"] == "send JSON as UTF-8 without a byte order mark"
+
+
 def test_lines_may_be_cut_anywhere_on_their_way(api: Api) -> None:
     content = b"".join(json.dumps({"id": str(i), "text": "x"}).encode() + b"\n" for i in range(500))
     pieces = (content[i : i + 7] for i in range(0, len(content), 7))
