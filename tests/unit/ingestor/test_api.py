@@ -225,9 +225,10 @@ def test_bad_keys_are_422(api: Api, path: str) -> None:
     refused(api.http.delete(path), 422)
 
 
-@pytest.mark.parametrize("version", ["-1", "x", "9007199254740992", "1.5"])
+@pytest.mark.parametrize("version", ["-1", "x", "9007199254740992", "1.5", "1.0", "+1", "1_0", " 1", "", "٣", "9" * 5000])
 def test_bad_versions_of_a_delete_are_422(api: Api, version: str) -> None:
-    refused(api.http.delete(DOCUMENT, params={"version": version}), 422)
+    problem = refused(api.http.delete(DOCUMENT, params={"version": version}), 422)
+    assert [error["field"] for error in problem["errors"]] == ["query.version"]
 
 
 def test_a_delete_passes_a_full_backlog_but_not_without_a_bound(api: Api) -> None:
