@@ -20,6 +20,9 @@ from spanstream.ingestor.api import router
 from spanstream.ingestor.backlog import Backlog
 from spanstream.ingestor.blobs import Blobs
 from spanstream.ingestor.in_flight import InFlight
+from spanstream.ingestor.parsing.formats import parse
+from spanstream.ingestor.parsing.kinds import Kind
+from spanstream.ingestor.parsing.parsed import Limits
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime import problems
@@ -225,7 +228,9 @@ def test_bad_keys_are_422(api: Api, path: str) -> None:
     refused(api.http.delete(path), 422)
 
 
-@pytest.mark.parametrize("version", ["-1", "x", "9007199254740992", "1.5", "1.0", "+1", "1_0", " 1", "", "٣", "9" * 5000])
+@pytest.mark.parametrize(
+    "version", ["-1", "x", "9007199254740992", "1.5", "1.0", "+1", "1_0", " 1", "", "٣", "9" * 5000]
+)
 def test_bad_versions_of_a_delete_are_422(api: Api, version: str) -> None:
     problem = refused(api.http.delete(DOCUMENT, params={"version": version}), 422)
     assert [error["field"] for error in problem["errors"]] == ["query.version"]
@@ -479,6 +484,39 @@ def test_a_file_in_a_form(api: Api) -> None:
     (event,) = api.events()
     assert (event.content_type, event.title) == ("text/markdown", "T")
     assert ".." not in event.blob
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding", "text"),
+    [
+        ("iso-8859-1", "latin-1", "Voilà un texte français."),
+        ("Latin_1", "latin-1", "Voilà un texte français."),
+        ('"windows-1252"', "cp1252", "Voilà « un texte » – français…"),
+        ("iso-2022-jp", "iso2022_jp", "蜂は踊る。"),
+        ("utf-16", "utf-16", "Bees."),
+        ("utf-16le", "utf-16-le", "Bees."),
+        ("iso-8859-1", "utf-8-sig", "Voilà."),  # the mark is a part of the text, and says more
+        ("euc-jp", "utf-8", "Größe"),  # does not fit
+        ("punycode", "utf-8", "Bees-."),
+        ("utf-8", "utf-8", "Voilà."),
+    ],
+)
+@pytest.mark.parametrize(("type", "kind"), [("text/plain", Kind.TEXT), ("text/html", Kind.HTML)])
+def test_a_text_is_in_the_charset_that_its_sender_declares(
+    api: Api, charset: str, encoding: str, text: str, type: str, kind: Kind
+) -> None:
+    """Latin-1 was guessed to be something else where the text was short, and ISO-2022-JP was taken for ASCII."""
+    content_type, data = f"{type}; charset={charset}", text.encode(encoding)
+    api.http.post(FILES, params={"id": "a"}, content=data, headers={"content-type": content_type})
+    api.http.post(FILES, params={"id": "b"}, files={"file": ("b", data, content_type)})
+    events = api.events()
+    assert {(event.id, event.content_type) for event in events} == {("a", type), ("b", type)}
+    assert {parse(kind, api.blobs.get(event.blob, 1000), Limits()).text for event in events} == {text}
+
+
+def test_a_text_that_is_too_large_in_utf8_is_413(api: Api) -> None:
+    headers = {"content-type": "text/plain; charset=latin-1"}
+    refused(api.http.post(FILES, params={"id": "a"}, content="é".encode("latin-1") * 2**20, headers=headers), 413)
 
 
 @pytest.mark.parametrize(
