@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -297,6 +298,20 @@ def test_folder_without_documents_says_what_is_looked_for(server: Server, tmp_pa
     assert "nothing to ingest in" in done.stderr
     assert ".docx .htm .html .jsonl .markdown .md .ndjson .pdf" in done.stderr
     assert not server.asked
+
+
+def test_a_pipe_is_a_usage_error_and_a_link_to_a_file_is_none(server: Server, tmp_path: Path) -> None:
+    """It waited for ever for somebody to write."""
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    told = run("ingest", str(tmp_path / "pipe.txt"))
+    assert told.exit_code == 2
+    assert "neither a file nor a folder" in " ".join(told.output.replace("│", "").split())
+    assert not server.asked
+    row = {"line": 1, "source": "s", "id": "link.txt", "version": 1, "status": "accepted"}
+    server.answers["POST", "/v1/sources/s/documents:batch"] = 200, row
+    assert run("ingest", str(tmp_path / "link.txt"), "--source", "s", "--no-wait").exit_code == 0
 
 
 def test_folder_that_cannot_be_read_is_a_usage_error(

@@ -50,6 +50,17 @@ def test_items_are_documents_files_and_lines(folder: Path) -> None:
     assert items[4] == File("sub/deep/c.pdf", folder / "sub/deep/c.pdf", "application/pdf")
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_record(folder: Path) -> None:
+    (folder / "r.jsonl").write_bytes(b'\xef\xbb\xbf{"_id":"1"}\n{"_id":"2"}')
+    (folder / "s.jsonl").write_bytes(b"\xef\xbb\xbf\n")
+    selection = files.select(folder)
+    assert selection.total() == 5
+    assert [item for item in selection.items() if isinstance(item, Line)] == [
+        Line(b'{"_id":"1"}\n', "r.jsonl:1"),
+        Line(b'{"_id":"2"}', "r.jsonl:2"),
+    ]
+
+
 def test_text_that_is_not_utf8_or_is_large_travels_as_a_file(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
     (tmp_path / "large.txt").write_bytes(b"x" * (files.BATCHED_BYTES + 1))

@@ -110,6 +110,11 @@ def test_what_the_server_would_not_take_is_simply_refused() -> None:
     assert "failed docs/notes.jsonl:7  refused: id is missing" in shown(output.failures([refused], 1))
 
 
+def test_a_failure_is_one_line_whatever_the_file_is_called() -> None:
+    refused = Failure("docs", "a\nb.md", "accept", "Invalid", "a\nb.md: no")
+    assert shown(output.failures([refused], 1)) == "failed docs/a\ufffdb.md  refused: a\ufffdb.md: no\n"
+
+
 def test_failures_beyond_fifty_are_counted() -> None:
     listed = [Failure("docs", str(number), "parse", "EMPTY_TEXT", "") for number in range(60)]
     assert "… and 1950 more" in shown(output.failures(listed, 2000))

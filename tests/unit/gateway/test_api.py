@@ -399,6 +399,8 @@ def test_status_tells_the_states_apart(api: Api) -> None:
         ("wiki/documents/a", {"version": -1}),
         ("wiki/documents/a", {"version": MAX + 1}),
         ("wiki/documents/a", {"version": "new"}),
+        ("wiki/documents/a", {"version": "1.0"}),
+        ("wiki/documents/a", {"version": "+1"}),
         ("wiki/documents/a", {"wait": 61}),
         ("wiki/documents/a", {"wait": -1}),
         ("wiki/documents/a", {"wait": "nan"}),

@@ -20,6 +20,9 @@ from spanstream.ingestor.api import router
 from spanstream.ingestor.backlog import Backlog
 from spanstream.ingestor.blobs import Blobs
 from spanstream.ingestor.in_flight import InFlight
+from spanstream.ingestor.parsing.formats import parse
+from spanstream.ingestor.parsing.kinds import Kind
+from spanstream.ingestor.parsing.parsed import Limits
 from spanstream.ingestor.settings import IngestorSettings
 from spanstream.ingestor.versions import Versions
 from spanstream.runtime import problems
@@ -225,9 +228,12 @@ def test_bad_keys_are_422(api: Api, path: str) -> None:
     refused(api.http.delete(path), 422)
 
 
-@pytest.mark.parametrize("version", ["-1", "x", "9007199254740992", "1.5"])
+@pytest.mark.parametrize(
+    "version", ["-1", "x", "9007199254740992", "1.5", "1.0", "+1", "1_0", " 1", "", "٣", "9" * 5000]
+)
 def test_bad_versions_of_a_delete_are_422(api: Api, version: str) -> None:
-    refused(api.http.delete(DOCUMENT, params={"version": version}), 422)
+    problem = refused(api.http.delete(DOCUMENT, params={"version": version}), 422)
+    assert [error["field"] for error in problem["errors"]] == ["query.version"]
 
 
 def test_a_delete_passes_a_full_backlog_but_not_without_a_bound(api: Api) -> None:
@@ -426,6 +432,14 @@ def test_blank_lines_count_but_have_no_result(api: Api) -> None:
     assert [row["line"] for row in api.batch(b"", {"id": "1", "text": "x"}, b"  ", {"id": "2", "text": "x"})] == [2, 4]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_line_alone(api: Api) -> None:
+    mark, line = b"\xef\xbb\xbf", b'{"id": "1", "text": "x"}'
+    assert [row["status"] for row in api.batch(mark + line, line)] == ["accepted", "accepted"]
+    assert [row["line"] for row in api.batch(mark, line)] == [2]
+    (row,) = api.batch(b"", mark + line)
+    assert row["problem"]["detail"] == "send JSON as UTF-8 without a byte order mark"
+
+
 def test_lines_may_be_cut_anywhere_on_their_way(api: Api) -> None:
     content = b"".join(json.dumps({"id": str(i), "text": "x"}).encode() + b"\n" for i in range(500))
     pieces = (content[i : i + 7] for i in range(0, len(content), 7))
@@ -470,6 +484,39 @@ def test_a_file_in_a_form(api: Api) -> None:
     (event,) = api.events()
     assert (event.content_type, event.title) == ("text/markdown", "T")
     assert ".." not in event.blob
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding", "text"),
+    [
+        ("iso-8859-1", "latin-1", "Voilà un texte français."),
+        ("Latin_1", "latin-1", "Voilà un texte français."),
+        ('"windows-1252"', "cp1252", "Voilà « un texte » – français…"),
+        ("iso-2022-jp", "iso2022_jp", "蜂は踊る。"),
+        ("utf-16", "utf-16", "Bees."),
+        ("utf-16le", "utf-16-le", "Bees."),
+        ("iso-8859-1", "utf-8-sig", "Voilà."),  # the mark is a part of the text, and says more
+        ("euc-jp", "utf-8", "Größe"),  # does not fit
+        ("punycode", "utf-8", "Bees-."),
+        ("utf-8", "utf-8", "Voilà."),
+    ],
+)
+@pytest.mark.parametrize(("type", "kind"), [("text/plain", Kind.TEXT), ("text/html", Kind.HTML)])
+def test_a_text_is_in_the_charset_that_its_sender_declares(
+    api: Api, charset: str, encoding: str, text: str, type: str, kind: Kind
+) -> None:
+    """Latin-1 was guessed to be something else where the text was short, and ISO-2022-JP was taken for ASCII."""
+    content_type, data = f"{type}; charset={charset}", text.encode(encoding)
+    api.http.post(FILES, params={"id": "a"}, content=data, headers={"content-type": content_type})
+    api.http.post(FILES, params={"id": "b"}, files={"file": ("b", data, content_type)})
+    events = api.events()
+    assert {(event.id, event.content_type) for event in events} == {("a", type), ("b", type)}
+    assert {parse(kind, api.blobs.get(event.blob, 1000), Limits()).text for event in events} == {text}
+
+
+def test_a_text_that_is_too_large_in_utf8_is_413(api: Api) -> None:
+    headers = {"content-type": "text/plain; charset=latin-1"}
+    refused(api.http.post(FILES, params={"id": "a"}, content="é".encode("latin-1") * 2**20, headers=headers), 413)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,10 @@ def test_json_record() -> None:
     assert (parsed.title, parsed.text) == ("On bees", "Bees dance.")
 
 
+def test_a_byte_order_mark_is_no_part_of_json() -> None:
+    assert read(Kind.JSON, '{"text": "Bees dance."}'.encode("utf-8-sig")).text == "Bees dance."
+
+
 def test_other_json_gives_its_strings() -> None:
     assert read(Kind.JSON, b'{"a": "x", "b": [{"c": "y"}, "z"], "d": 1}').text == "a: x\nc: y\nb: z"
 

@@ -438,6 +438,8 @@ def _open(
     path = Path(name)
     if not path.exists():
         raise typer.BadParameter(f"no such file or folder: {name}", param_hint="PATH")
+    if not (path.is_file() or path.is_dir()):  # a pipe may never end
+        raise typer.BadParameter(f"neither a file nor a folder: {name} (- is standard input)", param_hint="PATH")
     try:
         selection = files.select(path, prefix=prefix)
     except OSError as error:

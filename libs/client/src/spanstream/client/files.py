@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -60,8 +61,12 @@ class Selection:
 
 
 def lines(file: Iterable[bytes], name: str) -> Iterator[Line]:
-    """The lines that are not blank, each with its place: the name and the number from 1."""
-    return (Line(line, f"{name}:{number}") for number, line in enumerate(file, 1) if line.strip())
+    """The lines that are not blank, each with its place: the name and the number from 1. A byte order mark before the first
+    is left out: among the lines of other files it would not be at the beginning of what is sent.
+    """
+    for number, line in enumerate(file, 1):
+        if (data := line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).strip():
+            yield Line(data, f"{name}:{number}")
 
 
 def select(path: Path, *, prefix: bool = False) -> Selection:
@@ -118,6 +123,6 @@ def _document(id: str, path: Path) -> Document | File:
 def _lines(path: Path) -> int:
     try:
         with path.open("rb") as file:
-            return sum(1 for line in file if line.strip())
+            return sum(1 for _ in lines(file, path.name))
     except OSError:
         return 1  # the failure

@@ -102,12 +102,10 @@ def sources(found: Iterable[Source]) -> Table:
 
 
 def failures(found: Iterable[Failure], total: int) -> Group:
-    """Documents that failed, with stage and reason."""
+    """Documents that failed, a line each, with stage and reason. A file's name, which is an id here, may hold line ends."""
     shown = list(found)[:50]
-    lines = [
-        Text.assemble(("failed ", "red"), f"{clean(f.source)}/{clean(f.id)}  {_cause(f)}: {clean(f.detail)}")
-        for f in shown
-    ]
+    told = [f"{clean(f.source)}/{clean(f.id)}  {_cause(f)}: {clean(f.detail)}".replace("\n", "\ufffd") for f in shown]
+    lines = [Text.assemble(("failed ", "red"), text) for text in told]
     if total > len(shown):
         lines.append(Text(f"… and {total - len(shown)} more", style="red"))
     return Group(*lines)

@@ -32,7 +32,7 @@ from spanstream.gateway.search_api import search_router
 from spanstream.gateway.status import Watch, status
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.guard import guarded
-from spanstream.runtime.names import DocumentId, SourceName, key_of
+from spanstream.runtime.names import DocumentId, SourceName, Version, key_of
 from spanstream.runtime.problems import Problem, responses
 from spanstream.store.points import Head
 
@@ -97,7 +97,7 @@ def router(
         source: SourceName,
         id: DocumentId,
         caller: Identity = reader,
-        version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
+        version: Annotated[Version | None, Query(ge=0, le=MAX_VERSION)] = None,
         wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False, description="seconds")] = 0,
     ) -> DocumentStatus:
         scope = scope_of(caller)

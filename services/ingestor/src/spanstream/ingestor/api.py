@@ -24,7 +24,7 @@ from spanstream.runtime import metrics
 from spanstream.runtime.auth import Authenticator, Identity
 from spanstream.runtime.forwarding import handed_on
 from spanstream.runtime.guard import GuardedRoute, guarded, trail
-from spanstream.runtime.names import DocumentId, SourceName, key_of
+from spanstream.runtime.names import DocumentId, SourceName, Version, key_of
 from spanstream.runtime.problems import TYPES, Problem, responses
 
 # What the gateway takes; that checks them.
@@ -101,7 +101,7 @@ def router(
         source: SourceName,
         id: DocumentId,
         caller: writer,
-        version: Annotated[int | None, Query(ge=0, le=MAX_VERSION)] = None,
+        version: Annotated[Version | None, Query(ge=0, le=MAX_VERSION)] = None,
     ) -> Response:
         key = key_of(caller.tenant, source, id)
         acceptance.backlog.admit(caller.tenant, delete=True)

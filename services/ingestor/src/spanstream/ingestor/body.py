@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -73,7 +74,8 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 async def lines(stream: AsyncIterator[bytes], max_bytes: int, share: Share) -> AsyncIterator[tuple[int, bytes | None]]:
-    """Numbered lines (from 1), blank ones left out; None for one over `max_bytes`, of which nothing more is kept.
+    """Numbered lines (from 1), blank ones left out; None for one over `max_bytes`, of which nothing more is kept. A byte
+    order mark before the first is left out too: files of records begin with one where a spreadsheet wrote them.
 
     `share` holds what is kept, and the bytes of each line yielded: whoever takes the line gives them back. Raises
     Problem 429 or 503 where it finds no room.
@@ -90,7 +92,8 @@ async def lines(stream: AsyncIterator[bytes], max_bytes: int, share: Share) -> A
                 share.give(sum(map(len, kept)))
                 kept = []
             continue
-        line = b"".join(kept).strip()
+        line = b"".join(kept)
+        line = (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).strip()
         share.give(sum(map(len, kept)) - len(line))
         if size > max_bytes:
             yield number, None

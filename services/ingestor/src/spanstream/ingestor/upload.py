@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -18,14 +19,15 @@ from spanstream.ingestor.body import chunks, held, json_object, media_type, whol
 from spanstream.ingestor.budget import Share
 from spanstream.ingestor.documents import MAX_TITLE_CHARACTERS, FileFields, Upsert, expiry, invalid
 from spanstream.ingestor.expiry import MAX_CHARACTERS
-from spanstream.ingestor.parsing.kinds import Kind, by_file_name, by_media_type, holds_records
+from spanstream.ingestor.parsing.kinds import TEXT_KINDS, Kind, by_file_name, by_media_type, holds_records
+from spanstream.ingestor.parsing.text import declared
 from spanstream.runtime.names import DOCUMENT_ID
 from spanstream.runtime.problems import MAX_PATH, Problem, misfit
 
 FORM_BYTES = 2**20  # what a form may add to the file
 _UNSAID = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
 # Of all that Python knows, some fail, and some take minutes for a megabyte.
-_CHARSETS = frozenset({b"", b"utf-8", b"utf8", b"us-ascii", b"iso-8859-1"})
+_CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "iso-8859-1"})
 _FIELDS = frozenset({"id", "filename", "title", "version", "metadata", "groups", "expires_at"})
 
 # For the published description.
@@ -48,7 +50,7 @@ PARAMETERS = [
 @dataclass(frozen=True, slots=True)
 class _File:
     data: bytes
-    content_type: str
+    content_type: str  # with its parameters
     fields: Mapping[str, str]
 
 
@@ -57,21 +59,25 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int, share
     if media_type(request) == "multipart/form-data":
         file = await _form(request, max_bytes, share)
     else:
-        file = _File(await whole(request, max_bytes, share), media_type(request), dict(request.query_params))
+        content_type = request.headers.get("content-type", "")
+        file = _File(await whole(request, max_bytes, share), content_type, dict(request.query_params))
     name = file.fields.get("filename", "")
     try:
         key = Key.checked(tenant, source, file.fields.get("id") or name)
     except InvalidKey as error:
         raise Problem(422, "name the document by id or filename", errors=[("query.id", str(error))]) from error
-    kind = _kind(file.content_type, name or key.id)
+    kind = _kind(file.content_type.partition(";")[0].strip().lower(), name or key.id)
     if not file.data:
         raise Problem(422, "the file is empty")
     fields = _fields(file.fields)
+    body = await run_in_threadpool(_utf8, file) if kind in TEXT_KINDS else file.data
+    if len(body) > max_bytes:
+        raise Problem(413, f"the file has more than {max_bytes} bytes in UTF-8")
     return Upsert(
         key,
         fields.version,
         kind.value,
-        file.data,
+        body,
         is_file=True,
         title=fields.title,
         metadata=fields.metadata,
@@ -81,8 +87,7 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int, share
 
 
 async def _form(request: Request, max_bytes: int, share: Share) -> _File:
-    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"")
-    if charset.lower() not in _CHARSETS:
+    if _charset(request.headers["content-type"]) not in _CHARSETS:
         raise Problem(400, "send the form as UTF-8")
     stream = held(chunks(request, max_bytes + FORM_BYTES), share)
     parser = MultiPartParser(request.headers, stream, max_files=1, max_fields=len(_FIELDS), max_part_size=FORM_BYTES)  # type: ignore[arg-type]
@@ -102,10 +107,19 @@ async def _form(request: Request, max_bytes: int, share: Share) -> _File:
         named = {"filename": upload.filename} if upload.filename else {}
         if unknown := sorted(given.keys() - _FIELDS):
             raise misfit(*((f"form.{name}"[:MAX_PATH], "is no field of this request") for name in unknown))
-        content_type = (upload.content_type or "").partition(";")[0].strip().lower()
-        return _File(data, content_type, named | dict(request.query_params) | given)
+        return _File(data, upload.content_type or "", named | dict(request.query_params) | given)
     finally:
         await form.close()
+
+
+def _charset(content_type: str) -> str:
+    return parse_options_header(content_type)[1].get(b"charset", b"").decode("latin-1").lower()
+
+
+def _utf8(file: _File) -> bytes:
+    """A text as it is kept: what its sender says it is encoded in goes no further than here."""
+    text = declared(file.data, _charset(file.content_type))
+    return file.data if text is None else text.encode()
 
 
 def _kind(content_type: str, name: str) -> Kind:

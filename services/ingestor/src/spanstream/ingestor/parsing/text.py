@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 from charset_normalizer import from_bytes
 
@@ -19,8 +20,26 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CONTROL = bytes(set(range(32)) - {9, 10, 12, 13, 27})
+# Those that documents come in. Of all that Python knows, some are no encodings of text, and some take minutes for a megabyte.
+_DECLARED = re.compile(
+    "iso-?8859-?[0-9]{1,2}|latin-?1|windows-(125[0-8]|874)|cp125[0-8]|koi8-[ru]|macintosh"
+    "|shift-?jis|euc-(jp|kr)|iso-2022-(jp|kr)|gb2312|gbk|gb18030|big5|utf-16(le|be)?"
+)
 # Text has next to no control bytes; of random bytes every tenth is one.
 _MAX_CONTROL_SHARE = 0.01
+
+
+def declared(data: bytes, charset: str) -> str | None:
+    """The text, if it is in the charset that its sender names. None for UTF-8, which `decode` finds, where a byte order mark
+    says otherwise, where bytes do not fit, and for a name that is none of those that documents come in.
+    """
+    name = charset.lower().replace("_", "-")
+    if not _DECLARED.fullmatch(name) or data.startswith(tuple(mark for mark, _ in _BOMS)):
+        return None
+    try:
+        return data.decode({"macintosh": "mac-roman", "windows-874": "cp874"}.get(name, name))
+    except (LookupError, UnicodeDecodeError):
+        return None
 
 
 def decode(data: bytes) -> tuple[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import encodings
 import io
+import pkgutil
 from contextlib import suppress
-from encodings import aliases
 
 import docx
 from docx.document import Document
@@ -28,9 +29,9 @@ _PDF = (
 
 def warm(limits: Limits) -> None:
     """Read a small document of every kind, well-formed and not."""
-    for name in sorted(set(aliases.aliases.values())):
+    for module in pkgutil.iter_modules(encodings.__path__):  # its aliases do not name all of them: not utf_8_sig
         with suppress(LookupError, ImportError):  # some are of other systems
-            codecs.lookup(name)
+            codecs.lookup(module.name)
     formats.load()
     for package in _NAMED:
         release(package)
