@@ -21,24 +21,31 @@ _SMOOTHED = 0.7  # of a channel's size goes to its weights: the cosine is 0.9993
 _ROOM = 1.3  # times the range of a sample: less cuts off what other texts have, more has fewer steps
 
 
-class Int8Linear(nn.Module):
+class _Packed(nn.Module):
+    """What a product of bytes reads of its weights [out, in]: int8, laid out for it, with a scale for each output."""
+
+    def __init__(self, quantized: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor) -> None:
+        super().__init__()
+        self.bias = nn.Buffer(bias.detach())
+        self.scales = nn.Buffer(scales)
+        self.zeros = nn.Buffer(torch.zeros(len(scales), dtype=torch.int64))
+        self.packed = nn.Buffer(torch.ops.onednn.qlinear_prepack(quantized, None))
+
+
+class Int8Linear(_Packed):
     """`x @ weight.T + bias`, with x = scale * bytes + lowest in each token and weight = scale * int8 in each output."""
 
     def __init__(self, linear: Any, outliers: torch.Tensor) -> None:
         """`linear`: the weights [out, in] and bias [out] in float32. `outliers` [n] int64: inputs that stay in float32."""
-        super().__init__()
         weight = linear.weight.detach()
         kept = torch.ones(weight.shape[1])
         kept[outliers] = 0
         quantized, scales = _quantized(weight * kept)
+        super().__init__(quantized, scales, linear.bias)
         self.kept = nn.Buffer(kept)
         self.outliers = nn.Buffer(outliers)
         self.exact = nn.Buffer(weight.T[outliers].contiguous())
         self.sums = nn.Buffer(quantized.sum(dim=1) * scales)  # what a token's lowest value adds
-        self.bias = nn.Buffer(linear.bias.detach())
-        self.scales = nn.Buffer(scales)
-        self.zeros = nn.Buffer(torch.zeros(len(scales), dtype=torch.int64))
-        self.packed = nn.Buffer(torch.ops.onednn.qlinear_prepack(quantized, None))
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """[rows, length, in] -> [rows, length, out]."""
@@ -58,7 +65,7 @@ class Int8Linear(nn.Module):
         return result.addcmul_(product, steps).view(rows, length, -1)
 
 
-class Int8Gelu(nn.Module):
+class Int8Gelu(_Packed):
     """`GELU(x @ weight.T + bias)`, with one scale and offset for all tokens: then bias and GELU are done with the product.
 
     That is enough for states behind a norm once their channels are about as large as each other, for which the weights make up
@@ -67,21 +74,16 @@ class Int8Gelu(nn.Module):
 
     def __init__(self, linear: Any, states: torch.Tensor) -> None:
         """`linear`: the weights [out, in] and bias [out] in float32. `states` [tokens, in]: such as are to come."""
-        super().__init__()
         weight = linear.weight.detach()
         largest = states.abs().amax(dim=0).clamp_min(_TINY) ** _SMOOTHED
         smooth = largest / weight.abs().amax(dim=0).clamp_min(_TINY) ** (1 - _SMOOTHED)
-        quantized, scales = _quantized(weight * smooth)
+        super().__init__(*_quantized(weight * smooth), linear.bias)
         lowest, highest = (states / smooth).aminmax()
         below, above = -float(lowest.clamp_max(0)) * _ROOM, float(highest.clamp_min(_TINY)) * _ROOM
         self.step = (below + above) / 255
         self.zero = round(below / self.step)
         self.factors = nn.Buffer(1 / (smooth * self.step))
         self.offsets = nn.Buffer(torch.full_like(smooth, self.zero + 0.5))  # the half rounds where bytes are cut off
-        self.bias = nn.Buffer(linear.bias.detach())
-        self.scales = nn.Buffer(scales)
-        self.zeros = nn.Buffer(torch.zeros(len(scales), dtype=torch.int64))
-        self.packed = nn.Buffer(torch.ops.onednn.qlinear_prepack(quantized, None))
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """[rows, length, in] -> [rows, length, out]."""

@@ -46,6 +46,25 @@ def application(title: str, version: str = "0.1.0") -> FastAPI:
     return app
 
 
+def check_free(name: str, host: str, port: int, variable: str | None = None) -> None:
+    """Raise PortInUse if something listens there: for a port that another process is to bind."""
+    _bound(name, host, port, variable).close()
+
+
+def _bound(name: str, host: str, port: int, variable: str | None) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio switches Nagle's algorithm off only where it is: else an answer in two
+    # writes (head, body) waits for the peer's delayed acknowledgement, 40 ms.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that only lingers is free
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise PortInUse(host, port, name, variable, error) from error
+    return made
+
+
 class HttpServer:
     """A service that serves the routers it was given. Several services may share one server, hence one address."""
 
@@ -66,16 +85,7 @@ class HttpServer:
         """
         self.name = name
         self.app = application(title, version)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # The protocol is named because asyncio switches Nagle's algorithm off only where it is: else an answer in two
-        # writes (head, body) waits for the peer's delayed acknowledgement, 40 ms.
-        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((host, port))
-        except OSError as error:
-            self._socket.close()
-            raise PortInUse(host, port, name, variable, error) from error
+        self._socket = _bound(name, host, port, variable)
         self.port: int = self._socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.port}"

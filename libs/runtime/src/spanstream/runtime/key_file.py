@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from spanstream.runtime.keys import PREFIX, Key, KeyFile, Previous, hash_of
+from spanstream.runtime.private_file import write_private
 
 DEFAULT_SCOPES = frozenset({"read", "write"})
 
@@ -86,9 +87,4 @@ def _changing(path: Path) -> Iterator[dict[str, Key]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         keys = {key.id: key for key in read_keys(path)} if path.exists() else {}
         yield keys
-        temporary = path.with_name(f"{path.name}.new")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(KeyFile(keys=tuple(keys.values())).model_dump_json(indent=2, exclude_none=True))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_private(path, KeyFile(keys=tuple(keys.values())).model_dump_json(indent=2, exclude_none=True).encode())

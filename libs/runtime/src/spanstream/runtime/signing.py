@@ -26,6 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from spanstream.runtime.private_file import write_private
+
 ALGORITHM = "Ed25519"
 Statement = dict[str, Any]
 
@@ -61,12 +63,7 @@ class Signer:
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
         key = Ed25519PrivateKey.generate()
-        new = path.with_name(f"{path.name}.new")
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return cls(key)
 
     @property

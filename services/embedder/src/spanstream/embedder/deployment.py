@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import threading
@@ -158,7 +157,8 @@ class Deployment:
     def __init__(self, settings: DeploymentSettings) -> None:
         """See that the address is free and the models are there; raises PortInUse or a RepresentationError."""
         self._settings = settings
-        _check_free(settings.host, settings.port)
+        # Serve would share the port, or fail without saying why.
+        http.check_free("encoder", settings.host, settings.port, "ENCODER_PORT")
         for model in settings.routes.values():
             find(named(model).model)
         self.url = f"http://{settings.host}:{settings.port}"
@@ -239,16 +239,6 @@ class Deployment:
             for route, model in settings.routes.items()
         ]
         serve.run_many(targets)
-
-
-def _check_free(host: str, port: int) -> None:
-    """Raise PortInUse if something listens there: Serve would share the port with it, or fail without saying why."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe_socket:
-            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that only lingers is free
-            probe_socket.bind((host, port))
-    except OSError as error:
-        raise http.PortInUse(host, port, "encoder", "ENCODER_PORT", error) from error
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from spanstream.ingestor.budget import Share
+from spanstream.ingestor.parsing.kinds import bare
 from spanstream.runtime.problems import Problem
 
 
@@ -52,7 +53,7 @@ async def whole(request: Request, max_bytes: int, share: Share) -> bytes:
 
 def media_type(request: Request) -> str:
     """The Content-Type without its parameters, in lower case; empty if there is none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return bare(request.headers.get("content-type", ""))
 
 
 def json_object(data: bytes) -> dict[str, Any]:

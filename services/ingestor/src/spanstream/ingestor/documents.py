@@ -13,7 +13,7 @@ from spanstream.events.ids import MAX_ID_CHARACTERS, MAX_VERSION, Key, content_h
 from spanstream.events.v1.document_pb2 import OPERATION_DELETE, OPERATION_UPSERT, DocumentEvent
 from spanstream.ingestor.expiry import Moment, microseconds
 from spanstream.ingestor.metadata import canonical, is_storable
-from spanstream.ingestor.parsing.kinds import TEXT_KINDS, Kind
+from spanstream.ingestor.parsing.kinds import TEXT_KINDS, Kind, bare
 from spanstream.runtime import problems
 from spanstream.runtime.names import DocumentId
 from spanstream.runtime.problems import Problem
@@ -175,7 +175,7 @@ def event_hash(event: DocumentEvent, body: bytes, metadata: Mapping[str, Any]) -
 
 def upsert(key: Key, body: DocumentBody, max_text_bytes: int) -> Upsert:
     """From a validated body; raises Problem 413 or 415."""
-    kind = body.content_type.partition(";")[0].strip().lower()
+    kind = bare(body.content_type)
     if kind not in TEXT_KINDS:
         raise Problem(415, "content_type must be text/plain, text/markdown or text/html; other formats go to …/files")
     data = body.text.encode()

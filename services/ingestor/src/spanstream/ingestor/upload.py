@@ -19,7 +19,7 @@ from spanstream.ingestor.body import chunks, held, json_object, media_type, whol
 from spanstream.ingestor.budget import Share
 from spanstream.ingestor.documents import MAX_TITLE_CHARACTERS, FileFields, Upsert, expiry, invalid
 from spanstream.ingestor.expiry import MAX_CHARACTERS
-from spanstream.ingestor.parsing.kinds import TEXT_KINDS, Kind, by_file_name, by_media_type, holds_records
+from spanstream.ingestor.parsing.kinds import TEXT_KINDS, Kind, bare, by_file_name, by_media_type, holds_records
 from spanstream.ingestor.parsing.text import declared
 from spanstream.runtime.names import DOCUMENT_ID
 from spanstream.runtime.problems import MAX_PATH, Problem, misfit
@@ -66,7 +66,7 @@ async def read(request: Request, tenant: str, source: str, max_bytes: int, share
         key = Key.checked(tenant, source, file.fields.get("id") or name)
     except InvalidKey as error:
         raise Problem(422, "name the document by id or filename", errors=[("query.id", str(error))]) from error
-    kind = _kind(file.content_type.partition(";")[0].strip().lower(), name or key.id)
+    kind = _kind(bare(file.content_type), name or key.id)
     if not file.data:
         raise Problem(422, "the file is empty")
     fields = _fields(file.fields)

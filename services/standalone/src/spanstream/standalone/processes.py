@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from spanstream.runtime import admin
-from spanstream.runtime.http import HttpServer
+from spanstream.runtime.http import check_free
 from spanstream.runtime.service import Report, Service
 from spanstream.runtime.settings import AdminSettings
 from spanstream.standalone import child, log_file
@@ -125,7 +125,7 @@ def build(plan: Plan, folder: DataFolder, progress: Callable[[str], None]) -> Co
 
     # First both ports, to find one in use before anything runs. The API's is left to the gateway's process.
     if "gateway" in plan.targets:
-        HttpServer("api", plan.host, plan.port).stop(0)
+        check_free("api", plan.host, plan.port)
     admin_settings = AdminSettings.read(host=plan.host, port=plan.admin_port)
     services: list[Service] = []
     server = admin.build(admin_settings, services, [])

@@ -17,9 +17,8 @@ PARSER = "json/1"
 def parse(data: bytes, limits: Limits) -> Parsed:
     """The `text` of a record; else a line per string, "path: value". Raises ParseError PARSE_FAILED."""
     try:
-        value = orjson.loads(
-            data.removeprefix(codecs.BOM_UTF8)
-        )  # refuses NaN, lone surrogates, invalid UTF-8 and nesting above 1,024
+        # It refuses NaN, lone surrogates, invalid UTF-8 and nesting above 1,024.
+        value = orjson.loads(data.removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise ParseError(REASON_PARSE_FAILED, f"not valid JSON, at line {error.lineno} column {error.colno}") from error
     title = value.get("title") if isinstance(value, dict) else None

@@ -43,9 +43,14 @@ _RECORDS = frozenset({"application/jsonl", "application/x-ndjson", "application/
 _PDF_HEADER_WITHIN = 1024  # bytes; what readers accept before "%PDF-"
 
 
+def bare(content_type: str) -> str:
+    """A Content-Type without its parameters, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def by_media_type(content_type: str) -> Kind | None:
     """The format that a Content-Type names; any other `text/…` is plain text. None if it is not one of ours."""
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = bare(content_type)
     if media_type in _ALIASES:
         return _ALIASES[media_type]
     try:
@@ -61,7 +66,7 @@ def by_file_name(name: str) -> Kind | None:
 
 def holds_records(content_type: str, name: str) -> bool:
     """Whether it is a file of many documents, a line each: those go through the batch route."""
-    return content_type.partition(";")[0].strip().lower() in _RECORDS or name.lower().endswith((".jsonl", ".ndjson"))
+    return bare(content_type) in _RECORDS or name.lower().endswith((".jsonl", ".ndjson"))
 
 
 def check(kind: Kind, data: bytes) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from spanstream.runtime.settings import SPANS, LogSettings, SpansForm, StoreSettings
+from spanstream.runtime.settings import SPANS, LogSettings, SpansForm, StoreAccessSettings
 from spanstream.store.compression import Compression
 
 
-class MigrationSettings(LogSettings, StoreSettings):
+class MigrationSettings(LogSettings, StoreAccessSettings):
     """`MIGRATION_…`, and the shared addresses. How texts are parsed and cut: as the ingestor, `INGESTOR_…`."""
 
     model_config = SettingsConfigDict(env_prefix="MIGRATION_")
