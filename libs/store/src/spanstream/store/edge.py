@@ -106,7 +106,7 @@ DIALECT = Dialect(
     field=qdrant.FieldCondition,
     any_of=qdrant.MatchAny,
     # The binding reads Python's bool as a number, numpy's as what it is.
-    equal=lambda value: qdrant.MatchValue(np.bool_(value)),  # type: ignore[arg-type]
+    equal=lambda value: qdrant.MatchValue(np.bool_(value) if isinstance(value, bool) else value),  # type: ignore[arg-type]
     range=qdrant.RangeFloat,
     dates=qdrant.RangeDateTime,
     ids=lambda ids: _ids(tuple(ids)),

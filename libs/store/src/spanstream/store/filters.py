@@ -17,20 +17,24 @@ class Dialect:
     filter: Callable[..., Any]  # must=, should=, must_not=: lists of parts
     field: Callable[..., Any]  # key=, match= or range=
     any_of: Callable[[list[Any]], Any]  # strings, or integers
-    equal: Callable[[bool], Any]
+    equal: Callable[[Any], Any]  # a string, an integer or a boolean
     range: Callable[..., Any]  # gte=, gt=, lte=, lt=
     dates: Callable[..., Any]
     ids: Callable[[tuple[str, ...]], Any]
     empty: Callable[[str], Any]
 
     def build(self, condition: StoredCondition) -> Any:
-        """The condition as a filter."""
-        return self.filter(must=[self._part(condition)])
+        """The condition as a filter.
+
+        As flat and plain as it can be: the engine takes points from an index without looking at each of them again only for
+        values that are asked for at the filter's top. Below it, or as any of one value, a scan takes five times as long.
+        """
+        return self.filter(must=[self._part(item) for item in _all_of(condition)])
 
     def _part(self, condition: StoredCondition) -> Any:
         match condition:
-            case AllOf(conditions):
-                return self.filter(must=[self._part(item) for item in conditions])
+            case AllOf():
+                return self.build(condition)
             case AnyOf(conditions):
                 return self._any([self._part(item) for item in conditions])
             case Not(inner):
@@ -53,11 +57,23 @@ class Dialect:
         return self.filter(should=parts or [self.ids(())])
 
     def _matches(self, values: tuple[str | int | bool, ...]) -> Iterator[Any]:
-        if words := [value for value in values if isinstance(value, str)]:
-            yield self.any_of(words)
-        if numbers := [value for value in values if isinstance(value, int) and not isinstance(value, bool)]:
-            yield self.any_of(numbers)
+        words = [value for value in values if isinstance(value, str)]
+        numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+        for alike in (words, numbers):
+            if len(alike) > 1:
+                yield self.any_of(alike)
+            else:
+                yield from map(self.equal, alike)
         yield from (self.equal(value) for value in values if isinstance(value, bool))
+
+
+def _all_of(condition: StoredCondition) -> Iterator[StoredCondition]:
+    """What has to hold, each for itself."""
+    if isinstance(condition, AllOf):
+        for part in condition.conditions:
+            yield from _all_of(part)
+    else:
+        yield condition
 
 
 def _bounds(condition: Range | DateRange) -> dict[str, Any]:
