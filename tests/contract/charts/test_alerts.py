@@ -10,7 +10,7 @@ import yaml
 
 from tests.fixtures.prometheus import CONFIG, RULES, tool
 
-TESTS = Path(__file__).with_name("alerts.yaml")
+TESTS = sorted(Path(__file__).parent.glob("alerts*.yaml"))
 
 
 def promtool(*arguments: str) -> None:
@@ -30,12 +30,12 @@ def test_the_scrape_configuration_is_valid(tmp_path: Path) -> None:
 
 
 def test_alerts_fire_as_their_tests_say() -> None:
-    promtool("test", "rules", str(TESTS))
+    promtool("test", "rules", *map(str, TESTS))
 
 
 def test_every_alert_is_tested_both_ways() -> None:
     cases: list[dict[str, Any]] = [
-        case for test in yaml.safe_load(TESTS.read_text())["tests"] for case in test["alert_rule_test"]
+        case for path in TESTS for test in yaml.safe_load(path.read_text())["tests"] for case in test["alert_rule_test"]
     ]
     alerts = {
         rule["alert"]
