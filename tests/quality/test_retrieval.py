@@ -21,7 +21,7 @@ TOLERANCE = 0.5  # nDCG points between the product and the offline computation
 
 @pytest.fixture(scope="module")
 def encoder() -> Iterator[LocalEncoder]:
-    local = open_local()  # in the product's own dtype: what that costs in quality is not this comparison's to say
+    local = open_local(dtype="float32")
     yield local
     local.close()
 
