@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -208,6 +209,42 @@ def test_a_query_is_read_while_a_batch_of_documents_takes_its_time() -> None:
         assert found.whole.shape == (4,)
         assert len(documents.result(60)) == 1
     encoder.close()
+
+
+def test_a_query_is_read_by_who_asks_and_those_that_come_meanwhile_together() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    readers: list[threading.Thread] = []
+
+    class Slow(Network):
+        def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            readers.append(threading.current_thread())
+            entered.set()
+            assert leave.wait(60)
+            return torch.ones(*ids.shape, 4)
+
+    seen: list[Batch] = []
+    encoder = LocalEncoder(_with_network(Slow(), width=4), threads=1, observe=seen.append)
+    asking: list[threading.Thread] = []
+
+    def ask() -> list[Encoded]:
+        asking.append(threading.current_thread())
+        return encoder.encode([asked("word")], query=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(ask)]
+        assert entered.wait(60)
+        answers += [pool.submit(ask) for _ in range(3)]
+        try:
+            deadline = time.monotonic() + 60
+            while encoder._backlog.queries < 3 and time.monotonic() < deadline:
+                time.sleep(0.01)
+        finally:
+            leave.set()
+        assert all(len(answer.result(90)) == 1 for answer in answers)
+    encoder.close()
+    assert readers[0] is asking[0]
+    assert readers[1] not in asking
+    assert [len(batch.queued) for batch in seen] == [1, 3]
 
 
 def test_closing_fails_what_waits() -> None:

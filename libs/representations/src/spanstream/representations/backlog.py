@@ -47,6 +47,11 @@ class Backlog(Generic[R]):
         """Rows waiting."""
         return len(self._queries) + len(self._small) + len(self._large) + sum(map(len, self._sorted))
 
+    @property
+    def queries(self) -> int:
+        """Rows of queries waiting."""
+        return len(self._queries)
+
     def add(self, rows: Sequence[R], *, query: bool = False) -> None:
         """The rows of one call; those of a query are read early whatever its size."""
         if query:

@@ -23,11 +23,13 @@ _SAMPLE = (
     "Who decides which books a library buys, and how are readers asked?",
     "In vitro, the lens of the eye takes up amino acids: 3.5 mmol/l within 40 minutes.",
 )
-_ROWS = 4  # of 128 tokens: about 0.1 s in float32 on one core, which is as many as a batch gives each of two
+_BATCH = (4, 128)  # rows and tokens: about 0.1 s in float32 on one core, which is as many as a batch gives each of two
+_QUERY = (1, 16)
 _REPETITIONS = 5
 _SECONDS = 0.6  # no further repetition after this, so that a busy machine starts as well
 _MIN_COSINE = 0.999
 _MIN_GAIN = 1.1  # a smaller gain is noise
+_MIN_SHARE = 0.7  # of int8's speed over a query that bfloat16 has to have to read queries in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def calibrate(model: Model) -> tuple[Model, Calibration]:
 
     Call it before other threads use torch: it lowers torch's number of threads for a moment.
     """
-    copies = [prepack(replace(model, network=copy.deepcopy(model.network).to(torch.bfloat16), dtype="bfloat16"))]
+    copies = [_bfloat16(model)]
     with suppress(ModelUnsupported):
         copies.append(_int8(model))
     cosines = {}
@@ -58,9 +60,11 @@ def calibrate(model: Model) -> tuple[Model, Calibration]:
         except (RuntimeError, TypeError):  # the model has an operation that this type has not, as FNet's transform
             copies.remove(other)
     models = [prepack(model), *copies]
-    speeds = _speeds(models)
+    speeds = _speeds(models, _BATCH)
     chosen = choice(speeds, cosines)
     fastest = next(each for each in models if each.dtype == chosen)
+    if chosen == "int8" and "bfloat16" in cosines:
+        fastest = _exact_in_queries(fastest, copies[0])
     return fastest, Calibration(chosen, speeds, cosines)
 
 
@@ -82,7 +86,21 @@ def in_int8(model: Model) -> Model:
             f"in int8 this model's vectors have a cosine of {cosine:.4f} to those in float32 on this processor, needed is "
             f"{_MIN_COSINE}: set the dtype to auto, float32 or bfloat16"
         )
-    return other
+    return _exact_in_queries(other, _bfloat16(model))
+
+
+def _bfloat16(model: Model) -> Model:
+    return prepack(replace(model, network=copy.deepcopy(model.network).to(torch.bfloat16), dtype="bfloat16"))
+
+
+def _exact_in_queries(small: Model, wide: Model) -> Model:
+    """`small` in int8, with the network of `wide` for short calls where that is about as fast.
+
+    Bytes gain little there, since what is done around a product is most of it, and what they cost a query's vector decides
+    the order of all its hits (docs/decisions/0010-int8.md).
+    """
+    speeds = _speeds([small, wide], _QUERY)
+    return replace(small, exact=wide.network) if speeds[wide.dtype] >= _MIN_SHARE * speeds[small.dtype] else small
 
 
 def _int8(model: Model) -> Model:
@@ -105,8 +123,8 @@ def _cosine(model: Model, other: Model) -> float:
     return float(lowest) if torch.isfinite(lowest) else -1.0
 
 
-def _speeds(models: Sequence[Model]) -> dict[str, float]:
-    """Tokens per second and core of each type, interleaved, the best of a few.
+def _speeds(models: Sequence[Model], shape: tuple[int, int]) -> dict[str, float]:
+    """Tokens per second and core of each type over so many rows of so many tokens, interleaved, the best of a few.
 
     On a processor: one thread, and the time that it computed, not the time that passed. A machine is busy just when
     services start on it, and wall times then chose the slower type.
@@ -115,8 +133,8 @@ def _speeds(models: Sequence[Model]) -> dict[str, float]:
     on_processor = next(model.network.parameters()).device.type == "cpu"
     clock = time.thread_time if on_processor else time.perf_counter
     sample = np.concatenate([tokens.ids for tokens in model.tokenize(_SAMPLE)])
-    length = min(128, model.max_tokens)
-    rows = [np.resize(np.concatenate([model.before, sample, sample, sample]), length).astype(np.int32)] * _ROWS
+    count, length = shape[0], min(shape[1], model.max_tokens)
+    rows = [np.resize(np.concatenate([model.before, sample, sample, sample]), length).astype(np.int32)] * count
     best = {each.dtype: float("inf") for each in models}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -131,4 +149,4 @@ def _speeds(models: Sequence[Model]) -> dict[str, float]:
                 break
     finally:
         torch.set_num_threads(threads)
-    return {dtype: length * _ROWS / seconds for dtype, seconds in best.items()}
+    return {dtype: length * count / seconds for dtype, seconds in best.items()}

@@ -36,6 +36,7 @@ _NO_IDS = np.empty(0, np.int32)
 # shared its batch. Not beyond the model's window: there are no positions.
 _TILE = 16
 _LANES = {"float32": 8}
+_SHORT = 64  # tokens of a call, padding not counted, that `exact` reads where there is one: a query, or a few at once
 # Of a model's config.json: who wrote it, and in what the weights are kept.
 _NO_MATTER = frozenset({"_name_or_path", "architectures", "transformers_version", "torch_dtype", "dtype"})
 # A window with less has no room for a prompt, a title and an overlap, each a quarter at most.
@@ -78,6 +79,7 @@ class Model:
     padding: int
     landmark: int
     precision: str  # of the index that holds its vectors; they are the same whatever it is
+    exact: torch.nn.Module | None = field(default=None, repr=False)  # the network in a wider type, for short calls
 
     @property
     def release(self) -> str:
@@ -119,17 +121,19 @@ class Model:
         return self._states(rows, places), places
 
     def _states(self, rows: Sequence[NDArray[np.int32]], places: Sequence[Place]) -> torch.Tensor:
+        network, lanes = self.network, _LANES.get(self.dtype, _TILE)
+        if self.exact is not None and sum(map(len, rows)) <= _SHORT:
+            network, lanes = self.exact, 8
         longest = max(place.start + len(row) for row, place in zip(rows, places, strict=True))
-        lanes = _LANES.get(self.dtype, _TILE)
         width = min(-(-longest // lanes) * lanes, max(self.max_tokens, longest))
         shape = (1 + max(place.row for place in places), width)
         ids, texts = np.full(shape, self.padding, np.int64), np.zeros(shape, np.int64)
         for number, (row, place) in enumerate(zip(rows, places, strict=True), 1):
             part = slice(place.start, place.start + len(row))
             ids[place.row, part], texts[place.row, part] = row, number
-        device = next(self.network.parameters()).device
+        device = next(network.parameters()).device
         with torch.inference_mode():
-            states: torch.Tensor = self.network(torch.from_numpy(ids).to(device), torch.from_numpy(texts).to(device))
+            states: torch.Tensor = network(torch.from_numpy(ids).to(device), torch.from_numpy(texts).to(device))
         return states[:, :longest]
 
 

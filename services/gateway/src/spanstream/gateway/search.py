@@ -38,6 +38,7 @@ from spanstream.store.store import Store
 # sets), 32 worse (68.3); each costs a tenth of a millisecond.
 CANDIDATES = 64
 LOOK = 40  # candidates whose passages and heads are read at a time; four per wanted hit where that is more
+SPARE = 5  # candidates read beyond the wanted ones where each is a hit of its own: few are hidden
 REFILLS = 2
 GROWTH = 4  # times as many candidates at each refill
 
@@ -186,7 +187,7 @@ class Searcher:
         Passages and heads are read a few at a time, so that further passages of a found document are the best of
         those looked at.
         """
-        size = max(LOOK, 4 * question.limit)
+        size = max(LOOK, 4 * question.limit) if question.by_document else wanted + SPARE
         heads: dict[Key, Head] = {}
         hits: dict[str, Found] = {}
         for start in range(0, len(ranked), size):
