@@ -145,7 +145,14 @@ def test_rows_are_transformed_alone_as_in_a_batch(seed: int, entries: list[dict[
     batch = chain.apply(vectors[:size])
     assert batch.dtype == np.float32
     assert batch.shape == (size, chain.dimension(12))
-    np.testing.assert_allclose(batch, np.vstack([chain.apply(row[None]) for row in vectors[:size]]), atol=2e-5)
+    left = staged(chain, vectors[:size])
+    alone = np.vstack([staged(chain, row[None]) for row in vectors[:size]])
+    np.testing.assert_allclose(left, alone, atol=2e-5 * max(1.0, np.abs(left).max()))
+    clear = (
+        np.linalg.norm(left, axis=1) > 0.1
+    )  # unit length makes the rounding of what is left larger, the less is left
+    found = np.vstack([chain.apply(row[None]) for row in vectors[:size]])
+    np.testing.assert_allclose(batch[clear], found[clear], atol=2e-4)
     lengths = np.linalg.norm(batch, axis=1)
     left = lengths > 0  # three times two components taken off five dimensions leave nothing
     np.testing.assert_allclose(lengths[left], 1, atol=1e-5)

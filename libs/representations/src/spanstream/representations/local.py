@@ -144,8 +144,7 @@ class LocalEncoder:
             if self._closed:
                 raise EncoderUnavailable("the encoder is closed")
             # To wake another thread and to be woken by it takes a tenth of what a query takes.
-            fits = sum(item.length for item in items) <= self.budget
-            here = query and fits and self._turns > 0 and not self._backlog.queries
+            here = query and len(items) == 1 and self._turns > 0 and not self._backlog.queries
             if here:
                 self._turns -= 1
             else:
